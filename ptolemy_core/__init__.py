@@ -1,0 +1,1 @@
+"""Ptolemy's engine: from a file tree to Filecoin pieces, as plain Python. Imports no Dagster."""

@@ -1,0 +1,219 @@
+"""A CAR in the staging folder: filled beside its place, synced, and named by its piece CID when it is whole.
+
+Container: CARv1, https://ipld.io/specs/transport/car/carv1/. File name: `<piece CID v1>.car`.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptolemy_core import cid, commp
+from ptolemy_core.build import nodes
+from ptolemy_core.build.fill import UNIT, fill
+from ptolemy_core.build.source import Source
+from ptolemy_core.errors import StagingError
+from ptolemy_core.layout import WHOLE, Block, Layout
+
+_READ = 4 << 20
+_RESERVE = 64 << 20
+"""Bytes that a CAR leaves free in the staging folder, so that the catalog beside it can still be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltItem:
+    """What a built CAR says of one item.
+
+    Attributes:
+        cid: binary CID of the item (of a shard: as a file of its own).
+        car_offset: where its first section stands in the CAR, bytes.
+        nodes: digests of a shard's lowest file nodes (or of its one leaf), 32 bytes each: the whole file's
+            CID is stitched from these. Empty for whole files.
+    """
+
+    cid: bytes
+    car_offset: int
+    nodes: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltCar:
+    """A complete CAR in staging.
+
+    Attributes:
+        file_name: its name in the staging folder.
+        payload_cid, piece_cid_v1, piece_cid_v2: binary CIDs.
+        car_size, piece_size: bytes, before and after padding.
+        sha256: digest of the CAR's bytes.
+        items: one for each item of the container, in its order.
+    """
+
+    file_name: str
+    payload_cid: bytes
+    piece_cid_v1: bytes
+    piece_cid_v2: bytes
+    car_size: int
+    piece_size: int
+    sha256: bytes
+    items: list[BuiltItem]
+
+
+def build_car(
+    layout: Layout,
+    source: Source,
+    staging_dir: str,
+    part_name: str,
+    *,
+    threads: int = 2,
+    unit: int = UNIT,
+    progress: Callable[[int], None] | None = None,
+) -> BuiltCar:
+    """Build the CAR of a layout into `staging_dir`; until it is whole it is called `part_name`.
+
+    Args:
+        layout: of the container.
+        source: of its items.
+        staging_dir: an existing folder.
+        part_name: the same for each try of one container, so that a try overwrites the one before.
+        threads: that read and hash at once; the bytes don't depend on it.
+        unit: bytes of a fill unit, 127 * 2**k.
+        progress: called with bytes of the CAR done since the last call.
+
+    Raises:
+        SourceError: a source can't be read or isn't what the scan saw.
+        StagingError: the folder hasn't room, or can't be written.
+    """
+    part = os.path.join(staging_dir, part_name)
+    piece = commp.PieceTree(layout.car_size, unit)
+    lock = threading.Lock()
+    with _partial_file(part, layout.car_size) as descriptor:
+
+        def close(number: int, data: memoryview) -> None:
+            root = piece.subtree_root_of(data)
+            _write(descriptor, data, number * unit)
+            with lock:
+                piece.set(number, root)
+
+        digests = fill(layout, source, close, threads=threads, unit=unit, progress=progress)
+        os.fsync(descriptor)
+        root = piece.digest()
+        v1 = commp.piece_cid_v1(root)
+        sha256 = _sha256_of(descriptor)
+        file_name = cid.to_text(v1) + ".car"
+        os.replace(part, os.path.join(staging_dir, file_name))
+    _sync_folder(staging_dir)
+    return BuiltCar(
+        file_name=file_name,
+        payload_cid=nodes.block_cid(layout, 0, digests[0].tobytes()),
+        piece_cid_v1=v1,
+        piece_cid_v2=commp.piece_cid_v2(root, layout.car_size),
+        car_size=layout.car_size,
+        piece_size=piece.piece_size,
+        sha256=sha256,
+        items=_built_items(layout, source, digests),
+    )
+
+
+def _built_items(layout: Layout, source: Source, digests: NDArray[np.uint8]) -> list[BuiltItem]:
+    roots = layout.roots
+    codecs = layout.kind[roots] == Block.LEAF
+    rows = digests[roots].tobytes()
+    offsets = layout.offset[roots].tolist()
+    out = []
+    shards = source.items.shards.tolist()
+    for k, (raw, offset) in enumerate(zip(codecs.tolist(), offsets, strict=True)):
+        digest = rows[32 * k : 32 * k + 32]
+        below = b"" if shards[k] == WHOLE else _lowest_nodes(layout, int(roots[k]), digests)
+        out.append(BuiltItem(cid.of_digest(cid.RAW if raw else cid.DAG_PB, digest), offset, below))
+    return out
+
+
+def _lowest_nodes(layout: Layout, root: int, digests: NDArray[np.uint8]) -> bytes:
+    """Digests of the nodes right above a shard's leaves; of the leaf itself if it is all there is."""
+    blocks = slice(root, root + int(layout.count[root]))
+    if layout.count[root] == 1:
+        return digests[root].tobytes()
+    is_node = layout.kind[blocks] == Block.FILE
+    first_child_is_leaf = np.append(~is_node[1:], False)
+    return digests[blocks][is_node & first_child_is_leaf].tobytes()
+
+
+@contextmanager
+def _partial_file(path: str, size: int) -> Iterator[int]:
+    """A file of `size` bytes for writing, removed again unless its owner has renamed it."""
+    folder = os.path.dirname(path)
+    free = shutil.disk_usage(folder).free
+    try:
+        free += os.stat(path).st_blocks * 512  # an earlier try's file is overwritten
+    except OSError:
+        pass
+    if free < size + _RESERVE:
+        raise StagingError(
+            f"{folder} has {free} bytes free, a CAR of {size} bytes needs {size + _RESERVE}: "
+            "move or delete finished CARs, or free space, then run blitz again"
+        )
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StagingError(
+            f"can't write in {folder} ({error.strerror}): make it writable, then run blitz again"
+        ) from error
+    try:
+        try:
+            _preallocate(descriptor, size)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+            if os.path.exists(path):
+                os.unlink(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StagingError(
+                f"{folder} is full ({error.strerror}) while a CAR of {size} bytes was built: "
+                "move or delete finished CARs, or free space, then run blitz again"
+            ) from error
+        raise StagingError(
+            f"writing the CAR in {folder} failed: {error.strerror}; see to that disk, then run blitz again"
+        ) from error
+
+
+def _preallocate(descriptor: int, size: int) -> None:
+    """Take the space now, so that a full disk shows before the work and not behind it."""
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        os.ftruncate(descriptor, size)
+
+
+def _write(descriptor: int, data: memoryview, offset: int) -> None:
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], offset + done)
+
+
+def _sha256_of(descriptor: int) -> bytes:
+    """Digest of the whole file. It needs a pass of its own: the first block, the root, is known last."""
+    digest = hashlib.sha256()
+    buffer = bytearray(_READ)
+    at = 0
+    while got := os.preadv(descriptor, [buffer], at):
+        digest.update(memoryview(buffer)[:got])
+        at += got
+    return digest.digest()
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,163 @@
+"""The shape of a file's DAG: fixed chunks as raw leaves, at most `width` links a node, uniform depth.
+
+Specification: IPIP-499, profile unixfs-v1-2025 (balanced layout; a file of one chunk is a bare raw block).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptolemy_core import cid, varint
+from ptolemy_core.dag import dagpb, unixfs
+from ptolemy_core.profile import Profile
+
+NODE_LINK_NAME = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The blocks of a file (or of a shard: a file of its own) in depth-first pre-order.
+
+    Arrays have one place a block: `size` of the block, `tsize` of all blocks under it, `start` and `length`
+    of the file's bytes under it (bytes); `parent` and `count` are the parent's place (-1: the root) and the
+    number of blocks under it, itself included; `height` is 0 for leaves.
+    """
+
+    size: NDArray[np.int64]
+    tsize: NDArray[np.int64]
+    start: NDArray[np.int64]
+    length: NDArray[np.int64]
+    parent: NDArray[np.int64]
+    count: NDArray[np.int64]
+    height: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a whole file takes: root block `size`, `tsize`, `span` of its sections (bytes), `count` of blocks."""
+
+    size: int
+    tsize: int
+    span: int
+    count: int
+
+
+def section_size(block_size: int) -> int:
+    """Bytes of a CAR section with a block of this size: length varint, CID, block."""
+    return varint.length(cid.SIZE + block_size) + cid.SIZE + block_size
+
+
+def section_sizes(block_sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`section_size` of each block."""
+    return varint.lengths(block_sizes + cid.SIZE) + cid.SIZE + block_sizes
+
+
+def leaves_of(size: int, profile: Profile) -> int:
+    """How many leaves a file of `size` bytes has; an empty file has one empty leaf."""
+    return max(1, -(-size // profile.chunk))
+
+
+def height_of(leaves: int, profile: Profile) -> int:
+    """Levels of nodes above the leaves."""
+    height, room = 0, 1
+    while room < leaves:
+        room *= profile.width
+        height += 1
+    return height
+
+
+def extent(size: int, profile: Profile) -> Extent:
+    """The sizes of the DAG of a file of `size` bytes, without listing its blocks."""
+    leaves = leaves_of(size, profile)
+    return _extent(height_of(leaves, profile), size, profile)
+
+
+@lru_cache(maxsize=4096)
+def _extent(height: int, size: int, profile: Profile) -> Extent:
+    if height == 0:
+        return Extent(size, size, section_size(size), 1)
+    per_child = profile.chunk * profile.width ** (height - 1)
+    full, rest = divmod(size, per_child)
+    children = [(full, per_child)] if full else []
+    if rest:
+        children.append((1, rest))
+    block = tsize = span = blocks = message = 0
+    for times, length in children:
+        child = _extent(height - 1, length, profile)
+        block += times * dagpb.link_size(0, child.tsize)
+        message += times * (1 + varint.length(length))
+        tsize += times * child.tsize
+        span += times * child.span
+        blocks += times * child.count
+    message += 3 + varint.length(size)
+    block += dagpb.data_size(message)
+    return Extent(block, tsize + block, span + section_size(block), blocks + 1)
+
+
+def shape(size: int, profile: Profile) -> Shape:
+    """All blocks of the DAG of a file of `size` bytes."""
+    leaves = leaves_of(size, profile)
+    return _shape(height_of(leaves, profile), size, profile)
+
+
+def _shape(height: int, size: int, profile: Profile) -> Shape:
+    # only whole subtrees repeat: keeping more than a few would hold memory for nothing
+    per_node = profile.chunk * profile.width**height
+    return _full_shape(height, profile) if size == per_node else _build_shape(height, size, profile)
+
+
+@lru_cache(maxsize=8)
+def _full_shape(height: int, profile: Profile) -> Shape:
+    return _build_shape(height, profile.chunk * profile.width**height, profile)
+
+
+def _build_shape(height: int, size: int, profile: Profile) -> Shape:
+    if height == 0:
+        one = np.array([size], dtype=np.int64)
+        zero = np.zeros(1, dtype=np.int64)
+        return Shape(one, one, zero, one, zero - 1, zero + 1, np.zeros(1, dtype=np.int8))
+    per_child = profile.chunk * profile.width ** (height - 1)
+    full, rest = divmod(size, per_child)
+    if height == 1:
+        return _leaf_parent(size, full, rest, per_child)
+    children = [_shape(height - 1, per_child, profile)] * full
+    if rest:
+        children.append(_shape(height - 1, rest, profile))
+    links = np.array([child.tsize[0] for child in children], dtype=np.int64)
+    lengths = np.array([child.length[0] for child in children], dtype=np.int64)
+    counts = np.array([len(child.size) for child in children], dtype=np.int64)
+    at = 1 + np.cumsum(counts) - counts
+    block = int(dagpb.link_sizes(0, links).sum()) + dagpb.data_size(unixfs.file_message_size(lengths))
+    parents = [child.parent + base for child, base in zip(children, at, strict=True)]
+    for parent in parents:
+        parent[0] = 0
+    return Shape(
+        np.concatenate([[block], *(child.size for child in children)]),
+        np.concatenate([[int(links.sum()) + block], *(child.tsize for child in children)]),
+        np.concatenate([[0], *(child.start + per_child * k for k, child in enumerate(children))]),
+        np.concatenate([[size], *(child.length for child in children)]),
+        np.concatenate([np.array([-1]), *parents]),
+        np.concatenate([[int(counts.sum()) + 1], *(child.count for child in children)]),
+        np.concatenate([np.array([height], dtype=np.int8), *(child.height for child in children)]),
+    )
+
+
+def _leaf_parent(size: int, full: int, rest: int, chunk: int) -> Shape:
+    leaves = np.full(full + (rest > 0), chunk, dtype=np.int64)
+    if rest:
+        leaves[-1] = rest
+    block = int(dagpb.link_sizes(0, leaves).sum()) + dagpb.data_size(unixfs.file_message_size(leaves))
+    many = len(leaves)
+    heights = np.zeros(many + 1, dtype=np.int8)
+    heights[0] = 1
+    return Shape(
+        np.concatenate([[block], leaves]),
+        np.concatenate([[size + block], leaves]),
+        np.concatenate([[0], np.arange(many, dtype=np.int64) * chunk]),
+        np.concatenate([[size], leaves]),
+        np.concatenate([[-1], np.zeros(many, dtype=np.int64)]),
+        np.concatenate([[many + 1], np.ones(many, dtype=np.int64)]),
+        heights,
+    )

@@ -1,0 +1,55 @@
+"""dag-pb nodes: links and their exact sizes. Canonical form: links before Data.
+
+Specification: https://ipld.io/specs/codecs/dag-pb/spec/
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptolemy_core import cid, varint
+
+_HASH_FIELD = 2 + cid.SIZE
+"""Bytes of a link's Hash field: tag, length, the 36-byte CID."""
+
+
+class Link(NamedTuple):
+    """A link of a node: `name` bytes, binary CID, and Tsize, the bytes of all blocks below it."""
+
+    name: bytes
+    cid: bytes
+    tsize: int
+
+
+def encode_node(links: Iterable[Link], data: bytes) -> bytes:
+    """The block of a node with these links, in this order, and this UnixFS message."""
+    out = bytearray()
+    encode = varint.encode
+    for name, target, tsize in links:
+        # the empty Name of a file's link is written too, as all implementations of the profile do
+        tail = b"\x12" + encode(len(name)) + name + b"\x18" + encode(tsize)
+        out += b"\x12" + encode(_HASH_FIELD + len(tail)) + b"\x0a\x24"
+        out += target
+        out += tail
+    out += b"\x0a" + encode(len(data)) + data
+    return bytes(out)
+
+
+def link_size(name_length: int, tsize: int) -> int:
+    """Bytes that a link takes within its node."""
+    body = _HASH_FIELD + 2 + varint.length(name_length) + name_length + varint.length(tsize)
+    return 1 + varint.length(body) + body
+
+
+def link_sizes(name_lengths: NDArray[np.int64] | int, tsizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`link_size` of each of many links."""
+    names = np.asarray(name_lengths, dtype=np.int64)
+    body = _HASH_FIELD + 2 + varint.lengths(names) + names + varint.lengths(tsizes)
+    return 1 + varint.lengths(body) + body
+
+
+def data_size(message_length: int) -> int:
+    """Bytes that a Data field of a message this long takes within its node."""
+    return 1 + varint.length(message_length) + message_length

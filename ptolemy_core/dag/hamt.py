@@ -1,0 +1,97 @@
+"""HAMT folders: which node of the trie a name stands in, and the exact sizes of those nodes.
+
+Specification: https://specs.ipfs.tech/unixfs/#hamt-structure-and-parameters (murmur3-x64-64, fanout 256:
+a byte of the hash a level; a link's name is two upper-case hex digits of its slot, then the entry's name).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import mmh3
+
+from ptolemy_core import cid, varint
+from ptolemy_core.dag import dagpb, unixfs
+
+HASH_BYTES = 8
+
+
+@dataclass(slots=True)
+class HamtNode:
+    """A node of the trie. `links` are in slot order: (link name, entry number or sub-node).
+
+    Sizes are bytes: `size` of this node's block, `tsize` of all blocks under it, `span` of their sections in
+    a CAR; `count` is how many blocks that is. They are set by `measure`.
+    """
+
+    slots: list[int] = field(default_factory=list)
+    links: list[tuple[bytes, "int | HamtNode"]] = field(default_factory=list)
+    size: int = 0
+    tsize: int = 0
+    span: int = 0
+    count: int = 0
+
+    def nodes(self) -> Iterator["HamtNode"]:
+        """This node and all nodes below it, each before its children."""
+        yield self
+        for _, target in self.links:
+            if isinstance(target, HamtNode):
+                yield from target.nodes()
+
+
+def name_hash(name: bytes) -> bytes:
+    """The 8 hash bytes that place a name: the first half of murmur3-x64-128, big-endian."""
+    return mmh3.mmh3_x64_128_digest(name)[HASH_BYTES - 1 :: -1]
+
+
+def trie(names: Sequence[bytes]) -> HamtNode:
+    """The trie of a folder's entries; an entry is named by its place in `names`.
+
+    Raises:
+        ValueError: two names have one 64-bit hash, so that no HAMT can hold both.
+    """
+    hashed = sorted((name_hash(name), number) for number, name in enumerate(names))
+    return _node(hashed, 0, len(hashed), 0, names)
+
+
+def _node(
+    hashed: list[tuple[bytes, int]], start: int, stop: int, level: int, names: Sequence[bytes]
+) -> HamtNode:
+    if level == HASH_BYTES:
+        clash = b", ".join(names[number] for _, number in hashed[start:stop])
+        raise ValueError(f"these names of one folder have the same hash, rename one: {clash!r}")
+    node = HamtNode()
+    at = start
+    while at < stop:
+        slot = hashed[at][0][level]
+        end = at + 1
+        while end < stop and hashed[end][0][level] == slot:
+            end += 1
+        prefix = b"%02X" % slot
+        node.slots.append(slot)
+        if end - at == 1:
+            number = hashed[at][1]
+            node.links.append((prefix + names[number], number))
+        else:
+            node.links.append((prefix, _node(hashed, at, end, level + 1, names)))
+        at = end
+    return node
+
+
+def measure(node: HamtNode, tsizes: Sequence[int], spans: Sequence[int], counts: Sequence[int]) -> None:
+    """Set the sizes of `node` and all nodes below, from those of the folder's entries (bytes, blocks)."""
+    size = dagpb.data_size(unixfs.hamt_message_size(node.slots[-1]))
+    tsize = span = count = 0
+    for name, target in node.links:
+        if isinstance(target, HamtNode):
+            measure(target, tsizes, spans, counts)
+            below, width, blocks = target.tsize, target.span, target.count
+        else:
+            below, width, blocks = tsizes[target], spans[target], counts[target]
+        size += dagpb.link_size(len(name), below)
+        tsize += below
+        span += width
+        count += blocks
+    node.size = size
+    node.tsize = tsize + size
+    node.span = span + varint.length(cid.SIZE + size) + cid.SIZE + size
+    node.count = count + 1

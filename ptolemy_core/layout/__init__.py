@@ -1,0 +1,19 @@
+"""Layout first: where every byte of a CAR goes, from names and sizes alone, before any data is read."""
+
+from ptolemy_core.layout.items import WHOLE, Items, ItemsBuilder, Kind
+from ptolemy_core.layout.table import HEADER_SIZE, Block, Layout, compute_layout
+from ptolemy_core.layout.tree import Tree, build_tree, measure_tree
+
+__all__ = [
+    "HEADER_SIZE",
+    "WHOLE",
+    "Block",
+    "Items",
+    "ItemsBuilder",
+    "Kind",
+    "Layout",
+    "Tree",
+    "build_tree",
+    "compute_layout",
+    "measure_tree",
+]

@@ -1,0 +1,232 @@
+"""The tree of a container, in columns, and the exact size of every block in it.
+
+Rows are files (or shards), links and folders, a folder before its entries. Sizes go from the deepest level
+up, because a link holds the size of all that is below it.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptolemy_core.dag import balanced, dagpb, hamt, unixfs
+from ptolemy_core.layout import names
+from ptolemy_core.layout.items import SEPARATOR, WHOLE, Items, Kind
+from ptolemy_core.profile import Profile
+
+ROOT = 0
+NO_ITEM = -1
+
+
+@dataclass(slots=True)
+class Tree:
+    """Rows in the order of their paths: parents first, siblings by name within the CAR if `sorted_rows`.
+
+    Attributes:
+        names: name within the CAR of each row.
+        parent: row of the folder that holds it; -1 for the root, row 0.
+        depth: levels below the root.
+        kind: `Kind` of each; a folder is DIRECTORY, empty or not.
+        item: the item that the row stands for, or NO_ITEM.
+        size, tsize, span, count: of the row's own block, of all blocks of its subtree, of their CAR sections
+            (bytes), and how many blocks those are. Set by `measure_tree`.
+        hamts: the tries of the folders that need one, by row. Set by `measure_tree`.
+        unsorted: folders whose entries' names within the CAR are in another order than their paths.
+    """
+
+    names: list[bytes]
+    parent: NDArray[np.int64]
+    depth: NDArray[np.int64]
+    kind: NDArray[np.int8]
+    item: NDArray[np.int64]
+    unsorted: set[int]
+    size: NDArray[np.int64]
+    tsize: NDArray[np.int64]
+    span: NDArray[np.int64]
+    count: NDArray[np.int64]
+    hamts: dict[int, hamt.HamtNode] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def build_tree(items: Items) -> Tree:
+    """The rows of a container's tree; sizes are still unset.
+
+    Raises:
+        ValueError: the items aren't in path order, or two of them have one path.
+    """
+    row_names: list[bytes] = [b""]
+    parents: list[int] = [-1]
+    depths: list[int] = [0]
+    row_items: list[int] = [NO_ITEM]
+    unsorted: set[int] = set()
+    if len(items) == 1 and items.paths[0] == b"":
+        row_items[0] = 0
+        return _finish(items, row_names, parents, depths, row_items, unsorted)
+
+    last_folder: bytes | None = b""
+    components: list[bytes] = []
+    rows = [ROOT]  # row of each open folder, the root first
+    previous = b""
+    shards = items.shards.tolist()
+    for number, path in enumerate(items.paths):
+        shard = shards[number]
+        if path < previous or (path == previous and (shard == WHOLE or number == 0)):
+            raise ValueError(f"items are not in path order: {path!r} after {previous!r}")
+        previous = path
+        folder, _, name = path.rpartition(SEPARATOR)
+        if folder != last_folder:
+            wanted = folder.split(SEPARATOR) if folder else []
+            common = 0
+            for ours, theirs in zip(components, wanted, strict=False):
+                if ours != theirs:
+                    break
+                common += 1
+            del rows[common + 1 :]
+            for component in wanted[common:]:
+                encoded = names.encode(component)
+                if encoded != component:
+                    unsorted.add(rows[-1])
+                row_names.append(encoded)
+                parents.append(rows[-1])
+                depths.append(len(rows))
+                row_items.append(NO_ITEM)
+                rows.append(len(row_names) - 1)
+            components, last_folder = wanted, folder
+        encoded = names.encode(name, shard if shard != WHOLE else None)
+        if encoded != name:
+            unsorted.add(rows[-1])
+        row_names.append(encoded)
+        parents.append(rows[-1])
+        depths.append(len(rows))
+        row_items.append(number)
+    return _finish(items, row_names, parents, depths, row_items, unsorted)
+
+
+def _finish(
+    items: Items,
+    row_names: list[bytes],
+    parents: list[int],
+    depths: list[int],
+    row_items: list[int],
+    unsorted: set[int],
+) -> Tree:
+    item = np.array(row_items, dtype=np.int64)
+    kind = np.full(len(item), Kind.DIRECTORY, dtype=np.int8)
+    real = item != NO_ITEM
+    kind[real] = items.kinds[item[real]]
+    empty = np.zeros(len(item), dtype=np.int64)
+    return Tree(
+        row_names,
+        np.array(parents, dtype=np.int64),
+        np.array(depths, dtype=np.int64),
+        kind,
+        item,
+        unsorted,
+        empty,
+        empty.copy(),
+        empty.copy(),
+        empty.copy(),
+    )
+
+
+def measure_tree(tree: Tree, items: Items, profile: Profile) -> Tree:
+    """Set the sizes of all rows, and the tries of the folders whose plain block is over the threshold."""
+    _measure_leaves(tree, items, profile)
+    name_lengths = np.fromiter(map(len, tree.names), dtype=np.int64, count=len(tree))
+    links = np.zeros(len(tree), dtype=np.int64)
+    by_depth = np.argsort(tree.depth, kind="stable")
+    edges = np.searchsorted(tree.depth[by_depth], np.arange(tree.depth.max() + 2))
+    children: _Children | None = None
+    for level in range(len(edges) - 2, -1, -1):
+        rows = by_depth[edges[level] : edges[level + 1]]
+        folders = rows[tree.kind[rows] == Kind.DIRECTORY]
+        if len(folders):
+            block = unixfs.PLAIN_DIRECTORY_DATA + links[folders]
+            tree.size[folders] = block
+            tree.tsize[folders] += block
+            tree.span[folders] += balanced.section_sizes(block)
+            tree.count[folders] += 1
+            for folder in folders[block > profile.hamt_threshold].tolist():
+                children = children or _Children(tree)
+                _measure_hamt(tree, folder, children.of(folder))
+        if level:
+            parent = tree.parent[rows]
+            np.add.at(links, parent, dagpb.link_sizes(name_lengths[rows], tree.tsize[rows]))
+            np.add.at(tree.tsize, parent, tree.tsize[rows])
+            np.add.at(tree.span, parent, tree.span[rows])
+            np.add.at(tree.count, parent, tree.count[rows])
+    return tree
+
+
+def _measure_leaves(tree: Tree, items: Items, profile: Profile) -> None:
+    """Sizes of files and links, which need nothing below them."""
+    rows = np.flatnonzero(tree.item != NO_ITEM)
+    kinds = tree.kind[rows]
+    data = items.sizes[tree.item[rows]]
+    small = rows[(kinds == Kind.FILE) & (data <= profile.chunk)]
+    tree.size[small] = items.sizes[tree.item[small]]
+    for row in rows[kinds == Kind.SYMLINK].tolist():
+        tree.size[row] = unixfs.symlink_block_size(int(items.sizes[tree.item[row]]))
+    single = rows[(kinds == Kind.SYMLINK) | ((kinds == Kind.FILE) & (data <= profile.chunk))]
+    tree.tsize[single] = tree.size[single]
+    tree.span[single] = balanced.section_sizes(tree.size[single])
+    tree.count[single] = 1
+    for row in rows[(kinds == Kind.FILE) & (data > profile.chunk)].tolist():
+        extent = balanced.extent(int(items.sizes[tree.item[row]]), profile)
+        tree.size[row], tree.tsize[row] = extent.size, extent.tsize
+        tree.span[row], tree.count[row] = extent.span, extent.count
+
+
+class _Children:
+    """The rows below each folder."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._rows = np.argsort(tree.parent, kind="stable")
+        self._edges = np.searchsorted(tree.parent[self._rows], np.arange(len(tree) + 1))
+
+    def of(self, folder: int) -> list[int]:
+        rows: list[int] = self._rows[self._edges[folder] : self._edges[folder + 1]].tolist()
+        return rows
+
+
+def _measure_hamt(tree: Tree, folder: int, rows: list[int]) -> None:
+    root = hamt.trie([tree.names[row] for row in rows])
+    hamt.measure(root, tree.tsize[rows].tolist(), tree.span[rows].tolist(), tree.count[rows].tolist())
+    for node in root.nodes():  # entries become rows of the tree
+        node.links = [(name, rows[t] if isinstance(t, int) else t) for name, t in node.links]
+    tree.hamts[folder] = root
+    tree.size[folder], tree.tsize[folder] = root.size, root.tsize
+    tree.span[folder], tree.count[folder] = root.span, root.count
+
+
+def arranged(tree: Tree) -> list[tuple[int, int, bytes, "hamt.HamtNode | None"]]:
+    """All rows in the order of their blocks, HAMT nodes among them.
+
+    Each is (row, place of the parent in this list, name of the link to it, its HAMT node or None); an inner
+    HAMT node has row -1.
+    """
+    children = _Children(tree)
+    out: list[tuple[int, int, bytes, hamt.HamtNode | None]] = []
+    todo: list[tuple[int, int, bytes, hamt.HamtNode | None]] = [
+        (ROOT, -1, tree.names[ROOT], tree.hamts.get(ROOT))
+    ]
+    while todo:
+        entry = todo.pop()
+        place = len(out)
+        out.append(entry)
+        row, _, _, node = entry
+        if node is not None:
+            for name, target in reversed(node.links):
+                if isinstance(target, int):
+                    todo.append((target, place, name, tree.hamts.get(target)))
+                else:
+                    todo.append((-1, place, name, target))
+        elif tree.kind[row] == Kind.DIRECTORY:
+            rows = children.of(row)
+            if row in tree.unsorted:
+                rows.sort(key=lambda r: tree.names[r])
+            for target in reversed(rows):
+                todo.append((target, place, tree.names[target], tree.hamts.get(target)))
+    return out

@@ -1,0 +1,104 @@
+"""Receipts of built CARs: written in one transaction each, never changed."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from ptolemy_core import cid
+from ptolemy_core.build.car import BuiltCar
+from ptolemy_core.catalog import bulk
+from ptolemy_core.catalog.schema import built_shard, car, container
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.errors import ReceiptError
+
+
+@dataclass(frozen=True, slots=True)
+class CarRow:
+    """A built CAR. CIDs are binary, sizes bytes, times seconds (since 1970, and of the build)."""
+
+    container_id: int
+    project: str
+    number: int
+    items: int
+    data_bytes: int
+    file_name: str
+    payload_cid: bytes
+    piece_cid_v1: bytes
+    piece_cid_v2: bytes
+    car_size: int
+    piece_size: int
+    sha256: bytes
+    built_at: float
+    build_seconds: float
+
+    def as_text(self) -> dict[str, object]:
+        """All of it for people and JSON: CIDs as text, digests in hex."""
+        return {
+            "project": self.project,
+            "container": self.number,
+            "payload_cid": cid.to_text(self.payload_cid),
+            "piece_cid": cid.to_text(self.piece_cid_v1),
+            "piece_cid_v2": cid.to_text(self.piece_cid_v2),
+            "car_size": self.car_size,
+            "piece_size": self.piece_size,
+            "data_bytes": self.data_bytes,
+            "items": self.items,
+            "sha256": self.sha256.hex(),
+            "file_name": self.file_name,
+        }
+
+
+def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds: float) -> None:
+    """Record a built CAR and the CIDs of its shards.
+
+    Raises:
+        ReceiptError: the plan changed while the CAR was built.
+    """
+    row = {
+        "container_id": container_id,
+        "file_name": built.file_name,
+        "payload_cid": built.payload_cid,
+        "piece_cid_v1": built.piece_cid_v1,
+        "piece_cid_v2": built.piece_cid_v2,
+        "car_size": built.car_size,
+        "piece_size": built.piece_size,
+        "sha256": built.sha256,
+        "built_at": time.time(),
+        "build_seconds": seconds,
+    }
+    try:
+        with catalog.write() as connection:
+            connection.execute(car.insert().values(**row))
+            bulk.insert(
+                connection,
+                built_shard,
+                ("container_id", "position", "cid", "car_offset", "nodes"),
+                [
+                    (container_id, position, item.cid, item.car_offset, item.nodes or None)
+                    for position, item in enumerate(built.items)
+                ],
+            )
+    except IntegrityError as error:
+        raise ReceiptError(
+            f"the plan changed while {built.file_name} was built, its receipt fits no container: run blitz again"
+        ) from error
+
+
+def rows(catalog: Catalog, project: str, number: int | None = None) -> Iterator[CarRow]:
+    """Built CARs of a project, by number; or the one of container `number`, if it is built."""
+    columns = [car.c[f] if f in car.c else container.c[f] for f in CarRow.__dataclass_fields__]
+    query = (
+        sa.select(*columns)
+        .join(container, container.c.id == car.c.container_id)
+        .where(container.c.project == project)
+        .order_by(container.c.number)
+    )
+    if number is not None:
+        query = query.where(container.c.number == number)
+    with catalog.read() as connection:
+        found = connection.execute(query).all()
+    for row in found:
+        yield CarRow(*(bytes(value) if isinstance(value, memoryview) else value for value in row))

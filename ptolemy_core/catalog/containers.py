@@ -1,0 +1,186 @@
+"""Container plans in the catalog, and what a build needs of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.engine import Connection
+
+from ptolemy_core.catalog import bulk
+from ptolemy_core.catalog.schema import car, container, file, shard
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.layout import Items
+from ptolemy_core.plan import PlannedContainer
+
+_BATCH = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRow:
+    """A container of the plan: its number within the project, exact sizes in bytes, and whether it is built."""
+
+    id: int
+    number: int
+    items: int
+    data_bytes: int
+    car_size: int
+    piece_size: int
+    built: bool
+
+    @property
+    def padding(self) -> int:
+        """Bytes of the piece that hold no CAR: unpadded room less the CAR."""
+        return self.piece_size // 128 * 127 - self.car_size
+
+
+def unplanned(connection: Connection, project: str) -> sa.Select[Any]:
+    """The live files, links and empty folders that stand in no container, in path order."""
+    return (
+        sa.select(file.c.id, file.c.path, file.c.kind, file.c.size)
+        .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind >= 0)
+        .where(~sa.exists().where(shard.c.file_id == file.c.id))
+        .order_by(file.c.path)
+    )
+
+
+def drop_stale(connection: Connection, project: str) -> int:
+    """Take back the plan of containers that aren't built, if one of them holds a version that is gone.
+
+    Returns:
+        how many containers were dropped.
+    """
+    unbuilt = (
+        sa.select(container.c.id)
+        .where(container.c.project == project)
+        .where(~sa.exists().where(car.c.container_id == container.c.id))
+    )
+    stale = connection.scalar(
+        sa.select(shard.c.file_id)
+        .join(file, file.c.id == shard.c.file_id)
+        .where(shard.c.container_id.in_(unbuilt), file.c.gone_scan.is_not(None))
+        .limit(1)
+    )
+    if stale is None:
+        return 0
+    return connection.execute(container.delete().where(container.c.id.in_(unbuilt))).rowcount
+
+
+def save(
+    connection: Connection,
+    project: str,
+    planned: Sequence[PlannedContainer],
+    items: Items,
+    file_ids: NDArray[np.int64],
+) -> int:
+    """Write a plan; containers are numbered on from the project's last one.
+
+    Args:
+        file_ids: the catalog's id of each item's file.
+
+    Returns:
+        the first number.
+    """
+    last = connection.scalar(
+        sa.select(sa.func.max(container.c.number)).where(container.c.project == project)
+    )
+    first = 0 if last is None else last + 1
+    for number, one in enumerate(planned, first):
+        row = {
+            "project": project,
+            "number": number,
+            "items": one.stop - one.start,
+            "data_bytes": one.data_bytes,
+            "car_size": one.car_size,
+            "piece_size": one.piece_size,
+            "planned_at": time.time(),
+        }
+        key = connection.execute(container.insert().values(**row)).inserted_primary_key[0]
+        for low in range(one.start, one.stop, _BATCH):
+            part = slice(low, min(low + _BATCH, one.stop))
+            count = part.stop - part.start
+            bulk.insert(
+                connection,
+                shard,
+                ("container_id", "position", "file_id", "number", "start", "length"),
+                zip(
+                    [key] * count,
+                    range(part.start - one.start, part.stop - one.start),
+                    file_ids[part].tolist(),
+                    items.shards[part].tolist(),
+                    items.starts[part].tolist(),
+                    items.sizes[part].tolist(),
+                    strict=True,
+                ),
+            )
+    return first
+
+
+def rows(catalog: Catalog, project: str) -> list[ContainerRow]:
+    """All containers of a project, by number."""
+    query = (
+        sa.select(
+            container.c.id,
+            container.c.number,
+            container.c["items"],
+            container.c.data_bytes,
+            container.c.car_size,
+            container.c.piece_size,
+            car.c.container_id.is_not(None),
+        )
+        .outerjoin(car, car.c.container_id == container.c.id)
+        .where(container.c.project == project)
+        .order_by(container.c.number)
+    )
+    with catalog.read() as connection:
+        return [ContainerRow(*row[:6], built=bool(row[6])) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The items of one container and what the scan saw of their files; see `build.Source`."""
+
+    items: Items
+    file_sizes: NDArray[np.int64]
+    mtimes: NDArray[np.int64]
+    targets: dict[int, bytes]
+
+
+def content(catalog: Catalog, container_id: int) -> Content:
+    """What a container holds, in its order."""
+    query = (
+        sa.select(
+            file.c.path,
+            file.c.kind,
+            shard.c.length,
+            shard.c.start,
+            shard.c.number,
+            file.c.size,
+            file.c.mtime,
+            file.c.target,
+        )
+        .join(file, file.c.id == shard.c.file_id)
+        .where(shard.c.container_id == container_id)
+        .order_by(shard.c.position)
+    )
+    paths: list[bytes] = []
+    numbers: list[NDArray[np.int64]] = []
+    targets: dict[int, bytes] = {}
+    with catalog.read() as connection:
+        for page in connection.execution_options(yield_per=_BATCH).execute(query).partitions():
+            base = len(paths)
+            paths += [bytes(row[0]) for row in page]
+            numbers.append(np.array([row[1:7] for row in page], dtype=np.int64))
+            targets |= {base + k: bytes(row[7]) for k, row in enumerate(page) if row[7] is not None}
+    table = np.concatenate(numbers) if numbers else np.zeros((0, 6), dtype=np.int64)
+    items = Items(
+        paths,
+        table[:, 0].astype(np.int8),
+        table[:, 1].copy(),
+        table[:, 2].copy(),
+        table[:, 3].astype(np.int32),
+    )
+    return Content(items, table[:, 4].copy(), table[:, 5].copy(), targets)

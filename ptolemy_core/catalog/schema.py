@@ -1,0 +1,115 @@
+"""Tables of the catalog. Sizes and offsets are bytes, mtimes nanoseconds, times seconds since 1970.
+
+Paths are the names below target_dir joined by NUL (see `layout.items`): their order is the tree's order.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+_BIG_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys only
+
+project = Table(
+    "project",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("target_dir", String, nullable=False),
+    Column("staging_dir", String, nullable=False),
+    Column("shard_size", Integer, nullable=False),
+    Column("car_size", Integer, nullable=False),
+    Column("encryption", String, nullable=False),
+    Column("load_type", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+scan = Table(
+    "scan",
+    metadata,
+    Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("project", ForeignKey("project.name"), nullable=False, index=True),
+    Column("started_at", Float, nullable=False),
+    Column("finished_at", Float),
+)
+
+file = Table(
+    "file",
+    metadata,
+    Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("project", ForeignKey("project.name"), nullable=False),
+    Column("path", LargeBinary, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime", BigInteger, nullable=False),
+    Column("target", LargeBinary),
+    Column("reason", String),
+    Column("first_scan", ForeignKey("scan.id"), nullable=False),
+    Column("gone_scan", ForeignKey("scan.id")),
+    Column("cid", LargeBinary),
+)
+Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)
+_KNOWN = text("cid IS NOT NULL")
+Index("file_by_cid", file.c.cid, postgresql_where=_KNOWN, sqlite_where=_KNOWN)
+
+container = Table(
+    "container",
+    metadata,
+    Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("project", ForeignKey("project.name"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("data_bytes", BigInteger, nullable=False),
+    Column("car_size", BigInteger, nullable=False),
+    Column("piece_size", BigInteger, nullable=False),
+    Column("planned_at", Float, nullable=False),
+    UniqueConstraint("project", "number"),
+    sqlite_autoincrement=True,
+)
+
+shard = Table(
+    "shard",
+    metadata,
+    Column("container_id", ForeignKey("container.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("file_id", ForeignKey("file.id"), nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+)
+
+car = Table(
+    "car",
+    metadata,
+    Column("container_id", ForeignKey("container.id"), primary_key=True),
+    Column("file_name", String, nullable=False),
+    Column("payload_cid", LargeBinary, nullable=False, index=True),
+    Column("piece_cid_v1", LargeBinary, nullable=False, index=True),
+    Column("piece_cid_v2", LargeBinary, nullable=False, index=True),
+    Column("car_size", BigInteger, nullable=False),
+    Column("piece_size", BigInteger, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("built_at", Float, nullable=False),
+    Column("build_seconds", Float, nullable=False),
+)
+
+built_shard = Table(
+    "built_shard",
+    metadata,
+    Column("container_id", ForeignKey("car.container_id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("cid", LargeBinary, nullable=False, index=True),
+    Column("car_offset", BigInteger, nullable=False),
+    Column("nodes", LargeBinary),
+)

@@ -1,0 +1,170 @@
+"""Opening the catalog: where it is, transactions, schema upgrades, locks that die with their process."""
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+
+from ptolemy_core.errors import BusyError, SettingsError
+
+PG_URL = "PTOLEMY_PG_URL"
+"""The environment variable that puts catalog and Dagster storage on one Postgres."""
+
+REVISION = "0001"
+"""Revision of the schema that this version reads and writes."""
+
+_POLL = 0.2
+_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
+
+
+def home() -> str:
+    """Folder of the embedded catalog and of Dagster's instance.
+
+    DAGSTER_HOME if it is set, else PTOLEMY_HOME, else ~/.ptolemy.
+    """
+    chosen = os.environ.get("DAGSTER_HOME") or os.environ.get("PTOLEMY_HOME") or "~/.ptolemy"
+    return os.path.abspath(os.path.expanduser(chosen))
+
+
+def default_url() -> str:
+    """SQLAlchemy URL of the catalog: PTOLEMY_PG_URL if it is set, else a SQLite file in `home()`.
+
+    Raises:
+        SettingsError: PTOLEMY_PG_URL isn't a Postgres URL.
+    """
+    url = os.environ.get(PG_URL)
+    if not url:
+        return f"sqlite:///{home()}/catalog.db"
+    scheme, found, rest = url.partition("://")
+    if not found or scheme not in _SCHEMES:
+        raise SettingsError(
+            f"{PG_URL} must look like postgresql://user:password@host:5432/database, "
+            f"got one that starts with {scheme[:20]!r}"
+        )
+    return f"postgresql+psycopg2://{rest}"
+
+
+class Catalog:
+    """The open catalog. Use `read()` and `write()` for transactions, `lock()` around a stage."""
+
+    def __init__(self, url: str | None = None) -> None:
+        """Open the catalog at an SQLAlchemy URL (default: `default_url()`), creating or upgrading its tables."""
+        self.url = url or default_url()
+        self.is_postgres = self.url.startswith("postgresql")
+        if self.is_postgres:
+            self.engine = sa.create_engine(self.url, pool_pre_ping=True, pool_size=4, max_overflow=4)
+        else:
+            self._path = self.url.removeprefix("sqlite:///")
+            os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
+            self.engine = sa.create_engine(self.url, connect_args={"timeout": 120, "check_same_thread": False})
+            _configure_sqlite(self.engine)
+        self._upgrade()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection in a transaction that only reads."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection in a transaction that writes: committed at the end, rolled back on an error."""
+        with (
+            self.engine.connect().execution_options(ptolemy_write=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def lock(self, name: str, *, wait: float = 0.0, busy: str = "") -> Iterator[None]:
+        """Hold the lock of this name; it ends with its process, so it never goes stale.
+
+        Args:
+            name: of what is locked.
+            wait: seconds to wait for it.
+            busy: the error's message.
+
+        Raises:
+            BusyError: another process still holds it.
+        """
+        deadline = time.monotonic() + wait
+        taking = self._advisory_lock(name) if self.is_postgres else self._file_lock(name)
+        with taking as attempt:
+            while not attempt():
+                if time.monotonic() >= deadline:
+                    raise BusyError(busy or f"{name} is under way elsewhere: wait for it, then try again")
+                time.sleep(_POLL)
+            yield
+
+    @contextmanager
+    def _advisory_lock(self, name: str) -> Iterator[Callable[[], bool]]:
+        key = int.from_bytes(hashlib.sha256(f"ptolemy {name}".encode()).digest()[:8], "big", signed=True)
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            held = False
+
+            def attempt() -> bool:
+                nonlocal held
+                held = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
+                return held
+
+            try:
+                yield attempt
+            finally:
+                if held:
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+
+    @contextmanager
+    def _file_lock(self, name: str) -> Iterator[Callable[[], bool]]:
+        folder = f"{self._path}.locks"
+        os.makedirs(folder, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(os.path.join(folder, name.replace("/", "_")), flags, 0o644)
+
+        def attempt() -> bool:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        try:
+            yield attempt
+        finally:
+            os.close(descriptor)
+
+    def _revision(self) -> str | None:
+        with self.engine.connect() as connection:
+            if not sa.inspect(connection).has_table("ptolemy_schema"):
+                return None
+            value: str | None = connection.scalar(sa.text("SELECT version_num FROM ptolemy_schema"))
+            return value
+
+    def _upgrade(self) -> None:
+        if self._revision() == REVISION:
+            return
+        from ptolemy_core.catalog.migrations import upgrade  # alembic takes half a second to import
+
+        with self.lock("schema", wait=300), self.write() as connection:
+            upgrade(connection)
+
+
+def _configure_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, by us
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # a writer takes its lock at once: upgrading a read lock later fails when two try
+        write = connection.get_execution_options().get("ptolemy_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,160 @@
+"""A project: a named data set and its settings, checked before anything is done with them."""
+
+import os
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+
+from ptolemy_core import commp
+from ptolemy_core.errors import SettingsError
+from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+
+MIN_GIB, MAX_GIB = 1, 31
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+_BAD_PADDING = 1 / 8
+"""Share of a piece that may be padding before a car_size is worth a warning."""
+
+
+class Project(BaseModel):
+    """Settings of a project.
+
+    Attributes:
+        name: letters, digits, - and _; it is a partition key and part of file names.
+        target_dir: absolute path of the folder to store.
+        staging_dir: absolute path of the folder for finished CARs, not inside target_dir.
+        shard_size: files larger than this are split, GiB, 1 to 31.
+        car_size: data in one CAR at most, GiB, 1 to 31, not less than shard_size.
+        encryption: "None"; nothing else is offered yet.
+        load_type: "blitz" builds CARs in parallel, "serial" one at a time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    target_dir: str
+    staging_dir: str
+    shard_size: int = 1
+    car_size: int = MAX_GIB
+    encryption: Literal["None"] = "None"
+    load_type: Literal["blitz", "serial"] = "blitz"
+
+    @field_validator("name")
+    @classmethod
+    def _safe_name(cls, value: str) -> str:
+        if not _NAME.match(value):
+            raise ValueError(
+                "name must be 1 to 63 letters, digits, - or _, starting with a letter or digit, "
+                f"got {value!r}; use such a name"
+            )
+        return value
+
+    @field_validator("shard_size", "car_size", mode="before")
+    @classmethod
+    def _whole_gib(cls, value: Any, info: Any) -> int:
+        name = info.field_name
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+            value = int(value)  # forms and query strings carry numbers as text
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{name} must be whole GiB from {MIN_GIB} to {MAX_GIB}, got {value!r}")
+        if value > MAX_GIB:
+            raise ValueError(
+                f"{name} must be {MIN_GIB} to {MAX_GIB} GiB, got {value}: "
+                f"a 32 GiB piece holds at most 31.75 GiB; use {name}={MAX_GIB}"
+            )
+        if value < MIN_GIB:
+            raise ValueError(f"{name} must be {MIN_GIB} to {MAX_GIB} GiB, got {value}; use {name}={MIN_GIB}")
+        return value
+
+    @field_validator("encryption", mode="before")
+    @classmethod
+    def _no_encryption(cls, value: Any) -> str:
+        if value not in (None, "None"):
+            raise ValueError(
+                f'encryption {value!r} is not offered, only "None"; encrypt the files before they are scanned'
+            )
+        return "None"
+
+    @field_validator("load_type", mode="before")
+    @classmethod
+    def _known_load_type(cls, value: Any) -> Any:
+        if value not in ("blitz", "serial"):
+            raise ValueError(f'load_type must be "blitz" or "serial", got {value!r}')
+        return value
+
+    @field_validator("target_dir", "staging_dir")
+    @classmethod
+    def _absolute(cls, value: str, info: Any) -> str:
+        if "\0" in value:
+            raise ValueError(f"{info.field_name} holds a NUL character: {value!r}; give a folder's path")
+        if not os.path.isabs(value):
+            raise ValueError(f"{info.field_name} must be an absolute path, got {value!r}")
+        return os.path.realpath(value)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Project":
+        if self.shard_size > self.car_size:
+            raise ValueError(
+                f"shard_size {self.shard_size} GiB is larger than car_size {self.car_size} GiB: "
+                f"a shard must fit a CAR; use shard_size={self.car_size} or less"
+            )
+        if os.path.commonpath([self.target_dir, self.staging_dir]) == self.target_dir:
+            raise ValueError(
+                f"staging_dir {self.staging_dir!r} is inside target_dir {self.target_dir!r}: "
+                "finished CARs would be scanned as data; use a folder outside of it"
+            )
+        return self
+
+    @property
+    def target_bytes(self) -> bytes:
+        """target_dir as the file system knows it."""
+        return os.fsencode(self.target_dir)
+
+    def shard_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
+        """shard_size in bytes."""
+        return self.shard_size * profile.unit
+
+    def car_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
+        """car_size in bytes."""
+        return self.car_size * profile.unit
+
+
+def parse_project(settings: dict[str, Any]) -> Project:
+    """A project of these settings.
+
+    Raises:
+        SettingsError: naming each bad value, its limit and the remedy.
+    """
+    try:
+        return Project(**settings)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_reason(e) for e in error.errors())) from None
+
+
+def _reason(error: Any) -> str:
+    field = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{field} is missing"
+    if error["type"] == "extra_forbidden":
+        return f"{field} is no setting; the settings are {', '.join(Project.model_fields)}"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return f"{field}: {error['msg']}, got {error['input']!r}"
+
+
+def padding_warning(car_size: int, profile: Profile = UNIXFS_V1_2025) -> str | None:
+    """What a user should know of a car_size (GiB) whose pieces are padded badly; None if it is fine."""
+    waste = _waste(car_size, profile)
+    if waste <= _BAD_PADDING:
+        return None
+    piece = commp.piece_size(car_size * profile.unit) // profile.unit
+    better = piece - 1 if piece - 1 > car_size else 2 * car_size + 1
+    return (
+        f"car_size={car_size} makes {piece} GiB pieces that are {waste:.0%} padding; "
+        f"car_size={better} has {_waste(better, profile):.0%}"
+    )
+
+
+def _waste(car_size: int, profile: Profile) -> float:
+    size = car_size * profile.unit
+    return 1 - size / commp.piece_size(size)

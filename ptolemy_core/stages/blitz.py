@@ -1,0 +1,116 @@
+"""Blitz: each container of the plan that has no receipt yet becomes a CAR, and then has one."""
+
+import time
+from collections.abc import Callable
+
+from ptolemy_core.build import Source, build_car
+from ptolemy_core.build.fill import UNIT
+from ptolemy_core.catalog import cars, containers, projects
+from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.containers import ContainerRow
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.errors import ReceiptError, StageOrderError
+from ptolemy_core.layout import compute_layout
+from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.stages.containerize import require_scan
+from ptolemy_core.stages.stitch import stitch_files
+
+_WAIT = 24 * 3600.0
+"""Seconds to wait for another process that builds the same CAR: its receipt is then ours."""
+
+
+def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
+    """The containers of a project that have no receipt yet.
+
+    Raises:
+        UnknownProjectError: no such project.
+        StageOrderError: it isn't scanned or containerized.
+    """
+    projects.get(catalog, name)
+    require_scan(catalog, name)
+    rows = containers.rows(catalog, name)
+    if not rows:
+        raise StageOrderError(
+            f"project {name!r} has no containers yet: run `ptolemy containerize {name}` first "
+            "(an empty target makes none)"
+        )
+    return [row for row in rows if not row.built]
+
+
+def build_container(
+    catalog: Catalog,
+    name: str,
+    number: int,
+    *,
+    threads: int = 2,
+    unit: int = UNIT,
+    profile: Profile = UNIXFS_V1_2025,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[CarRow, bool]:
+    """Build the CAR of one container, unless it is built.
+
+    Args:
+        catalog: that holds the project.
+        name: the project's.
+        number: the container's.
+        threads: that read and hash at once.
+        unit: bytes of a fill unit.
+        profile: of the DAG.
+        progress: called with bytes of the CAR done since the last call.
+
+    Returns:
+        the CAR, and whether this call built it.
+
+    Raises:
+        UnknownProjectError, StageOrderError: no such project or container.
+        SourceError: a file isn't what the scan saw.
+        StagingError: the staging folder can't take the CAR.
+        ReceiptError: the plan changed meanwhile.
+    """
+    project = projects.get(catalog, name)
+    with catalog.lock(f"build {name} {number}", wait=_WAIT):
+        if (found := next(cars.rows(catalog, name, number), None)) is not None:
+            return found, False
+        row = next((row for row in containers.rows(catalog, name) if row.number == number), None)
+        if row is None:
+            raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
+        started = time.monotonic()
+        content = containers.content(catalog, row.id)
+        layout = compute_layout(content.items, profile)
+        if layout.car_size != row.car_size:
+            raise ReceiptError(
+                f"container {number} of {name!r} was planned as {row.car_size} bytes and lays out as "
+                f"{layout.car_size}: it was planned by another version; containerize again"
+            )
+        source = Source(
+            project.target_bytes, content.items, content.file_sizes, content.mtimes, content.targets
+        )
+        built = build_car(
+            layout,
+            source,
+            project.staging_dir,
+            f".{name}-{number:06d}.car.part",
+            threads=threads,
+            unit=unit,
+            progress=progress,
+        )
+        cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
+    if any(item.nodes for item in built.items):
+        stitch_files(catalog, name, profile)
+    return next(cars.rows(catalog, name, number)), True
+
+
+def seal(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025) -> list[CarRow]:
+    """See that every container of the plan has a receipt; returns all CARs.
+
+    Raises:
+        ReceiptError: some have none.
+    """
+    missing = [row.number for row in pending(catalog, name)]
+    if missing:
+        raise ReceiptError(
+            f"{len(missing)} CARs of project {name!r} are not built, the first is number {missing[0]}: "
+            f"run `ptolemy blitz {name}` again, it goes on where it stopped"
+        )
+    stitch_files(catalog, name, profile)
+    return list(cars.rows(catalog, name))

@@ -1,0 +1,218 @@
+"""Scan: the target folder streams into the catalog, merged with what earlier scans saw.
+
+Walk and catalog are both in path order, so one pass over both finds what is new, changed and gone; what
+didn't change isn't written again. A file version that is gone stays in the catalog, marked with the scan
+that missed it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from ptolemy_core import paths
+from ptolemy_core.catalog import bulk, projects
+from ptolemy_core.catalog.schema import file as files
+from ptolemy_core.catalog.schema import scan as scans
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.layout import Kind
+from ptolemy_core.walk import LEFT_OUT, Entry, walk
+
+_BATCH = 10_000
+_COLUMNS = ("project", "path", "kind", "size", "mtime", "target", "reason", "first_scan")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What the target holds now, and what this scan changed in the catalog.
+
+    Attributes:
+        files, empty_files, links, empty_folders, left_out: entries by kind; left_out can't go into a CAR.
+        data_bytes: st_size of all files together.
+        largest: bytes of the largest file.
+        added, changed, gone: versions that this scan found, replaced, missed; all 0 on a scan without news.
+        left_out_sample: some of the entries left out, with the reason.
+        seconds: time it took.
+    """
+
+    files: int
+    empty_files: int
+    links: int
+    empty_folders: int
+    left_out: int
+    data_bytes: int
+    largest: int
+    added: int
+    changed: int
+    gone: int
+    left_out_sample: list[tuple[str, str]]
+    seconds: float
+
+
+def scan(
+    catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | None = None
+) -> ScanResult:
+    """Scan the project's target folder.
+
+    Args:
+        catalog: that holds the project.
+        name: the project's.
+        progress: called with entries and bytes found so far.
+
+    Raises:
+        UnknownProjectError, BusyError: no such project; it is being scanned already.
+        SourceError: target_dir can't be read.
+    """
+    project = projects.get(catalog, name)
+    with catalog.lock(f"scan {name}", busy=f"project {name!r} is being scanned already: wait for that scan"):
+        started = time.time()
+        with catalog.write() as connection:
+            number = connection.execute(
+                scans.insert().values(project=name, started_at=started)
+            ).inserted_primary_key[0]
+        merge = _Merge(catalog, name, number)
+        found = data = 0
+        for entry in walk(project.target_bytes):
+            merge.meet(entry)
+            found += 1
+            data += entry.size if entry.kind == Kind.FILE else 0
+            if progress and not found % 1000:
+                progress(found, data)
+        merge.finish()
+        if progress:
+            progress(found, data)
+        with catalog.write() as connection:
+            connection.execute(scans.update().where(scans.c.id == number).values(finished_at=time.time()))
+        return summary(catalog, name, merge.added, merge.changed, merge.gone, time.time() - started)
+
+
+class _Merge:
+    """Walk's entries against the catalog's live rows, both in path order; writes in batches."""
+
+    def __init__(self, catalog: Catalog, project: str, scan: int) -> None:
+        self._catalog = catalog
+        self._project = project
+        self._scan = scan
+        self._known = self._live_rows()
+        self._next = next(self._known, None)
+        self._new: list[tuple[Any, ...]] = []
+        self._gone: list[int] = []
+        self.added = self.changed = self.gone = 0
+
+    def _live_rows(self) -> Iterator[Any]:
+        """Rows that earlier scans left live, a page at a time: no cursor is open while others write."""
+        last = None
+        while True:
+            query = (
+                sa.select(
+                    files.c.path,
+                    files.c.kind,
+                    files.c.size,
+                    files.c.mtime,
+                    files.c.target,
+                    files.c.reason,
+                    files.c.id,
+                )
+                .where(files.c.project == self._project, files.c.gone_scan.is_(None))
+                .where(files.c.first_scan < self._scan)
+                .order_by(files.c.path)
+                .limit(_BATCH)
+            )
+            if last is not None:
+                query = query.where(files.c.path > last)
+            with self._catalog.read() as connection:
+                page = connection.execute(query).all()
+            yield from page
+            if len(page) < _BATCH:
+                return
+            last = page[-1].path
+
+    def meet(self, entry: Entry) -> None:
+        """Take the walk's next entry."""
+        while self._next is not None and self._next.path < entry.path:
+            self._drop()
+            self.gone += 1
+        if self._next is not None and self._next.path == entry.path:
+            if tuple(self._next[1:6]) == _identity(entry):
+                self._next = next(self._known, None)
+                return
+            self._drop()
+            self.changed += 1
+        else:
+            self.added += 1
+        self._new.append((self._project, *entry, self._scan))
+        if len(self._new) + len(self._gone) >= _BATCH:
+            self._flush()
+
+    def finish(self) -> None:
+        """All rows behind the walk's last entry are gone."""
+        while self._next is not None:
+            self._drop()
+            self.gone += 1
+        self._flush()
+
+    def _drop(self) -> None:
+        self._gone.append(self._next.id)
+        self._next = next(self._known, None)
+
+    def _flush(self) -> None:
+        with self._catalog.write() as connection:
+            for low in range(0, len(self._gone), 500):
+                part = self._gone[low : low + 500]
+                connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=self._scan))
+            bulk.insert(connection, files, _COLUMNS, self._new)
+        self._new, self._gone = [], []
+
+
+def _identity(entry: Entry) -> tuple[Any, ...]:
+    return (entry.kind, entry.size, entry.mtime, entry.target, entry.reason)
+
+
+def summary(
+    catalog: Catalog, name: str, added: int = 0, changed: int = 0, gone: int = 0, seconds: float = 0.0
+) -> ScanResult:
+    """Counts over the live rows of a project."""
+    live = (files.c.project == name, files.c.gone_scan.is_(None))
+    is_file = files.c.kind == Kind.FILE
+    with catalog.read() as connection:
+        kinds = dict(
+            connection.execute(
+                sa.select(files.c.kind, sa.func.count()).where(*live).group_by(files.c.kind)
+            ).all()
+        )
+        data, largest = connection.execute(
+            sa.select(sa.func.sum(files.c.size), sa.func.max(files.c.size)).where(*live, is_file)
+        ).one()
+        empty = connection.scalar(
+            sa.select(sa.func.count()).select_from(files).where(*live, is_file, files.c.size == 0)
+        )
+        sample = list(left_out(connection, name, limit=20))
+    return ScanResult(
+        files=kinds.get(Kind.FILE, 0),
+        empty_files=empty or 0,
+        links=kinds.get(Kind.SYMLINK, 0),
+        empty_folders=kinds.get(Kind.DIRECTORY, 0),
+        left_out=kinds.get(LEFT_OUT, 0),
+        data_bytes=int(data or 0),
+        largest=int(largest or 0),
+        added=added,
+        changed=changed,
+        gone=gone,
+        left_out_sample=sample,
+        seconds=seconds,
+    )
+
+
+def left_out(connection: Connection, name: str, limit: int) -> Iterator[tuple[str, str]]:
+    """Entries of the last scan that can't go into a CAR: path for people, and the reason."""
+    query = (
+        sa.select(files.c.path, files.c.reason)
+        .where(files.c.project == name, files.c.gone_scan.is_(None), files.c.kind == LEFT_OUT)
+        .order_by(files.c.path)
+        .limit(limit)
+    )
+    for path, reason in connection.execute(query):
+        yield paths.display(path), reason

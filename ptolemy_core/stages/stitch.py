@@ -1,0 +1,90 @@
+"""Whole-file CIDs of split files, from the nodes of their shards: no data is read again.
+
+A shard is a whole number of full file nodes (only a file's last one is less), so its lowest nodes are the
+very nodes of the whole file's DAG.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from ptolemy_core import cid
+from ptolemy_core.catalog.schema import built_shard, file, shard
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import balanced, dagpb, unixfs
+from ptolemy_core.layout import WHOLE
+from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+
+
+class _Node(NamedTuple):
+    cid: bytes
+    tsize: int
+    length: int
+
+
+def file_cid(size: int, lowest: bytes, profile: Profile = UNIXFS_V1_2025) -> bytes:
+    """The binary CID of a file of more than one node.
+
+    Args:
+        size: of the file, bytes; more than `profile.unit`.
+        lowest: digests of the nodes right above the leaves, in order; of the last leaf itself where its
+            node would hold it alone.
+        profile: of the DAG.
+    """
+    count = -(-size // profile.unit)
+    if len(lowest) != 32 * count or count < 2:
+        raise ValueError(f"a file of {size} bytes has {count} lowest nodes, got {len(lowest) / 32:g} digests")
+    level = []
+    for k in range(count):
+        length = min(profile.unit, size - k * profile.unit)
+        digest = lowest[32 * k : 32 * k + 32]
+        if length <= profile.chunk:
+            # the shard is one bare leaf; in the whole file a node stands above it
+            level.append(_parent([_Node(cid.of_digest(cid.RAW, digest), length, length)]))
+        else:
+            tsize = balanced.extent(length, profile).tsize
+            level.append(_Node(cid.of_digest(cid.DAG_PB, digest), tsize, length))
+    while len(level) > 1:
+        level = [_parent(level[k : k + profile.width]) for k in range(0, len(level), profile.width)]
+    return level[0].cid
+
+
+def _parent(children: Sequence[_Node]) -> _Node:
+    lengths = [child.length for child in children]
+    block = dagpb.encode_node(
+        (dagpb.Link(b"", child.cid, child.tsize) for child in children), unixfs.file_message(lengths)
+    )
+    digest = hashlib.sha256(block).digest()
+    below = sum(child.tsize for child in children)
+    return _Node(cid.of_digest(cid.DAG_PB, digest), below + len(block), sum(lengths))
+
+
+def stitch_files(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025) -> int:
+    """Give each split file of a project its CID, once all of its shards are built; returns how many."""
+    built = sa.and_(
+        built_shard.c.container_id == shard.c.container_id, built_shard.c.position == shard.c.position
+    )
+    ready = (
+        sa.select(file.c.id, file.c.size)
+        .join(shard, shard.c.file_id == file.c.id)
+        .outerjoin(built_shard, built)
+        .where(file.c.project == name, file.c.cid.is_(None), shard.c.number != WHOLE)
+        .group_by(file.c.id, file.c.size)
+        .having(sa.func.count() == sa.func.count(built_shard.c.cid))
+    )
+    with catalog.read() as connection:
+        files = connection.execute(ready).all()
+    for key, size in files:
+        parts = (
+            sa.select(built_shard.c.nodes)
+            .join(shard, built)
+            .where(shard.c.file_id == key)
+            .order_by(shard.c.number)
+        )
+        with catalog.write() as connection:
+            lowest = b"".join(bytes(nodes) for nodes in connection.scalars(parts))
+            value = file_cid(size, lowest, profile)
+            connection.execute(file.update().where(file.c.id == key).values(cid=value))
+    return len(files)

@@ -113,3 +113,14 @@ built_shard = Table(
     Column("car_offset", BigInteger, nullable=False),
     Column("nodes", LargeBinary),
 )
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("project", ForeignKey("project.name"), primary_key=True),
+    Column("task", String, primary_key=True),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger),
+    Column("started_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)

@@ -1,17 +1,20 @@
 """Blitz: each container of the plan that has no receipt yet becomes a CAR, and then has one."""
 
+import os
 import time
 from collections.abc import Callable
 
-from ptolemy_core.build import Source, build_car
+from ptolemy_core.build import BuiltCar, Source, build_car
 from ptolemy_core.build.fill import UNIT
 from ptolemy_core.catalog import cars, containers, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
+from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import ReceiptError, StageOrderError
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.project import Project
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_core.stages.stitch import stitch_files
 
@@ -42,6 +45,7 @@ def build_container(
     name: str,
     number: int,
     *,
+    rebuild: bool = False,
     threads: int = 2,
     unit: int = UNIT,
     profile: Profile = UNIXFS_V1_2025,
@@ -53,6 +57,7 @@ def build_container(
         catalog: that holds the project.
         name: the project's.
         number: the container's.
+        rebuild: also build it where it has a receipt but its file isn't in the staging folder any more.
         threads: that read and hash at once.
         unit: bytes of a fill unit.
         profile: of the DAG.
@@ -69,35 +74,63 @@ def build_container(
     """
     project = projects.get(catalog, name)
     with catalog.lock(f"build {name} {number}", wait=_WAIT):
-        if (found := next(cars.rows(catalog, name, number), None)) is not None:
+        found = next(cars.rows(catalog, name, number), None)
+        if found is not None and (not rebuild or in_staging(project, found)):
             return found, False
         row = next((row for row in containers.rows(catalog, name) if row.number == number), None)
         if row is None:
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         started = time.monotonic()
-        content = containers.content(catalog, row.id)
-        layout = compute_layout(content.items, profile)
-        if layout.car_size != row.car_size:
+        built = _build(catalog, project, row, threads, unit, profile, progress)
+        if found is None:
+            cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
+        elif built.sha256 != found.sha256:
             raise ReceiptError(
-                f"container {number} of {name!r} was planned as {row.car_size} bytes and lays out as "
-                f"{layout.car_size}: it was planned by another version; containerize again"
+                f"container {number} of {name!r} was rebuilt as {built.file_name}, its receipt says "
+                f"{found.file_name}: keep the older CAR if you have it, and report this"
             )
-        source = Source(
-            project.target_bytes, content.items, content.file_sizes, content.mtimes, content.targets
-        )
-        built = build_car(
-            layout,
-            source,
-            project.staging_dir,
-            f".{name}-{number:06d}.car.part",
-            threads=threads,
-            unit=unit,
-            progress=progress,
-        )
-        cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
     if any(item.nodes for item in built.items):
         stitch_files(catalog, name, profile)
     return next(cars.rows(catalog, name, number)), True
+
+
+def in_staging(project: Project, car: CarRow) -> bool:
+    """Whether the CAR's file stands in the staging folder, in its full size."""
+    path = os.path.join(project.staging_dir, car.file_name)
+    return os.path.isfile(path) and os.path.getsize(path) == car.car_size
+
+
+def _build(
+    catalog: Catalog,
+    project: Project,
+    row: ContainerRow,
+    threads: int,
+    unit: int,
+    profile: Profile,
+    progress: Callable[[int], None] | None,
+) -> BuiltCar:
+    content = containers.content(catalog, row.id)
+    layout = compute_layout(content.items, profile)
+    if layout.car_size != row.car_size:
+        raise ReceiptError(
+            f"container {row.number} of {project.name!r} was planned as {row.car_size} bytes and lays out as "
+            f"{layout.car_size}: it was planned by another version; containerize again"
+        )
+    source = Source(
+        project.target_bytes, content.items, content.file_sizes, content.mtimes, content.targets
+    )
+    part = f".{project.name}-{row.number:06d}.car.part"
+    reporter = Reporter(catalog, project.name, f"build {row.number:06d}", layout.car_size)
+    with reporter:
+
+        def report(done: int) -> None:
+            reporter.advance(done)
+            if progress:
+                progress(done)
+
+        return build_car(
+            layout, source, project.staging_dir, part, threads=threads, unit=unit, progress=report
+        )
 
 
 def seal(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025) -> list[CarRow]:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from ptolemy_core import paths
 from ptolemy_core.catalog import bulk, projects
+from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
@@ -75,13 +76,16 @@ def scan(
             ).inserted_primary_key[0]
         merge = _Merge(catalog, name, number)
         found = data = 0
-        for entry in walk(project.target_bytes):
-            merge.meet(entry)
-            found += 1
-            data += entry.size if entry.kind == Kind.FILE else 0
-            if progress and not found % 1000:
-                progress(found, data)
-        merge.finish()
+        with Reporter(catalog, name, "scan", None) as reporter:
+            for entry in walk(project.target_bytes):
+                merge.meet(entry)
+                found += 1
+                data += entry.size if entry.kind == Kind.FILE else 0
+                if not found % 1000:
+                    reporter.advance(1000)
+                    if progress:
+                        progress(found, data)
+            merge.finish()
         if progress:
             progress(found, data)
         with catalog.write() as connection:

@@ -92,3 +92,12 @@ def upgrade() -> None:
         sa.Column("car_offset", sa.BigInteger, nullable=False),
         sa.Column("nodes", sa.LargeBinary),
     )
+    op.create_table(
+        "progress",
+        sa.Column("project", sa.String, sa.ForeignKey("project.name"), primary_key=True),
+        sa.Column("task", sa.String, primary_key=True),
+        sa.Column("done", sa.BigInteger, nullable=False),
+        sa.Column("total", sa.BigInteger),
+        sa.Column("started_at", sa.Float, nullable=False),
+        sa.Column("updated_at", sa.Float, nullable=False),
+    )

@@ -1,0 +1,81 @@
+"""What long work has done so far, for whoever watches it from another process."""
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+
+import sqlalchemy as sa
+
+from ptolemy_core.catalog.schema import progress as table
+from ptolemy_core.catalog.store import Catalog
+
+_INTERVAL = 1.0
+"""Seconds between two writes of one task."""
+
+STALE = 60.0
+"""Seconds without a write after which a task isn't running any more: its process was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A running task, `scan`, `build 000003` or `verify`: done so far of a total (bytes; a scan's: entries)."""
+
+    task: str
+    done: int
+    total: int | None
+    started_at: float
+    updated_at: float
+
+
+class Reporter:
+    """Writes one task's progress while the `with` block lasts, at most once a second."""
+
+    def __init__(self, catalog: Catalog, project: str, task: str, total: int | None) -> None:
+        self._catalog = catalog
+        self._key = {"project": project, "task": task}
+        self._total = total
+        self._started = time.time()
+        self._written = 0.0
+        self._done = 0
+
+    def __enter__(self) -> "Reporter":
+        self._write()
+        return self
+
+    def advance(self, done: int) -> None:
+        """Count what was done since the last call."""
+        self._done += done
+        if time.monotonic() - self._written >= _INTERVAL:
+            self._write()
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        row = {
+            "done": self._done,
+            "total": self._total,
+            "started_at": self._started,
+            "updated_at": time.time(),
+        }
+        mine = sa.and_(*(table.c[name] == value for name, value in self._key.items()))
+        with self._catalog.write() as connection:
+            if not connection.execute(table.update().where(mine).values(row)).rowcount:
+                connection.execute(table.insert().values(self._key | row))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._catalog.write() as connection:
+            connection.execute(
+                table.delete().where(*(table.c[name] == value for name, value in self._key.items()))
+            )
+
+
+def running(catalog: Catalog, project: str) -> list[Task]:
+    """Tasks of a project that are under way."""
+    query = (
+        sa.select(*(table.c[name] for name in Task.__dataclass_fields__))
+        .where(table.c.project == project, table.c.updated_at > time.time() - STALE)
+        .order_by(table.c.task)
+    )
+    with catalog.read() as connection:
+        return [Task(*row) for row in connection.execute(query)]

@@ -1,0 +1,44 @@
+"""Reads CARs back and verifies them, independent of the builder.
+
+`verify_car` is for Ptolemy's own CARs, `inspect_car` for anyone's; `open_car` streams sections and blocks.
+"""
+
+from ptolemy_core.reader.car import MAX_SECTION, Batch, Block, CarReader, Header, Section, open_car
+from ptolemy_core.reader.dagpb import DagPbError, Link, Node, Type, UnixFs, decode_node, decode_unixfs
+from ptolemy_core.reader.entry import Entry, ExpectedEntry, Kind
+from ptolemy_core.reader.findings import CarError, Code, Finding
+from ptolemy_core.reader.hashes import ParsedCid, cid_text, parse_cid
+from ptolemy_core.reader.inspection import CarInspection, inspect_car
+from ptolemy_core.reader.verify import CarReport, Expected, read_entries, verify_car
+
+__all__ = [
+    "MAX_SECTION",
+    "Batch",
+    "Block",
+    "CarError",
+    "CarInspection",
+    "CarReader",
+    "CarReport",
+    "Code",
+    "DagPbError",
+    "Entry",
+    "Expected",
+    "ExpectedEntry",
+    "Finding",
+    "Header",
+    "Kind",
+    "Link",
+    "Node",
+    "ParsedCid",
+    "Section",
+    "Type",
+    "UnixFs",
+    "cid_text",
+    "decode_node",
+    "decode_unixfs",
+    "inspect_car",
+    "open_car",
+    "parse_cid",
+    "read_entries",
+    "verify_car",
+]

@@ -1,0 +1,193 @@
+"""Strict decoders of dag-pb nodes and of the UnixFS messages in them: only the canonical bytes are right.
+
+Specification: https://ipld.io/specs/codecs/dag-pb/spec/, https://specs.ipfs.tech/unixfs/
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from ptolemy_core import varint
+from ptolemy_core.reader.hashes import parse_cid
+
+_HASH, _NAME, _TSIZE = 0x0A, 0x12, 0x18
+_DATA, _LINK = 0x0A, 0x12
+_PROFILE_HASH = (b"\x0a\x24\x01\x55\x12\x20", b"\x0a\x24\x01\x70\x12\x20")
+_UNIXFS_WIRES = {1: 0, 2: 2, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 2}
+_BLOCKSIZES = 4
+
+
+class DagPbError(ValueError):
+    """A block that isn't a canonical dag-pb node, or Data that isn't a UnixFS message: why, and where."""
+
+    def __init__(self, reason: str, position: int) -> None:
+        super().__init__(f"{reason} (byte {position} of the block)")
+        self.reason = reason
+        self.position = position
+
+
+class Link(NamedTuple):
+    """A dag-pb link: the binary CID, the name's bytes and the Tsize, None where the field isn't there."""
+
+    cid: bytes
+    name: bytes | None
+    tsize: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A dag-pb node; `data` is None when the field isn't there."""
+
+    links: tuple[Link, ...]
+    data: bytes | None
+
+
+class Type(IntEnum):
+    """The kinds of UnixFS node, by their number."""
+
+    RAW = 0
+    DIRECTORY = 1
+    FILE = 2
+    METADATA = 3
+    SYMLINK = 4
+    HAMT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class UnixFs:
+    """A UnixFS Data message; a field is None (or empty) when it isn't there.
+
+    Attributes:
+        type: the kind of node.
+        data: file content, link target or HAMT bitfield.
+        filesize: bytes of the file below this node.
+        blocksizes: bytes of the file below each link.
+        hash_type: multicodec of a HAMT's hash.
+        fanout: slots of a HAMT node.
+        attributes: numbers of further fields that are there: 7 for mode, 8 for mtime.
+    """
+
+    type: Type
+    data: bytes | None = None
+    filesize: int | None = None
+    blocksizes: tuple[int, ...] = ()
+    hash_type: int | None = None
+    fanout: int | None = None
+    attributes: tuple[int, ...] = ()
+
+
+def _number(block: bytes, at: int, end: int) -> tuple[int, int]:
+    if at < end and block[at] < 0x80:
+        return block[at], at + 1
+    try:
+        value, after = varint.decode(block, at)
+    except ValueError as error:
+        raise DagPbError(str(error), at) from None
+    if after > end:
+        raise DagPbError("a varint runs over the end of its message", at)
+    return value, after
+
+
+def _span(block: bytes, at: int, end: int) -> tuple[int, int]:
+    """Start and end of the length-delimited value at `at`."""
+    size, start = _number(block, at, end)
+    if size > end - start:
+        raise DagPbError(f"a field of {size} bytes, of which {end - start} are there", at)
+    return start, start + size
+
+
+def _link(block: bytes, at: int, end: int) -> Link:
+    begin = at
+    if block[at : at + 6] in _PROFILE_HASH and at + 38 <= end:
+        cid, at = block[at + 2 : at + 38], at + 38
+    elif at < end and block[at] == _HASH:
+        start, at = _span(block, at + 1, end)
+        try:
+            after = parse_cid(block, start, at).end
+        except ValueError as error:
+            raise DagPbError(f"a link's Hash isn't a CID: {error}", start) from None
+        if after != at:
+            raise DagPbError("a link's Hash has bytes after its CID", after)
+        cid = block[start:at]
+    else:
+        raise DagPbError("a link without Hash as its first field", begin)
+    name: bytes | None = None
+    tsize: int | None = None
+    if at < end and block[at] == _NAME:
+        start, at = _span(block, at + 1, end)
+        name = block[start:at]
+    if at < end and block[at] == _TSIZE:
+        tsize, at = _number(block, at + 1, end)
+    if at != end:
+        raise DagPbError("a link's field that is unknown, repeated or out of order", at)
+    return Link(cid, name, tsize)
+
+
+def decode_node(block: bytes) -> Node:
+    """Decode a dag-pb block.
+
+    Args:
+        block: the whole block.
+
+    Raises:
+        DagPbError: it isn't canonical: links first, then Data; in a link Hash, Name, Tsize in this order,
+            each at most once; minimal varints; nothing else.
+    """
+    links: list[Link] = []
+    at, end = 0, len(block)
+    while at < end and block[at] == _LINK:
+        start, at = _span(block, at + 1, end)
+        links.append(_link(block, start, at))
+    data: bytes | None = None
+    if at < end and block[at] == _DATA:
+        start, at = _span(block, at + 1, end)
+        data = block[start:at]
+    if at != end:
+        what = {_DATA: "Data twice", _LINK: "a link after Data"}.get(block[at], "an unknown field")
+        raise DagPbError(what, at)
+    return Node(tuple(links), data)
+
+
+def decode_unixfs(message: bytes) -> UnixFs:
+    """Decode a UnixFS Data message.
+
+    Args:
+        message: a node's Data.
+
+    Raises:
+        DagPbError: it isn't one: an unknown type or field, fields out of ascending order or repeated,
+            blocksizes in packed form, varints that aren't minimal.
+    """
+    numbers: dict[int, int] = {}
+    data: bytes | None = None
+    blocksizes: list[int] = []
+    attributes: list[int] = []
+    at, end, last = 0, len(message), 0
+    while at < end:
+        begin = at
+        tag, at = _number(message, at, end)
+        field, wire = tag >> 3, tag & 7
+        if _UNIXFS_WIRES.get(field) != wire:
+            raise DagPbError(f"UnixFS field {field} with wire type {wire}", begin)
+        if field < last or (field == last and field != _BLOCKSIZES):
+            raise DagPbError(f"UnixFS field {field} after field {last}", begin)
+        last = field
+        if wire == 0:
+            value, at = _number(message, at, end)
+            if field == _BLOCKSIZES:
+                blocksizes.append(value)
+            else:
+                numbers[field] = value
+        else:
+            start, at = _span(message, at, end)
+            if field == 2:
+                data = message[start:at]
+        if field > 6:
+            attributes.append(field)
+    try:
+        kind = Type(numbers[1])
+    except (KeyError, ValueError):
+        raise DagPbError(f"UnixFS type {numbers.get(1)}", 0) from None
+    return UnixFs(
+        kind, data, numbers.get(3), tuple(blocksizes), numbers.get(5), numbers.get(6), tuple(attributes)
+    )

@@ -1,0 +1,77 @@
+"""The digests of a whole file while it is read: sha2-256 and piece commitment, each in a thread of its own.
+
+Specification: FRC-0069 for the piece CIDs. Reading goes on while the chunk before is hashed.
+"""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from ptolemy_core.commp import MAX_PAYLOAD, PieceCommitment, piece_cid_v1, piece_cid_v2
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Digests of a whole file; the piece's are None when no piece is large enough for it."""
+
+    size: int
+    sha256: bytes
+    piece_cid_v1: bytes | None
+    piece_cid_v2: bytes | None
+    piece_size: int | None
+
+
+class Digests:
+    """Takes the file's chunks in order by `update`, then `finish`; as a context manager it ends the threads.
+
+    Args:
+        progress: is called with the bytes given so far, after each chunk.
+    """
+
+    def __init__(self, progress: Callable[[int], None] | None = None) -> None:
+        self._progress = progress
+        self._size = 0
+        self._sha256 = hashlib.sha256()
+        self._piece = PieceCommitment()
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="digest")
+        self._running: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown()
+
+    def update(self, chunk: bytes) -> None:
+        """Take the file's next chunk; waits until the one before is done."""
+        self._wait()
+        self._size += len(chunk)
+        self._running = [self._threads.submit(self._sha256.update, chunk)]
+        if self._size <= MAX_PAYLOAD:
+            self._running.append(self._threads.submit(self._piece.update, chunk))
+        if self._progress is not None:
+            self._progress(self._size)
+
+    def _wait(self) -> None:
+        for future in self._running:
+            future.result()
+        self._running = []
+
+    def finish(self) -> Totals:
+        """The digests of all that was given."""
+        self._wait()
+        if self._size > MAX_PAYLOAD:
+            return Totals(self._size, self._sha256.digest(), None, None, None)
+        root = self._piece.digest()
+        return Totals(
+            self._size,
+            self._sha256.digest(),
+            piece_cid_v1(root),
+            piece_cid_v2(root, self._size),
+            self._piece.piece_size,
+        )

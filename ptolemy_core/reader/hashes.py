@@ -1,0 +1,100 @@
+"""Any CID's structure and the check of a block against it, for CIDv0 and CIDv1.
+
+Specification: https://github.com/multiformats/cid, https://github.com/multiformats/multicodec
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ptolemy_core import cid as profile_cid
+from ptolemy_core import varint
+from ptolemy_core.kernel import sha256_ranges
+
+SHA2_256 = 0x12
+SHA2_512 = 0x13
+BLAKE2B_256 = 0xB220
+IDENTITY = 0x00
+
+_V0 = b"\x12\x20"
+_V0_SIZE = 34
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+class ParsedCid(NamedTuple):
+    """A binary CID's parts; `end` is the offset behind it."""
+
+    version: int
+    codec: int
+    hash: int
+    digest: bytes
+    end: int
+
+
+def parse_cid(data: bytes, offset: int = 0, end: int | None = None) -> ParsedCid:
+    """Read the binary CID at `offset`, looking no further than `end`.
+
+    Raises:
+        ValueError: there is no well-formed CID.
+    """
+    stop = len(data) if end is None else end
+    if data[offset : min(offset + 2, stop)] == _V0:
+        if stop - offset < _V0_SIZE:
+            raise ValueError("a CIDv0 is cut off")
+        after = offset + _V0_SIZE
+        return ParsedCid(0, profile_cid.DAG_PB, SHA2_256, data[offset + 2 : after], after)
+    head = data[offset : min(offset + 36, stop)]
+    version, at = varint.decode(head)
+    if version != 1:
+        raise ValueError(f"a CID of version {version}; 0 and 1 are known")
+    codec, at = varint.decode(head, at)
+    code, at = varint.decode(head, at)
+    size, at = varint.decode(head, at)
+    if size > stop - offset - at:
+        raise ValueError(f"a CID's digest of {size} bytes is cut off")
+    after = offset + at + size
+    return ParsedCid(1, codec, code, data[offset + at : after], after)
+
+
+def cid_text(binary: bytes) -> str:
+    """The usual text of a binary CID: base58 for CIDv0, multibase base32 for CIDv1."""
+    if not binary.startswith(_V0):
+        return profile_cid.to_text(binary)
+    number, text = int.from_bytes(binary, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _BASE58[digit] + text
+    return text
+
+
+def is_profile_cid(binary: bytes) -> bool:
+    """Whether it is one of the profile's: CIDv1, raw or dag-pb, sha2-256, 36 bytes."""
+    return len(binary) == profile_cid.SIZE and binary[:4] in (
+        profile_cid.RAW_PREFIX,
+        profile_cid.DAG_PB_PREFIX,
+    )
+
+
+def hash_matches(cid: ParsedCid, data: bytes) -> bool | None:
+    """Whether `data` has the CID's hash; None when the hash function isn't one that is known here."""
+    if cid.hash == SHA2_256:
+        return hashlib.sha256(data).digest() == cid.digest
+    if cid.hash == SHA2_512:
+        return hashlib.sha512(data).digest() == cid.digest
+    if cid.hash == BLAKE2B_256:
+        return hashlib.blake2b(data, digest_size=32).digest() == cid.digest
+    if cid.hash == IDENTITY:
+        return data == cid.digest
+    return None
+
+
+def mismatches(buffer: bytes, cids: Sequence[bytes], offsets: list[int], lengths: list[int]) -> list[int]:
+    """Indices of the blocks in `buffer` whose sha2-256 isn't the last 32 bytes of their profile CID."""
+    if not cids:
+        return []
+    want = np.frombuffer(b"".join([cid[4:] for cid in cids]), dtype=np.uint8).reshape(-1, 32)
+    got = sha256_ranges(buffer, np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64))
+    differs: list[int] = np.flatnonzero((got != want).any(axis=1)).tolist()
+    return differs

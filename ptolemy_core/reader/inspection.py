@@ -1,0 +1,146 @@
+"""Inspects a CAR of any writer: version, roots, blocks and every hash that is known, with no rule on the DAG.
+
+Specification: https://ipld.io/specs/transport/car/ (CARv1, CARv2), https://github.com/multiformats/cid
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike, fsdecode
+
+from ptolemy_core.reader.car import MAX_SECTION, Batch, CarReader
+from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
+from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
+
+MAX_FINDINGS = 100
+"""Findings that an inspection keeps by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarInspection:
+    """What an inspection saw.
+
+    Attributes:
+        name: the file's name as it was given.
+        findings: what is wrong, as it was found.
+        version: 1 or 2, None when the header can't be read.
+        roots: binary CIDs of the header.
+        blocks: sections read.
+        block_bytes: bytes of data in them.
+        unchecked: blocks whose hash function isn't known, so that nothing says their bytes are right.
+        codecs: how many blocks each codec's number has.
+        hashes: how many blocks each hash function's number has.
+        index_offset: byte offset of a CARv2's index, which isn't read; 0 when there is none.
+    """
+
+    name: str
+    findings: tuple[Finding, ...]
+    version: int | None
+    roots: tuple[bytes, ...]
+    blocks: int
+    block_bytes: int
+    unchecked: int
+    codecs: dict[int, int]
+    hashes: dict[int, int]
+    index_offset: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong with what could be checked."""
+        return not self.findings
+
+
+class _Tally:
+    """Counts and checks blocks of any kind."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.blocks = self.block_bytes = self.unchecked = 0
+        self.codecs: dict[int, int] = {}
+        self.hashes: dict[int, int] = {}
+        self._findings = findings
+
+    def batch(self, batch: Batch) -> None:
+        buffer, base, sections = batch
+        usual = [section for section in sections if is_profile_cid(section.cid)]
+        wrong = {
+            usual[at].offset
+            for at in mismatches(
+                buffer,
+                [section.cid for section in usual],
+                [section.data_offset - base for section in usual],
+                [section.length for section in usual],
+            )
+        }
+        for section in sections:
+            at = section.data_offset - base
+            cid = parse_cid(section.cid)
+            if is_profile_cid(section.cid):
+                matches: bool | None = section.offset not in wrong
+            else:
+                matches = hash_matches(cid, buffer[at : at + section.length])
+            if matches is False:
+                reason = f"{cid_text(section.cid)}: the block of {section.length} bytes has another hash"
+                self._findings.add(Code.HASH_MISMATCH, section.offset, reason)
+            self.unchecked += matches is None
+            self.codecs[cid.codec] = self.codecs.get(cid.codec, 0) + 1
+            self.hashes[cid.hash] = self.hashes.get(cid.hash, 0) + 1
+            self.block_bytes += section.length
+        self.blocks += len(sections)
+
+
+def inspect_car(
+    path: str | bytes | PathLike[str],
+    *,
+    progress: Callable[[int], None] | None = None,
+    max_findings: int = MAX_FINDINGS,
+    max_section: int = MAX_SECTION,
+    zero_is_end: bool = False,
+) -> CarInspection:
+    """Read a whole CAR, version 1 or 2, and check each block whose hash function is known.
+
+    A malformed CAR never raises; what is wrong is in the result.
+
+    Args:
+        path: the CAR file.
+        progress: is called with the bytes read so far, every few MiB.
+        max_findings: findings that are kept.
+        max_section: bytes that a section may have.
+        zero_is_end: take a section of length zero for the end.
+
+    Raises:
+        OSError: the file can't be opened or read.
+    """
+    findings = Findings(max_findings)
+    tally = _Tally(findings)
+    version: int | None = None
+    roots: tuple[bytes, ...] = ()
+    index_offset = read = 0
+
+    def tap(chunk: bytes) -> None:
+        nonlocal read
+        read += len(chunk)
+        if progress is not None:
+            progress(read)
+
+    with open(path, "rb", buffering=0) as file:
+        try:
+            reader = CarReader(
+                file, fsdecode(path), max_section=max_section, zero_is_end=zero_is_end, tap=tap
+            )
+            version, roots = reader.header.version, reader.header.roots
+            index_offset = reader.header.index_offset
+            for batch in reader.batches():
+                tally.batch(batch)
+        except CarError as error:
+            findings.add_error(error)
+    return CarInspection(
+        name=fsdecode(path),
+        findings=findings.items(),
+        version=version,
+        roots=roots,
+        blocks=tally.blocks,
+        block_bytes=tally.block_bytes,
+        unchecked=tally.unchecked,
+        codecs=tally.codecs,
+        hashes=tally.hashes,
+        index_offset=index_offset,
+    )

@@ -1,0 +1,92 @@
+"""Compares the entries of a CAR with an expected listing as both come by, and names each difference.
+
+Both are in the CAR's depth-first order (https://specs.ipfs.tech/http-gateways/trustless-gateway/), but a gap
+or a surplus in one of them doesn't derail the comparison.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from ptolemy_core.reader.entry import Entry, ExpectedEntry
+from ptolemy_core.reader.findings import Code, Findings
+from ptolemy_core.reader.hashes import cid_text
+
+MAX_UNMATCHED = 10_000
+"""Entries that wait for their counterpart at most; beyond, the listings are about different trees."""
+
+
+class ListingCheck:
+    """Give it each entry met, then `finish`: what differs becomes findings.
+
+    Args:
+        expected: the listing, read as the entries come.
+        findings: where differences go.
+    """
+
+    def __init__(self, expected: Iterable[ExpectedEntry], findings: Findings) -> None:
+        self._expected: Iterator[ExpectedEntry] = iter(expected)
+        self._findings = findings
+        self._awaited: dict[bytes, ExpectedEntry] = {}
+        self._surplus: dict[bytes, Entry] = {}
+        self._stopped = False
+
+    def entry(self, found: Entry) -> None:
+        """Compare the next entry of the CAR."""
+        if self._stopped:
+            return
+        expected = next(self._expected, None)
+        if expected is not None and expected.path == found.path:
+            self._compare(expected, found)
+            return
+        if expected is not None:
+            self._await(expected)
+        awaited = self._awaited.pop(found.path, None)
+        if awaited is not None:
+            self._compare(awaited, found)
+        elif found.path in self._surplus:
+            self._add(Code.ENTRY_EXTRA, found.offset, found.path, "stands in the CAR twice")
+        else:
+            self._surplus[found.path] = found
+        if len(self._awaited) + len(self._surplus) > MAX_UNMATCHED:
+            self._stopped = True
+            reason = f"differs from the listing, and {MAX_UNMATCHED} more entries do"
+            self._add(Code.ENTRY_EXTRA, found.offset, found.path, reason)
+
+    def finish(self, end: int) -> None:
+        """Name what is left over on either side; `end` is the CAR's size in bytes."""
+        if self._stopped:
+            return
+        for expected in self._expected:
+            self._await(expected)
+            if self._findings.full or len(self._awaited) > MAX_UNMATCHED:
+                break
+        for found in self._surplus.values():
+            self._add(Code.ENTRY_EXTRA, found.offset, found.path, f"a {found.kind}, isn't in the listing")
+        for awaited in self._awaited.values():
+            self._add(Code.ENTRY_MISSING, end, awaited.path, f"a {awaited.kind}, isn't in the CAR")
+
+    def _await(self, expected: ExpectedEntry) -> None:
+        found = self._surplus.pop(expected.path, None)
+        if found is not None:
+            self._compare(expected, found)
+        elif expected.path in self._awaited:
+            self._add(Code.ENTRY_MISSING, 0, expected.path, "stands in the listing twice")
+        else:
+            self._awaited[expected.path] = expected
+
+    def _compare(self, want: ExpectedEntry, got: Entry) -> None:
+        if want.kind != got.kind:
+            self._add(Code.ENTRY_MISMATCH, got.offset, got.path, f"is a {got.kind}, expected a {want.kind}")
+            return
+        if want.size is not None and want.size != got.size:
+            self._add(
+                Code.ENTRY_MISMATCH, got.offset, got.path, f"has {got.size} bytes, expected {want.size}"
+            )
+        if want.cid is not None and want.cid != got.cid:
+            reason = f"is {cid_text(got.cid)}, expected {cid_text(want.cid)}"
+            self._add(Code.ENTRY_MISMATCH, got.offset, got.path, reason)
+        if want.target is not None and want.target != got.target:
+            reason = f"leads to {got.target!r}, expected {want.target!r}"
+            self._add(Code.ENTRY_MISMATCH, got.offset, got.path, reason)
+
+    def _add(self, code: Code, offset: int, path: bytes, reason: str) -> None:
+        self._findings.add(code, offset, f"{path!r}: {reason}")

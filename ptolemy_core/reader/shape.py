@@ -1,0 +1,122 @@
+"""What a single node must look like under the profile: the checks that need no other block.
+
+Specification: profile `unixfs-v1-2025` of IPIP-499 (https://specs.ipfs.tech/ipips/ipip-0499/).
+"""
+
+from itertools import pairwise
+
+from ptolemy_core.profile import Profile
+from ptolemy_core.reader import hamt
+from ptolemy_core.reader.dagpb import Node, Type, UnixFs
+from ptolemy_core.reader.findings import Code
+
+Faults = list[tuple[Code, str]]
+
+
+def file_height(size: int, profile: Profile) -> int:
+    """Levels of nodes above the leaves of a file of `size` bytes; 0 for a single leaf."""
+    height, span = 0, profile.chunk
+    while span < size:
+        height, span = height + 1, span * profile.width
+    return height
+
+
+def check_file(node: Node, unixfs: UnixFs, height: int, profile: Profile) -> Faults:
+    """A file's inner node: raw leaves at one depth, every child full but the last, no data in the node.
+
+    Args:
+        node: the dag-pb node.
+        unixfs: its Data.
+        height: levels of nodes from this one down to the leaves, itself counted.
+        profile: chunk and width.
+    """
+    if not node.links or unixfs.type != Type.FILE:
+        return [(Code.LAYOUT, "file data in a dag-pb node; the profile has raw leaves")]
+    faults: Faults = []
+    if unixfs.data is not None or unixfs.filesize is None or _foreign_fields(unixfs, True):
+        faults.append((Code.UNIXFS, "a file node with other fields than filesize and blocksizes"))
+    if any(link.name for link in node.links):
+        faults.append((Code.UNIXFS, "a file's link with a name"))
+    sizes = unixfs.blocksizes
+    if len(sizes) != len(node.links):
+        faults.append((Code.UNIXFS, f"{len(sizes)} blocksizes for {len(node.links)} links"))
+    size = unixfs.filesize or 0
+    if sum(sizes) != size:
+        faults.append((Code.FILESIZE, f"filesize {size}, blocksizes of {sum(sizes)} bytes together"))
+    if len(node.links) > profile.width:
+        faults.append((Code.LAYOUT, f"{len(node.links)} links; a file node has at most {profile.width}"))
+    full = profile.chunk * profile.width ** max(height - 1, 0)
+    if any(each != full for each in sizes[:-1]) or (sizes and not 0 < sizes[-1] <= full):
+        faults.append(
+            (Code.LAYOUT, f"blocksizes at height {height} other than {full} and a last one up to it")
+        )
+    return faults
+
+
+def check_directory(node: Node, unixfs: UnixFs, size: int, profile: Profile) -> Faults:
+    """A plain folder of a block of `size` bytes: sorted, its Data only the type, below the threshold."""
+    faults = _unsorted(node)
+    if (
+        unixfs.data is not None
+        or unixfs.filesize is not None
+        or unixfs.blocksizes
+        or _foreign_fields(unixfs, True)
+    ):
+        faults.append((Code.UNIXFS, "a folder with other fields than its type"))
+    if size > profile.hamt_threshold:
+        reason = f"a plain folder's block of {size} bytes; above {profile.hamt_threshold} it is sharded"
+        faults.append((Code.LAYOUT, reason))
+    return faults
+
+
+def check_symlink(node: Node, unixfs: UnixFs) -> Faults:
+    """A symbolic link: a target and nothing else."""
+    faults: Faults = []
+    if not unixfs.data or b"\0" in unixfs.data:
+        faults.append((Code.UNIXFS, "a symbolic link with an empty target, or with NUL in it"))
+    if node.links or unixfs.filesize is not None or unixfs.blocksizes or _foreign_fields(unixfs, True):
+        faults.append((Code.UNIXFS, "a symbolic link with other fields than its target"))
+    return faults
+
+
+def check_hamt(node: Node, unixfs: UnixFs, slots: list[int], profile: Profile) -> Faults:
+    """A shard of a folder: hash and fanout of the profile, a bitfield of the slots taken, sorted links.
+
+    Args:
+        node: the dag-pb node.
+        unixfs: its Data.
+        slots: the slot of each link, -1 where its name states none.
+        profile: the fanout.
+    """
+    faults = _unsorted(node)
+    if unixfs.hash_type != hamt.MURMUR3_X64_64 or unixfs.fanout != profile.hamt_fanout:
+        reason = f"fanout {unixfs.fanout}, hash {unixfs.hash_type}; not {profile.hamt_fanout} and 34"
+        faults.append((Code.HAMT, reason))
+    if unixfs.filesize is not None or unixfs.blocksizes or _foreign_fields(unixfs, False):
+        faults.append((Code.UNIXFS, "a shard with other fields than bitfield, hash and fanout"))
+    if -1 in slots:
+        faults.append(
+            (Code.HAMT, f"the link {node.links[slots.index(-1)].name!r} has no slot's upper-case prefix")
+        )
+    elif any(a >= b for a, b in pairwise(slots)):
+        faults.append((Code.HAMT, "two links in one slot"))
+    elif (unixfs.data or b"") != hamt.bitfield(slots):
+        faults.append((Code.HAMT, "the bitfield isn't that of the slots taken"))
+    return faults
+
+
+def _foreign_fields(unixfs: UnixFs, hamt_too: bool) -> bool:
+    """Whether mode or mtime is there, or (of a node that is no HAMT) hash or fanout."""
+    return bool(unixfs.attributes) or (
+        hamt_too and (unixfs.hash_type is not None or unixfs.fanout is not None)
+    )
+
+
+def _unsorted(node: Node) -> Faults:
+    last: bytes | None = None
+    for link in node.links:
+        name = link.name or b""
+        if last is not None and name <= last:
+            return [(Code.LINK_ORDER, f"the link {name[:300]!r} after {last[:300]!r}")]
+        last = name
+    return []

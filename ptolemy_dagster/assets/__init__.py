@@ -1,0 +1,1 @@
+"""The stages as assets: what a scan found, the container plan, the built CARs."""

@@ -1,0 +1,47 @@
+"""The container plan of a project."""
+
+import dagster as dg
+
+from ptolemy_core.stages.containerize import containerize
+from ptolemy_dagster import show
+from ptolemy_dagster.assets.scan import scan_result
+from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.partitions import car_key, car_partitions, project_partitions
+from ptolemy_dagster.resources import CatalogResource
+
+
+@dg.asset(
+    partitions_def=project_partitions,
+    deps=[scan_result],
+    group_name="ptolemy",
+    kinds={"sql"},
+    description="Containers of roughly equal size, as few as fit; each CAR's exact size before any data is read.",
+)
+def container_plan(
+    context: dg.AssetExecutionContext, catalog: CatalogResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Plan containers for what the scan found and no container holds."""
+    name = context.partition_key
+    with as_failure():
+        result = containerize(catalog.open(), name)
+    if result.warning:
+        context.log.warning(result.warning)
+    if not result.new:
+        context.log.info("nothing to plan: every file stands in a container")
+    keys = [car_key(name, row.number) for row in result.containers]
+    context.instance.add_dynamic_partitions(car_partitions.name or "", keys)
+    rows = result.containers
+    piece_bytes = sum(row.piece_size for row in rows)
+    padding = sum(row.padding for row in rows)
+    return dg.MaterializeResult(
+        metadata={
+            "containers": len(rows),
+            "new": result.new,
+            "data": show.size(sum(row.data_bytes for row in rows)),
+            "CARs": show.size(sum(row.car_size for row in rows)),
+            "pieces": show.size(piece_bytes),
+            "padding": f"{show.size(padding)}, {padding / max(1, piece_bytes):.1%} of the pieces",
+            "advice": result.warning or "car_size pads well",
+            "plan": show.plan_table(rows),
+        }
+    )

@@ -1,0 +1,45 @@
+"""The scan result of a project."""
+
+import dagster as dg
+
+from ptolemy_core.stages.scan import scan
+from ptolemy_dagster import show
+from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.partitions import project_partitions
+from ptolemy_dagster.resources import CatalogResource
+
+
+@dg.asset(
+    partitions_def=project_partitions,
+    group_name="ptolemy",
+    kinds={"filesystem"},
+    description="What the target folder of a project holds: walked, and merged into the catalog.",
+)
+def scan_result(
+    context: dg.AssetExecutionContext, catalog: CatalogResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Scan the project's target folder."""
+    with as_failure():
+        result = scan(
+            catalog.open(),
+            context.partition_key,
+            progress=lambda found, data: (
+                context.log.info(f"{found:,} entries, {show.size(data)}") if found % 100_000 == 0 else None
+            ),
+        )
+    if not (result.added or result.changed or result.gone):
+        context.log.info("nothing changed since the last scan")
+    return dg.MaterializeResult(
+        metadata={
+            "files": result.files,
+            "data": show.size(result.data_bytes),
+            "largest file": show.size(result.largest),
+            "empty files": result.empty_files,
+            "symbolic links": result.links,
+            "empty folders": result.empty_folders,
+            "left out": result.left_out,
+            "entries left out": show.table(("path", "reason"), result.left_out_sample),
+            "new, changed, gone": f"{result.added:,}, {result.changed:,}, {result.gone:,}",
+            "seconds": round(result.seconds, 3),
+        }
+    )

@@ -1,0 +1,59 @@
+"""Asset checks: what must hold of a plan and of CARs."""
+
+import dagster as dg
+
+from ptolemy_core.errors import PtolemyError
+from ptolemy_core.stages.coverage import uncovered
+from ptolemy_core.stages.verify import verify
+from ptolemy_dagster import show
+from ptolemy_dagster.assets.cars import built_cars
+from ptolemy_dagster.assets.plan import container_plan
+from ptolemy_dagster.partitions import project_partitions
+from ptolemy_dagster.resources import CatalogResource
+
+
+@dg.asset_check(
+    asset=container_plan,
+    partitions_def=project_partitions,
+    description="The plan covers every byte of every scanned file exactly once.",
+)
+def plan_covers_scan(
+    context: dg.AssetCheckExecutionContext, catalog: CatalogResource
+) -> dg.AssetCheckResult:
+    """Compare plan and scan."""
+    problems = uncovered(catalog.open(), context.partition_key)
+    return dg.AssetCheckResult(
+        passed=not problems, metadata={"problems": show.table(("problem",), ([p] for p in problems))}
+    )
+
+
+@dg.asset_check(
+    asset=built_cars,
+    partitions_def=project_partitions,
+    description="Each CAR, read back: every block's hash, the tree against the scan, piece CIDs, sizes.",
+)
+def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource) -> dg.AssetCheckResult:
+    """Read all CARs of the project back."""
+    problems: list[str] = []
+    cars = blocks = entries = size = 0
+    try:
+        for verdict in verify(catalog.open(), context.partition_key):
+            cars += 1
+            blocks += verdict.blocks
+            entries += verdict.entries
+            size += verdict.car.car_size
+            problems += verdict.problems
+            for problem in verdict.problems:
+                context.log.error(problem)
+    except PtolemyError as error:
+        problems.append(str(error))
+    return dg.AssetCheckResult(
+        passed=not problems,
+        metadata={
+            "CARs": cars,
+            "blocks": blocks,
+            "entries": entries,
+            "bytes": show.size(size),
+            "problems": show.table(("problem",), ([p] for p in problems)),
+        },
+    )

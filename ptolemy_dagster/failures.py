@@ -1,0 +1,17 @@
+"""A user's errors become Dagster failures: their message without a traceback, and no useless retry."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from ptolemy_core.errors import PtolemyError
+
+
+@contextmanager
+def as_failure() -> Iterator[None]:
+    """Turn a PtolemyError within the block into a Failure that isn't retried: trying again changes nothing."""
+    try:
+        yield
+    except PtolemyError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None

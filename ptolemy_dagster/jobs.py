@@ -1,0 +1,80 @@
+"""Jobs: a stage each, all of them in a row, verification, and the definition of projects."""
+
+import dagster as dg
+
+from ptolemy_core.project import parse_project
+from ptolemy_dagster import checks
+from ptolemy_dagster.assets.cars import built_cars
+from ptolemy_dagster.assets.plan import container_plan
+from ptolemy_dagster.assets.scan import scan_result
+from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.partitions import define
+from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
+
+# A run that is retried must run all steps: Dagster's retry from failure has been seen to succeed without
+# the steps of a fan-out that were lost with the run's worker. Receipts make the repetition cheap.
+_TAGS = {"dagster/retry_strategy": "ALL_STEPS"}
+
+executor = dg.multiprocess_executor.configured(
+    {
+        "max_concurrent": BUILD_PROCESSES,
+        "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.preload"]}},
+    },
+    name="ptolemy_multiprocess",
+)
+
+_verification = dg.AssetSelection.checks(checks.cars_verify)
+
+scan = dg.define_asset_job(
+    "scan", selection=[scan_result], tags=_TAGS, description="Scan a project's target folder."
+)
+containerize = dg.define_asset_job(
+    "containerize", selection=[container_plan], tags=_TAGS, description="Plan a project's containers."
+)
+blitz = dg.define_asset_job(
+    "blitz",
+    selection=dg.AssetSelection.assets(built_cars).without_checks(),
+    tags=_TAGS,
+    description="Build all CARs of a project that aren't built yet.",
+)
+onboard = dg.define_asset_job(
+    "onboard",
+    selection=[scan_result, container_plan, built_cars],
+    tags=_TAGS,
+    description="Scan, containerize, blitz and verify a project.",
+)
+verify = dg.define_asset_job(
+    "verify", selection=_verification, tags=_TAGS, description="Read a project's CARs back and check all of them."
+)
+
+
+class ProjectSettings(dg.Config):
+    """Settings of a new project; sizes in whole GiB from 1 to 31."""
+
+    name: str
+    target_dir: str
+    staging_dir: str
+    shard_size: int = 1
+    car_size: int = 31
+    encryption: str = "None"
+    load_type: str = "blitz"
+
+
+@dg.op(description="Defines a project, so that its partition can be materialized.")
+def define_project(
+    context: dg.OpExecutionContext, config: ProjectSettings, catalog: CatalogResource
+) -> None:
+    """Create the project of these settings."""
+    with as_failure():
+        project = parse_project(config.model_dump())
+        new = define(catalog.open(), context.instance, project)
+    context.log.info(f"project {project.name} {'is defined' if new else 'was defined so already'}")
+
+
+@dg.job(description="Define a project: give its settings in the Launchpad.")
+def create() -> None:
+    """Define a project."""
+    define_project()
+
+
+ALL = [create, scan, containerize, blitz, onboard, verify]

@@ -1,0 +1,12 @@
+"""Imported once by the forkserver: what each step process would otherwise import and build by itself."""
+
+import alembic.command  # noqa: F401
+import dagster._core.storage.legacy_storage
+import dagster._core.storage.sqlite_storage
+import dagster._core.workspace.context
+import dagster_postgres  # noqa: F401
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+import ptolemy_dagster.storage  # noqa: F401
+
+ReconstructableRepository.for_module("ptolemy_dagster.definitions", "defs").get_definition()

@@ -1,0 +1,39 @@
+"""Dagster's own storage by one setting: Postgres where PTOLEMY_PG_URL is set, else SQLite in its home."""
+
+import os
+from typing import Any
+
+from dagster import Field, Noneable, StringSource
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+
+from ptolemy_core.catalog import PG_URL, default_url, home
+
+
+def from_environment(inst_data: ConfigurableClassData | None, base_dir: str | None) -> DagsterStorage:
+    """The storage that the environment asks for."""
+    if os.environ.get(PG_URL):
+        return DagsterPostgresStorage.from_config_value(  # type: ignore[return-value]
+            inst_data, {"postgres_url": default_url(), "should_autocreate_tables": True}
+        )
+    return DagsterSqliteStorage.from_config_value(
+        inst_data, {"base_dir": base_dir or os.path.join(home(), "storage")}
+    )
+
+
+class PtolemyStorage(DagsterStorage):
+    """Named in dagster.yaml; it becomes one of Dagster's own storages when it is configured."""
+
+    @classmethod
+    def config_type(cls) -> Any:
+        """`base_dir`: folder of the SQLite files."""
+        return {"base_dir": Field(Noneable(StringSource), is_required=False, default_value=None)}
+
+    @classmethod
+    def from_config_value(  # type: ignore[override]
+        cls, inst_data: ConfigurableClassData | None, config_value: dict[str, Any]
+    ) -> DagsterStorage:
+        """Dagster calls this with dagster.yaml's values."""
+        return from_environment(inst_data, config_value.get("base_dir"))

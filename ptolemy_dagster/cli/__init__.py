@@ -1,0 +1,5 @@
+"""The command line `ptolemy`."""
+
+from ptolemy_dagster.cli.app import main
+
+__all__ = ["main"]

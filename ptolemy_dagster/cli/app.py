@@ -1,0 +1,37 @@
+"""All commands, assembled. Dagster is imported only by those that need it: `ptolemy cid` stays quick."""
+
+import typer
+
+from ptolemy_dagster.cli import identify, lookup, stages
+
+app = typer.Typer(
+    name="ptolemy",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="Folders of any size become verified Filecoin pieces.\n\n"
+    "A project goes create -> scan -> containerize -> blitz; `run` does the last three and verifies. "
+    "Every stage may be run again: it does what is left to do. State is in ~/.ptolemy (or DAGSTER_HOME), or in "
+    "the Postgres of PTOLEMY_PG_URL.",
+)
+
+_COMMANDS = {
+    "create": stages.create,
+    "scan": stages.scan,
+    "containerize": stages.containerize,
+    "blitz": stages.blitz,
+    "run": stages.run,
+    "verify": stages.verify,
+    "status": lookup.status,
+    "cars": lookup.cars_command,
+    "find": lookup.find,
+    "cid": identify.cid_command,
+    "commp": identify.commp_command,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
+
+
+def main() -> None:
+    """Entry point."""
+    app()

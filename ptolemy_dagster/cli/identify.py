@@ -1,0 +1,77 @@
+"""`ptolemy cid` and `ptolemy commp`: CIDs of any path, without a project."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ptolemy_core import cid, commp
+from ptolemy_core.build.root import root_cid
+from ptolemy_core.errors import SourceError
+from ptolemy_dagster.cli import output
+
+_READ = 8 << 20
+
+
+def cid_command(
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders or links; a link is not followed.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """CIDs of files and folders under the UnixFS profile unixfs-v1-2025."""
+    rows = []
+    with output.errors_shown(), output.byte_progress() as bars:
+        for path in paths:
+            task = bars.add_task("hashing", total=None, visible=bars.console.is_terminal)
+            value = root_cid(
+                os.fsencode(path),
+                threads=os.cpu_count() or 1,
+                started=lambda total, task=task: bars.update(task, total=total),  # type: ignore[misc]
+                progress=lambda done, task=task: bars.advance(task, done),  # type: ignore[misc]
+            )
+            bars.remove_task(task)
+            rows.append({"path": os.fsencode(path).decode("utf-8", "backslashreplace"), "cid": cid.to_text(value)})
+    if as_json:
+        output.print_json(rows)
+    else:
+        for row in rows:
+            typer.echo(row["cid"] if len(rows) == 1 else f"{row['cid']}  {row['path']}")
+
+
+def commp_command(
+    files: Annotated[list[Path], typer.Argument(help="Files, such as CARs.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Piece CIDs (v1 and v2) and padded piece sizes of files."""
+    rows = []
+    with output.errors_shown(), output.byte_progress() as bars:
+        for path in files:
+            task = bars.add_task("hashing", total=None, visible=bars.console.is_terminal)
+            piece = commp.PieceCommitment()
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    bars.update(task, total=os.fstat(file.fileno()).st_size)
+                    buffer = bytearray(_READ)
+                    while got := file.readinto(buffer):
+                        piece.update(memoryview(buffer)[:got])
+                        bars.advance(task, got)
+            except OSError as error:
+                raise SourceError(f"{path} can't be read: {error.strerror}") from error
+            except ValueError as error:
+                raise SourceError(f"{path}: {error}") from error
+            bars.remove_task(task)
+            root = piece.digest()
+            rows.append(
+                {
+                    "path": os.fsencode(path).decode("utf-8", "backslashreplace"),
+                    "size": piece.size,
+                    "piece_cid": cid.to_text(commp.piece_cid_v1(root)),
+                    "piece_cid_v2": cid.to_text(commp.piece_cid_v2(root, piece.size)),
+                    "piece_size": piece.piece_size,
+                }
+            )
+    if as_json:
+        output.print_json(rows)
+        return
+    for row in rows:
+        typer.echo("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in row.items()))

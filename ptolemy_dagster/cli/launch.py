@@ -1,0 +1,138 @@
+"""Running a stage's Dagster job in the foreground, as `dagster job execute` does, and showing its progress.
+
+The job runs in a process of its own; what it has done is read from the catalog. So any run is in the web
+UI, and any way of starting one shows the same progress.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+
+import dagster as dg
+from rich.progress import TaskID
+
+from ptolemy_core.catalog import Catalog
+from ptolemy_core.stages.status import Standing, standing
+from ptolemy_dagster.cli import output
+from ptolemy_dagster.instance import open_instance, prepare_home
+from ptolemy_dagster.status import HOST_TAG, PID_TAG
+
+_LAUNCH_TAG = "ptolemy/launch"
+_POLL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: its id, whether it succeeded, why it failed, and where its log is."""
+
+    run_id: str | None
+    ok: bool
+    reasons: list[str]
+    log: str
+
+
+def run_job(catalog: Catalog, job: str, project: str, *, quiet: bool = False) -> Outcome:
+    """Run a job on a project's partition and wait for it.
+
+    Args:
+        catalog: that holds the project.
+        job: its name.
+        project: the partition.
+        quiet: show no progress.
+    """
+    folder = os.path.join(prepare_home(), "logs")
+    os.makedirs(folder, exist_ok=True)
+    log = os.path.join(folder, f"{job}-{project}.log")
+    launch = uuid.uuid4().hex
+    tags = {
+        "dagster/partition": project,
+        _LAUNCH_TAG: launch,
+        HOST_TAG: socket.gethostname(),
+        PID_TAG: str(os.getpid()),
+    }
+    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "ptolemy_dagster.definitions"]
+    command += ["-j", job, "--tags", json.dumps(tags)]
+    with open(log, "wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
+        try:
+            _watch(process, catalog, job, project, quiet)
+        except KeyboardInterrupt:
+            output.say("stopping; what is built stays built, and the next run goes on from there")
+            process.send_signal(signal.SIGINT)
+            process.wait()
+    return _outcome(launch, process.returncode, log)
+
+
+def _outcome(launch: str, code: int, log: str) -> Outcome:
+    instance = open_instance()
+    runs = instance.get_runs(dg.RunsFilter(tags={_LAUNCH_TAG: launch}))
+    if not runs:
+        return Outcome(None, False, [f"the run could not be started: see {log}"], log)
+    run = runs[0]
+    if code == 0 and run.status == dg.DagsterRunStatus.SUCCESS:
+        return Outcome(run.run_id, True, [], log)
+    if not run.is_finished:
+        instance.report_run_failed(run, "its process ended before it did")
+    return Outcome(run.run_id, False, _reasons(instance, run.run_id) or [f"see {log}"], log)
+
+
+def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """What failed steps and checks said."""
+    reasons: list[str] = []
+    for record in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        data = record.get_dagster_event().step_failure_data if record.dagster_event else None
+        if data is None:
+            continue
+        metadata = data.user_failure_data
+        cause = data.error.cause if data.error else None
+        if metadata and metadata.description:
+            reasons.append(metadata.description)
+        elif data.error:
+            reasons.append((cause or data.error).message.strip())
+    return list(dict.fromkeys(reasons))
+
+
+def _watch(
+    process: subprocess.Popen[bytes], catalog: Catalog, job: str, project: str, quiet: bool
+) -> None:
+    if quiet:
+        process.wait()
+        return
+    start = standing(catalog, project)
+    with output.byte_progress() as bars:
+        scan = bars.add_task("scan", total=None, visible=False)
+        build = bars.add_task("build", total=None, visible=False)
+        verify = bars.add_task("verify", total=None, visible=False)
+        wait = bars.add_task(f"{job} {project}: starting", total=None)
+        while process.poll() is None:
+            now = standing(catalog, project)
+            tasks = {task.task: task for task in now.tasks}
+            if "scan" in tasks:
+                found = f"scanning: {tasks['scan'].done:,} entries"
+                bars.update(scan, description=found, visible=True)
+            _show_build(bars, build, start, now)
+            if "verify" in tasks:
+                task = tasks["verify"]
+                bars.update(verify, description="verifying", completed=task.done, total=task.total, visible=True)
+            if tasks:
+                bars.update(wait, visible=False)
+            time.sleep(_POLL)
+        bars.update(wait, visible=False)
+        if process.returncode == 0:
+            _show_build(bars, build, start, standing(catalog, project))
+
+
+def _show_build(bars: output.Progress, bar: TaskID, start: Standing, now: Standing) -> None:
+    """Bytes of CARs that this run has built and is building, of those it has to."""
+    under_way = sum(task.done for task in now.tasks if task.task.startswith("build "))
+    total = now.car_bytes - start.built_bytes
+    done = now.built_bytes - start.built_bytes + under_way
+    if done > 0:
+        what = f"building CARs, {now.built}/{now.containers} done"
+        bars.update(bar, description=what, completed=min(done, total), total=total, visible=True)

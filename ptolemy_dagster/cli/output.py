@@ -1,0 +1,72 @@
+"""What commands print: tables for people, JSON for scripts, progress bars on standard error, clear errors."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+from ptolemy_core.errors import PtolemyError
+
+FAILED = 1
+"""Exit code of a command that failed; bad usage is 2, as usual."""
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """A table that isn't cut where output isn't a terminal, so that scripts see whole CIDs."""
+    table = Table(*header, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row))
+    if out.is_terminal:
+        out.print(table)
+    else:
+        Console(width=400, file=sys.stdout).print(table)
+
+
+def say(text: str) -> None:
+    """A sentence for people, on standard error, so that standard output stays for results."""
+    err.print(escape(text))
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """A PtolemyError becomes its message and exit code 1."""
+    try:
+        yield
+    except PtolemyError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        raise typer.Exit(FAILED) from None
+
+
+def byte_progress() -> Progress:
+    """Bars of bytes with rate and time left, on standard error."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=err,
+    )

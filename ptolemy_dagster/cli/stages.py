@@ -1,0 +1,200 @@
+"""Commands that define a project and run its stages."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ptolemy_core.catalog import Catalog, cars, containers, projects
+from ptolemy_core.errors import PtolemyError
+from ptolemy_core.project import padding_warning, parse_project
+from ptolemy_core.sizes import readable
+from ptolemy_core.stages import scan as scan_stage
+from ptolemy_core.stages.containerize import containerize as plan_containers
+from ptolemy_core.stages.containerize import require_scan
+from ptolemy_dagster.cli import output
+
+Name = Annotated[str, typer.Argument(help="The project's name.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+def open_catalog() -> Catalog:
+    """The catalog that the environment names."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return Catalog()
+    except SQLAlchemyError as error:
+        reason = str(error).splitlines()[0]
+        raise PtolemyError(f"the catalog can't be opened: {reason}; check PTOLEMY_PG_URL or DAGSTER_HOME") from None
+
+
+def create(
+    project: Name,
+    target_dir: Annotated[Path, typer.Option("--target-dir", "-t", help="The folder to store.")],
+    staging_dir: Annotated[
+        Path, typer.Option("--staging-dir", "-s", help="Where finished CARs go; not inside target-dir.")
+    ],
+    shard_size: Annotated[int, typer.Option(help="Split files larger than this, GiB, 1 to 31.")] = 1,
+    car_size: Annotated[int, typer.Option(help="Data in one CAR at most, GiB, 1 to 31.")] = 31,
+    encryption: Annotated[str, typer.Option(help='"None": nothing else is offered yet.')] = "None",
+    load_type: Annotated[str, typer.Option(help="blitz: CARs in parallel; serial: one by one.")] = "blitz",
+    as_json: Json = False,
+) -> None:
+    """Define a project. The same settings again change nothing."""
+    from ptolemy_dagster.instance import open_instance
+    from ptolemy_dagster.partitions import define
+
+    with output.errors_shown():
+        settings = parse_project(
+            {
+                "name": project,
+                "target_dir": os.path.abspath(target_dir),
+                "staging_dir": os.path.abspath(staging_dir),
+                "shard_size": shard_size,
+                "car_size": car_size,
+                "encryption": encryption,
+                "load_type": load_type,
+            }
+        )
+        instance = open_instance()
+        new = define(open_catalog(), instance, settings)
+    warning = padding_warning(car_size)
+    if warning:
+        output.say(f"warning: {warning}")
+    if as_json:
+        output.print_json(settings.model_dump() | {"created": new})
+    else:
+        output.say(f"project {project} {'is defined' if new else 'was defined so already'}; next: ptolemy run {project}")
+
+
+def scan(project: Name, as_json: Json = False) -> None:
+    """Walk the target folder into the catalog."""
+    catalog = _stage("scan", project, as_json)
+    result = scan_stage.summary(catalog, project)
+    facts = {k: v for k, v in asdict(result).items() if k not in ("added", "changed", "gone", "seconds")}
+    if as_json:
+        output.print_json(facts)
+        return
+    output.print_table(
+        ("files", "data", "largest file", "links", "empty folders", "left out"),
+        [
+            (
+                f"{result.files:,}",
+                readable(result.data_bytes),
+                readable(result.largest),
+                result.links,
+                result.empty_folders,
+                result.left_out,
+            )
+        ],
+    )
+    for path, reason in result.left_out_sample:
+        output.say(f"left out: {path}: {reason}")
+
+
+def containerize(
+    project: Name,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, save nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Plan containers; each CAR's exact size is known before any data is read."""
+    if dry_run:
+        with output.errors_shown():
+            result = plan_containers(open_catalog(), project, dry_run=True)
+        rows, warning = result.containers, result.warning
+    else:
+        catalog = _stage("containerize", project, as_json)
+        rows, warning = containers.rows(catalog, project), padding_warning(projects.get(catalog, project).car_size)
+    if warning:
+        output.say(f"warning: {warning}")
+    if as_json:
+        output.print_json(
+            [{k: v for k, v in asdict(row).items() if k != "id"} | {"padding": row.padding} for row in rows]
+        )
+        return
+    output.print_table(
+        ("container", "items", "data", "CAR size", "piece size", "padding", "built"),
+        [
+            (
+                f"{row.number:06d}",
+                f"{row.items:,}",
+                readable(row.data_bytes),
+                f"{row.car_size:,}",
+                readable(row.piece_size),
+                f"{row.padding / row.piece_size:.1%}",
+                "yes" if row.built else "",
+            )
+            for row in rows
+        ],
+    )
+    if dry_run:
+        output.say("dry run: nothing was saved")
+
+
+def blitz(project: Name, as_json: Json = False) -> None:
+    """Build all CARs that aren't built yet."""
+    show_cars(_stage("blitz", project, as_json), project, as_json)
+
+
+def run(project: Name, as_json: Json = False) -> None:
+    """Scan, containerize, blitz and verify."""
+    show_cars(_stage("onboard", project, as_json), project, as_json)
+
+
+def verify(project: Name, as_json: Json = False) -> None:
+    """Read all CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong."""
+    catalog = _stage("verify", project, as_json)
+    count = len(list(cars.rows(catalog, project)))
+    if as_json:
+        output.print_json({"project": project, "ok": True, "cars": count})
+    else:
+        output.say(f"{count} CARs verified: every block, the trees, the piece CIDs")
+
+
+def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
+    """Print a project's CARs."""
+    rows = list(cars.rows(catalog, project))
+    if as_json:
+        output.print_json([row.as_text() for row in rows])
+        return
+    output.print_table(
+        ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items"),
+        [
+            (
+                f"{row.number:06d}",
+                row.as_text()["payload_cid"],
+                row.as_text()["piece_cid"],
+                f"{row.car_size:,}",
+                readable(row.piece_size),
+                f"{row.items:,}",
+            )
+            for row in rows
+        ],
+    )
+    if rows:
+        output.say(f"CARs are in {projects.get(catalog, project).staging_dir}")
+
+
+_NEEDS_SCAN = ("containerize", "blitz", "verify")
+
+
+def _stage(job: str, project: str, quiet: bool) -> Catalog:
+    """Run a stage's job to its end; a failure ends the command with its reasons."""
+    from ptolemy_dagster.cli.launch import run_job
+    from ptolemy_dagster.instance import open_instance
+    from ptolemy_dagster.partitions import define
+
+    with output.errors_shown():
+        catalog = open_catalog()
+        settings = projects.get(catalog, project)
+        if job in _NEEDS_SCAN:
+            require_scan(catalog, project)
+        instance = open_instance()
+        define(catalog, instance, settings)  # a catalog may be older than this Dagster home
+        result: Any = run_job(catalog, job, project, quiet=quiet)
+        if not result.ok:
+            raise PtolemyError("\n".join(result.reasons) + f"\n(run {result.run_id}, log {result.log})")
+    return catalog

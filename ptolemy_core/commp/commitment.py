@@ -1,0 +1,114 @@
+"""A piece commitment of a stream of bytes, used like a hash of hashlib.
+
+Specification: https://spec.filecoin.io/systems/filecoin_files/piece/ and FRC-0069.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ptolemy_core import kernel
+from ptolemy_core.commp.sizes import MAX_PAYLOAD, height, piece_size
+from ptolemy_core.commp.tree import fold, payload_root
+from ptolemy_core.kernel import Buffer, node
+
+SUBTREE: Final = 127 << 13
+"""Payload bytes hashed at a time: 1 MiB of tree leaves."""
+
+_SUBTREE_HEIGHT = height(128 << 13)
+
+
+class PieceCommitment:
+    """The piece commitment ("CommP") of all data given to `update`, however it was split.
+
+    Holds one subtree's bytes and one root per level of the tree.
+
+    >>> PieceCommitment(b"hello world").hexdigest()[:16]
+    'ee5c07b4ea161e8d'
+    """
+
+    __slots__ = ("_pending", "_roots", "_size")
+
+    def __init__(self, data: Buffer = b"") -> None:
+        """Start with `data`, as `update` takes it."""
+        self._size = 0
+        self._pending = bytearray()
+        # the roots of the whole subtrees so far, as (height, root): a binary counter, highest first
+        self._roots: list[tuple[int, bytes]] = []
+        self.update(data)
+
+    @property
+    def size(self) -> int:
+        """Payload bytes so far, before any padding."""
+        return self._size
+
+    @property
+    def piece_size(self) -> int:
+        """Padded bytes of the piece that the data so far needs."""
+        return piece_size(self._size)
+
+    def update(self, data: Buffer) -> None:
+        """Add bytes at the end.
+
+        Raises:
+            ValueError: the payload would be larger than MAX_PAYLOAD; nothing was added.
+        """
+        view = kernel.as_bytes(data).data
+        if self._size + len(view) > MAX_PAYLOAD:
+            raise ValueError(
+                f"a piece holds at most {MAX_PAYLOAD} bytes of payload, got {self._size + len(view)}"
+            )
+        self._size += len(view)
+        for whole in self._whole_subtrees(view):
+            for root in kernel.subtree_roots(whole, SUBTREE):
+                self._push(root.tobytes())
+
+    def digest(self) -> bytes:
+        """The 32-byte root of the zero-padded piece. More data may follow."""
+        top = height(self.piece_size)
+        if not self._roots:
+            return payload_root(self._pending)
+        tail = self._pending
+        roots = list(self._roots)
+        if tail:
+            roots.append((height(piece_size(len(tail))), payload_root(tail)))
+        at, root = roots.pop()
+        while roots:
+            left_at, left = roots.pop()
+            root = node(left, fold([root], at, left_at))
+            at = left_at + 1
+        return fold([root], at, top)
+
+    def hexdigest(self) -> str:
+        """`digest` in hexadecimal."""
+        return self.digest().hex()
+
+    def copy(self) -> "PieceCommitment":
+        """An independent commitment of the same data so far."""
+        twin = PieceCommitment()
+        twin._size = self._size
+        twin._pending = bytearray(self._pending)
+        twin._roots = list(self._roots)
+        return twin
+
+    def _whole_subtrees(self, view: memoryview) -> Iterator[Buffer]:
+        """Runs of whole subtrees that `view` completes; what is left over goes to the pending bytes."""
+        if self._pending:
+            missing = SUBTREE - len(self._pending)
+            self._pending += view[:missing]
+            view = view[missing:]
+            if len(self._pending) < SUBTREE:
+                return
+            yield self._pending
+            self._pending = bytearray()
+        whole = len(view) // SUBTREE * SUBTREE
+        if whole:
+            yield view[:whole]
+        self._pending += view[whole:]
+
+    def _push(self, root: bytes) -> None:
+        """Add the root of the next whole subtree, and join pairs of equal height."""
+        at = _SUBTREE_HEIGHT
+        while self._roots and self._roots[-1][0] == at:
+            root = node(self._roots.pop()[1], root)
+            at += 1
+        self._roots.append((at, root))

@@ -1,0 +1,105 @@
+"""The compiled kernel, loaded through ctypes: every call releases the GIL."""
+
+import ctypes
+import functools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+INTERFACE = 1
+"""The number that `ptolemy_kernel_interface` of native/kernel.h must return."""
+
+PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" else "libkernel.so")
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The loaded shared library.
+
+    Attributes:
+        variants: names of the variants that this machine's CPU can run, best first.
+    """
+
+    handle: ctypes.CDLL
+    variants: dict[str, int]
+
+    def sha256_ranges(
+        self,
+        name: str,
+        data: NDArray[np.uint8],
+        offsets: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+    ) -> NDArray[np.uint8]:
+        """SHA-256 of each checked range."""
+        digests = np.empty((offsets.size, 32), dtype=np.uint8)
+        order = _order(lengths)
+        self.handle.ptolemy_sha256_ranges(
+            self.variants[name],
+            data.ctypes.data,
+            offsets.ctypes.data,
+            lengths.ctypes.data,
+            None if order is None else order.ctypes.data,
+            offsets.size,
+            digests.ctypes.data,
+        )
+        return digests
+
+    def subtree_roots(self, name: str, data: NDArray[np.uint8], subtree_bytes: int) -> NDArray[np.uint8]:
+        """The root of each subtree of checked size."""
+        roots = np.empty((data.size // subtree_bytes, 32), dtype=np.uint8)
+        self.handle.ptolemy_subtree_roots(
+            self.variants[name], data.ctypes.data, subtree_bytes // 127, len(roots), roots.ctypes.data
+        )
+        return roots
+
+
+@functools.cache
+def library(path: Path = PATH) -> Library | str:
+    """The compiled kernel, or why there is none."""
+    if not path.exists():
+        return f"{path.name} was not built when ptolemy was installed"
+    try:
+        handle = ctypes.CDLL(str(path))
+        interface = int(handle.ptolemy_kernel_interface())
+    except (OSError, AttributeError) as error:
+        return f"{path.name} can't be loaded ({error})"
+    if interface != INTERFACE:
+        return f"{path.name} was built from other sources (interface {interface}, not {INTERFACE})"
+    _declare(handle)
+    return Library(handle, _variants(handle))
+
+
+def _order(lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """The order to hash in, longest first, so that the lanes stay full to the end; None: as given.
+
+    Sorted are some thousand neighbours at a time, or else short ranges would be read all over the memory.
+    """
+    if not lengths.size or lengths.min() == lengths.max():
+        return None
+    group = np.arange(lengths.size, dtype=np.int64) >> 12
+    return np.argsort((group << 48) - lengths)
+
+
+def _declare(handle: ctypes.CDLL) -> None:
+    number, address = ctypes.c_int64, ctypes.c_void_p
+    handle.ptolemy_variant_name.argtypes = [ctypes.c_int]
+    handle.ptolemy_variant_name.restype = ctypes.c_char_p
+    handle.ptolemy_variant_available.argtypes = [ctypes.c_int]
+    handle.ptolemy_variant_available.restype = ctypes.c_int
+    handle.ptolemy_sha256_ranges.argtypes = [ctypes.c_int, *[address] * 4, number, address]
+    handle.ptolemy_sha256_ranges.restype = None
+    handle.ptolemy_subtree_roots.argtypes = [ctypes.c_int, address, number, number, address]
+    handle.ptolemy_subtree_roots.restype = None
+
+
+def _variants(handle: ctypes.CDLL) -> dict[str, int]:
+    variants = {}
+    number = 0
+    while name := handle.ptolemy_variant_name(number):
+        if handle.ptolemy_variant_available(number):
+            variants[name.decode("ascii")] = number
+        number += 1
+    return variants

@@ -5,6 +5,7 @@ adds to a CAR; each container's size is then the exact one of its layout, and a 
 would be too large for its piece after all is planned again with less room.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -91,9 +92,7 @@ def plan(items: Items, car_bytes: int, profile: Profile = UNIXFS_V1_2025) -> lis
     room = capacity - HEADER_SIZE - _NODE
     for _ in range(_TRIES):
         cuts = _cut(data, weight, opening, car_bytes, room)
-        planned = [
-            _measured(items, a, b, profile) for a, b in zip(cuts[:-1], cuts[1:], strict=True)
-        ]
+        planned = [_measured(items, a, b, profile) for a, b in itertools.pairwise(cuts)]
         over = max(container.car_size for container in planned) - capacity
         if over <= 0:
             return planned

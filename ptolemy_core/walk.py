@@ -109,14 +109,18 @@ def _entry(path: bytes, name: bytes, folder: int | None, status: os.stat_result)
     mode = stat.S_IFMT(status.st_mode)
     if mode == stat.S_IFREG:
         if not os.access(name, os.R_OK, dir_fd=folder):
-            return Entry(path, LEFT_OUT, status.st_size, status.st_mtime_ns, reason="no permission to read it")
+            return Entry(
+                path, LEFT_OUT, status.st_size, status.st_mtime_ns, reason="no permission to read it"
+            )
         return Entry(path, Kind.FILE, status.st_size, status.st_mtime_ns)
     if mode == stat.S_IFDIR:
         return Entry(path, Kind.DIRECTORY, 0, status.st_mtime_ns)
     if mode == stat.S_IFLNK:
         target = os.readlink(name, dir_fd=folder)
         return Entry(path, Kind.SYMLINK, len(target), status.st_mtime_ns, target)
-    return Entry(path, LEFT_OUT, 0, status.st_mtime_ns, reason=f"{_ODD.get(mode, 'an unknown kind of entry')}")
+    return Entry(
+        path, LEFT_OUT, 0, status.st_mtime_ns, reason=f"{_ODD.get(mode, 'an unknown kind of entry')}"
+    )
 
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -23,9 +23,7 @@ warnings.filterwarnings("ignore", message="Specifying a partitions_def on an Ass
     partitions_def=project_partitions,
     description="The plan covers every byte of every scanned file exactly once.",
 )
-def plan_covers_scan(
-    context: dg.AssetCheckExecutionContext, catalog: CatalogResource
-) -> dg.AssetCheckResult:
+def plan_covers_scan(context: dg.AssetCheckExecutionContext, catalog: CatalogResource) -> dg.AssetCheckResult:
     """Compare plan and scan."""
     problems = uncovered(catalog.open(), context.partition_key)
     return dg.AssetCheckResult(

@@ -1,6 +1,7 @@
 """Jobs: a stage each, all of them in a row, verification, and the definition of projects."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
@@ -44,7 +45,10 @@ onboard = dg.define_asset_job(
     description="Scan, containerize, blitz and verify a project.",
 )
 verify = dg.define_asset_job(
-    "verify", selection=_verification, tags=_TAGS, description="Read a project's CARs back and check all of them."
+    "verify",
+    selection=_verification,
+    tags=_TAGS,
+    description="Read a project's CARs back and check all of them.",
 )
 
 
@@ -61,9 +65,7 @@ class ProjectSettings(dg.Config):
 
 
 @dg.op(description="Defines a project, so that its partition can be materialized.")
-def define_project(
-    context: dg.OpExecutionContext, config: ProjectSettings, catalog: CatalogResource
-) -> None:
+def define_project(context: dg.OpExecutionContext, config: ProjectSettings, catalog: CatalogResource) -> None:
     """Create the project of these settings."""
     with as_failure():
         project = parse_project(config.model_dump())
@@ -77,4 +79,11 @@ def create() -> None:
     define_project()
 
 
-ALL = [create, scan, containerize, blitz, onboard, verify]
+ALL: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
+    create,
+    scan,
+    containerize,
+    blitz,
+    onboard,
+    verify,
+]

@@ -3,7 +3,7 @@
 import alembic.command  # noqa: F401
 import dagster._core.storage.legacy_storage
 import dagster._core.storage.sqlite_storage
-import dagster._core.workspace.context
+import dagster._core.workspace.context  # noqa: F401
 import dagster_postgres  # noqa: F401
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 

@@ -12,7 +12,7 @@ from ptolemy_core.sizes import readable
 _ROWS = 200
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue:  # type: ignore[type-arg]
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue:
     """A Markdown table; a long one is cut, and says so."""
     kept = list(rows)
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
@@ -36,7 +36,7 @@ def code(binary: bytes) -> str:
     return f"`{cid.to_text(binary)}`"
 
 
-def car_metadata(car: CarRow) -> Mapping[str, object]:
+def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
     """Metadata of one CAR's materialization."""
     return {
         "payload CID": dg.MetadataValue.md(code(car.payload_cid)),
@@ -53,7 +53,7 @@ def car_metadata(car: CarRow) -> Mapping[str, object]:
     }
 
 
-def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:  # type: ignore[type-arg]
+def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:
     """A project's CARs."""
     header = ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items")
     return table(
@@ -72,7 +72,7 @@ def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:  # type: ignore[type-
     )
 
 
-def plan_table(containers: Iterable[ContainerRow]) -> dg.MetadataValue:  # type: ignore[type-arg]
+def plan_table(containers: Iterable[ContainerRow]) -> dg.MetadataValue:
     """A project's containers."""
     header = ("container", "items", "data", "CAR size", "piece size", "padding", "built")
     return table(

@@ -20,7 +20,12 @@ _DONE = {
     "containerization": "containerization complete",
     "blitz": "blitz complete",
 }
-_STAGE_OF_JOB = {"scan": "scan", "containerize": "containerization", "blitz": "blitz", "verify": "verification"}
+_STAGE_OF_JOB = {
+    "scan": "scan",
+    "containerize": "containerization",
+    "blitz": "blitz",
+    "verify": "verification",
+}
 _STAGE_OF_STEP = {
     "scan_result": "scan",
     "container_plan": "containerization",

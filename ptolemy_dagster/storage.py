@@ -6,21 +6,18 @@ from typing import Any
 from dagster import Field, Noneable, StringSource
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
 from ptolemy_core.catalog import PG_URL, default_url, home
 
 
-def from_environment(inst_data: ConfigurableClassData | None, base_dir: str | None) -> DagsterStorage:
+def from_environment(inst_data: Any, base_dir: str | None) -> DagsterStorage:
     """The storage that the environment asks for."""
     if os.environ.get(PG_URL):
-        return DagsterPostgresStorage.from_config_value(  # type: ignore[return-value]
-            inst_data, {"postgres_url": default_url(), "should_autocreate_tables": True}
-        )
-    return DagsterSqliteStorage.from_config_value(
-        inst_data, {"base_dir": base_dir or os.path.join(home(), "storage")}
-    )
+        postgres: Any = {"postgres_url": default_url(), "should_autocreate_tables": True}
+        return DagsterPostgresStorage.from_config_value(inst_data, postgres)
+    folder = base_dir or os.path.join(home(), "storage")
+    return DagsterSqliteStorage.from_config_value(inst_data, {"base_dir": folder})
 
 
 class PtolemyStorage(DagsterStorage):
@@ -32,8 +29,6 @@ class PtolemyStorage(DagsterStorage):
         return {"base_dir": Field(Noneable(StringSource), is_required=False, default_value=None)}
 
     @classmethod
-    def from_config_value(  # type: ignore[override]
-        cls, inst_data: ConfigurableClassData | None, config_value: dict[str, Any]
-    ) -> DagsterStorage:
+    def from_config_value(cls, inst_data: Any, config_value: dict[str, Any]) -> DagsterStorage:
         """Dagster calls this with dagster.yaml's values."""
         return from_environment(inst_data, config_value.get("base_dir"))

@@ -9,7 +9,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,10 +139,10 @@ def _lowest_nodes(layout: Layout, root: int, digests: NDArray[np.uint8]) -> byte
     """Digests of the nodes right above a shard's leaves; of the leaf itself if it is all there is."""
     blocks = slice(root, root + int(layout.count[root]))
     if layout.count[root] == 1:
-        return digests[root].tobytes()
+        return bytes(digests[root])
     is_node = layout.kind[blocks] == Block.FILE
     first_child_is_leaf = np.append(~is_node[1:], False)
-    return digests[blocks][is_node & first_child_is_leaf].tobytes()
+    return bytes(digests[blocks][is_node & first_child_is_leaf])
 
 
 @contextmanager
@@ -150,10 +150,8 @@ def _partial_file(path: str, size: int) -> Iterator[int]:
     """A file of `size` bytes for writing, removed again unless its owner has renamed it."""
     folder = os.path.dirname(path)
     free = shutil.disk_usage(folder).free
-    try:
+    with suppress(OSError):
         free += os.stat(path).st_blocks * 512  # an earlier try's file is overwritten
-    except OSError:
-        pass
     if free < size + _RESERVE:
         raise StagingError(
             f"{folder} has {free} bytes free, a CAR of {size} bytes needs {size + _RESERVE}: "

@@ -6,6 +6,7 @@ nodes; they follow as soon as all below them is hashed, and the unit that a last
 So the bytes don't depend on the number of threads or the order they run in.
 """
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -257,9 +258,7 @@ class _Assembler:
         if not len(inside):
             return
         lengths = [sizes[k] for k in inside.tolist()]
-        rows = kernel.sha256_ranges(
-            out.data, np.array(at, dtype=np.int64), np.array(lengths, dtype=np.int64)
-        )
+        rows = kernel.sha256_ranges(out.data, np.array(at, dtype=np.int64), np.array(lengths, dtype=np.int64))
         raw = rows.tobytes()
         data = out.data
         for j, (begin, size) in enumerate(zip(at, lengths, strict=True)):
@@ -268,7 +267,7 @@ class _Assembler:
         # neighbours go into the table together
         cuts = np.flatnonzero(np.diff(inside) != 1) + 1
         edges = [0, *cuts.tolist(), len(inside)]
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in itertools.pairwise(edges):
             out.digests.append((first + int(inside[low]), rows[low:high]))
 
     def _straddle(self, out: _Unit, block: int, item: int, start: int, size: int, place: int) -> None:

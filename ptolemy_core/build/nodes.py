@@ -29,9 +29,7 @@ class Nodes:
         """(block behind its subtree, node) of every node, children before parents."""
         out: list[tuple[int, int]] = []
         stack: list[tuple[int, int]] = []
-        for node, count in zip(
-            self.places.tolist(), self._layout.count[self.places].tolist(), strict=True
-        ):
+        for node, count in zip(self.places.tolist(), self._layout.count[self.places].tolist(), strict=True):
             while stack and stack[-1][0] <= node:
                 out.append(stack.pop())
             stack.append((node + count, node))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -101,4 +102,5 @@ def rows(catalog: Catalog, project: str, number: int | None = None) -> Iterator[
     with catalog.read() as connection:
         found = connection.execute(query).all()
     for row in found:
-        yield CarRow(*(bytes(value) if isinstance(value, memoryview) else value for value in row))
+        values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
+        yield CarRow(*values)

@@ -84,9 +84,7 @@ def save(
     Returns:
         the first number.
     """
-    last = connection.scalar(
-        sa.select(sa.func.max(container.c.number)).where(container.c.project == project)
-    )
+    last = connection.scalar(sa.select(sa.func.max(container.c.number)).where(container.c.project == project))
     first = 0 if last is None else last + 1
     for number, one in enumerate(planned, first):
         row = {
@@ -98,7 +96,7 @@ def save(
             "piece_size": one.piece_size,
             "planned_at": time.time(),
         }
-        key = connection.execute(container.insert().values(**row)).inserted_primary_key[0]
+        key = connection.execute(container.insert().values(**row).returning(container.c.id)).scalar_one()
         for low in range(one.start, one.stop, _BATCH):
             part = slice(low, min(low + _BATCH, one.stop))
             count = part.stop - part.start
@@ -136,7 +134,7 @@ def rows(catalog: Catalog, project: str) -> list[ContainerRow]:
         .order_by(container.c.number)
     )
     with catalog.read() as connection:
-        return [ContainerRow(*row[:6], built=bool(row[6])) for row in connection.execute(query)]
+        return [ContainerRow(*row) for row in connection.execute(query)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,9 @@ class Catalog:
         else:
             self._path = self.url.removeprefix("sqlite:///")
             os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
-            self.engine = sa.create_engine(self.url, connect_args={"timeout": 120, "check_same_thread": False})
+            self.engine = sa.create_engine(
+                self.url, connect_args={"timeout": 120, "check_same_thread": False}
+            )
             _configure_sqlite(self.engine)
         self._upgrade()
 

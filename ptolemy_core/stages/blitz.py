@@ -116,9 +116,7 @@ def _build(
             f"container {row.number} of {project.name!r} was planned as {row.car_size} bytes and lays out as "
             f"{layout.car_size}: it was planned by another version; containerize again"
         )
-    source = Source(
-        project.target_bytes, content.items, content.file_sizes, content.mtimes, content.targets
-    )
+    source = Source(project.target_bytes, content.items, content.file_sizes, content.mtimes, content.targets)
     part = f".{project.name}-{row.number:06d}.car.part"
     reporter = Reporter(catalog, project.name, f"build {row.number:06d}", layout.car_size)
     with reporter:

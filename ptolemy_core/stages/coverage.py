@@ -77,5 +77,7 @@ def _broken_splits(connection: Connection, name: str) -> list[str]:
             whole = whole and row.number == number and row.start == at and row.length > 0
             at = row.start + row.length
         if not whole or at != row.size:
-            problems.append(f"{paths.display(bytes(row.path))}: its shards don't cover its {row.size} bytes once")
+            problems.append(
+                f"{paths.display(bytes(row.path))}: its shards don't cover its {row.size} bytes once"
+            )
     return problems[:_SHOWN]

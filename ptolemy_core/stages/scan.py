@@ -53,9 +53,7 @@ class ScanResult:
     seconds: float
 
 
-def scan(
-    catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | None = None
-) -> ScanResult:
+def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | None = None) -> ScanResult:
     """Scan the project's target folder.
 
     Args:
@@ -71,9 +69,9 @@ def scan(
     with catalog.lock(f"scan {name}", busy=f"project {name!r} is being scanned already: wait for that scan"):
         started = time.time()
         with catalog.write() as connection:
-            number = connection.execute(
-                scans.insert().values(project=name, started_at=started)
-            ).inserted_primary_key[0]
+            number: int = connection.execute(
+                scans.insert().values(project=name, started_at=started).returning(scans.c.id)
+            ).scalar_one()
         merge = _Merge(catalog, name, number)
         found = data = 0
         with Reporter(catalog, name, "scan", None) as reporter:
@@ -159,8 +157,9 @@ class _Merge:
         self._flush()
 
     def _drop(self) -> None:
-        self._gone.append(self._next.id)
-        self._next = next(self._known, None)
+        if self._next is not None:
+            self._gone.append(self._next.id)
+            self._next = next(self._known, None)
 
     def _flush(self) -> None:
         with self._catalog.write() as connection:
@@ -182,11 +181,8 @@ def summary(
     live = (files.c.project == name, files.c.gone_scan.is_(None))
     is_file = files.c.kind == Kind.FILE
     with catalog.read() as connection:
-        kinds = dict(
-            connection.execute(
-                sa.select(files.c.kind, sa.func.count()).where(*live).group_by(files.c.kind)
-            ).all()
-        )
+        by_kind = sa.select(files.c.kind, sa.func.count()).where(*live).group_by(files.c.kind)
+        kinds: dict[int, int] = {kind: count for kind, count in connection.execute(by_kind)}
         data, largest = connection.execute(
             sa.select(sa.func.sum(files.c.size), sa.func.max(files.c.size)).where(*live, is_file)
         ).one()

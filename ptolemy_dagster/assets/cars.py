@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from ptolemy_core.catalog import projects
+from ptolemy_core.catalog import cars, projects
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import blitz
@@ -43,11 +43,11 @@ def car(
         )
     if not new:
         context.log.info(f"{built.file_name} is built and in place: nothing to do")
-    return dg.MaterializeResult(metadata=dict(show.car_metadata(built)))
+    return dg.MaterializeResult(metadata=(show.car_metadata(built)))
 
 
 @dg.op(
-    ins={"start": dg.In(dg.Nothing)},  # type: ignore[arg-type]
+    ins={"start": dg.In(dg.Nothing)},
     out=dg.DynamicOut(list),
     description="What the plan holds and no receipt covers, in batches.",
 )
@@ -96,7 +96,7 @@ def build_batch(
             done += 1
             context.log_event(
                 dg.AssetMaterialization(
-                    "car", partition=car_key(name, number), metadata=dict(show.car_metadata(built))
+                    "car", partition=car_key(name, number), metadata=(show.car_metadata(built))
                 )
             )
     if failed:
@@ -105,23 +105,21 @@ def build_batch(
 
 
 @dg.op(description="Fails unless every container of the plan has a receipt.")
-def seal(
-    context: dg.OpExecutionContext, catalog: CatalogResource, built: list[int]
-) -> dg.Output[int]:
+def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[int]) -> dg.Output[int]:
     """See that the CARs are complete, and show them."""
     name = context.partition_key
     with as_failure():
-        cars = blitz.seal(catalog.open(), name)
-    _record_missing_events(context, name, [row.number for row in cars], catalog)
+        sealed = blitz.seal(catalog.open(), name)
+    _record_missing_events(context, name, [row.number for row in sealed], catalog)
     return dg.Output(
-        len(cars),
+        len(sealed),
         metadata={
-            "CARs": len(cars),
+            "CARs": len(sealed),
             "built in this run": sum(built),
-            "CAR bytes": show.size(sum(row.car_size for row in cars)),
-            "piece bytes": show.size(sum(row.piece_size for row in cars)),
+            "CAR bytes": show.size(sum(row.car_size for row in sealed)),
+            "piece bytes": show.size(sum(row.piece_size for row in sealed)),
             "staging folder": dg.MetadataValue.path(projects.get(catalog.open(), name).staging_dir),
-            "table": show.car_table(cars),
+            "table": show.car_table(sealed),
         },
     )
 
@@ -133,17 +131,17 @@ def _record_missing_events(
     known = context.instance.get_materialized_partitions(dg.AssetKey("car"))
     for number in numbers:
         if car_key(name, number) not in known:
-            for row in blitz.cars.rows(catalog.open(), name, number):
+            for row in cars.rows(catalog.open(), name, number):
                 context.log_event(
                     dg.AssetMaterialization(
-                        "car", partition=car_key(name, number), metadata=dict(show.car_metadata(row))
+                        "car", partition=car_key(name, number), metadata=(show.car_metadata(row))
                     )
                 )
 
 
 @dg.graph_asset(
     partitions_def=project_partitions,
-    ins={"container_plan": dg.AssetIn(dagster_type=dg.Nothing)},  # type: ignore[arg-type]
+    ins={"container_plan": dg.AssetIn(dagster_type=dg.Nothing)},
     group_name="ptolemy",
     kinds={"car"},
     description="All CARs of a project, in its staging folder: the blitz.",

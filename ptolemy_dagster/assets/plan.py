@@ -17,9 +17,7 @@ from ptolemy_dagster.resources import CatalogResource
     kinds={"sql"},
     description="Containers of roughly equal size, as few as fit; each CAR's exact size before any data is read.",
 )
-def container_plan(
-    context: dg.AssetExecutionContext, catalog: CatalogResource
-) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def container_plan(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Plan containers for what the scan found and no container holds."""
     name = context.partition_key
     with as_failure():

@@ -15,9 +15,7 @@ from ptolemy_dagster.resources import CatalogResource
     kinds={"filesystem"},
     description="What the target folder of a project holds: walked, and merged into the catalog.",
 )
-def scan_result(
-    context: dg.AssetExecutionContext, catalog: CatalogResource
-) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Scan the project's target folder."""
     with as_failure():
         result = scan(

@@ -1,5 +1,7 @@
 """All commands, assembled. Dagster is imported only by those that need it: `ptolemy cid` stays quick."""
 
+from collections.abc import Callable
+
 import typer
 
 from ptolemy_dagster.cli import identify, lookup, stages
@@ -15,7 +17,7 @@ app = typer.Typer(
     "the Postgres of PTOLEMY_PG_URL.",
 )
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "create": stages.create,
     "scan": stages.scan,
     "containerize": stages.containerize,

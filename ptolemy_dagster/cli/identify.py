@@ -30,7 +30,9 @@ def cid_command(
                 progress=lambda done, task=task: bars.advance(task, done),  # type: ignore[misc]
             )
             bars.remove_task(task)
-            rows.append({"path": os.fsencode(path).decode("utf-8", "backslashreplace"), "cid": cid.to_text(value)})
+            rows.append(
+                {"path": os.fsencode(path).decode("utf-8", "backslashreplace"), "cid": cid.to_text(value)}
+            )
     if as_json:
         output.print_json(rows)
     else:

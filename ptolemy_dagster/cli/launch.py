@@ -15,7 +15,7 @@ import uuid
 from dataclasses import dataclass
 
 import dagster as dg
-from rich.progress import TaskID
+from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.stages.status import Standing, standing
@@ -98,9 +98,7 @@ def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
-def _watch(
-    process: subprocess.Popen[bytes], catalog: Catalog, job: str, project: str, quiet: bool
-) -> None:
+def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project: str, quiet: bool) -> None:
     if quiet:
         process.wait()
         return
@@ -119,7 +117,9 @@ def _watch(
             _show_build(bars, build, start, now)
             if "verify" in tasks:
                 task = tasks["verify"]
-                bars.update(verify, description="verifying", completed=task.done, total=task.total, visible=True)
+                bars.update(
+                    verify, description="verifying", completed=task.done, total=task.total, visible=True
+                )
             if tasks:
                 bars.update(wait, visible=False)
             time.sleep(_POLL)
@@ -128,7 +128,7 @@ def _watch(
             _show_build(bars, build, start, standing(catalog, project))
 
 
-def _show_build(bars: output.Progress, bar: TaskID, start: Standing, now: Standing) -> None:
+def _show_build(bars: Progress, bar: TaskID, start: Standing, now: Standing) -> None:
     """Bytes of CARs that this run has built and is building, of those it has to."""
     under_way = sum(task.done for task in now.tasks if task.task.startswith("build "))
     total = now.car_bytes - start.built_bytes

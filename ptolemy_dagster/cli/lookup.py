@@ -29,7 +29,8 @@ def status(
         found = [project_status(catalog, instance, name) for name in chosen]
     if as_json:
         rows = [
-            {"project": one.project, "status": one.text, "run_id": one.run_id} | asdict(one.standing) for one in found
+            {"project": one.project, "status": one.text, "run_id": one.run_id} | asdict(one.standing)
+            for one in found
         ]
         output.print_json(rows)
         return
@@ -51,7 +52,11 @@ def status(
     )
     for one in found:
         for task in one.standing.tasks:
-            done = f"{task.done:,} entries" if task.total is None else f"{readable(task.done)} of {readable(task.total)}"
+            done = (
+                f"{task.done:,} entries"
+                if task.total is None
+                else f"{readable(task.done)} of {readable(task.total)}"
+            )
             output.say(f"{one.project}: {task.task}: {done}")
 
 

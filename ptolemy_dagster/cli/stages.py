@@ -28,7 +28,9 @@ def open_catalog() -> Catalog:
         return Catalog()
     except SQLAlchemyError as error:
         reason = str(error).splitlines()[0]
-        raise PtolemyError(f"the catalog can't be opened: {reason}; check PTOLEMY_PG_URL or DAGSTER_HOME") from None
+        raise PtolemyError(
+            f"the catalog can't be opened: {reason}; check PTOLEMY_PG_URL or DAGSTER_HOME"
+        ) from None
 
 
 def create(
@@ -67,7 +69,9 @@ def create(
     if as_json:
         output.print_json(settings.model_dump() | {"created": new})
     else:
-        output.say(f"project {project} {'is defined' if new else 'was defined so already'}; next: ptolemy run {project}")
+        output.say(
+            f"project {project} {'is defined' if new else 'was defined so already'}; next: ptolemy run {project}"
+        )
 
 
 def scan(project: Name, as_json: Json = False) -> None:
@@ -107,7 +111,10 @@ def containerize(
         rows, warning = result.containers, result.warning
     else:
         catalog = _stage("containerize", project, as_json)
-        rows, warning = containers.rows(catalog, project), padding_warning(projects.get(catalog, project).car_size)
+        rows, warning = (
+            containers.rows(catalog, project),
+            padding_warning(projects.get(catalog, project).car_size),
+        )
     if warning:
         output.say(f"warning: {warning}")
     if as_json:

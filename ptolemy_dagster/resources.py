@@ -31,6 +31,6 @@ class Builder(dg.ConfigurableResource):  # type: ignore[type-arg]
     """How CARs are built on this machine."""
 
     threads: int = Field(
-        default=max(1, (os.cpu_count() or 1) // BUILD_PROCESSES),
+        default=(os.cpu_count() or 1) // BUILD_PROCESSES + 1,  # one more, which waits for a disk
         description="Threads that read and hash for one CAR; the CAR doesn't depend on it.",
     )

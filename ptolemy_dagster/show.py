@@ -46,7 +46,7 @@ def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
         "piece size": dg.MetadataValue.text(size(car.piece_size)),
         "data": dg.MetadataValue.text(size(car.data_bytes)),
         "items": car.items,
-        "sha256": dg.MetadataValue.md(f"`{car.sha256.hex()}`"),
+        "sha256": dg.MetadataValue.md(f"`{car.sha256.hex()}`" if car.sha256 else "not taken"),
         "file": dg.MetadataValue.text(car.file_name),
         "build seconds": round(car.build_seconds, 3),
         "MB per second": round(car.car_size / 1e6 / max(car.build_seconds, 1e-3), 1),

@@ -3,13 +3,9 @@
 Container: CARv1, https://ipld.io/specs/transport/car/carv1/. File name: `<piece CID v1>.car`.
 """
 
-import errno
-import hashlib
 import os
-import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +14,9 @@ from numpy.typing import NDArray
 from ptolemy_core import cid, commp
 from ptolemy_core.build import nodes
 from ptolemy_core.build.fill import UNIT, fill
+from ptolemy_core.build.output import partial_file
 from ptolemy_core.build.source import Source
-from ptolemy_core.errors import StagingError
 from ptolemy_core.layout import WHOLE, Block, Layout
-
-_READ = 4 << 20
-_RESERVE = 64 << 20
-"""Bytes that a CAR leaves free in the staging folder, so that the catalog beside it can still be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +43,7 @@ class BuiltCar:
         file_name: its name in the staging folder.
         payload_cid, piece_cid_v1, piece_cid_v2: binary CIDs.
         car_size, piece_size: bytes, before and after padding.
-        sha256: digest of the CAR's bytes.
+        sha256: digest of the CAR's bytes, if it was asked for.
         items: one for each item of the container, in its order.
     """
 
@@ -61,7 +53,7 @@ class BuiltCar:
     piece_cid_v2: bytes
     car_size: int
     piece_size: int
-    sha256: bytes
+    sha256: bytes | None
     items: list[BuiltItem]
 
 
@@ -73,6 +65,7 @@ def build_car(
     *,
     threads: int = 2,
     unit: int = UNIT,
+    sha256: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> BuiltCar:
     """Build the CAR of a layout into `staging_dir`; until it is whole it is called `part_name`.
@@ -84,6 +77,7 @@ def build_car(
         part_name: the same for each try of one container, so that a try overwrites the one before.
         threads: that read and hash at once; the bytes don't depend on it.
         unit: bytes of a fill unit, 127 * 2**k.
+        sha256: whether to hash the CAR's bytes too; it reads the whole CAR back, and costs half as much CPU again.
         progress: called with bytes of the CAR done since the last call.
 
     Raises:
@@ -93,19 +87,19 @@ def build_car(
     part = os.path.join(staging_dir, part_name)
     piece = commp.PieceTree(layout.car_size, unit)
     lock = threading.Lock()
-    with _partial_file(part, layout.car_size) as descriptor:
+    with partial_file(part, layout.car_size) as output:
 
         def close(number: int, data: memoryview) -> None:
+            output.write(data, number * unit)
             root = piece.subtree_root_of(data)
-            _write(descriptor, data, number * unit)
             with lock:
                 piece.set(number, root)
 
         digests = fill(layout, source, close, threads=threads, unit=unit, progress=progress)
-        os.fsync(descriptor)
+        output.sync()
         root = piece.digest()
         v1 = commp.piece_cid_v1(root)
-        sha256 = _sha256_of(descriptor)
+        digest = output.sha256() if sha256 else None
         file_name = cid.to_text(v1) + ".car"
         os.replace(part, os.path.join(staging_dir, file_name))
     _sync_folder(staging_dir)
@@ -116,7 +110,7 @@ def build_car(
         piece_cid_v2=commp.piece_cid_v2(root, layout.car_size),
         car_size=layout.car_size,
         piece_size=piece.piece_size,
-        sha256=sha256,
+        sha256=digest,
         items=_built_items(layout, source, digests),
     )
 
@@ -143,70 +137,6 @@ def _lowest_nodes(layout: Layout, root: int, digests: NDArray[np.uint8]) -> byte
     is_node = layout.kind[blocks] == Block.FILE
     first_child_is_leaf = np.append(~is_node[1:], False)
     return bytes(digests[blocks][is_node & first_child_is_leaf])
-
-
-@contextmanager
-def _partial_file(path: str, size: int) -> Iterator[int]:
-    """A file of `size` bytes for writing, removed again unless its owner has renamed it."""
-    folder = os.path.dirname(path)
-    free = shutil.disk_usage(folder).free
-    with suppress(OSError):
-        free += os.stat(path).st_blocks * 512  # an earlier try's file is overwritten
-    if free < size + _RESERVE:
-        raise StagingError(
-            f"{folder} has {free} bytes free, a CAR of {size} bytes needs {size + _RESERVE}: "
-            "move or delete finished CARs, or free space, then run blitz again"
-        )
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StagingError(
-            f"can't write in {folder} ({error.strerror}): make it writable, then run blitz again"
-        ) from error
-    try:
-        try:
-            _preallocate(descriptor, size)
-            yield descriptor
-        finally:
-            os.close(descriptor)
-            if os.path.exists(path):
-                os.unlink(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StagingError(
-                f"{folder} is full ({error.strerror}) while a CAR of {size} bytes was built: "
-                "move or delete finished CARs, or free space, then run blitz again"
-            ) from error
-        raise StagingError(
-            f"writing the CAR in {folder} failed: {error.strerror}; see to that disk, then run blitz again"
-        ) from error
-
-
-def _preallocate(descriptor: int, size: int) -> None:
-    """Take the space now, so that a full disk shows before the work and not behind it."""
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
-        os.ftruncate(descriptor, size)
-
-
-def _write(descriptor: int, data: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(descriptor, data[done:], offset + done)
-
-
-def _sha256_of(descriptor: int) -> bytes:
-    """Digest of the whole file. It needs a pass of its own: the first block, the root, is known last."""
-    digest = hashlib.sha256()
-    buffer = bytearray(_READ)
-    at = 0
-    while got := os.preadv(descriptor, [buffer], at):
-        digest.update(memoryview(buffer)[:got])
-        at += got
-    return digest.digest()
 
 
 def _sync_folder(folder: str) -> None:

@@ -6,43 +6,26 @@ nodes; they follow as soon as all below them is hashed, and the unit that a last
 So the bytes don't depend on the number of threads or the order they run in.
 """
 
-import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import cid, kernel, varint
+from ptolemy_core import cid, varint
 from ptolemy_core.build import nodes
+from ptolemy_core.build.assemble import Assembler, Unit
 from ptolemy_core.build.source import Source
-from ptolemy_core.dag import unixfs
-from ptolemy_core.layout import HEADER_SIZE, Block, Layout
+from ptolemy_core.layout import HEADER_SIZE, Layout
 
-UNIT = 127 << 16
-"""Bytes of a unit: 8 MiB less an eighth of a 64th; a multiple of 4096 and a whole commitment subtree."""
+UNIT = 127 << 17
+"""Bytes of a unit, 15.9 MiB: a whole commitment subtree, whole pages, and leaves for 16 hash lanes."""
 
 CloseUnit = Callable[[int, memoryview], None]
-"""Takes a finished unit: its number and bytes (valid during the call)."""
-
-
-@dataclass(slots=True)
-class _Unit:
-    """A unit under assembly: its bytes, and how many nodes it still waits for."""
-
-    number: int
-    data: bytearray
-    digests: list[tuple[int, NDArray[np.uint8]]]
-    waits_for: int = 0
-
-
-@dataclass(slots=True)
-class _State:
-    stop: threading.Event = field(default_factory=threading.Event)
+"""Takes a finished unit: its number and its bytes, valid during the call, at a page-aligned address."""
 
 
 def fill(
@@ -67,7 +50,8 @@ def fill(
     Returns:
         the sha2-256 digest of every block, a row each; row 0 is the payload CID's.
 
-    Memory: a unit (8 MiB) for each of 2 * `threads` + open nodes' units; about 120 bytes a block.
+    Memory: a unit for each thread and a few more (about 16 MiB each); one for each open node that begins in
+    another unit than the one before it; about 150 bytes a block.
 
     Raises:
         SourceError: a source isn't what the scan saw.
@@ -75,26 +59,26 @@ def fill(
     """
     digests = np.zeros((len(layout), 32), dtype=np.uint8)
     tree = nodes.Nodes(layout, digests)
-    assembler = _Assembler(layout, source, unit)
+    assembler = Assembler(layout, source, unit)
     waits = _waits(layout, tree.places, unit)
-    open_units: dict[int, _Unit] = {}
-    state = _State()
+    open_units: dict[int, Unit] = {}
+    stop = threading.Event()
     pending = deque(tree.completion())
     total_units = -(-layout.car_size // unit)
 
-    with _pool(threads, state) as pool:
-        running: deque[Future[_Unit]] = deque()
+    with _pool(threads, stop) as pool:
+        running: deque[Future[Unit]] = deque()
         closing: deque[Future[None]] = deque()
 
-        def finish(done: _Unit) -> None:
-            closing.append(pool.submit(close, done.number, memoryview(done.data)))
+        def finish(done: Unit) -> None:
+            closing.append(pool.submit(_close, close, done, assembler))
             while len(closing) > 2 * threads:
                 closing.popleft().result()
 
         following = 0
         for number in range(total_units):
             while following < total_units and len(running) < threads + 1:
-                running.append(pool.submit(assembler.assemble, following, state.stop))
+                running.append(pool.submit(assembler.assemble, following, stop))
                 following += 1
             done = running.popleft().result()
             for first, rows in done.digests:
@@ -114,20 +98,29 @@ def fill(
                 for complete in _place_node(layout, tree, node, open_units, unit):
                     finish(open_units.pop(complete))
             if progress:
-                progress(len(done.data))
+                progress(done.size)
         for left in closing:
             left.result()
     return digests
 
 
+def _close(close: CloseUnit, unit: Unit, assembler: Assembler) -> None:
+    view = memoryview(unit.buffer)
+    try:
+        close(unit.number, view[: unit.size])
+    finally:
+        view.release()
+        assembler.buffers.give(unit.buffer)
+
+
 @contextmanager
-def _pool(threads: int, state: _State) -> Iterator[ThreadPoolExecutor]:
+def _pool(threads: int, stop: threading.Event) -> Iterator[ThreadPoolExecutor]:
     """A pool whose tasks end soon when the caller fails or is cancelled."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="fill")
     try:
         yield pool
     except BaseException:
-        state.stop.set()
+        stop.set()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -152,7 +145,7 @@ def _waits(layout: Layout, places: NDArray[np.int64], unit: int) -> NDArray[np.i
 
 
 def _place_node(
-    layout: Layout, tree: nodes.Nodes, node: int, open_units: dict[int, _Unit], unit: int
+    layout: Layout, tree: nodes.Nodes, node: int, open_units: dict[int, Unit], unit: int
 ) -> list[int]:
     """Encode a node, put its section into the units that hold it; returns those that are complete now."""
     block = tree.block(node)
@@ -165,115 +158,14 @@ def _place_node(
     return _place(open_units, parts, unit)
 
 
-def _place(open_units: dict[int, _Unit], parts: list[tuple[int, bytes]], unit: int) -> list[int]:
+def _place(open_units: dict[int, Unit], parts: list[tuple[int, bytes]], unit: int) -> list[int]:
     """Copy bytes to their offsets of the CAR; returns the units that wait for nothing more."""
     complete = []
     for offset, data in parts:
         for number in range(offset // unit, (offset + len(data) - 1) // unit + 1):
             target = open_units[number]
-            _copy_in(target.data, offset - number * unit, data)
+            target.copy_in(offset - number * unit, data)
             target.waits_for -= 1
             if not target.waits_for:
                 complete.append(number)
     return complete
-
-
-def _copy_in(buffer: bytearray | memoryview, at: int, data: bytes | memoryview) -> None:
-    """Copy `data` to offset `at` of the buffer, what lies outside of it cut off."""
-    low, high = max(0, -at), min(len(data), len(buffer) - at)
-    if high > low:
-        buffer[at + low : at + high] = data[low:high]
-
-
-class _Assembler:
-    """Makes units: all they hold but nodes."""
-
-    def __init__(self, layout: Layout, source: Source, unit: int) -> None:
-        self._layout = layout
-        self._source = source
-        self._unit = unit
-
-    def blocks_before(self, offset: int) -> int:
-        """How many blocks lie before this offset of the CAR as a whole."""
-        begun = int(np.searchsorted(self._layout.offset, offset, side="left"))
-        if begun < len(self._layout):
-            return begun - (begun > 0 and int(self._layout.offset[begun]) > offset)
-        return begun - (self._layout.car_size > offset)
-
-    def assemble(self, number: int, stop: threading.Event) -> _Unit:
-        """Read and hash what belongs to unit `number`.
-
-        Raises:
-            SourceError: a source isn't what the scan saw.
-        """
-        layout = self._layout
-        low = number * self._unit
-        high = min(low + self._unit, layout.car_size)
-        first = max(0, int(np.searchsorted(layout.offset, low, side="right")) - 1)
-        last = int(np.searchsorted(layout.offset, high, side="left"))
-        data = bytearray(high - low)
-        view = memoryview(data)
-        out = _Unit(number, data, [])
-        blocks = slice(first, last)
-        kinds = layout.kind[blocks].tolist()
-        sizes = layout.size[blocks].tolist()
-        places = (layout.offset[blocks] - low).tolist()
-        items = layout.item[blocks].tolist()
-        starts = layout.start[blocks].tolist()
-        inside: list[int] = []
-        at: list[int] = []
-        for k, kind in enumerate(kinds):
-            if stop.is_set():
-                break
-            size, place = sizes[k], places[k]
-            head = cid.SIZE + varint.length(cid.SIZE + size)
-            begin = place + head
-            if kind == Block.LEAF:
-                if place >= 0 and begin + size <= len(data):
-                    self._source.read_into(items[k], starts[k], view[begin : begin + size])
-                    inside.append(k)
-                    at.append(begin)
-                elif begin <= 0:
-                    # its header, and so its digest, belong to the unit before
-                    part = view[0 : min(begin + size, len(data))]
-                    self._source.read_into(items[k], starts[k] - begin, part)
-                else:
-                    self._straddle(out, first + k, items[k], starts[k], size, place)
-            elif kind == Block.SYMLINK:
-                self._source.check_whole(items[k])
-                block = unixfs.symlink_block(self._source.targets[items[k]])
-                digest = kernel.sha256_ranges(block, np.zeros(1, np.int64), np.array([len(block)]))
-                binary = cid.of_digest(cid.DAG_PB, digest.tobytes())
-                _copy_in(view, place, nodes.section(binary, block))
-                out.digests.append((first + k, digest))
-            elif kind == Block.DIRECTORY and items[k] >= 0 and place >= 0:
-                self._source.check_whole(items[k])
-        self._hash_inside(out, first, np.array(inside, dtype=np.int64), at, sizes)
-        return out
-
-    def _hash_inside(
-        self, out: _Unit, first: int, inside: NDArray[np.int64], at: list[int], sizes: list[int]
-    ) -> None:
-        """Hash the leaves that lie in the unit as a whole, and write their headers."""
-        if not len(inside):
-            return
-        lengths = [sizes[k] for k in inside.tolist()]
-        rows = kernel.sha256_ranges(out.data, np.array(at, dtype=np.int64), np.array(lengths, dtype=np.int64))
-        raw = rows.tobytes()
-        data = out.data
-        for j, (begin, size) in enumerate(zip(at, lengths, strict=True)):
-            head = varint.encode(cid.SIZE + size) + cid.RAW_PREFIX
-            data[begin - 32 - len(head) : begin] = head + raw[32 * j : 32 * j + 32]
-        # neighbours go into the table together
-        cuts = np.flatnonzero(np.diff(inside) != 1) + 1
-        edges = [0, *cuts.tolist(), len(inside)]
-        for low, high in itertools.pairwise(edges):
-            out.digests.append((first + int(inside[low]), rows[low:high]))
-
-    def _straddle(self, out: _Unit, block: int, item: int, start: int, size: int, place: int) -> None:
-        """A leaf that goes over an edge of the unit together with (part of) its header."""
-        whole = bytearray(size)
-        self._source.read_into(item, start, memoryview(whole))
-        digest = kernel.sha256_ranges(whole, np.zeros(1, np.int64), np.array([size], dtype=np.int64))
-        _copy_in(out.data, place, nodes.section(cid.of_digest(cid.RAW, digest.tobytes()), bytes(whole)))
-        out.digests.append((block, digest))

@@ -1,19 +1,34 @@
-"""Reading sources, and refusing those that are no longer what the scan saw."""
+"""Reading sources, and refusing those that are no longer what the scan saw.
+
+What the page cache holds is copied from there; what it doesn't is read around it (O_DIRECT), which costs a
+tenth of the CPU and leaves the machine's cache to others.
+"""
 
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core import paths
+from ptolemy_core.build.buffers import PAGE, Buffers, whole_pages
 from ptolemy_core.errors import SourceError
 from ptolemy_core.layout import Items, Kind
 
 # O_NONBLOCK: a file that has become a pipe must not hold the build; O_NOFOLLOW: nor one that became a link
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+_DIRECT = getattr(os, "O_DIRECT", 0)
+_CACHED_ONLY = getattr(os, "RWF_NOWAIT", 0)
+_DIRECT_FROM = 1 << 20
+"""Bytes of one read from which reading around the cache pays."""
+
+_BOUNCE = 4 << 20
+_IOVECS = 1000
+"""Buffers of one call; Linux takes 1024."""
 
 _REMEDY = "scan again, then containerize and blitz"
 
@@ -35,29 +50,21 @@ class Source:
     file_sizes: NDArray[np.int64]
     mtimes: NDArray[np.int64]
     targets: dict[int, bytes]
+    _bounce: Buffers = field(default_factory=lambda: Buffers(_BOUNCE))
 
-    def read_into(self, item: int, start: int, buffer: memoryview) -> None:
-        """Fill `buffer` with the item's bytes from `start` (offset within the shard, bytes).
+    def read_into(self, item: int, start: int, buffers: Sequence[memoryview]) -> None:
+        """Fill the buffers, one after the other, with the item's bytes from `start` (within the shard, bytes).
 
         Raises:
             SourceError: the file vanished, can't be read, or its size or mtime isn't the scan's.
         """
         path = paths.real_path(self.root, self.items.paths[item])
+        offset = int(self.items.starts[item]) + start
+        wanted = sum(map(len, buffers))
         try:
+            descriptor = _open(path, _FLAGS)
             try:
-                descriptor = os.open(path, _FLAGS)
-            except OSError as error:
-                if error.errno != errno.ENAMETOOLONG:
-                    raise
-                descriptor = paths.at_path(path, lambda p, at: os.open(p, _FLAGS, dir_fd=at))
-            try:
-                offset = int(self.items.starts[item]) + start
-                done = 0
-                while done < len(buffer):
-                    got = os.preadv(descriptor, [buffer[done:]], offset + done)
-                    if not got:
-                        break
-                    done += got
+                done = self._read(descriptor, path, offset, buffers, wanted)
                 status = os.fstat(descriptor)  # after the read, so that a change during it shows too
             finally:
                 os.close(descriptor)
@@ -69,8 +76,60 @@ class Source:
             raise self._changed(item, f"its size was {self.file_sizes[item]} bytes, now {status.st_size}")
         if status.st_mtime_ns != self.mtimes[item]:
             raise self._changed(item, "its modification time is another")
-        if done < len(buffer):
+        if done < wanted:
             raise self._changed(item, f"only {offset + done} bytes of it can be read")
+
+    def _read(
+        self, descriptor: int, path: bytes, offset: int, buffers: Sequence[memoryview], wanted: int
+    ) -> int:
+        """Read from the cache if all is there, else around it; returns how many bytes there were."""
+        if wanted < _DIRECT_FROM or not _CACHED_ONLY or not _DIRECT:
+            return _read_all(descriptor, offset, buffers)
+        try:
+            done = os.preadv(descriptor, buffers[:_IOVECS], offset, _CACHED_ONLY)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
+                raise
+            done = 0
+        if done == wanted:
+            return done
+        rest = _behind(buffers, done)
+        try:
+            direct = _open(path, _FLAGS | _DIRECT)
+        except OSError:
+            return done + _read_all(descriptor, offset + done, rest)
+        try:
+            return done + self._read_direct(direct, offset + done, rest)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # this file system wants another alignment, or none at all
+                raise
+            return done + _read_all(descriptor, offset + done, rest)
+        finally:
+            os.close(direct)
+
+    def _read_direct(self, descriptor: int, offset: int, buffers: Sequence[memoryview]) -> int:
+        """Read whole aligned pages around the wanted bytes, and copy those out."""
+        bounce = self._bounce.take()
+        view = memoryview(bounce)
+        done = 0
+        try:
+            for buffer in buffers:
+                at = 0
+                while at < len(buffer):
+                    low = (offset + done) // PAGE * PAGE
+                    skip = offset + done - low
+                    size = min(whole_pages(skip + len(buffer) - at), len(view))
+                    got = os.preadv(descriptor, [view[:size]], low) - skip
+                    if got <= 0:
+                        return done
+                    step = min(got, len(buffer) - at)
+                    buffer[at : at + step] = view[skip : skip + step]
+                    at += step
+                    done += step
+        finally:
+            view.release()
+            self._bounce.give(bounce)
+        return done
 
     def check_whole(self, item: int) -> None:
         """See that a link still leads where it did, or that an empty folder is still there.
@@ -103,3 +162,34 @@ class Source:
 
     def _changed(self, item: int, how: str) -> SourceError:
         return SourceError(f"{self._name(item)} changed since the scan, {how}: {_REMEDY}")
+
+
+def _open(path: bytes, flags: int) -> int:
+    try:
+        return os.open(path, flags)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return paths.at_path(path, lambda p, at: os.open(p, flags, dir_fd=at))
+
+
+def _read_all(descriptor: int, offset: int, buffers: Sequence[memoryview]) -> int:
+    """Read until all is there or the file ends; returns how many bytes there were."""
+    done = 0
+    rest = buffers
+    while rest:
+        got = os.preadv(descriptor, rest[:_IOVECS], offset + done)
+        if not got:
+            break
+        done += got
+        rest = _behind(rest, got)
+    return done
+
+
+def _behind(buffers: Sequence[memoryview], done: int) -> Sequence[memoryview]:
+    """What of the buffers is left when their first `done` bytes are filled."""
+    for k, buffer in enumerate(buffers):
+        if done < len(buffer):
+            return [buffer[done:], *buffers[k + 1 :]]
+        done -= len(buffer)
+    return []

@@ -31,7 +31,7 @@ class CarRow:
     piece_cid_v2: bytes
     car_size: int
     piece_size: int
-    sha256: bytes
+    sha256: bytes | None
     built_at: float
     build_seconds: float
 
@@ -47,7 +47,7 @@ class CarRow:
             "piece_size": self.piece_size,
             "data_bytes": self.data_bytes,
             "items": self.items,
-            "sha256": self.sha256.hex(),
+            "sha256": self.sha256.hex() if self.sha256 else None,
             "file_name": self.file_name,
         }
 

@@ -99,7 +99,7 @@ car = Table(
     Column("piece_cid_v2", LargeBinary, nullable=False, index=True),
     Column("car_size", BigInteger, nullable=False),
     Column("piece_size", BigInteger, nullable=False),
-    Column("sha256", LargeBinary, nullable=False),
+    Column("sha256", LargeBinary),
     Column("built_at", Float, nullable=False),
     Column("build_seconds", Float, nullable=False),
 )

@@ -84,7 +84,7 @@ def build_container(
         built = _build(catalog, project, row, threads, unit, profile, progress)
         if found is None:
             cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
-        elif built.sha256 != found.sha256:
+        elif built.piece_cid_v2 != found.piece_cid_v2:
             raise ReceiptError(
                 f"container {number} of {name!r} was rebuilt as {built.file_name}, its receipt says "
                 f"{found.file_name}: keep the older CAR if you have it, and report this"

@@ -79,7 +79,7 @@ def upgrade() -> None:
         sa.Column("piece_cid_v2", sa.LargeBinary, nullable=False, index=True),
         sa.Column("car_size", sa.BigInteger, nullable=False),
         sa.Column("piece_size", sa.BigInteger, nullable=False),
-        sa.Column("sha256", sa.LargeBinary, nullable=False),
+        sa.Column("sha256", sa.LargeBinary),
         sa.Column("built_at", sa.Float, nullable=False),
         sa.Column("build_seconds", sa.Float, nullable=False),
     )

@@ -78,9 +78,10 @@ class Assembler:
         places = layout.offset[blocks] - low
         begins = places + cid.SIZE + varint.lengths(layout.size[blocks] + cid.SIZE)
         kinds = layout.kind[blocks]
-        own = np.flatnonzero((kinds == Block.LEAF) & (places >= 0))
-        self._read_leaves(out, first, np.flatnonzero(kinds == Block.LEAF), begins, stop)
-        self._head_leaves(out, first, own, begins)
+        leaves = np.flatnonzero(kinds == Block.LEAF)
+        begun = places[leaves] >= 0
+        self._read_leaves(out, first, leaves, begins, begun, stop)
+        self._head_leaves(out, first, leaves[begun], begins)
         if len(kinds) and kinds[0] == Block.LEAF and places[0] < 0 < begins[0]:
             self._copy_split_head(out, first, int(places[0]))
         for k in np.flatnonzero(kinds == Block.SYMLINK).tolist():
@@ -96,9 +97,13 @@ class Assembler:
         first: int,
         leaves: NDArray[np.int64],
         begins: NDArray[np.int64],
+        begun: NDArray[np.bool_],
         stop: threading.Event,
     ) -> None:
-        """Read the leaves' bytes to their places, neighbours of one file at once."""
+        """Read the leaves' bytes to their places: small files in one call, neighbours of one file at once.
+
+        `begun` says which of the leaves have their section's first byte in this unit.
+        """
         if not len(leaves):
             return
         layout, read_into = self._layout, self._source.read_into
@@ -113,8 +118,15 @@ class Assembler:
             sizes[0] = min(sizes[0], out.size)
         view = memoryview(out.buffer)
         count = len(items)
+        done = np.zeros(count, dtype=np.bool_)
+        one_leaf = layout.count[layout.roots[layout.item[first + leaves]]] == 1
+        small = np.flatnonzero(one_leaf & begun)
+        done[small] = self._source.read_small(layout.item[first + leaves[small]], out.buffer, begins[leaves[small]])
         k = 0
         while k < count and not stop.is_set():
+            if done[k]:
+                k += 1
+                continue
             j = k + 1
             while j < count and items[j] == items[k]:
                 j += 1
@@ -127,11 +139,18 @@ class Assembler:
             return
         sizes = self._layout.size[first + own]
         rows = kernel.sha256_ranges(out.buffer, begins[own], sizes)
-        raw = rows.tobytes()
-        buffer = out.buffer
-        for j, (begin, size) in enumerate(zip(begins[own].tolist(), sizes.tolist(), strict=True)):
-            head = varint.encode(cid.SIZE + size) + cid.RAW_PREFIX
-            buffer[begin - 32 - len(head) : begin] = head + raw[32 * j : 32 * j + 32]
+        target = np.frombuffer(out.buffer, dtype=np.uint8)
+        at = begins[own]
+        target[at[:, None] + np.arange(-32, 0)] = rows
+        prefix = np.frombuffer(cid.RAW_PREFIX, dtype=np.uint8)
+        target[at[:, None] + np.arange(-36, -32)] = prefix
+        lengths = varint.lengths(sizes + cid.SIZE)
+        for length in np.unique(lengths).tolist():
+            same = lengths == length
+            shifts = np.arange(length) * 7
+            groups = (sizes[same] + cid.SIZE)[:, None] >> shifts & 0x7F
+            groups[:, :-1] |= 0x80
+            target[at[same][:, None] + np.arange(-36 - length, -36)] = groups
         # neighbours go into the table together
         edges = [0, *(np.flatnonzero(np.diff(own) != 1) + 1).tolist(), len(own)]
         for low, high in itertools.pairwise(edges):

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,7 @@ from ptolemy_core.build.source import Source
 from ptolemy_core.layout import WHOLE, Block, Layout
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltItem:
+class BuiltItem(NamedTuple):
     """What a built CAR says of one item.
 
     Attributes:

@@ -5,6 +5,7 @@ tenth of the CPU and leaves the machine's cache to others.
 """
 
 import errno
+import mmap
 import os
 import stat
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import paths
+from ptolemy_core import kernel, paths
 from ptolemy_core.build.buffers import PAGE, Buffers, whole_pages
 from ptolemy_core.errors import SourceError
 from ptolemy_core.layout import Items, Kind
@@ -78,6 +79,21 @@ class Source:
             raise self._changed(item, "its modification time is another")
         if done < wanted:
             raise self._changed(item, f"only {offset + done} bytes of it can be read")
+
+    def read_small(
+        self, items: NDArray[np.int64], buffer: mmap.mmap, places: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Read whole small files to their places in the buffer.
+
+        Returns:
+            which of them are read; the others are for `read_into`, which says what is wrong.
+        """
+        names = [paths.real_path(self.root, self.items.paths[item]) for item in items.tolist()]
+        sizes = self.file_sizes[items]
+        lengths = self.items.sizes[items]
+        wanted = lengths == sizes  # not a shard of a larger file
+        fine = kernel.read_files(names, buffer, places, np.where(wanted, lengths, 0), sizes, self.mtimes[items])
+        return fine & wanted
 
     def _read(
         self, descriptor: int, path: bytes, offset: int, buffers: Sequence[memoryview], wanted: int

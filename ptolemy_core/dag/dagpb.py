@@ -4,6 +4,7 @@ Specification: https://ipld.io/specs/codecs/dag-pb/spec/
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,16 +26,24 @@ class Link(NamedTuple):
 
 def encode_node(links: Iterable[Link], data: bytes) -> bytes:
     """The block of a node with these links, in this order, and this UnixFS message."""
-    out = bytearray()
-    encode = varint.encode
+    parts: list[bytes] = []
+    add = parts.extend
+    heads: dict[tuple[int, int], tuple[bytes, bytes]] = {}
     for name, target, tsize in links:
-        # the empty Name of a file's link is written too, as all implementations of the profile do
-        tail = b"\x12" + encode(len(name)) + name + b"\x18" + encode(tsize)
-        out += b"\x12" + encode(_HASH_FIELD + len(tail)) + b"\x0a\x24"
-        out += target
-        out += tail
-    out += b"\x0a" + encode(len(data)) + data
-    return bytes(out)
+        size = _encoded(tsize)
+        key = (len(name), len(size))
+        if key not in heads:
+            # the empty Name of a file's link is written too, as all implementations of the profile do
+            name_head = b"\x12" + varint.encode(len(name))
+            body = _HASH_FIELD + len(name_head) + len(name) + 1 + len(size)
+            heads[key] = (b"\x12" + varint.encode(body) + b"\x0a\x24", name_head)
+        head, name_head = heads[key]
+        add((head, target, name_head, name, b"\x18", size))
+    add((b"\x0a", varint.encode(len(data)), data))
+    return b"".join(parts)
+
+
+_encoded = lru_cache(maxsize=1 << 14)(varint.encode)
 
 
 def link_size(name_length: int, tsize: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-INTERFACE = 1
+INTERFACE = 2
 """The number that `ptolemy_kernel_interface` of native/kernel.h must return."""
 
 PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" else "libkernel.so")
@@ -55,6 +55,31 @@ class Library:
         )
         return roots
 
+    def read_files(
+        self,
+        paths: bytes,
+        starts: NDArray[np.int64],
+        data: NDArray[np.uint8],
+        places: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        mtimes: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Read files into checked ranges of the data."""
+        fine = np.zeros(starts.size, dtype=np.uint8)
+        self.handle.ptolemy_read_files(
+            paths,
+            starts.ctypes.data,
+            data.ctypes.data,
+            places.ctypes.data,
+            lengths.ctypes.data,
+            sizes.ctypes.data,
+            mtimes.ctypes.data,
+            starts.size,
+            fine.ctypes.data,
+        )
+        return fine.astype(np.bool_)
+
 
 @functools.cache
 def library(path: Path = PATH) -> Library | str:
@@ -93,6 +118,8 @@ def _declare(handle: ctypes.CDLL) -> None:
     handle.ptolemy_sha256_ranges.restype = None
     handle.ptolemy_subtree_roots.argtypes = [ctypes.c_int, address, number, number, address]
     handle.ptolemy_subtree_roots.restype = None
+    handle.ptolemy_read_files.argtypes = [ctypes.c_char_p, *[address] * 6, number, address]
+    handle.ptolemy_read_files.restype = number
 
 
 def _variants(handle: ctypes.CDLL) -> dict[str, int]:

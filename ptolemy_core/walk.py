@@ -108,7 +108,8 @@ def _listing(folder: bytes, path: bytes) -> list[Entry]:
 def _entry(path: bytes, name: bytes, folder: int | None, status: os.stat_result) -> Entry:
     mode = stat.S_IFMT(status.st_mode)
     if mode == stat.S_IFREG:
-        if not os.access(name, os.R_OK, dir_fd=folder):
+        # asking costs a system call a file: not where everybody may read
+        if status.st_mode & 0o444 != 0o444 and not os.access(name, os.R_OK, dir_fd=folder):
             return Entry(
                 path, LEFT_OUT, status.st_size, status.st_mtime_ns, reason="no permission to read it"
             )

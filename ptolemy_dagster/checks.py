@@ -4,12 +4,12 @@ import warnings
 
 import dagster as dg
 
-from ptolemy_core.errors import PtolemyError
 from ptolemy_core.stages.coverage import uncovered
 from ptolemy_core.stages.verify import verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.plan import container_plan
+from ptolemy_dagster.failures import as_failure
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.resources import CatalogResource
 
@@ -41,7 +41,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
     """Read all CARs of the project back."""
     problems: list[str] = []
     cars = blocks = entries = size = 0
-    try:
+    with as_failure():
         for verdict in verify(catalog.open(), context.partition_key):
             cars += 1
             blocks += verdict.blocks
@@ -50,8 +50,6 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
             problems += verdict.problems
             for problem in verdict.problems:
                 context.log.error(problem)
-    except PtolemyError as error:
-        problems.append(str(error))
     return dg.AssetCheckResult(
         passed=not problems,
         metadata={

@@ -28,14 +28,12 @@ class Unit:
         buffer: holds its bytes first, then whatever the last block has over its end.
         size: bytes of the unit.
         digests: rows of digests, each with the block that the first row is of.
-        waits_for: how many nodes it still lacks.
     """
 
     number: int
     buffer: mmap.mmap
     size: int
     digests: list[tuple[int, NDArray[np.uint8]]]
-    waits_for: int = 0
 
     def copy_in(self, at: int, data: bytes) -> None:
         """Copy `data` to offset `at`, what lies outside the unit cut off."""
@@ -121,7 +119,9 @@ class Assembler:
         done = np.zeros(count, dtype=np.bool_)
         one_leaf = layout.count[layout.roots[layout.item[first + leaves]]] == 1
         small = np.flatnonzero(one_leaf & begun)
-        done[small] = self._source.read_small(layout.item[first + leaves[small]], out.buffer, begins[leaves[small]])
+        done[small] = self._source.read_small(
+            layout.item[first + leaves[small]], out.buffer, begins[leaves[small]]
+        )
         k = 0
         while k < count and not stop.is_set():
             if done[k]:

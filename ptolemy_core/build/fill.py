@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ from ptolemy_core.layout import HEADER_SIZE, Layout
 
 UNIT = 127 << 17
 """Bytes of a unit, 15.9 MiB: a whole commitment subtree, whole pages, and leaves for 16 hash lanes."""
+
+HELD = 6
+"""Units at most that are kept in memory while they wait for nodes."""
 
 CloseUnit = Callable[[int, memoryview], None]
 """Takes a finished unit: its number and its bytes, valid during the call, at a page-aligned address."""
@@ -50,8 +54,7 @@ def fill(
     Returns:
         the sha2-256 digest of every block, a row each; row 0 is the payload CID's.
 
-    Memory: a unit for each thread and a few more (about 16 MiB each); one for each open node that begins in
-    another unit than the one before it; about 150 bytes a block.
+    Memory: at most 2 * `threads` + 1 + HELD units (176 MiB with 2 threads), and about 150 bytes a block.
 
     Raises:
         SourceError: a source isn't what the scan saw.
@@ -61,56 +64,152 @@ def fill(
     tree = nodes.Nodes(layout, digests)
     assembler = Assembler(layout, source, unit)
     waits = _waits(layout, tree.places, unit)
-    open_units: dict[int, Unit] = {}
     stop = threading.Event()
-    pending = deque(tree.completion())
-    total_units = -(-layout.car_size // unit)
-
     with _pool(threads, stop) as pool:
+        finisher = _Finisher(assembler, close, pool, threads, stop)
+        placer = _Placer(layout, tree, finisher, unit)
         running: deque[Future[Unit]] = deque()
-        closing: deque[Future[None]] = deque()
-
-        def finish(done: Unit) -> None:
-            closing.append(pool.submit(_close, close, done, assembler))
-            while len(closing) > 2 * threads:
-                closing.popleft().result()
-
         following = 0
-        for number in range(total_units):
-            while following < total_units and len(running) < threads + 1:
+        for number in range(len(waits)):
+            while following < len(waits) and len(running) <= threads:
                 running.append(pool.submit(assembler.assemble, following, stop))
                 following += 1
             done = running.popleft().result()
             for first, rows in done.digests:
                 digests[first : first + len(rows)] = rows
-            done.waits_for = int(waits[number])
-            if done.waits_for:
-                open_units[number] = done
-            else:
-                finish(done)
+            placer.take(done, int(waits[number]))
             if number == 0 and not tree.is_node(0):
                 # a root without children (one small file, a link): its CAR waits for its header alone
-                for complete in _place(open_units, [(0, tree.header(digests[0].tobytes()))], unit):
-                    finish(open_units.pop(complete))
-            frontier = assembler.blocks_before((number + 1) * unit)
-            while pending and pending[0][0] <= frontier:
-                _, node = pending.popleft()
-                for complete in _place_node(layout, tree, node, open_units, unit):
-                    finish(open_units.pop(complete))
+                placer.place(0, tree.header(digests[0].tobytes()))
+            placer.place_nodes(assembler.blocks_before((number + 1) * unit))
             if progress:
                 progress(done.size)
-        for left in closing:
-            left.result()
+        finisher.wait()
     return digests
 
 
-def _close(close: CloseUnit, unit: Unit, assembler: Assembler) -> None:
-    view = memoryview(unit.buffer)
-    try:
-        close(unit.number, view[: unit.size])
-    finally:
-        view.release()
-        assembler.buffers.give(unit.buffer)
+class _Finisher:
+    """Closes complete units in the pool, a bounded number at once, and gives their buffers back."""
+
+    def __init__(
+        self,
+        assembler: Assembler,
+        close: CloseUnit,
+        pool: ThreadPoolExecutor,
+        threads: int,
+        stop: threading.Event,
+    ) -> None:
+        self._assembler = assembler
+        self._close = close
+        self._pool = pool
+        self._most = threads
+        self._stop = stop
+        self._running: deque[Future[None]] = deque()
+
+    def finish(self, unit: Unit) -> None:
+        """Close a unit that is complete."""
+        self._submit(self._close_unit, unit)
+
+    def finish_again(self, number: int, parts: list[tuple[int, bytes]]) -> None:
+        """Assemble a unit a second time, put the parts it lacked into it, and close it."""
+        self._submit(self._assemble_again, number, parts)
+
+    def drop(self, unit: Unit) -> None:
+        """Give up a unit's bytes."""
+        self._assembler.buffers.give(unit.buffer)
+
+    def wait(self) -> None:
+        """Wait for all; raises what one of them raised."""
+        while self._running:
+            self._running.popleft().result()
+
+    def _submit(self, work: Callable[..., None], *arguments: object) -> None:
+        self._running.append(self._pool.submit(work, *arguments))
+        while len(self._running) > self._most:
+            self._running.popleft().result()
+
+    def _assemble_again(self, number: int, parts: list[tuple[int, bytes]]) -> None:
+        unit = self._assembler.assemble(number, self._stop)
+        for at, data in parts:
+            unit.copy_in(at, data)
+        self._close_unit(unit)
+
+    def _close_unit(self, unit: Unit) -> None:
+        view = memoryview(unit.buffer)
+        try:
+            if not self._stop.is_set():
+                self._close(unit.number, view[: unit.size])
+        finally:
+            view.release()
+            self.drop(unit)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A unit that waits for `waits_for` nodes; its bytes (None: given up), and the parts that came since."""
+
+    unit: Unit | None
+    waits_for: int
+    parts: list[tuple[int, bytes]]
+
+
+class _Placer:
+    """Puts nodes into the units that wait for them, as soon as all below a node is hashed.
+
+    The units of the outermost folders wait longest. Where more than HELD wait, the oldest are given up
+    and assembled again at the end, so that deep trees need no more memory than flat ones.
+    """
+
+    def __init__(self, layout: Layout, tree: nodes.Nodes, finisher: _Finisher, unit: int) -> None:
+        self._layout = layout
+        self._tree = tree
+        self._finisher = finisher
+        self._unit = unit
+        self._pending = deque(tree.completion())
+        self._open: dict[int, _Open] = {}
+
+    def take(self, unit: Unit, waits_for: int) -> None:
+        """Take the next assembled unit."""
+        if not waits_for:
+            self._finisher.finish(unit)
+            return
+        self._open[unit.number] = _Open(unit, waits_for, [])
+        held = [waiting for waiting in self._open.values() if waiting.unit is not None]
+        for waiting in held[: max(0, len(held) - HELD)]:
+            if waiting.unit is not None:
+                self._finisher.drop(waiting.unit)
+                waiting.unit = None
+
+    def place_nodes(self, blocks: int) -> None:
+        """Place the nodes whose subtrees lie within the CAR's first `blocks` blocks."""
+        while self._pending and self._pending[0][0] <= blocks:
+            _, node = self._pending.popleft()
+            block = self._tree.block(node)
+            if len(block) != self._layout.size[node]:
+                raise AssertionError(
+                    f"block {node}: {len(block)} bytes, laid out as {self._layout.size[node]}"
+                )
+            digest = self._tree.set_digest(node, block)
+            section = nodes.section(cid.of_digest(cid.DAG_PB, digest), block)
+            self.place(int(self._layout.offset[node]), section)
+            if node == 0:
+                self.place(0, self._tree.header(digest))
+
+    def place(self, offset: int, data: bytes) -> None:
+        """Put bytes at an offset of the CAR; units that wait for nothing more are finished."""
+        for number in range(offset // self._unit, (offset + len(data) - 1) // self._unit + 1):
+            waiting = self._open[number]
+            at = offset - number * self._unit
+            waiting.parts.append((at, data))
+            if waiting.unit is not None:
+                waiting.unit.copy_in(at, data)
+            waiting.waits_for -= 1
+            if not waiting.waits_for:
+                del self._open[number]
+                if waiting.unit is not None:
+                    self._finisher.finish(waiting.unit)
+                else:
+                    self._finisher.finish_again(number, waiting.parts)
 
 
 @contextmanager
@@ -142,30 +241,3 @@ def _waits(layout: Layout, places: NDArray[np.int64], unit: int) -> NDArray[np.i
     waits[0] += 1
     waits[(HEADER_SIZE - 1) // unit + 1] -= 1
     return np.cumsum(waits)[:-1]
-
-
-def _place_node(
-    layout: Layout, tree: nodes.Nodes, node: int, open_units: dict[int, Unit], unit: int
-) -> list[int]:
-    """Encode a node, put its section into the units that hold it; returns those that are complete now."""
-    block = tree.block(node)
-    if len(block) != layout.size[node]:
-        raise AssertionError(f"block {node}: {len(block)} bytes, laid out as {layout.size[node]}")
-    digest = tree.set_digest(node, block)
-    parts = [(int(layout.offset[node]), nodes.section(cid.of_digest(cid.DAG_PB, digest), block))]
-    if node == 0:
-        parts.append((0, tree.header(digest)))
-    return _place(open_units, parts, unit)
-
-
-def _place(open_units: dict[int, Unit], parts: list[tuple[int, bytes]], unit: int) -> list[int]:
-    """Copy bytes to their offsets of the CAR; returns the units that wait for nothing more."""
-    complete = []
-    for offset, data in parts:
-        for number in range(offset // unit, (offset + len(data) - 1) // unit + 1):
-            target = open_units[number]
-            target.copy_in(offset - number * unit, data)
-            target.waits_for -= 1
-            if not target.waits_for:
-                complete.append(number)
-    return complete

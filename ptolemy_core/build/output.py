@@ -119,7 +119,7 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
 
 
 def _staging_error(folder: str, size: int, error: OSError) -> StagingError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StagingError(
             f"{folder} is full ({error.strerror}) while a CAR of {size} bytes was built: "
             "move or delete finished CARs, or free space, then run blitz again"

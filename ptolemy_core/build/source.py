@@ -91,9 +91,12 @@ class Source:
         names = [paths.real_path(self.root, self.items.paths[item]) for item in items.tolist()]
         sizes = self.file_sizes[items]
         lengths = self.items.sizes[items]
-        wanted = lengths == sizes  # not a shard of a larger file
-        fine = kernel.read_files(names, buffer, places, np.where(wanted, lengths, 0), sizes, self.mtimes[items])
-        return fine & wanted
+        wanted: NDArray[np.bool_] = lengths == sizes  # not a shard of a larger file
+        fine = kernel.read_files(
+            names, buffer, places, np.where(wanted, lengths, 0), sizes, self.mtimes[items]
+        )
+        both: NDArray[np.bool_] = fine & wanted
+        return both
 
     def _read(
         self, descriptor: int, path: bytes, offset: int, buffers: Sequence[memoryview], wanted: int
@@ -170,7 +173,12 @@ class Source:
         return paths.display(self.root) + "/" + paths.display(self.items.paths[item])
 
     def _unreadable(self, item: int, error: OSError) -> SourceError:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        if error.errno == errno.EINVAL and self.items.kinds[item] == Kind.SYMLINK:
+            return self._changed(item, "it is no link any more")
+        # a folder, a pipe, a socket, a link by now
+        if error.errno in (errno.EISDIR, errno.ESPIPE, errno.ENXIO, errno.ELOOP):
+            return self._changed(item, "it is no regular file any more")
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return SourceError(f"{self._name(item)} is gone since the scan ({error.strerror}): {_REMEDY}")
         return SourceError(
             f"{self._name(item)} can't be read ({error.strerror}): make it readable, then run blitz again"

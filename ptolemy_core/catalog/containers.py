@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from ptolemy_core.catalog import bulk
 from ptolemy_core.catalog.schema import car, container, file, shard
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.layout import Items
+from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.plan import PlannedContainer
 
 _BATCH = 20_000
@@ -45,6 +45,26 @@ def unplanned(connection: Connection, project: str) -> sa.Select[Any]:
         .where(~sa.exists().where(shard.c.file_id == file.c.id))
         .order_by(file.c.path)
     )
+
+
+def partly_planned(connection: Connection, project: str) -> dict[Row[Any], set[int]]:
+    """The live split files that stand in containers with some of their shards only, and the numbers of those.
+
+    `drop_stale` makes such files: it takes the containers with their other shards back.
+    """
+    partly = (
+        sa.select(file.c.id)
+        .join(shard, shard.c.file_id == file.c.id)
+        .where(file.c.project == project, file.c.gone_scan.is_(None), shard.c.number != WHOLE)
+        .group_by(file.c.id, file.c.size)
+        .having(sa.func.sum(shard.c.length) < file.c.size)
+    )
+    files = sa.select(file.c.id, file.c.path, file.c.kind, file.c.size).where(file.c.id.in_(partly))
+    held = sa.select(shard.c.number)
+    return {
+        row: set(connection.scalars(held.where(shard.c.file_id == row.id)))
+        for row in connection.execute(files).all()
+    }
 
 
 def drop_stale(connection: Connection, project: str) -> int:

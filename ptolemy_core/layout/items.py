@@ -51,6 +51,16 @@ class Items:
             self.paths[part], self.kinds[part], self.sizes[part], self.starts[part], self.shards[part]
         )
 
+    def take(self, rows: Sequence[int]) -> "Items":
+        """The items at these places, in this order."""
+        return Items(
+            [self.paths[k] for k in rows],
+            self.kinds[rows],
+            self.sizes[rows],
+            self.starts[rows],
+            self.shards[rows],
+        )
+
     @property
     def data_bytes(self) -> int:
         """Bytes of file data in all items (links' targets don't count)."""

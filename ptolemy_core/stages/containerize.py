@@ -12,7 +12,7 @@ from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import StageOrderError
-from ptolemy_core.layout import Items
+from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.plan import PlannedContainer, plan, split
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project, padding_warning
@@ -61,7 +61,7 @@ def containerize(
     ):
         with catalog.write() as connection:  # one transaction: a plan is there as a whole or not at all
             dropped = containers.drop_stale(connection, name)
-            new, items, file_ids = _plan_new(connection, project, profile)
+            new, items, file_ids = _plan_new(connection, project, profile, dropped)
             first = containers.save(connection, name, new, items, file_ids) if new else 0
             if dry_run:
                 connection.rollback()
@@ -75,19 +75,26 @@ def containerize(
 
 
 def _plan_new(
-    connection: Connection, project: Project, profile: Profile
+    connection: Connection, project: Project, profile: Profile, dropped: int
 ) -> tuple[list[PlannedContainer], Items, NDArray[np.int64]]:
     found = connection.execute(containers.unplanned(connection, project.name)).all()
+    held = containers.partly_planned(connection, project.name) if dropped else {}
+    found = sorted([*found, *held], key=lambda row: bytes(row.path)) if held else found
     files = Items(
         [bytes(row.path) for row in found],
         np.array([row.kind for row in found], dtype=np.int8),
         np.array([row.size for row in found], dtype=np.int64),
         np.zeros(len(found), dtype=np.int64),
-        np.full(len(found), -1, dtype=np.int32),
+        np.full(len(found), WHOLE, dtype=np.int32),
     )
     ids = np.array([row.id for row in found], dtype=np.int64)
     items, origin = split(files, project.shard_bytes(profile))
-    return plan(items, project.car_bytes(profile), profile), items, ids[origin]
+    ids = ids[origin]
+    if held:  # what is built stays where it is
+        kept = {(row.id, number) for row, numbers in held.items() for number in numbers}
+        missing = [k for k, key in enumerate(zip(ids.tolist(), items.shards.tolist(), strict=True)) if key not in kept]
+        items, ids = items.take(missing), ids[missing]
+    return plan(items, project.car_bytes(profile), profile), items, ids
 
 
 def require_scan(catalog: Catalog, name: str) -> None:

@@ -13,6 +13,8 @@ from ptolemy_dagster.failures import as_failure
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.resources import CatalogResource
 
+_SHOWN = 20
+
 # partitioned checks are a preview in Dagster; pyproject.toml holds Dagster to versions where they were tested
 warnings.filterwarnings("ignore", message="Specifying a partitions_def on an AssetCheckSpec")
 
@@ -27,7 +29,9 @@ def plan_covers_scan(context: dg.AssetCheckExecutionContext, catalog: CatalogRes
     """Compare plan and scan."""
     problems = uncovered(catalog.open(), context.partition_key)
     return dg.AssetCheckResult(
-        passed=not problems, metadata={"problems": show.table(("problem",), ([p] for p in problems))}
+        passed=not problems,
+        description=_said(problems),
+        metadata={"problems": show.table(("problem",), ([p] for p in problems))}
     )
 
 
@@ -52,6 +56,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
                 context.log.error(problem)
     return dg.AssetCheckResult(
         passed=not problems,
+        description=_said(problems),
         metadata={
             "CARs": cars,
             "blocks": blocks,
@@ -60,3 +65,9 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
             "problems": show.table(("problem",), ([p] for p in problems)),
         },
     )
+
+
+def _said(problems: list[str]) -> str | None:
+    """The first problems, as a command line shows them."""
+    more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    return "\n".join(problems[:_SHOWN] + more) or None

@@ -81,10 +81,21 @@ def is_alive(record: dg.RunRecord, stands: Standing) -> bool:
     """Whether an unfinished run really is under way: a killed one leaves its status behind."""
     tags = record.dagster_run.tags
     if tags.get(HOST_TAG) == socket.gethostname() and PID_TAG in tags:
-        return os.path.exists(f"/proc/{tags[PID_TAG]}")
+        return _exists(int(tags[PID_TAG]))
     if record.dagster_run.status == dg.DagsterRunStatus.QUEUED:
         return True
     return bool(stands.tasks) or time.time() - record.update_timestamp.timestamp() < STALE
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is a process of this id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
 
 
 def _stage(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -104,15 +104,15 @@ def build_batch(
     return done
 
 
-@dg.op(description="Fails unless every container of the plan has a receipt.")
-def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[int]) -> dg.Output[int]:
+@dg.op(out=dg.Out(dg.Nothing), description="Fails unless every container of the plan has a receipt.")
+def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[int]) -> dg.Output[None]:
     """See that the CARs are complete, and show them."""
     name = context.partition_key
     with as_failure():
         sealed = blitz.seal(catalog.open(), name)
     _record_missing_events(context, name, [row.number for row in sealed], catalog)
     return dg.Output(
-        len(sealed),
+        None,
         metadata={
             "CARs": len(sealed),
             "built in this run": sum(built),
@@ -146,6 +146,6 @@ def _record_missing_events(
     kinds={"car"},
     description="All CARs of a project, in its staging folder: the blitz.",
 )
-def built_cars(container_plan: None) -> int:
+def built_cars(container_plan: None) -> None:
     """Build what the plan holds and no receipt covers."""
     return seal(pending(start=container_plan).map(build_batch).collect())  # type: ignore[no-any-return]

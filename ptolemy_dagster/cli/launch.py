@@ -25,6 +25,7 @@ from ptolemy_dagster.status import HOST_TAG, PID_TAG
 
 _LAUNCH_TAG = "ptolemy/launch"
 _POLL = 0.5
+_FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +86,20 @@ def _outcome(launch: str, code: int, log: str) -> Outcome:
 def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     """What failed steps and checks said."""
     reasons: list[str] = []
-    for record in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-        data = record.get_dagster_event().step_failure_data if record.dagster_event else None
-        if data is None:
+    for record in instance.all_logs(run_id, of_type=_FAILURES):
+        event = record.dagster_event
+        if event is None:
             continue
-        metadata = data.user_failure_data
+        if event.is_asset_check_evaluation:
+            check = event.asset_check_evaluation_data
+            if not check.passed:
+                reasons.append(check.description or f"check {check.check_name} failed")
+            continue
+        data = event.step_failure_data
         cause = data.error.cause if data.error else None
-        if metadata and metadata.description:
-            reasons.append(metadata.description)
-        elif data.error:
+        if data.user_failure_data and data.user_failure_data.description:
+            reasons.append(data.user_failure_data.description)
+        elif data.error and data.error.cls_name != dg.DagsterAssetCheckFailedError.__name__:
             reasons.append((cause or data.error).message.strip())
     return list(dict.fromkeys(reasons))
 

@@ -16,7 +16,7 @@ from ptolemy_core import commp
 from ptolemy_core.dag import balanced, dagpb
 from ptolemy_core.errors import PlanError
 from ptolemy_core.layout import HEADER_SIZE, WHOLE, Items, Kind, build_tree, measure_tree
-from ptolemy_core.layout.items import SEPARATOR
+from ptolemy_core.layout.items import SEPARATOR, common_folders
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 
 _NODE = 90
@@ -116,13 +116,13 @@ def _weights(items: Items, profile: Profile) -> tuple[NDArray[np.int64], NDArray
     """Bytes that each item adds to a CAR behind the item before it; and bytes of folders above it."""
     span = balanced.section_sizes(items.sizes)
     tsize = items.sizes.copy()
-    for k in np.flatnonzero((items.kinds == Kind.FILE) & (items.sizes > profile.chunk)).tolist():
-        extent = balanced.extent(int(items.sizes[k]), profile)
-        span[k], tsize[k] = extent.span, extent.tsize
+    large = (items.kinds == Kind.FILE) & (items.sizes > profile.chunk)
+    extents = balanced.extents(items.sizes[large], profile)
+    span[large], tsize[large] = extents.span, extents.tsize
     names, new, above = _folder_bytes(items.paths)
     link = dagpb.link_sizes(names, tsize)
-    large = profile.hamt_threshold // max(1, int(link.min()))
-    share = _HAMT_SHARE if len(items) > large else 0
+    flat = profile.hamt_threshold // int(link.min())  # no folder of so few entries needs a HAMT
+    share = _HAMT_SHARE if len(items) > flat else 0
     return span + link + new + share, above
 
 
@@ -141,11 +141,7 @@ def _folder_bytes(
         names[k] = len(name)
         if folder != last:
             wanted = folder.split(SEPARATOR) if folder else []
-            common = 0
-            for ours, theirs in zip(opened, wanted, strict=False):
-                if ours != theirs:
-                    break
-                common += 1
+            common = common_folders(opened, wanted)
             new[k] = sum(_NODE + len(component) for component in wanted[common:])
             depth_bytes = len(folder) + _NODE * len(wanted)
             opened, last = wanted, folder

@@ -44,6 +44,21 @@ class Extent:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Extents:
+    """Columns of `Extent`."""
+
+    size: NDArray[np.int64]
+    tsize: NDArray[np.int64]
+    span: NDArray[np.int64]
+    count: NDArray[np.int64]
+
+    def put(self, where: NDArray[np.bool_], values: "Extents") -> None:
+        """Set the rows that `where` names."""
+        self.size[where], self.tsize[where] = values.size, values.tsize
+        self.span[where], self.count[where] = values.span, values.count
+
+
 def section_size(block_size: int) -> int:
     """Bytes of a CAR section with a block of this size: length varint, CID, block."""
     return varint.length(cid.SIZE + block_size) + cid.SIZE + block_size
@@ -70,30 +85,43 @@ def height_of(leaves: int, profile: Profile) -> int:
 
 def extent(size: int, profile: Profile) -> Extent:
     """The sizes of the DAG of a file of `size` bytes, without listing its blocks."""
-    leaves = leaves_of(size, profile)
-    return _extent(height_of(leaves, profile), size, profile)
+    one = extents(np.array([size], dtype=np.int64), profile)
+    return Extent(int(one.size[0]), int(one.tsize[0]), int(one.span[0]), int(one.count[0]))
 
 
-@lru_cache(maxsize=4096)
-def _extent(height: int, size: int, profile: Profile) -> Extent:
+def extents(sizes: NDArray[np.int64], profile: Profile) -> Extents:
+    """`extent` of each of many files, by their size in bytes."""
+    out = Extents(*(np.empty(len(sizes), dtype=np.int64) for _ in range(4)))
+    left = np.ones(len(sizes), dtype=np.bool_)
+    height, room = 0, profile.chunk
+    while left.any():
+        now = left & (sizes <= room)
+        if now.any():
+            out.put(now, _extents(height, sizes[now], profile))
+        left &= ~now
+        height, room = height + 1, room * profile.width
+    return out
+
+
+def _extents(height: int, sizes: NDArray[np.int64], profile: Profile) -> Extents:
+    """Extents of subtrees of one height: whole children, and perhaps one that is less."""
     if height == 0:
-        return Extent(size, size, section_size(size), 1)
+        return Extents(sizes, sizes, section_sizes(sizes), np.ones(len(sizes), dtype=np.int64))
     per_child = profile.chunk * profile.width ** (height - 1)
-    full, rest = divmod(size, per_child)
-    children = [(full, per_child)] if full else []
-    if rest:
-        children.append((1, rest))
-    block = tsize = span = blocks = message = 0
-    for times, length in children:
-        child = _extent(height - 1, length, profile)
-        block += times * dagpb.link_size(0, child.tsize)
-        message += times * (1 + varint.length(length))
-        tsize += times * child.tsize
-        span += times * child.span
-        blocks += times * child.count
-    message += 3 + varint.length(size)
-    block += dagpb.data_size(message)
-    return Extent(block, tsize + block, span + section_size(block), blocks + 1)
+    full, rest = np.divmod(sizes, per_child)
+    has_rest = rest > 0
+    whole = _extents(height - 1, np.array([per_child], dtype=np.int64), profile)
+    part = _extents(height - 1, np.where(has_rest, rest, 1), profile)
+    message = 3 + varint.lengths(sizes) + full * (1 + varint.length(per_child))
+    message += has_rest * (1 + varint.lengths(rest))
+    block = full * dagpb.link_sizes(0, whole.tsize) + has_rest * dagpb.link_sizes(0, part.tsize)
+    block += 1 + varint.lengths(message) + message
+    return Extents(
+        block,
+        full * whole.tsize + has_rest * part.tsize + block,
+        full * whole.span + has_rest * part.span + section_sizes(block),
+        full * whole.count + has_rest * part.count + 1,
+    )
 
 
 def shape(size: int, profile: Profile) -> Shape:

@@ -95,3 +95,13 @@ class ItemsBuilder:
             table[:, 2].copy(),
             table[:, 3].astype(np.int32),
         )
+
+
+def common_folders(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int:
+    """How many folders two paths, given as lists of names, share from the top."""
+    common = 0
+    for one, other in zip(ours, theirs, strict=False):
+        if one != other:
+            break
+        common += 1
+    return common

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ptolemy_core.dag import balanced, dagpb, hamt, unixfs
 from ptolemy_core.layout import names
-from ptolemy_core.layout.items import SEPARATOR, WHOLE, Items, Kind
+from ptolemy_core.layout.items import SEPARATOR, WHOLE, Items, Kind, common_folders
 from ptolemy_core.profile import Profile
 
 ROOT = 0
@@ -78,11 +78,7 @@ def build_tree(items: Items) -> Tree:
         folder, _, name = path.rpartition(SEPARATOR)
         if folder != last_folder:
             wanted = folder.split(SEPARATOR) if folder else []
-            common = 0
-            for ours, theirs in zip(components, wanted, strict=False):
-                if ours != theirs:
-                    break
-                common += 1
+            common = common_folders(components, wanted)
             del rows[common + 1 :]
             for component in wanted[common:]:
                 encoded = names.encode(component)
@@ -173,10 +169,10 @@ def _measure_leaves(tree: Tree, items: Items, profile: Profile) -> None:
     tree.tsize[single] = tree.size[single]
     tree.span[single] = balanced.section_sizes(tree.size[single])
     tree.count[single] = 1
-    for row in rows[(kinds == Kind.FILE) & (data > profile.chunk)].tolist():
-        extent = balanced.extent(int(items.sizes[tree.item[row]]), profile)
-        tree.size[row], tree.tsize[row] = extent.size, extent.tsize
-        tree.span[row], tree.count[row] = extent.span, extent.count
+    large = (kinds == Kind.FILE) & (data > profile.chunk)
+    extents = balanced.extents(data[large], profile)
+    tree.size[rows[large]], tree.tsize[rows[large]] = extents.size, extents.tsize
+    tree.span[rows[large]], tree.count[rows[large]] = extents.span, extents.count
 
 
 class _Children:

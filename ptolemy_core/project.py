@@ -89,7 +89,15 @@ class Project(BaseModel):
             raise ValueError(f"{info.field_name} holds a NUL character: {value!r}; give a folder's path")
         if not os.path.isabs(value):
             raise ValueError(f"{info.field_name} must be an absolute path, got {value!r}")
-        return os.path.realpath(value)
+        real = os.path.realpath(value)
+        try:
+            real.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{info.field_name} {real!r} isn't UTF-8: rename that folder, or mount it at another path "
+                "(names below it may have any bytes)"
+            ) from None
+        return real
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Project":

@@ -24,14 +24,17 @@ class _Node(NamedTuple):
     length: int
 
 
-def file_cid(size: int, lowest: bytes, profile: Profile = UNIXFS_V1_2025) -> bytes:
+def file_cid(
+    size: int, lowest: bytes, profile: Profile = UNIXFS_V1_2025, *, bare_leaf: bool = False
+) -> bytes:
     """The binary CID of a file of more than one node.
 
     Args:
         size: of the file, bytes; more than `profile.unit`.
-        lowest: digests of the nodes right above the leaves, in order; of the last leaf itself where its
-            node would hold it alone.
+        lowest: digests of the nodes right above the leaves, in order.
         profile: of the DAG.
+        bare_leaf: whether the last digest is that of a leaf: a last shard of one chunk or less, a file of its
+            own, has no node.
     """
     count = -(-size // profile.unit)
     if len(lowest) != 32 * count or count < 2:
@@ -40,15 +43,22 @@ def file_cid(size: int, lowest: bytes, profile: Profile = UNIXFS_V1_2025) -> byt
     for k in range(count):
         length = min(profile.unit, size - k * profile.unit)
         digest = lowest[32 * k : 32 * k + 32]
-        if length <= profile.chunk:
-            # the shard is one bare leaf; in the whole file a node stands above it
+        if bare_leaf and k == count - 1:
+            # in the whole file a node stands above it
             level.append(_parent([_Node(cid.of_digest(cid.RAW, digest), length, length)]))
         else:
-            tsize = balanced.extent(length, profile).tsize
+            tsize = _node_tsize(length, profile)
             level.append(_Node(cid.of_digest(cid.DAG_PB, digest), tsize, length))
     while len(level) > 1:
         level = [_parent(level[k : k + profile.width]) for k in range(0, len(level), profile.width)]
     return level[0].cid
+
+
+def _node_tsize(length: int, profile: Profile) -> int:
+    """Bytes of the blocks of a node right above the leaves, with `length` bytes below it."""
+    if length > profile.chunk:
+        return balanced.extent(length, profile).tsize
+    return length + dagpb.link_size(0, length) + dagpb.data_size(len(unixfs.file_message([length])))
 
 
 def _parent(children: Sequence[_Node]) -> _Node:
@@ -78,13 +88,14 @@ def stitch_files(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025)
         files = connection.execute(ready).all()
     for key, size in files:
         parts = (
-            sa.select(built_shard.c.nodes)
+            sa.select(built_shard.c.nodes, shard.c.length)
             .join(shard, built)
             .where(shard.c.file_id == key)
             .order_by(shard.c.number)
         )
         with catalog.write() as connection:
-            lowest = b"".join(bytes(nodes) for nodes in connection.scalars(parts))
-            value = file_cid(size, lowest, profile)
+            rows = connection.execute(parts).all()
+            lowest = b"".join(bytes(row.nodes) for row in rows)
+            value = file_cid(size, lowest, profile, bare_leaf=rows[-1].length <= profile.chunk)
             connection.execute(file.update().where(file.c.id == key).values(cid=value))
     return len(files)

@@ -25,6 +25,8 @@ from ptolemy_dagster.status import HOST_TAG, PID_TAG
 
 _LAUNCH_TAG = "ptolemy/launch"
 _POLL = 0.5
+_CHECK_FAILED = "DagsterAssetCheckFailedError"
+"""What Dagster raises behind a check that failed: the check's own words say more."""
 _FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
@@ -90,7 +92,7 @@ def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:
         event = record.dagster_event
         if event is None:
             continue
-        if event.is_asset_check_evaluation:
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if not check.passed:
                 reasons.append(check.description or f"check {check.check_name} failed")
@@ -99,7 +101,7 @@ def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:
         cause = data.error.cause if data.error else None
         if data.user_failure_data and data.user_failure_data.description:
             reasons.append(data.user_failure_data.description)
-        elif data.error and data.error.cls_name != dg.DagsterAssetCheckFailedError.__name__:
+        elif data.error and data.error.cls_name != _CHECK_FAILED:
             reasons.append((cause or data.error).message.strip())
     return list(dict.fromkeys(reasons))
 

@@ -1,0 +1,1 @@
+"""Benchmarks: Ptolemy beside the floors of the machine and beside other tools, measured in one run."""

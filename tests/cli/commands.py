@@ -1,0 +1,51 @@
+"""The command `ptolemy` as tests call it."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from click.testing import Result
+from pipeline.backend import Backend
+from typer.testing import CliRunner
+
+from ptolemy_dagster.cli.app import app
+
+_MAIN = "from ptolemy_dagster.cli import main; main()"
+
+
+def ptolemy(*arguments: object, code: int = 0) -> Result:
+    """Run a command in this process; it must end with this exit code, and never with a traceback."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def printed(*arguments: object) -> Any:
+    """What a command prints with --json."""
+    return json.loads(ptolemy(*arguments, "--json").stdout)
+
+
+def error_of(*arguments: object, code: int = 1) -> str:
+    """The message of a command that fails; standard output stays empty."""
+    result = ptolemy(*arguments, code=code)
+    assert result.stdout == ""
+    return result.stderr
+
+
+def process(backend: Backend, *arguments: "str | bytes") -> "subprocess.CompletedProcess[bytes]":
+    """Run a command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", _MAIN, *arguments],
+        env=dict(backend.env),
+        cwd=backend.root,
+        capture_output=True,
+        timeout=300,
+    )
+
+
+def command(*arguments: str) -> list[str]:
+    """Arguments of `python` that run a command."""
+    return ["-c", _MAIN, *arguments]

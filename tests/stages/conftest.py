@@ -1,0 +1,120 @@
+"""A project with a tree, a staging folder and a catalog of its own for each test."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from build import scene
+from dag import oracle
+
+from ptolemy_core.catalog import Catalog, cars, projects
+from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.schema import file
+from ptolemy_core.profile import Profile
+from ptolemy_core.project import Project, parse_project
+from ptolemy_core.stages.blitz import build_container, pending, seal
+from ptolemy_core.stages.containerize import PlanResult, containerize
+from ptolemy_core.stages.scan import ScanResult, scan
+from ptolemy_core.stages.verify import Verdict, verify
+
+PROFILE = Profile(chunk=512, width=2, hamt_threshold=400)
+"""1 "GiB" is 1024 bytes here."""
+
+
+@dataclass
+class Scene:
+    """A project's folders, and its stages under the shrunk profile."""
+
+    catalog: Catalog
+    project: Project
+
+    @property
+    def name(self) -> str:
+        return self.project.name
+
+    @property
+    def target(self) -> Path:
+        return Path(self.project.target_dir)
+
+    @property
+    def staging(self) -> Path:
+        return Path(self.project.staging_dir)
+
+    def put(self, content: oracle.Content) -> None:
+        """Add entries to the target folder."""
+        scene.write_tree(self.target, content)
+
+    def scan(self, **options: Any) -> ScanResult:
+        return scan(self.catalog, self.name, **options)
+
+    def plan(self, **options: Any) -> PlanResult:
+        return containerize(self.catalog, self.name, profile=PROFILE, **options)
+
+    def build(self, number: int, **options: Any) -> tuple[CarRow, bool]:
+        return build_container(self.catalog, self.name, number, profile=PROFILE, unit=1016, **options)
+
+    def blitz(self) -> list[CarRow]:
+        for row in pending(self.catalog, self.name):
+            self.build(row.number)
+        return self.seal()
+
+    def seal(self) -> list[CarRow]:
+        return seal(self.catalog, self.name, PROFILE)
+
+    def run(self, content: oracle.Content) -> list[CarRow]:
+        """All stages over this content."""
+        self.put(content)
+        self.scan()
+        self.plan()
+        return self.blitz()
+
+    def verify(self, **options: Any) -> list[Verdict]:
+        return list(verify(self.catalog, self.name, profile=PROFILE, **options))
+
+    def problems(self) -> list[str]:
+        return [problem for verdict in self.verify() for problem in verdict.problems]
+
+    def cars(self) -> list[CarRow]:
+        return list(cars.rows(self.catalog, self.name))
+
+    def in_staging(self) -> list[str]:
+        return sorted(os.listdir(self.staging))
+
+    def files(self, live: bool = True) -> list[Any]:
+        """The catalog's file rows, by path and version."""
+        query = sa.select(file).where(file.c.project == self.name).order_by(file.c.path, file.c.id)
+        if live:
+            query = query.where(file.c.gone_scan.is_(None))
+        with self.catalog.read() as connection:
+            return list(connection.execute(query).all())
+
+
+@pytest.fixture(params=["sqlite"])
+def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    assert request.param == "sqlite"
+    return f"sqlite:///{tmp_path}/home/catalog.db"
+
+
+@pytest.fixture
+def make(catalog_url: str, tmp_path: Path) -> Any:
+    """Makes a scene of a project with these settings."""
+    catalog = Catalog(catalog_url)
+
+    def make(name: str = "p", shard_size: int = 1, car_size: int = 4) -> Scene:
+        target = tmp_path / name / "target"
+        target.mkdir(parents=True)
+        settings = {"name": name, "target_dir": str(target), "staging_dir": str(tmp_path / name / "staging")}
+        project = parse_project(settings | {"shard_size": shard_size, "car_size": car_size})
+        projects.create(catalog, project)
+        return Scene(catalog, project)
+
+    return make
+
+
+@pytest.fixture
+def stage(make: Any) -> Scene:
+    scene: Scene = make()
+    return scene

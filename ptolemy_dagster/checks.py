@@ -31,7 +31,7 @@ def plan_covers_scan(context: dg.AssetCheckExecutionContext, catalog: CatalogRes
     return dg.AssetCheckResult(
         passed=not problems,
         description=_said(problems),
-        metadata={"problems": show.table(("problem",), ([p] for p in problems))}
+        metadata={"problems": show.table(("problem",), ([p] for p in problems))},
     )
 
 

@@ -63,9 +63,9 @@ class Catalog:
         else:
             self._path = self.url.removeprefix("sqlite:///")
             os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
-            self.engine = sa.create_engine(
-                self.url, connect_args={"timeout": 120, "check_same_thread": False}
-            )
+            # not the URL's text: a folder's name may hold a question mark
+            place = sa.URL.create("sqlite", database=self._path)
+            self.engine = sa.create_engine(place, connect_args={"timeout": 120, "check_same_thread": False})
             _configure_sqlite(self.engine)
         self._upgrade()
 

@@ -92,7 +92,11 @@ def _plan_new(
     ids = ids[origin]
     if held:  # what is built stays where it is
         kept = {(row.id, number) for row, numbers in held.items() for number in numbers}
-        missing = [k for k, key in enumerate(zip(ids.tolist(), items.shards.tolist(), strict=True)) if key not in kept]
+        missing = [
+            k
+            for k, key in enumerate(zip(ids.tolist(), items.shards.tolist(), strict=True))
+            if key not in kept
+        ]
         items, ids = items.take(missing), ids[missing]
     return plan(items, project.car_bytes(profile), profile), items, ids
 

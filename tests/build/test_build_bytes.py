@@ -1,4 +1,4 @@
-"""CARs of random trees are the oracle's, byte for byte, whatever the threads and units; what a build reports holds."""
+"""CARs of random trees are the oracle's, byte for byte, with any threads and units; what a build reports holds."""
 
 import hashlib
 import itertools

@@ -44,7 +44,7 @@ class Link(NamedTuple):
     target: bytes
 
 
-Content = Union[bytes, Link, Mapping[bytes, "Content"]]
+Content = Union[bytes, Link, Mapping[bytes, "Content"]]  # noqa: UP007 (a forward reference)
 
 
 def varint(value: int) -> bytes:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import dagster as dg
 
@@ -44,10 +44,8 @@ def started_python(backend: Backend, *arguments: str) -> Iterator["subprocess.Po
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:
     """kill -9 the process and all that it started."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

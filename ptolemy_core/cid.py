@@ -4,6 +4,7 @@ Specification: https://github.com/multiformats/cid. The engine carries CIDs as b
 """
 
 import base64
+from contextlib import suppress
 
 RAW = 0x55
 DAG_PB = 0x70
@@ -26,15 +27,19 @@ def to_text(binary: bytes) -> str:
 
 
 def from_text(text: str) -> bytes:
-    """The binary form of a base32 CIDv1.
+    """The binary form of a CIDv1 in any multibase (people paste base58 and hex too).
 
     Raises:
-        ValueError: it isn't multibase base32.
+        ValueError: it isn't one.
     """
-    if not text.startswith("b") or text != text.lower():
-        raise ValueError(f"not a base32 CID: {text!r}; a CIDv1 starts with a lower-case b")
-    body = text[1:].upper()
-    try:
-        return base64.b32decode(body + "=" * (-len(body) % 8))
-    except ValueError as error:
-        raise ValueError(f"not a base32 CID: {text!r} ({error})") from None
+    if text.startswith("b") and len(text) > 1:
+        body = text[1:].upper()
+        if text == text.lower():
+            with suppress(ValueError):
+                return base64.b32decode(body + "=" * (-len(body) % 8))
+    else:
+        from multiformats import CID  # its tables take a while to load
+
+        with suppress(ValueError, LookupError):
+            return bytes(CID.decode(text))
+    raise ValueError(f"not a CID: {text!r}; a CIDv1 looks like bafy…, bafk…, baga… or bafkz…")

@@ -134,6 +134,7 @@ def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project
         bars.update(wait, visible=False)
         if process.returncode == 0:
             _show_build(bars, build, start, standing(catalog, project))
+            bars.update(verify, completed=bars.tasks[verify].total or 0)
 
 
 def _show_build(bars: Progress, bar: TaskID, start: Standing, now: Standing) -> None:

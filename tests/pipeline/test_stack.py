@@ -58,8 +58,9 @@ def succeeded(backend: Backend, run_id: str) -> bool:
 
 @pytest.mark.slow
 def test_runs_launched_by_command_line_and_graphql_succeed(backend: Backend) -> None:
+    target = backend.folder(files=tiny_files(3))
     for project in ("delta", "echo", "foxtrot"):
-        backend.define(project, backend.folder(files=tiny_files(3)))
+        backend.define(project, target)
         plan_small(backend.catalog, project, 3100)
     port = free_port()
     server = f"http://127.0.0.1:{port}"

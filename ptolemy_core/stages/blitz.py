@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from ptolemy_core.build import BuiltCar, Source, build_car
-from ptolemy_core.build.fill import UNIT
+from ptolemy_core.build.fill import THREADS, UNIT
 from ptolemy_core.catalog import cars, containers, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
@@ -46,7 +46,8 @@ def build_container(
     number: int,
     *,
     rebuild: bool = False,
-    threads: int = 2,
+    threads: int = THREADS,
+    sha256: bool = True,
     unit: int = UNIT,
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
@@ -59,6 +60,7 @@ def build_container(
         number: the container's.
         rebuild: also build it where it has a receipt but its file isn't in the staging folder any more.
         threads: that read and hash at once.
+        sha256: whether to hash the CAR's bytes as well; half as much CPU again.
         unit: bytes of a fill unit.
         profile: of the DAG.
         progress: called with bytes of the CAR done since the last call.
@@ -81,7 +83,7 @@ def build_container(
         if row is None:
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         started = time.monotonic()
-        built = _build(catalog, project, row, threads, unit, profile, progress)
+        built = _build(catalog, project, row, threads, sha256, unit, profile, progress)
         if found is None:
             cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
         elif built.piece_cid_v2 != found.piece_cid_v2:
@@ -105,6 +107,7 @@ def _build(
     project: Project,
     row: ContainerRow,
     threads: int,
+    sha256: bool,
     unit: int,
     profile: Profile,
     progress: Callable[[int], None] | None,
@@ -127,7 +130,14 @@ def _build(
                 progress(done)
 
         return build_car(
-            layout, source, project.staging_dir, part, threads=threads, unit=unit, progress=report
+            layout,
+            source,
+            project.staging_dir,
+            part,
+            threads=threads,
+            sha256=sha256,
+            unit=unit,
+            progress=report,
         )
 
 

@@ -3,14 +3,17 @@
 No recursion, and no open descriptor a level: folders may be nested deeper than the system's path limit.
 """
 
-import errno
+import itertools
 import os
 import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from ptolemy_core import paths
 from ptolemy_core.errors import SourceError
+from ptolemy_core.kernel.folders import list_folder
 from ptolemy_core.layout import Kind
 from ptolemy_core.layout.items import SEPARATOR
 
@@ -48,29 +51,58 @@ def walk(root: bytes) -> Iterator[Entry]:
     Raises:
         SourceError: `root` itself is no readable folder.
     """
+    for batch in walk_batches(root):
+        yield from batch
+
+
+def walk_batches(root: bytes, size: int = 10_000) -> Iterator[list[Entry]]:
+    """`walk`, some `size` entries at a time.
+
+    Raises:
+        SourceError: as `walk`.
+    """
     try:
-        pending = _listing(root, b"")
+        pending = [_Folder(*_listing(root, b""))]
     except OSError as error:
         raise SourceError(
             f"{paths.display(root)} can't be scanned ({error.strerror}): "
             "check that the folder is there, mounted, and readable"
         ) from error
-    pending.reverse()
+    batch: list[Entry] = []
     while pending:
-        found = pending.pop()
-        if found.kind != Kind.DIRECTORY:
-            yield found
-            continue
-        try:
-            below = _listing(paths.real_path(root, found.path), found.path)
-        except OSError as error:
-            yield found._replace(kind=LEFT_OUT, reason=f"can't be listed: {error.strerror}")
-            continue
-        if below:
-            below.reverse()
-            pending += below
+        folder = pending[-1]
+        at, end = folder.at, next(folder.folders, len(folder.entries))
+        batch += folder.entries[at:end]
+        folder.at = end + 1
+        if end == len(folder.entries):
+            pending.pop()
         else:
-            yield found
+            found = folder.entries[end]
+            try:
+                below, folders = _listing(paths.real_path(root, found.path), found.path)
+            except OSError as error:
+                batch.append(found._replace(kind=LEFT_OUT, reason=f"can't be listed: {error.strerror}"))
+            else:
+                if below:
+                    pending.append(_Folder(below, folders))
+                else:
+                    batch.append(found)
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+class _Folder:
+    """A folder under way: its entries, the places of sub-folders among them, and where the walk is."""
+
+    __slots__ = ("at", "entries", "folders")
+
+    def __init__(self, entries: list[Entry], folders: list[int]) -> None:
+        self.entries = entries
+        self.folders = iter(folders)
+        self.at = 0
 
 
 def look(path: bytes) -> Entry:
@@ -80,48 +112,54 @@ def look(path: bytes) -> Entry:
         SourceError: there is none, or it can't be read.
     """
     try:
-        return _entry(b"", path, None, os.lstat(path))
+        is_ = os.lstat(path)
+        return _entry(Entry(b"", int(Kind.FILE), is_.st_size, is_.st_mtime_ns), path, None, is_.st_mode)
     except OSError as error:
         raise SourceError(f"{paths.display(path)} can't be read: {error.strerror}") from error
 
 
-def _listing(folder: bytes, path: bytes) -> list[Entry]:
-    """The entries of one folder, sorted by name; sub-folders as DIRECTORY, empty or not."""
+def _listing(folder: bytes, path: bytes) -> tuple[list[Entry], list[int]]:
+    """The entries of one folder, sorted by name, and which of them are folders, empty or not."""
     prefix = path + SEPARATOR if path else b""
     descriptor = paths.at_path(folder, lambda p, at: os.open(p, _FOLDER, dir_fd=at))
-    out = []
     try:
-        for name in os.listdir(descriptor):
-            raw = os.fsencode(name)
-            try:
-                status = os.stat(raw, dir_fd=descriptor, follow_symlinks=False)
-                out.append(_entry(prefix + raw, raw, descriptor, status))
-            except OSError as error:
-                if error.errno != errno.ENOENT:  # gone between listing and look: it just isn't there
-                    out.append(Entry(prefix + raw, LEFT_OUT, 0, 0, reason=f"can't be read: {error.strerror}"))
+        found = list_folder(descriptor, prefix)
+        modes = np.array(found.modes, dtype=np.int64)
+        usual = modes & _USUAL_BITS == _USUAL
+        entries = list(map(Entry, found.paths, itertools.repeat(int(Kind.FILE)), found.sizes, found.mtimes))
+        folders = []
+        for k in np.flatnonzero(~usual).tolist():
+            name = found.paths[k][len(prefix) :]
+            entries[k] = _entry(entries[k], name, descriptor, found.modes[k])
+            if entries[k].kind == Kind.DIRECTORY:
+                folders.append(k)
     finally:
         os.close(descriptor)
-    out.sort()
-    return out
+    return entries, folders
 
 
-def _entry(path: bytes, name: bytes, folder: int | None, status: os.stat_result) -> Entry:
-    mode = stat.S_IFMT(status.st_mode)
-    if mode == stat.S_IFREG:
-        # asking costs a system call a file: not where everybody may read
-        if status.st_mode & 0o444 != 0o444 and not os.access(name, os.R_OK, dir_fd=folder):
-            return Entry(
-                path, LEFT_OUT, status.st_size, status.st_mtime_ns, reason="no permission to read it"
-            )
-        return Entry(path, Kind.FILE, status.st_size, status.st_mtime_ns)
-    if mode == stat.S_IFDIR:
-        return Entry(path, Kind.DIRECTORY, 0, status.st_mtime_ns)
-    if mode == stat.S_IFLNK:
-        target = os.readlink(name, dir_fd=folder)
-        return Entry(path, Kind.SYMLINK, len(target), status.st_mtime_ns, target)
-    return Entry(
-        path, LEFT_OUT, 0, status.st_mtime_ns, reason=f"{_ODD.get(mode, 'an unknown kind of entry')}"
-    )
+def _entry(found: Entry, name: bytes, folder: int | None, mode: int) -> Entry:
+    """The entry by what it is; a file that isn't everybody's to read costs a system call to ask."""
+    if mode < 0:
+        return found._replace(kind=LEFT_OUT, reason=f"can't be read: {os.strerror(-mode)}")
+    form = stat.S_IFMT(mode)
+    if form == stat.S_IFREG:
+        if mode & 0o444 != 0o444 and not os.access(name, os.R_OK, dir_fd=folder):
+            return found._replace(kind=LEFT_OUT, reason="no permission to read it")
+        return found
+    if form == stat.S_IFDIR:
+        return found._replace(kind=int(Kind.DIRECTORY), size=0)
+    if form == stat.S_IFLNK:
+        try:
+            target = os.readlink(name, dir_fd=folder)
+        except OSError as error:
+            return found._replace(kind=LEFT_OUT, size=0, reason=f"can't be read: {error.strerror}")
+        return found._replace(kind=int(Kind.SYMLINK), size=len(target), target=target)
+    return found._replace(kind=LEFT_OUT, size=0, reason=_ODD.get(form, "an unknown kind of entry"))
 
+
+_USUAL_BITS = stat.S_IFMT(0o777777) | 0o444
+_USUAL = stat.S_IFREG | 0o444
+"""A regular file that everybody may read: nothing more to ask."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -6,16 +6,20 @@ No recursion, and no open descriptor a level: folders may be nested deeper than 
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ptolemy_core import paths
 from ptolemy_core.errors import SourceError
 from ptolemy_core.layout import Kind
 from ptolemy_core.layout.items import SEPARATOR
+from ptolemy_core.rules import Rules, Scope
 
 LEFT_OUT = -1
 """Kind of an entry that can't go into a CAR: its reason says why."""
+
+UNLISTED = "can't be listed"
+"""How the reason of a folder starts whose entries can't be known."""
 
 _ODD = {
     stat.S_IFIFO: "a named pipe",
@@ -40,37 +44,67 @@ class Entry(NamedTuple):
     reason: str | None = None
 
 
-def walk(root: bytes) -> Iterator[Entry]:
+def walk(
+    root: bytes, rules: Rules | None = None, *, folder: Callable[[bytes, int], None] | None = None
+) -> Iterator[Entry]:
     """All entries below `root` that aren't folders, and its empty folders, in path order.
 
     An entry that can't be read, a folder too, comes with its reason.
+
+    Args:
+        root: the folder to walk.
+        rules: of what belongs in; the walk is that of the tree without the rest.
+        folder: called with the path and the st_mtime_ns of each folder before it is listed, root too.
 
     Raises:
         SourceError: `root` itself is no readable folder.
     """
     try:
-        pending = _listing(root, b"")
+        pending = _listing(root, b"", folder)
     except OSError as error:
         raise SourceError(
             f"{paths.display(root)} can't be scanned ({error.strerror}): "
             "check that the folder is there, mounted, and readable"
         ) from error
+    scopes: dict[bytes, Scope] = {}
+    if rules is not None:
+        pending = _ruled(pending, rules, rules.top, scopes)
     pending.reverse()
     while pending:
         found = pending.pop()
         if found.kind != Kind.DIRECTORY:
             yield found
             continue
+        scope = scopes.pop(found.path, None)
         try:
-            below = _listing(paths.real_path(root, found.path), found.path)
+            below = _listing(paths.real_path(root, found.path), found.path, folder)
         except OSError as error:
-            yield found._replace(kind=LEFT_OUT, reason=f"can't be listed: {error.strerror}")
+            if error.errno != errno.ENOENT:  # gone since its parent was listed: it just isn't there
+                yield found._replace(kind=LEFT_OUT, reason=f"{UNLISTED}: {error.strerror}")
             continue
+        if rules is not None and scope is not None:
+            below = _ruled(below, rules, scope, scopes)
         if below:
             below.reverse()
             pending += below
-        else:
+        elif scope is None or scope.included:
             yield found
+
+
+def _ruled(entries: list[Entry], rules: Rules, scope: Scope, scopes: dict[bytes, Scope]) -> list[Entry]:
+    """The entries of a folder of this scope that belong in; the folders' own scopes are noted."""
+    kept = []
+    for entry in entries:
+        name = entry.path.rpartition(SEPARATOR)[2]
+        if entry.kind != Kind.DIRECTORY:
+            if rules.keeps(scope, name):
+                kept.append(entry)
+            continue
+        own = rules.enter(scope, name)
+        if own is not None:
+            scopes[entry.path] = own
+            kept.append(entry)
+    return kept
 
 
 def look(path: bytes) -> Entry:
@@ -85,12 +119,14 @@ def look(path: bytes) -> Entry:
         raise SourceError(f"{paths.display(path)} can't be read: {error.strerror}") from error
 
 
-def _listing(folder: bytes, path: bytes) -> list[Entry]:
+def _listing(folder: bytes, path: bytes, note: Callable[[bytes, int], None] | None) -> list[Entry]:
     """The entries of one folder, sorted by name; sub-folders as DIRECTORY, empty or not."""
     prefix = path + SEPARATOR if path else b""
     descriptor = paths.at_path(folder, lambda p, at: os.open(p, _FOLDER, dir_fd=at))
     out = []
     try:
+        if note is not None:
+            note(path, os.fstat(descriptor).st_mtime_ns)
         for name in os.listdir(descriptor):
             raw = os.fsencode(name)
             try:

@@ -74,16 +74,19 @@ class Rules:
             return None
         return Scope(included, include, exclude)
 
+    def scope(self, path: bytes) -> Scope | None:
+        """The scope of the folder of this NUL-joined path; None if nothing in it can belong in."""
+        scope: Scope | None = self.top
+        for name in path.split(SEPARATOR) if path else ():
+            if scope is not None:
+                scope = self.enter(scope, name)
+        return scope
+
     def keep_path(self, path: bytes) -> bool:
         """Whether the entry of this NUL-joined path, no folder itself, belongs in."""
-        scope = self.top
-        *above, name = path.split(SEPARATOR)
-        for folder in above:
-            inner = self.enter(scope, folder)
-            if inner is None:
-                return False
-            scope = inner
-        return self.keeps(scope, name)
+        folder, _, name = path.rpartition(SEPARATOR)
+        scope = self.scope(folder)
+        return scope is not None and self.keeps(scope, name)
 
 
 def checked(patterns: Sequence[str]) -> tuple[str, ...]:

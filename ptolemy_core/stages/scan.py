@@ -233,9 +233,9 @@ class _Merge:
                 found[row.path, row.kind, row.size, row.mtime, row.target] = row
         back = set()
         for entry in self._new:
-            row = found.get(entry[:5])
-            if row is None:
+            if entry[:5] not in found:
                 continue
+            row = found[entry[:5]]
             away = {"file_id": row.id, "gone_scan": row.gone_scan, "back_scan": self._scan}
             connection.execute(absence.insert().values(away))
             connection.execute(files.update().where(files.c.id == row.id).values(gone_scan=None))

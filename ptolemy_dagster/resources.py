@@ -1,6 +1,8 @@
 """What assets are given: the catalog, and how much of the machine a build may use."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -25,6 +27,14 @@ class CatalogResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._catalog is None:
             self._catalog = Catalog(self.url)
         return self._catalog
+
+    @contextmanager
+    def opened(self) -> Iterator[Catalog]:
+        """The open catalog, its connections closed at the end: for what runs again and again in one process."""
+        try:
+            yield self.open()
+        finally:
+            self.open().engine.dispose()
 
 
 class Builder(dg.ConfigurableResource):  # type: ignore[type-arg]

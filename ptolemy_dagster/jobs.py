@@ -2,6 +2,7 @@
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from pydantic import Field
 
 from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
@@ -72,8 +73,8 @@ class ProjectSettings(dg.Config):
     car_size: int = 31
     encryption: str = "None"
     load_type: str = "blitz"
-    include: list[str] = []
-    exclude: list[str] = []
+    include: list[str] = Field(default=[])
+    exclude: list[str] = Field(default=[])
     hidden: bool = True
     on_error: str = "fail"
     watch: bool = False

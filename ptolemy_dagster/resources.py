@@ -12,6 +12,9 @@ from ptolemy_core.catalog import Catalog
 BUILD_PROCESSES = int(os.environ.get("PTOLEMY_BUILD_PROCESSES") or os.cpu_count() or 1)
 """CARs that a blitz builds at once on this machine."""
 
+SENSOR_SECONDS = int(os.environ.get("PTOLEMY_SENSOR_SECONDS") or 30)
+"""Seconds between two looks of the sensors."""
+
 
 class CatalogResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The catalog of projects, files and CARs."""

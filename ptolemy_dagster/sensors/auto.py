@@ -13,14 +13,14 @@ from ptolemy_core.errors import StageOrderError
 from ptolemy_core.stages.status import standing
 from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import missing
-from ptolemy_dagster.resources import CatalogResource
+from ptolemy_dagster.resources import SENSOR_SECONDS, CatalogResource
 from ptolemy_dagster.status import under_way
 
 
 @dg.sensor(
     name="auto",
     job=jobs.carry_on,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=SENSOR_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Containerizes and blitzes what a scan found, for projects whose setting auto is on. After a scan "
     "that found nothing to do it launches nothing.",

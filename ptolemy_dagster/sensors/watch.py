@@ -13,7 +13,7 @@ from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.watch import State, look
 from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import missing
-from ptolemy_dagster.resources import CatalogResource
+from ptolemy_dagster.resources import SENSOR_SECONDS, CatalogResource
 from ptolemy_dagster.status import under_way
 
 _SECONDS = 30.0
@@ -25,7 +25,7 @@ _SAID = 20
 @dg.sensor(
     name="watch",
     job=jobs.scan,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=SENSOR_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Looks at the target folders of projects whose setting watch is on, and scans those that changed "
     "and have come to rest. Registers the partitions of new projects.",

@@ -22,7 +22,15 @@ class BusyError(PtolemyError):
 
 
 class SourceError(PtolemyError):
-    """A source file can't be read, or isn't what the scan saw."""
+    """A source file can't be read, or isn't what the scan saw.
+
+    Where it is an item of a container: `item` is its place in it, `reason` says what is wrong without its name.
+    """
+
+    def __init__(self, message: str, *, item: int | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.item = item
+        self.reason = reason
 
 
 class StagingError(PtolemyError):

@@ -92,7 +92,7 @@ def plan(items: Items, car_bytes: int, profile: Profile = UNIXFS_V1_2025) -> lis
     room = capacity - HEADER_SIZE - _NODE
     for _ in range(_TRIES):
         cuts = _cut(data, weight, opening, car_bytes, room)
-        planned = [_measured(items, a, b, profile) for a, b in itertools.pairwise(cuts)]
+        planned = [measured(items, a, b, profile) for a, b in itertools.pairwise(cuts)]
         over = max(container.car_size for container in planned) - capacity
         if over <= 0:
             return planned
@@ -105,7 +105,8 @@ def plan(items: Items, car_bytes: int, profile: Profile = UNIXFS_V1_2025) -> lis
     )
 
 
-def _measured(items: Items, start: int, stop: int, profile: Profile) -> PlannedContainer:
+def measured(items: Items, start: int, stop: int, profile: Profile = UNIXFS_V1_2025) -> PlannedContainer:
+    """The container of items `[start, stop)`, with its exact size."""
     part = items[start:stop]
     tree = measure_tree(build_tree(part), part, profile)
     size = HEADER_SIZE + int(tree.span[0])

@@ -6,12 +6,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from ptolemy_core import commp
+from ptolemy_core import commp, rules
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 
 MIN_GIB, MAX_GIB = 1, 31
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+MAX_QUIET = 86_400
+CHANGEABLE = ("include", "exclude", "hidden", "on_error", "watch", "auto", "quiet_seconds")
+"""Settings that may change in a project's life; the others say what its CARs are."""
+
 _BAD_PADDING = 1 / 8
 """Share of a piece that may be padding before a car_size is worth a warning."""
 
@@ -27,6 +31,13 @@ class Project(BaseModel):
         car_size: data in one CAR at most, GiB, 1 to 31, not less than shard_size.
         encryption: "None"; nothing else is offered yet.
         load_type: "blitz" builds CARs in parallel, "serial" one at a time.
+        include: patterns of what belongs in (see `patterns`); none of them: everything.
+        exclude: patterns of what doesn't.
+        hidden: whether names that start with a dot belong in.
+        on_error: "fail" fails a container one of whose files can't be read or changed, "skip" drops the file.
+        watch: whether a sensor looks for changes and scans.
+        auto: whether what a scan found is containerized and blitzed by itself.
+        quiet_seconds: a folder that changed must rest so long before it is scanned.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +49,13 @@ class Project(BaseModel):
     car_size: int = MAX_GIB
     encryption: Literal["None"] = "None"
     load_type: Literal["blitz", "serial"] = "blitz"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    hidden: bool = True
+    on_error: Literal["fail", "skip"] = "fail"
+    watch: bool = False
+    auto: bool = False
+    quiet_seconds: int = 60
 
     @field_validator("name")
     @classmethod
@@ -82,6 +100,28 @@ class Project(BaseModel):
             raise ValueError(f'load_type must be "blitz" or "serial", got {value!r}')
         return value
 
+    @field_validator("on_error", mode="before")
+    @classmethod
+    def _known_on_error(cls, value: Any) -> Any:
+        if value not in ("fail", "skip"):
+            raise ValueError(f'on_error must be "fail" or "skip", got {value!r}')
+        return value
+
+    @field_validator("quiet_seconds", mode="before")
+    @classmethod
+    def _some_seconds(cls, value: Any) -> Any:
+        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,5}", str(value)) or int(value) > MAX_QUIET:
+            raise ValueError(f"quiet_seconds must be 0 to {MAX_QUIET} seconds, got {value!r}")
+        return int(value)
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...], info: Any) -> tuple[str, ...]:
+        try:
+            return rules.checked(value)
+        except ValueError as error:
+            raise ValueError(f"{info.field_name}: {error}") from None
+
     @field_validator("target_dir", "staging_dir")
     @classmethod
     def _absolute(cls, value: str, info: Any) -> str:
@@ -117,6 +157,13 @@ class Project(BaseModel):
     def target_bytes(self) -> bytes:
         """target_dir as the file system knows it."""
         return os.fsencode(self.target_dir)
+
+    @property
+    def rules(self) -> rules.Rules | None:
+        """What of the target belongs in; None if all does."""
+        if self.hidden and not self.include and not self.exclude:
+            return None
+        return rules.Rules(self.include, self.exclude, self.hidden)
 
     def shard_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
         """shard_size in bytes."""

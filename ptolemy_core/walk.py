@@ -3,10 +3,11 @@
 No recursion, and no open descriptor a level: folders may be nested deeper than the system's path limit.
 """
 
+import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,13 @@ from ptolemy_core.errors import SourceError
 from ptolemy_core.kernel.folders import list_folder
 from ptolemy_core.layout import Kind
 from ptolemy_core.layout.items import SEPARATOR
+from ptolemy_core.rules import Rules, Scope
 
 LEFT_OUT = -1
 """Kind of an entry that can't go into a CAR: its reason says why."""
+
+UNLISTED = "can't be listed"
+"""How the reason of a folder starts whose entries can't be known."""
 
 _ODD = {
     stat.S_IFIFO: "a named pipe",
@@ -43,49 +48,63 @@ class Entry(NamedTuple):
     reason: str | None = None
 
 
-def walk(root: bytes) -> Iterator[Entry]:
+FolderSeen = Callable[[bytes, int], None]
+"""Takes the path and the st_mtime_ns of a folder."""
+
+
+def walk(root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None = None) -> Iterator[Entry]:
     """All entries below `root` that aren't folders, and its empty folders, in path order.
 
     An entry that can't be read, a folder too, comes with its reason.
 
+    Args:
+        root: the folder to walk.
+        rules: of what belongs in; the walk is that of the tree without the rest.
+        folder: called with each folder before it is listed, root too.
+
     Raises:
         SourceError: `root` itself is no readable folder.
     """
-    for batch in walk_batches(root):
+    for batch in walk_batches(root, rules, folder=folder):
         yield from batch
 
 
-def walk_batches(root: bytes, size: int = 10_000) -> Iterator[list[Entry]]:
+def walk_batches(
+    root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = 10_000
+) -> Iterator[list[Entry]]:
     """`walk`, some `size` entries at a time.
 
     Raises:
         SourceError: as `walk`.
     """
     try:
-        pending = [_Folder(*_listing(root, b""))]
+        listed = _listing(root, b"", folder)
     except OSError as error:
         raise SourceError(
             f"{paths.display(root)} can't be scanned ({error.strerror}): "
             "check that the folder is there, mounted, and readable"
         ) from error
+    pending = [_Folder(*listed, rules, rules.top if rules else None)]
     batch: list[Entry] = []
     while pending:
-        folder = pending[-1]
-        at, end = folder.at, next(folder.folders, len(folder.entries))
-        batch += folder.entries[at:end]
-        folder.at = end + 1
-        if end == len(folder.entries):
+        here = pending[-1]
+        plain, found = here.step()
+        batch += plain
+        if found is None:
             pending.pop()
         else:
-            found = folder.entries[end]
+            scope = here.scopes.get(found.path)
             try:
-                below, folders = _listing(paths.real_path(root, found.path), found.path)
+                below = _Folder(
+                    *_listing(paths.real_path(root, found.path), found.path, folder), rules, scope
+                )
             except OSError as error:
-                batch.append(found._replace(kind=LEFT_OUT, reason=f"can't be listed: {error.strerror}"))
+                if error.errno != errno.ENOENT:  # gone since its parent was listed: it just isn't there
+                    batch.append(found._replace(kind=LEFT_OUT, reason=f"{UNLISTED}: {error.strerror}"))
             else:
-                if below:
-                    pending.append(_Folder(below, folders))
-                else:
+                if below.entries:
+                    pending.append(below)
+                elif scope is None or scope.included:
                     batch.append(found)
         if len(batch) >= size:
             yield batch
@@ -95,14 +114,42 @@ def walk_batches(root: bytes, size: int = 10_000) -> Iterator[list[Entry]]:
 
 
 class _Folder:
-    """A folder under way: its entries, the places of sub-folders among them, and where the walk is."""
+    """A folder under way: what of its entries belongs in, the scopes of its sub-folders, where the walk is."""
 
-    __slots__ = ("at", "entries", "folders")
+    __slots__ = ("_at", "_folders", "entries", "scopes")
 
-    def __init__(self, entries: list[Entry], folders: list[int]) -> None:
+    def __init__(
+        self, entries: list[Entry], folders: list[int], rules: Rules | None, scope: Scope | None
+    ) -> None:
+        self.scopes: dict[bytes, Scope] = {}
+        if rules is not None and scope is not None:
+            entries = _ruled(entries, rules, scope, self.scopes)
+            folders = [k for k, entry in enumerate(entries) if entry.kind == Kind.DIRECTORY]
         self.entries = entries
-        self.folders = iter(folders)
-        self.at = 0
+        self._folders = iter(folders)
+        self._at = 0
+
+    def step(self) -> tuple[list[Entry], Entry | None]:
+        """The entries before the next sub-folder, and that; None at the end."""
+        at, end = self._at, next(self._folders, len(self.entries))
+        self._at = end + 1
+        return self.entries[at:end], self.entries[end] if end < len(self.entries) else None
+
+
+def _ruled(entries: Sequence[Entry], rules: Rules, scope: Scope, scopes: dict[bytes, Scope]) -> list[Entry]:
+    """The entries of a folder of this scope that belong in; the folders' own scopes are noted."""
+    kept = []
+    for entry in entries:
+        name = entry.path.rpartition(SEPARATOR)[2]
+        if entry.kind != Kind.DIRECTORY:
+            if rules.keeps(scope, name):
+                kept.append(entry)
+            continue
+        own = rules.enter(scope, name)
+        if own is not None:
+            scopes[entry.path] = own
+            kept.append(entry)
+    return kept
 
 
 def look(path: bytes) -> Entry:
@@ -118,11 +165,13 @@ def look(path: bytes) -> Entry:
         raise SourceError(f"{paths.display(path)} can't be read: {error.strerror}") from error
 
 
-def _listing(folder: bytes, path: bytes) -> tuple[list[Entry], list[int]]:
+def _listing(folder: bytes, path: bytes, note: FolderSeen | None) -> tuple[list[Entry], list[int]]:
     """The entries of one folder, sorted by name, and which of them are folders, empty or not."""
     prefix = path + SEPARATOR if path else b""
     descriptor = paths.at_path(folder, lambda p, at: os.open(p, _FOLDER, dir_fd=at))
     try:
+        if note is not None:
+            note(path, os.fstat(descriptor).st_mtime_ns)
         found = list_folder(descriptor, prefix)
         modes = np.array(found.modes, dtype=np.int64)
         usual = modes & _USUAL_BITS == _USUAL

@@ -7,11 +7,16 @@ from ptolemy_dagster.assets.cars import built_cars, car
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.resources import Builder, CatalogResource
+from ptolemy_dagster.schedules import rescan
+from ptolemy_dagster.sensors.auto import auto
+from ptolemy_dagster.sensors.watch import watch
 
 defs = dg.Definitions(
     assets=[scan_result, container_plan, built_cars, car],
     asset_checks=[checks.plan_covers_scan, checks.cars_verify],
     jobs=jobs.ALL,
+    sensors=[watch, auto],
+    schedules=[rescan],
     resources={"catalog": CatalogResource(), "builder": Builder()},
     executor=jobs.executor,
 )

@@ -2,6 +2,7 @@
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from pydantic import Field
 
 from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
@@ -44,6 +45,13 @@ onboard = dg.define_asset_job(
     tags=_TAGS,
     description="Scan, containerize, blitz and verify a project.",
 )
+carry_on = dg.define_asset_job(
+    "carry_on",
+    selection=dg.AssetSelection.assets(container_plan)
+    | dg.AssetSelection.assets(built_cars).without_checks(),
+    tags=_TAGS,
+    description="Containerize and blitz what a scan found. The sensor auto launches it.",
+)
 verify = dg.define_asset_job(
     "verify",
     selection=_verification,
@@ -53,7 +61,10 @@ verify = dg.define_asset_job(
 
 
 class ProjectSettings(dg.Config):
-    """Settings of a new project; sizes in whole GiB from 1 to 31."""
+    """Settings of a new project; sizes in whole GiB from 1 to 31.
+
+    include and exclude are lists of patterns such as *.jpg, tmp/ or /top/**/*.raw; on_error is fail or skip.
+    """
 
     name: str
     target_dir: str
@@ -62,6 +73,13 @@ class ProjectSettings(dg.Config):
     car_size: int = 31
     encryption: str = "None"
     load_type: str = "blitz"
+    include: list[str] = Field(default=[])
+    exclude: list[str] = Field(default=[])
+    hidden: bool = True
+    on_error: str = "fail"
+    watch: bool = False
+    auto: bool = False
+    quiet_seconds: int = 60
 
 
 @dg.op(description="Defines a project, so that its partition can be materialized.")
@@ -85,5 +103,6 @@ ALL: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
     containerize,
     blitz,
     onboard,
+    carry_on,
     verify,
 ]

@@ -27,6 +27,13 @@ def parse_car_key(key: str) -> tuple[str, int]:
     return project, int(number)
 
 
+def missing(instance: dg.DagsterInstance, projects: list[str]) -> dg.AddDynamicPartitionsRequest | None:
+    """A request for the partitions of those projects that Dagster doesn't know yet, if there are any."""
+    known = set(instance.get_dynamic_partitions(project_partitions.name or ""))
+    new = [name for name in projects if name not in known]
+    return project_partitions.build_add_request(new) if new else None
+
+
 def define(catalog: Catalog, instance: dg.DagsterInstance, project: Project) -> bool:
     """Create a project and register its partition; False if it was there already.
 

@@ -1,6 +1,8 @@
 """What assets are given: the catalog, and how much of the machine a build may use."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -13,6 +15,9 @@ BUILD_PROCESSES = int(os.environ.get("PTOLEMY_BUILD_PROCESSES") or os.cpu_count(
 
 CAR_SHA256 = os.environ.get("PTOLEMY_CAR_SHA256", "yes").lower() not in ("no", "false", "off", "0")
 """Whether a blitz records each CAR's own SHA-256."""
+
+SENSOR_SECONDS = int(os.environ.get("PTOLEMY_SENSOR_SECONDS") or 30)
+"""Seconds between two looks of the sensors."""
 
 
 class CatalogResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -29,6 +34,14 @@ class CatalogResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._catalog is None:
             self._catalog = Catalog(self.url)
         return self._catalog
+
+    @contextmanager
+    def opened(self) -> Iterator[Catalog]:
+        """The open catalog, its connections closed at the end: for what runs again and again in one process."""
+        try:
+            yield self.open()
+        finally:
+            self.open().engine.dispose()
 
 
 class Builder(dg.ConfigurableResource):  # type: ignore[type-arg]

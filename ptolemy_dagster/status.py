@@ -77,6 +77,16 @@ def project_status(catalog: Catalog, instance: dg.DagsterInstance, name: str) ->
     return Status(name, _DONE[stands.done], stands, newest[0].dagster_run.run_id if newest else None)
 
 
+def under_way(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> bool:
+    """Whether a run of a project waits or executes."""
+    unfinished = dg.RunsFilter(tags={"dagster/partition": name}, statuses=_UNFINISHED)
+    records = instance.get_run_records(unfinished, limit=20)
+    if not records:
+        return False
+    stands = standing(catalog, name)
+    return any(is_alive(record, stands) for record in records)
+
+
 def is_alive(record: dg.RunRecord, stands: Standing) -> bool:
     """Whether an unfinished run really is under way: a killed one leaves its status behind."""
     tags = record.dagster_run.tags

@@ -164,6 +164,17 @@ class Source:
         except OSError as error:
             raise self._unreadable(item, error) from error
 
+    def check(self, item: int) -> None:
+        """See that an item can be opened and is what the scan saw, without reading its data.
+
+        Raises:
+            SourceError: it isn't so.
+        """
+        if self.items.kinds[item] == Kind.FILE:
+            self.read_into(item, 0, [])
+        else:
+            self.check_whole(item)
+
     def _name(self, item: int) -> str:
         return paths.display(self.root) + "/" + paths.display(self.items.paths[item])
 
@@ -174,13 +185,15 @@ class Source:
         if error.errno in (errno.EISDIR, errno.ESPIPE, errno.ENXIO, errno.ELOOP):
             return self._changed(item, "it is no regular file any more")
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return SourceError(f"{self._name(item)} is gone since the scan ({error.strerror}): {_REMEDY}")
-        return SourceError(
-            f"{self._name(item)} can't be read ({error.strerror}): make it readable, then run blitz again"
-        )
+            return self._error(item, f"is gone since the scan ({error.strerror})", _REMEDY)
+        remedy = "make it readable, then run blitz again"
+        return self._error(item, f"can't be read ({error.strerror})", remedy)
 
     def _changed(self, item: int, how: str) -> SourceError:
-        return SourceError(f"{self._name(item)} changed since the scan, {how}: {_REMEDY}")
+        return self._error(item, f"changed since the scan, {how}", _REMEDY)
+
+    def _error(self, item: int, reason: str, remedy: str) -> SourceError:
+        return SourceError(f"{self._name(item)} {reason}: {remedy}", item=item, reason=reason)
 
 
 def _open(path: bytes, flags: int) -> int:

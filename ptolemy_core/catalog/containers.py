@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Row
 
-from ptolemy_core.catalog import bulk
+from ptolemy_core.catalog import bulk, skipped
 from ptolemy_core.catalog.schema import car, container, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE, Items
@@ -38,11 +38,14 @@ class ContainerRow:
 
 
 def unplanned(connection: Connection, project: str) -> sa.Select[Any]:
-    """The live files, links and empty folders that stand in no container, in path order."""
+    """The live files, links and empty folders that stand in no container, in path order.
+
+    Not those that a build has dropped: they wait for the next scan.
+    """
     return (
         sa.select(file.c.id, file.c.path, file.c.kind, file.c.size)
         .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind >= 0)
-        .where(~sa.exists().where(shard.c.file_id == file.c.id))
+        .where(~sa.exists().where(shard.c.file_id == file.c.id), ~skipped.withdrawn())
         .order_by(file.c.path)
     )
 
@@ -56,6 +59,7 @@ def partly_planned(connection: Connection, project: str) -> dict[Row[Any], set[i
         sa.select(file.c.id)
         .join(shard, shard.c.file_id == file.c.id)
         .where(file.c.project == project, file.c.gone_scan.is_(None), shard.c.number != WHOLE)
+        .where(~skipped.withdrawn())
         .group_by(file.c.id, file.c.size)
         .having(sa.func.sum(shard.c.length) < file.c.size)
     )
@@ -107,34 +111,67 @@ def save(
     last = connection.scalar(sa.select(sa.func.max(container.c.number)).where(container.c.project == project))
     first = 0 if last is None else last + 1
     for number, one in enumerate(planned, first):
-        row = {
-            "project": project,
-            "number": number,
-            "items": one.stop - one.start,
-            "data_bytes": one.data_bytes,
-            "car_size": one.car_size,
-            "piece_size": one.piece_size,
-            "planned_at": time.time(),
-        }
-        key = connection.execute(container.insert().values(**row).returning(container.c.id)).scalar_one()
-        for low in range(one.start, one.stop, _BATCH):
-            part = slice(low, min(low + _BATCH, one.stop))
-            count = part.stop - part.start
-            bulk.insert(
-                connection,
-                shard,
-                ("container_id", "position", "file_id", "number", "start", "length"),
-                zip(
-                    [key] * count,
-                    range(part.start - one.start, part.stop - one.start),
-                    file_ids[part].tolist(),
-                    items.shards[part].tolist(),
-                    items.starts[part].tolist(),
-                    items.sizes[part].tolist(),
-                    strict=True,
-                ),
-            )
+        _insert(connection, project, number, one, items, file_ids)
     return first
+
+
+def replace(
+    connection: Connection,
+    project: str,
+    row: ContainerRow,
+    planned: PlannedContainer | None,
+    items: Items,
+    file_ids: NDArray[np.int64],
+) -> bool:
+    """Give an unbuilt container another content under its number; without a plan it is only taken back.
+
+    It gets a new id, so that a receipt of what it held before fits no container any more.
+
+    Returns:
+        False if another process has planned it anew already; then nothing is done.
+    """
+    if not connection.execute(container.delete().where(container.c.id == row.id)).rowcount:
+        return False
+    if planned is not None:
+        _insert(connection, project, row.number, planned, items, file_ids)
+    return True
+
+
+def _insert(
+    connection: Connection,
+    project: str,
+    number: int,
+    one: PlannedContainer,
+    items: Items,
+    file_ids: NDArray[np.int64],
+) -> None:
+    row = {
+        "project": project,
+        "number": number,
+        "items": one.stop - one.start,
+        "data_bytes": one.data_bytes,
+        "car_size": one.car_size,
+        "piece_size": one.piece_size,
+        "planned_at": time.time(),
+    }
+    key = connection.execute(container.insert().values(**row).returning(container.c.id)).scalar_one()
+    for low in range(one.start, one.stop, _BATCH):
+        part = slice(low, min(low + _BATCH, one.stop))
+        count = part.stop - part.start
+        bulk.insert(
+            connection,
+            shard,
+            ("container_id", "position", "file_id", "number", "start", "length"),
+            zip(
+                [key] * count,
+                range(part.start - one.start, part.stop - one.start),
+                file_ids[part].tolist(),
+                items.shards[part].tolist(),
+                items.starts[part].tolist(),
+                items.sizes[part].tolist(),
+                strict=True,
+            ),
+        )
 
 
 def rows(catalog: Catalog, project: str) -> list[ContainerRow]:
@@ -159,12 +196,16 @@ def rows(catalog: Catalog, project: str) -> list[ContainerRow]:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The items of one container and what the scan saw of their files; see `build.Source`."""
+    """The items of one container and what the scan saw of their files; see `build.Source`.
+
+    `file_ids` are the catalog's ids of the items' files.
+    """
 
     items: Items
     file_sizes: NDArray[np.int64]
     mtimes: NDArray[np.int64]
     targets: dict[int, bytes]
+    file_ids: NDArray[np.int64]
 
 
 def content(catalog: Catalog, container_id: int) -> Content:
@@ -178,6 +219,7 @@ def content(catalog: Catalog, container_id: int) -> Content:
             shard.c.number,
             file.c.size,
             file.c.mtime,
+            file.c.id,
             file.c.target,
         )
         .join(file, file.c.id == shard.c.file_id)
@@ -191,9 +233,9 @@ def content(catalog: Catalog, container_id: int) -> Content:
         for page in connection.execution_options(yield_per=_BATCH).execute(query).partitions():
             base = len(paths)
             paths += [bytes(row[0]) for row in page]
-            numbers.append(np.array([row[1:7] for row in page], dtype=np.int64))
-            targets |= {base + k: bytes(row[7]) for k, row in enumerate(page) if row[7] is not None}
-    table = np.concatenate(numbers) if numbers else np.zeros((0, 6), dtype=np.int64)
+            numbers.append(np.array([row[1:8] for row in page], dtype=np.int64))
+            targets |= {base + k: bytes(row[8]) for k, row in enumerate(page) if row[8] is not None}
+    table = np.concatenate(numbers) if numbers else np.zeros((0, 7), dtype=np.int64)
     items = Items(
         paths,
         table[:, 0].astype(np.int8),
@@ -201,4 +243,4 @@ def content(catalog: Catalog, container_id: int) -> Content:
         table[:, 2].copy(),
         table[:, 3].astype(np.int32),
     )
-    return Content(items, table[:, 4].copy(), table[:, 5].copy(), targets)
+    return Content(items, table[:, 4].copy(), table[:, 5].copy(), targets, table[:, 6].copy())

@@ -2,13 +2,14 @@
 
 import os
 import time
+from typing import Any
 
 import sqlalchemy as sa
 
 from ptolemy_core.catalog.schema import project as table
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import SettingsError, UnknownProjectError
-from ptolemy_core.project import Project
+from ptolemy_core.project import CHANGEABLE, Project, parse_project
 
 
 def create(catalog: Catalog, project: Project) -> bool:
@@ -38,10 +39,36 @@ def create(catalog: Catalog, project: Project) -> bool:
     new = project.model_dump()
     other = [f"{key} {row[key]!r}, not {value!r}" for key, value in new.items() if row[key] != value]
     if other:
-        raise SettingsError(
-            f"project {project.name!r} is defined already, with {'; '.join(other)}: use another name"
-        )
+        fixed = any(row[key] != value for key, value in new.items() if key not in CHANGEABLE)
+        remedy = "use another name" if fixed else f"use `ptolemy set {project.name}` to change that"
+        raise SettingsError(f"project {project.name!r} is defined already, with {'; '.join(other)}: {remedy}")
     return False
+
+
+def change(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:
+    """Change settings of a project; rules take effect with its next scan.
+
+    Args:
+        catalog: that holds the project.
+        name: the project's.
+        settings: new values of some of CHANGEABLE.
+
+    Raises:
+        UnknownProjectError: no such project.
+        SettingsError: one of them can't be changed, or can't have that value.
+    """
+    fixed = sorted(set(settings) - set(CHANGEABLE))
+    if fixed:
+        raise SettingsError(
+            f"{', '.join(fixed)} of a project can't be changed, only {', '.join(CHANGEABLE)}: "
+            "define another project"
+        )
+    new = parse_project(get(catalog, name).model_dump() | settings)
+    values = {key: getattr(new, key) for key in settings}
+    if values:
+        with catalog.write() as connection:
+            connection.execute(table.update().where(table.c.name == name).values(values))
+    return get(catalog, name)
 
 
 def get(catalog: Catalog, name: str) -> Project:

@@ -3,8 +3,12 @@
 Paths are the names below target_dir joined by NUL (see `layout.items`): their order is the tree's order.
 """
 
+import json
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -15,12 +19,31 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
+    TypeDecorator,
     UniqueConstraint,
+    false,
     text,
+    true,
 )
 
 metadata = MetaData()
 _BIG_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys only
+
+
+class Texts(TypeDecorator[tuple[str, ...]]):
+    """A list of texts, as a JSON text."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str:
+        """What is stored."""
+        return json.dumps(list(value or ()))
+
+    def process_result_value(self, value: Any, dialect: Any) -> tuple[str, ...]:
+        """What was stored."""
+        return tuple(json.loads(value)) if value else ()
+
 
 project = Table(
     "project",
@@ -33,6 +56,13 @@ project = Table(
     Column("encryption", String, nullable=False),
     Column("load_type", String, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("include", Texts, nullable=False, server_default="[]"),
+    Column("exclude", Texts, nullable=False, server_default="[]"),
+    Column("hidden", Boolean, nullable=False, server_default=true()),
+    Column("on_error", String, nullable=False, server_default="fail"),
+    Column("watch", Boolean, nullable=False, server_default=false()),
+    Column("auto", Boolean, nullable=False, server_default=false()),
+    Column("quiet_seconds", Integer, nullable=False, server_default="60"),
 )
 
 scan = Table(
@@ -62,6 +92,22 @@ file = Table(
 Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)
 _KNOWN = text("cid IS NOT NULL")
 Index("file_by_cid", file.c.cid, postgresql_where=_KNOWN, sqlite_where=_KNOWN)
+
+absence = Table(  # of a version that a scan missed and a later one met again, as it was
+    "absence",
+    metadata,
+    Column("file_id", ForeignKey("file.id"), primary_key=True),
+    Column("gone_scan", ForeignKey("scan.id"), primary_key=True),
+    Column("back_scan", ForeignKey("scan.id"), nullable=False),
+)
+
+folder = Table(  # of watched projects: what the last scan saw of each folder before it listed it
+    "folder",
+    metadata,
+    Column("project", ForeignKey("project.name"), primary_key=True),
+    Column("path", LargeBinary, primary_key=True),
+    Column("mtime", BigInteger, nullable=False),
+)
 
 container = Table(
     "container",
@@ -112,6 +158,18 @@ built_shard = Table(
     Column("cid", LargeBinary, nullable=False, index=True),
     Column("car_offset", BigInteger, nullable=False),
     Column("nodes", LargeBinary),
+)
+
+skipped = Table(  # shards that a build dropped, because their file wasn't what the scan saw
+    "skipped",
+    metadata,
+    Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("project", ForeignKey("project.name"), nullable=False, index=True),
+    Column("file_id", ForeignKey("file.id"), nullable=False, index=True),
+    Column("container", Integer, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("skipped_at", Float, nullable=False),
 )
 
 progress = Table(

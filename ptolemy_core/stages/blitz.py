@@ -4,18 +4,19 @@ import os
 import time
 from collections.abc import Callable
 
-from ptolemy_core.build import BuiltCar, Source, build_car
+from ptolemy_core.build import BuiltCar, build_car
 from ptolemy_core.build.fill import THREADS, UNIT
-from ptolemy_core.catalog import cars, containers, projects
+from ptolemy_core.catalog import cars, containers, projects, skipped
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import ReceiptError, StageOrderError
+from ptolemy_core.errors import ReceiptError, SourceError, StageOrderError
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
 from ptolemy_core.stages.containerize import require_scan
+from ptolemy_core.stages.skip import drop_unreadable, source_of
 from ptolemy_core.stages.stitch import stitch_files
 
 _WAIT = 24 * 3600.0
@@ -32,7 +33,7 @@ def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
     projects.get(catalog, name)
     require_scan(catalog, name)
     rows = containers.rows(catalog, name)
-    if not rows:
+    if not rows and not skipped.any_dropped(catalog, name):
         raise StageOrderError(
             f"project {name!r} has no containers yet: run `ptolemy containerize {name}` first "
             "(an empty target makes none)"
@@ -51,8 +52,10 @@ def build_container(
     unit: int = UNIT,
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
-) -> tuple[CarRow, bool]:
+) -> tuple[CarRow | None, bool]:
     """Build the CAR of one container, unless it is built.
+
+    Where the project's on_error is "skip", files that aren't what the scan saw are dropped from it, with a record.
 
     Args:
         catalog: that holds the project.
@@ -66,7 +69,7 @@ def build_container(
         progress: called with bytes of the CAR done since the last call.
 
     Returns:
-        the CAR, and whether this call built it.
+        the CAR, and whether this call built it; None if all of its files were dropped.
 
     Raises:
         UnknownProjectError, StageOrderError: no such project or container.
@@ -81,9 +84,20 @@ def build_container(
             return found, False
         row = next((row for row in containers.rows(catalog, name) if row.number == number), None)
         if row is None:
+            if skipped.any_dropped(catalog, name, number):
+                return None, False
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         started = time.monotonic()
-        built = _build(catalog, project, row, threads, sha256, unit, profile, progress)
+        while True:
+            try:
+                built = _build(catalog, project, row, threads, sha256, unit, profile, progress)
+                break
+            except SourceError as error:
+                if found is not None or project.on_error != "skip":
+                    raise
+                row = drop_unreadable(catalog, project, row, error, profile)
+                if row is None:
+                    return None, False
         if found is None:
             cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
         elif built.piece_cid_v2 != found.piece_cid_v2:
@@ -119,7 +133,7 @@ def _build(
             f"container {row.number} of {project.name!r} was planned as {row.car_size} bytes and lays out as "
             f"{layout.car_size}: it was planned by another version; containerize again"
         )
-    source = Source(project.target_bytes, content.items, content.file_sizes, content.mtimes, content.targets)
+    source = source_of(project, content)
     part = f".{project.name}-{row.number:06d}.car.part"
     reporter = Reporter(catalog, project.name, f"build {row.number:06d}", layout.car_size)
     with reporter:

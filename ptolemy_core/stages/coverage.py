@@ -1,4 +1,4 @@
-"""What must hold of a plan: every byte that the scan saw stands in exactly one container."""
+"""What must hold of a plan: every byte that the scan saw, and no build skipped, is in exactly one container."""
 
 import itertools
 
@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ptolemy_core import paths
+from ptolemy_core.catalog import skipped
 from ptolemy_core.catalog.schema import container, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
@@ -16,10 +17,12 @@ _SHOWN = 20
 def uncovered(catalog: Catalog, name: str) -> list[str]:
     """Entries of a project's last scan whose bytes aren't covered exactly once by its containers.
 
+    Files that a build dropped, with a record, are not counted.
+
     Returns:
         a sentence for each of the first of them; empty if the plan covers all.
     """
-    live = (file.c.project == name, file.c.gone_scan.is_(None), file.c.kind >= 0)
+    live = (file.c.project == name, file.c.gone_scan.is_(None), file.c.kind >= 0, ~skipped.withdrawn())
     whole = (
         sa.select(file.c.path, file.c.size, sa.func.count(shard.c.file_id), sa.func.max(shard.c.length))
         .outerjoin(shard, shard.c.file_id == file.c.id)
@@ -67,6 +70,7 @@ def _broken_splits(connection: Connection, name: str) -> list[str]:
         sa.select(file.c.id, file.c.path, file.c.size, shard.c.number, shard.c.start, shard.c.length)
         .join(shard, shard.c.file_id == file.c.id)
         .where(file.c.project == name, file.c.gone_scan.is_(None), shard.c.number != WHOLE)
+        .where(~skipped.withdrawn())
         .order_by(file.c.id, shard.c.number)
     )
     problems = []

@@ -2,7 +2,7 @@
 
 Walk and catalog are both in path order, so one pass over both finds what is new, changed and gone; what
 didn't change isn't written again. A file version that is gone stays in the catalog, marked with the scan
-that missed it.
+that missed it; if a later scan meets it again as it was, it is the current one again, and keeps its CARs.
 """
 
 import time
@@ -14,13 +14,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ptolemy_core import paths
-from ptolemy_core.catalog import bulk, projects
+from ptolemy_core.catalog import bulk, projects, skipped
 from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.schema import absence, shard
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import Kind
-from ptolemy_core.walk import LEFT_OUT, Entry, walk
+from ptolemy_core.layout.items import SEPARATOR
+from ptolemy_core.rules import Rules
+from ptolemy_core.stages.folders import FolderMerge, forget
+from ptolemy_core.walk import LEFT_OUT, UNLISTED, Entry, walk
 
 _BATCH = 10_000
 _COLUMNS = ("project", "path", "kind", "size", "mtime", "target", "reason", "first_scan")
@@ -35,6 +39,8 @@ class ScanResult:
         data_bytes: st_size of all files together.
         largest: bytes of the largest file.
         added, changed, gone: versions that this scan found, replaced, missed; all 0 on a scan without news.
+        returned: how many of those added or changed are versions that an earlier scan saw, in containers.
+        retried: how many of those changed are as they were, but a blitz had dropped them.
         left_out_sample: some of the entries left out, with the reason.
         seconds: time it took.
     """
@@ -49,6 +55,8 @@ class ScanResult:
     added: int
     changed: int
     gone: int
+    returned: int
+    retried: int
     left_out_sample: list[tuple[str, str]]
     seconds: float
 
@@ -72,10 +80,13 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
             number: int = connection.execute(
                 scans.insert().values(project=name, started_at=started).returning(scans.c.id)
             ).scalar_one()
-        merge = _Merge(catalog, name, number)
+        merge = _Merge(catalog, name, number, project.rules)
+        folders = FolderMerge(catalog, name) if project.watch else None
+        if folders is None:
+            forget(catalog, name)
         found = data = 0
         with Reporter(catalog, name, "scan", None) as reporter:
-            for entry in walk(project.target_bytes):
+            for entry in walk(project.target_bytes, project.rules, folder=folders.meet if folders else None):
                 merge.meet(entry)
                 found += 1
                 data += entry.size if entry.kind == Kind.FILE else 0
@@ -84,25 +95,44 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
                     if progress:
                         progress(found, data)
             merge.finish()
+            if folders:
+                folders.finish()
         if progress:
             progress(found, data)
         with catalog.write() as connection:
             connection.execute(scans.update().where(scans.c.id == number).values(finished_at=time.time()))
-        return summary(catalog, name, merge.added, merge.changed, merge.gone, time.time() - started)
+        return summary(catalog, name, merge.counts, time.time() - started)
+
+
+@dataclass(slots=True)
+class _Counts:
+    added: int = 0
+    changed: int = 0
+    gone: int = 0
+    returned: int = 0
+    retried: int = 0
 
 
 class _Merge:
     """Walk's entries against the catalog's live rows, both in path order; writes in batches."""
 
-    def __init__(self, catalog: Catalog, project: str, scan: int) -> None:
+    def __init__(self, catalog: Catalog, project: str, scan: int, rules: Rules | None) -> None:
+        self.counts = _Counts()
+        self._rules = rules
         self._catalog = catalog
         self._project = project
         self._scan = scan
+        self._has_gone = self._any_gone()
         self._known = self._live_rows()
         self._next = next(self._known, None)
-        self._new: list[tuple[Any, ...]] = []
+        self._new: list[Entry] = []
         self._gone: list[int] = []
-        self.added = self.changed = self.gone = 0
+
+    def _any_gone(self) -> bool:
+        """Whether there are versions that may return."""
+        query = sa.select(files.c.id).where(files.c.project == self._project, files.c.gone_scan.is_not(None))
+        with self._catalog.read() as connection:
+            return connection.scalar(query.limit(1)) is not None
 
     def _live_rows(self) -> Iterator[Any]:
         """Rows that earlier scans left live, a page at a time: no cursor is open while others write."""
@@ -117,6 +147,7 @@ class _Merge:
                     files.c.target,
                     files.c.reason,
                     files.c.id,
+                    skipped.withdrawn().label("withdrawn"),
                 )
                 .where(files.c.project == self._project, files.c.gone_scan.is_(None))
                 .where(files.c.first_scan < self._scan)
@@ -136,24 +167,37 @@ class _Merge:
         """Take the walk's next entry."""
         while self._next is not None and self._next.path < entry.path:
             self._drop()
-            self.gone += 1
+            self.counts.gone += 1
         if self._next is not None and self._next.path == entry.path:
-            if tuple(self._next[1:6]) == _identity(entry):
+            same = tuple(self._next[1:6]) == _identity(entry)
+            if same and not self._next.withdrawn:
                 self._next = next(self._known, None)
                 return
             self._drop()
-            self.changed += 1
+            self.counts.changed += 1
+            self.counts.retried += same
         else:
-            self.added += 1
-        self._new.append((self._project, *entry, self._scan))
+            self.counts.added += 1
+        self._new.append(entry)
+        if entry.reason is not None and entry.reason.startswith(UNLISTED):
+            self._pass_below(entry.path + SEPARATOR)
         if len(self._new) + len(self._gone) >= _BATCH:
             self._flush()
+
+    def _pass_below(self, prefix: bytes) -> None:
+        """What is in a folder that can't be listed isn't known to be gone: it stays as it is."""
+        while self._next is not None and bytes(self._next.path).startswith(prefix):
+            if self._rules is not None and not self._rules.keep_path(bytes(self._next.path)):
+                self._drop()
+                self.counts.gone += 1
+            else:
+                self._next = next(self._known, None)
 
     def finish(self) -> None:
         """All rows behind the walk's last entry are gone."""
         while self._next is not None:
             self._drop()
-            self.gone += 1
+            self.counts.gone += 1
         self._flush()
 
     def _drop(self) -> None:
@@ -163,21 +207,56 @@ class _Merge:
 
     def _flush(self) -> None:
         with self._catalog.write() as connection:
-            for low in range(0, len(self._gone), 500):
-                part = self._gone[low : low + 500]
+            for part in _parts(self._gone):
                 connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=self._scan))
-            bulk.insert(connection, files, _COLUMNS, self._new)
+            back = self._return(connection)
+            new = [(self._project, *entry, self._scan) for entry in self._new if entry.path not in back]
+            bulk.insert(connection, files, _COLUMNS, new)
         self._new, self._gone = [], []
+
+    def _return(self, connection: Connection) -> set[bytes]:
+        """Make versions current again that an earlier scan missed and this one meets as they were.
+
+        Only those that containers hold in full: any other is as good as new.
+        """
+        held = sa.select(sa.func.sum(shard.c.length)).where(shard.c.file_id == files.c.id).scalar_subquery()
+        found: dict[tuple[Any, ...], Any] = {}
+        for part in _parts([entry.path for entry in self._new]) if self._has_gone else ():
+            query = (
+                sa.select(files)
+                .where(files.c.project == self._project, files.c.path.in_(part))
+                .where(files.c.gone_scan.is_not(None), files.c.kind >= 0)
+                .where(held == files.c.size, ~skipped.withdrawn())
+                .order_by(files.c.id)
+            )
+            for row in connection.execute(query):
+                found[row.path, row.kind, row.size, row.mtime, row.target] = row
+        back = set()
+        for entry in self._new:
+            if entry[:5] not in found:
+                continue
+            row = found[entry[:5]]
+            away = {"file_id": row.id, "gone_scan": row.gone_scan, "back_scan": self._scan}
+            connection.execute(absence.insert().values(away))
+            connection.execute(files.update().where(files.c.id == row.id).values(gone_scan=None))
+            back.add(entry.path)
+        self.counts.returned += len(back)
+        return back
+
+
+def _parts(values: list[Any]) -> Iterator[list[Any]]:
+    """A list in pieces that one query takes."""
+    for low in range(0, len(values), 500):
+        yield values[low : low + 500]
 
 
 def _identity(entry: Entry) -> tuple[Any, ...]:
     return (entry.kind, entry.size, entry.mtime, entry.target, entry.reason)
 
 
-def summary(
-    catalog: Catalog, name: str, added: int = 0, changed: int = 0, gone: int = 0, seconds: float = 0.0
-) -> ScanResult:
+def summary(catalog: Catalog, name: str, counts: _Counts | None = None, seconds: float = 0.0) -> ScanResult:
     """Counts over the live rows of a project."""
+    counts = counts or _Counts()
     live = (files.c.project == name, files.c.gone_scan.is_(None))
     is_file = files.c.kind == Kind.FILE
     with catalog.read() as connection:
@@ -198,9 +277,11 @@ def summary(
         left_out=kinds.get(LEFT_OUT, 0),
         data_bytes=int(data or 0),
         largest=int(largest or 0),
-        added=added,
-        changed=changed,
-        gone=gone,
+        added=counts.added,
+        changed=counts.changed,
+        gone=counts.gone,
+        returned=counts.returned,
+        retried=counts.retried,
         left_out_sample=sample,
         seconds=seconds,
     )

@@ -83,6 +83,7 @@ def stitch_files(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025)
         .where(file.c.project == name, file.c.cid.is_(None), shard.c.number != WHOLE)
         .group_by(file.c.id, file.c.size)
         .having(sa.func.count() == sa.func.count(built_shard.c.cid))
+        .having(sa.func.sum(shard.c.length) == file.c.size)  # not where some were skipped, or never built
     )
     with catalog.read() as connection:
         files = connection.execute(ready).all()

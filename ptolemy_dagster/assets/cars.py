@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from ptolemy_core.catalog import cars, projects
+from ptolemy_core.catalog import cars, projects, skipped
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import blitz
@@ -41,6 +41,9 @@ def car(
         built, new = blitz.build_container(
             catalog.open(), project, number, rebuild=True, threads=builder.threads, sha256=builder.sha256
         )
+    if built is None:
+        context.log.warning("nothing is left of this container: all of its files were skipped")
+        return dg.MaterializeResult(metadata={"items": 0})
     if not new:
         context.log.info(f"{built.file_name} is built and in place: nothing to do")
     return dg.MaterializeResult(metadata=(show.car_metadata(built)))
@@ -94,7 +97,7 @@ def build_batch(
             context.log.error(f"CAR {number:06d}: {error}")
             failed.append(f"CAR {number:06d}: {error}")
             continue
-        if new:
+        if built is not None and new:
             done += 1
             context.log_event(
                 dg.AssetMaterialization(
@@ -112,6 +115,9 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[i
     name = context.partition_key
     with as_failure():
         sealed = blitz.seal(catalog.open(), name)
+        dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
+    if dropped:
+        context.log.warning(f"{len(dropped)} files were skipped, the first is {dropped[0].path}")
     _record_missing_events(context, name, [row.number for row in sealed], catalog)
     return dg.Output(
         None,
@@ -120,6 +126,8 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[i
             "built in this run": sum(built),
             "CAR bytes": show.size(sum(row.car_size for row in sealed)),
             "piece bytes": show.size(sum(row.piece_size for row in sealed)),
+            "skipped": len(dropped),
+            "files skipped": show.table(("path", "reason"), ((one.path, one.reason) for one in dropped)),
             "staging folder": dg.MetadataValue.path(projects.get(catalog.open(), name).staging_dir),
             "table": show.car_table(sealed),
         },

@@ -37,6 +37,7 @@ def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> 
             "empty folders": result.empty_folders,
             "left out": result.left_out,
             "entries left out": show.table(("path", "reason"), result.left_out_sample),
+            "skipped before, to be tried again": result.retried,
             "new, changed, gone": f"{result.added:,}, {result.changed:,}, {result.gone:,}",
             "seconds": round(result.seconds, 3),
         }

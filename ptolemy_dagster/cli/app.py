@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from ptolemy_dagster.cli import identify, lookup, stages
+from ptolemy_dagster.cli import identify, lookup, records, settings, stages
 
 app = typer.Typer(
     name="ptolemy",
@@ -19,6 +19,7 @@ app = typer.Typer(
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "create": stages.create,
+    "set": settings.set_command,
     "scan": stages.scan,
     "containerize": stages.containerize,
     "blitz": stages.blitz,
@@ -27,6 +28,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "status": lookup.status,
     "cars": lookup.cars_command,
     "find": lookup.find,
+    "changes": records.changes,
+    "history": records.history,
+    "skipped": records.skipped,
     "cid": identify.cid_command,
     "commp": identify.commp_command,
 }

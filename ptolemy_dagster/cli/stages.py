@@ -43,6 +43,19 @@ def create(
     car_size: Annotated[int, typer.Option(help="Data in one CAR at most, GiB, 1 to 31.")] = 31,
     encryption: Annotated[str, typer.Option(help='"None": nothing else is offered yet.')] = "None",
     load_type: Annotated[str, typer.Option(help="blitz: CARs in parallel; serial: one by one.")] = "blitz",
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only what matches, as *.jpg; repeatable.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Not what matches, as cache/; repeatable.")
+    ] = None,
+    hidden: Annotated[bool, typer.Option(help="Names that start with a dot.")] = True,
+    on_error: Annotated[
+        str, typer.Option(help="A file that can't be read: fail its CAR, or skip it.")
+    ] = "fail",
+    watch: Annotated[bool, typer.Option(help="Scan by itself when the folder changed.")] = False,
+    auto: Annotated[bool, typer.Option(help="Go on to CARs by itself after a scan.")] = False,
+    quiet_seconds: Annotated[int, typer.Option(help="Rest of a folder before it is scanned.")] = 60,
     as_json: Json = False,
 ) -> None:
     """Define a project. The same settings again change nothing."""
@@ -59,6 +72,13 @@ def create(
                 "car_size": car_size,
                 "encryption": encryption,
                 "load_type": load_type,
+                "include": include or [],
+                "exclude": exclude or [],
+                "hidden": hidden,
+                "on_error": on_error,
+                "watch": watch,
+                "auto": auto,
+                "quiet_seconds": quiet_seconds,
             }
         )
         instance = open_instance()
@@ -74,11 +94,15 @@ def create(
         )
 
 
+_OF_ONE_RUN = ("added", "changed", "gone", "returned", "retried", "seconds")
+"""What the scan's run knows and the catalog doesn't: `ptolemy changes` tells more."""
+
+
 def scan(project: Name, as_json: Json = False) -> None:
     """Walk the target folder into the catalog."""
     catalog = _stage("scan", project, as_json)
     result = scan_stage.summary(catalog, project)
-    facts = {k: v for k, v in asdict(result).items() if k not in ("added", "changed", "gone", "seconds")}
+    facts = {k: v for k, v in asdict(result).items() if k not in _OF_ONE_RUN}
     if as_json:
         output.print_json(facts)
         return

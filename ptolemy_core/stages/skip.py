@@ -1,0 +1,93 @@
+"""Skip: what can't be built is dropped from its container, with a record of it, and the container laid out anew.
+
+What is left is the container that there would be if the dropped files had never been in it.
+"""
+
+import os
+import time
+
+from ptolemy_core.build import Source
+from ptolemy_core.catalog import bulk, containers
+from ptolemy_core.catalog.containers import ContainerRow, Content
+from ptolemy_core.catalog.schema import skipped
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.errors import ReceiptError, SourceError
+from ptolemy_core.plan import measured
+from ptolemy_core.profile import Profile
+from ptolemy_core.project import Project
+
+_COLUMNS = ("project", "file_id", "container", "shard", "reason", "skipped_at")
+
+
+def drop_unreadable(
+    catalog: Catalog, project: Project, row: ContainerRow, error: SourceError, profile: Profile
+) -> ContainerRow | None:
+    """Drop the item that a build failed on, and all others of the container that aren't what the scan saw.
+
+    Args:
+        catalog: that holds the project.
+        project: whose on_error is "skip".
+        row: the container, which isn't built; its lock is held.
+        error: that the build ended with.
+        profile: of the DAG.
+
+    Returns:
+        the container without them; None if nothing is left of it, so that it is no more.
+
+    Raises:
+        SourceError: the error, if it is about no item; or the target folder itself is gone or empty.
+        ReceiptError: the plan changed meanwhile.
+    """
+    if error.item is None:
+        raise error
+    _require_target(project)
+    content = containers.content(catalog, row.id)
+    bad = _unreadable(source_of(project, content)) | {error.item: error.reason}
+    kept = [item for item in range(len(content.items)) if item not in bad]
+    items = content.items.take(kept)
+    ids = content.file_ids[kept]
+    planned = measured(items, 0, len(kept), profile) if kept else None
+    now = time.time()
+    shards = content.items.shards
+    records = [
+        (project.name, int(content.file_ids[item]), row.number, int(shards[item]), reason, now)
+        for item, reason in sorted(bad.items())
+    ]
+    with catalog.write() as connection:
+        if not containers.replace(connection, project.name, row, planned, items, ids):
+            raise ReceiptError(
+                f"the plan of container {row.number} changed while its CAR was built: run blitz again"
+            )
+        bulk.insert(connection, skipped, _COLUMNS, records)
+    return next((new for new in containers.rows(catalog, project.name) if new.number == row.number), None)
+
+
+def source_of(project: Project, content: Content) -> Source:
+    """What a build of this content reads."""
+    return Source(project.target_bytes, content.items, content.file_sizes, content.mtimes, content.targets)
+
+
+def _unreadable(source: Source) -> dict[int, str]:
+    """The items that can't be opened or aren't what the scan saw, with the reason."""
+    bad = {}
+    for item in range(len(source.items)):
+        try:
+            source.check(item)
+        except SourceError as error:
+            bad[item] = error.reason
+    return bad
+
+
+def _require_target(project: Project) -> None:
+    """A disk that isn't mounted must not drop all files."""
+    try:
+        with os.scandir(project.target_bytes) as entries:
+            if next(entries, None) is not None:
+                return
+        how = "is empty now"
+    except OSError as error:
+        how = f"can't be read ({error.strerror})"
+    raise SourceError(
+        f"target_dir {project.target_dir!r} {how}, so no file is skipped: "
+        "mount it and run blitz again, or scan again if its files are gone for good"
+    )

@@ -1,0 +1,120 @@
+"""Commands that say what was: skipped, history, changes."""
+
+import itertools
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ptolemy_core.catalog import history as versions_of
+from ptolemy_core.catalog import projects
+from ptolemy_core.catalog import skipped as records
+from ptolemy_core.errors import PtolemyError
+from ptolemy_dagster.cli import output
+from ptolemy_dagster.cli.stages import Json, Name, open_catalog
+
+Limit = Annotated[int, typer.Option(help="Show so many at most.", min=1)]
+
+
+def skipped(
+    project: Name,
+    current: Annotated[
+        bool,
+        typer.Option(
+            "--current", help="Only what the last scan still saw so, not what is gone or new since."
+        ),
+    ] = False,
+    limit: Limit = 1000,
+    as_json: Json = False,
+) -> None:
+    """Entries that are in no CAR: left out by a scan, or dropped by a blitz, each with its reason."""
+    with output.errors_shown():
+        catalog = open_catalog()
+        projects.get(catalog, project)
+        found = list(itertools.islice(records.rows(catalog, project, current=current), limit))
+    if as_json:
+        output.print_json([asdict(one) for one in found])
+        return
+    if not found:
+        output.say(f"nothing of {project} was left out or dropped")
+        return
+    output.print_table(
+        ("path", "reason", "stage", "CAR", "when", "current"),
+        [
+            (
+                one.path + (f" [shard {one.shard}]" if one.shard is not None else ""),
+                one.reason,
+                one.stage,
+                "" if one.container is None else f"{one.container:06d}",
+                _when(one.at),
+                "yes" if one.current else "",
+            )
+            for one in found
+        ],
+    )
+
+
+def history(
+    project: Name,
+    path: Annotated[
+        str, typer.Argument(help="A path below target-dir: a file, or a folder with all in it.")
+    ] = "",
+    limit: Limit = 1000,
+    as_json: Json = False,
+) -> None:
+    """Versions of files that scans saw, and the CARs that hold them. Exit code 1 if there is none."""
+    with output.errors_shown():
+        catalog = open_catalog()
+        projects.get(catalog, project)
+        found = list(itertools.islice(versions_of.versions(catalog, project, path), limit))
+        if as_json:
+            output.print_json([asdict(one) for one in found])
+        if not found and path:
+            raise PtolemyError(f"no scan of {project} saw {path!r}: give a path below target_dir")
+    if as_json:
+        return
+    output.print_table(
+        ("path", "kind", "bytes", "modified", "first scan", "gone scan", "CARs"),
+        [
+            (
+                one.path,
+                one.kind,
+                one.size,
+                _when(one.mtime / 1e9),
+                "; ".join([str(one.first_scan), *(f"away {gone} to {back}" for gone, back in one.absences)]),
+                one.gone_scan or "",
+                ", ".join(f"{number:06d}" for number in one.containers)
+                + ("" if len(one.cars) == len(one.containers) else " (not all built)"),
+            )
+            for one in found
+        ],
+    )
+
+
+def changes(
+    project: Name,
+    scan: Annotated[int | None, typer.Option(help="A scan's number; by default the last one.")] = None,
+    limit: Limit = 1000,
+    as_json: Json = False,
+) -> None:
+    """What a scan found added, changed and gone since the one before it."""
+    with output.errors_shown():
+        catalog = open_catalog()
+        projects.get(catalog, project)
+        number = versions_of.last_scan(catalog, project, scan)
+        found = list(itertools.islice(versions_of.changes(catalog, project, number), limit))
+    if as_json:
+        output.print_json({"project": project, "scan": number, "changes": [asdict(one) for one in found]})
+        return
+    if not found:
+        output.say(f"scan {number} of {project} found nothing new, changed or gone")
+        return
+    output.print_table(
+        (f"scan {number}", "path", "bytes before", "bytes now"),
+        [(c.what, c.path, "" if c.was is None else c.was, "" if c.now is None else c.now) for c in found],
+    )
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -1,0 +1,66 @@
+"""The sensor `auto`: what a scan of a project with the setting auto has found goes on to containers and CARs.
+
+It asks the catalog, so it doesn't matter who scanned, and a run that was lost is made up for after the next scan.
+"""
+
+import json
+
+import dagster as dg
+
+from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.catalog.history import last_scan
+from ptolemy_core.errors import StageOrderError
+from ptolemy_core.stages.status import standing
+from ptolemy_dagster import jobs
+from ptolemy_dagster.partitions import missing
+from ptolemy_dagster.resources import SENSOR_SECONDS, CatalogResource
+from ptolemy_dagster.status import under_way
+
+
+@dg.sensor(
+    name="auto",
+    job=jobs.carry_on,
+    minimum_interval_seconds=SENSOR_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Containerizes and blitzes what a scan found, for projects whose setting auto is on. After a scan "
+    "that found nothing to do it launches nothing.",
+)
+def auto(context: dg.SensorEvaluationContext, catalog: CatalogResource) -> dg.SensorResult:
+    """See which scans have something to carry on."""
+    with catalog.opened() as opened:
+        return tick(opened, context.instance, context.cursor)
+
+
+def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None) -> dg.SensorResult:
+    """One look at all automatic projects; `cursor` holds the last scan of each that is dealt with."""
+    handled: dict[str, int] = json.loads(cursor or "{}")
+    names = projects.names(catalog)
+    requests: list[dg.RunRequest] = []
+    said: list[str] = []
+    for name in names:
+        if not projects.get(catalog, name).auto:
+            handled.pop(name, None)  # switched on again, it goes on with what is left to do
+            continue
+        try:
+            scan = last_scan(catalog, name)
+        except StageOrderError:
+            continue
+        if handled.get(name) == scan:
+            continue
+        if under_way(catalog, instance, name):
+            said.append(f"{name}: a run is under way")
+            continue
+        stands = standing(catalog, name)
+        handled[name] = scan
+        if not stands.unplanned and stands.built == stands.containers:
+            said.append(f"{name}: scan {scan} left nothing to do")
+            continue
+        tags = {"ptolemy/because": f"scan {scan}"}
+        requests.append(dg.RunRequest(run_key=f"auto|{name}|{scan}", partition_key=name, tags=tags))
+    new = missing(instance, names)
+    return dg.SensorResult(
+        run_requests=requests,
+        cursor=json.dumps(handled),
+        dynamic_partitions_requests=[new] if new else None,
+        skip_reason=None if requests else "; ".join(said[:20]) or "no new scan of an automatic project",
+    )

@@ -70,7 +70,7 @@ def walk(root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None =
 
 
 def walk_batches(
-    root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = 10_000
+    root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = 2_000
 ) -> Iterator[list[Entry]]:
     """`walk`, some `size` entries at a time.
 
@@ -106,9 +106,9 @@ def walk_batches(
                     pending.append(below)
                 elif scope is None or scope.included:
                     batch.append(found)
-        if len(batch) >= size:
-            yield batch
-            batch = []
+        while len(batch) >= size:
+            yield batch[:size]
+            batch = batch[size:]
     if batch:
         yield batch
 

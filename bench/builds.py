@@ -6,37 +6,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench.jobs import Clock
 from bench.measure import Run, job
 from ptolemy_core import cid
-from ptolemy_core.build import Source, build_car
+from ptolemy_core.build import build_car
 from ptolemy_core.build.root import root_cid
-from ptolemy_core.layout import ItemsBuilder, Kind, compute_layout
-from ptolemy_core.walk import look, walk
+from ptolemy_core.build.whole import whole
+from ptolemy_core.layout import compute_layout
 
 
 def build(path: str, out: str, sha256: bool) -> dict[str, Any]:
     """Job: the CAR of a file or folder in the folder `out`: walk, layout, build."""
     target = os.fsencode(path)
-    with Clock() as whole:
-        top = look(target)
+    with Clock() as clock:
         with Clock() as walking:
-            entries = list(walk(target)) if top.kind == Kind.DIRECTORY else [top]
-        builder = ItemsBuilder()
-        for entry in entries:
-            builder.add(entry.path, Kind(entry.kind), entry.size)
-        items = builder.build()
-        mtimes = np.array([entry.mtime for entry in entries], dtype=np.int64)
-        source = Source(target, items, items.sizes.copy(), mtimes, {})
+            items, source = whole(target)
         with Clock() as laying:
             layout = compute_layout(items)
         with Clock() as building:
             built = build_car(layout, source, out, ".bench.car.part", sha256=sha256)
     os.unlink(os.path.join(out, built.file_name))
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return whole.answer(
+    return clock.answer(
         walk_cpu=walking.cpu,
         layout_cpu=laying.cpu,
         build_wall=building.wall,
@@ -51,14 +42,7 @@ def build(path: str, out: str, sha256: bool) -> dict[str, Any]:
 
 def keep(path: str, out: str, name: str) -> dict[str, Any]:
     """Job: the CAR of a file or folder, left in `out` under `name`, for a peer to check."""
-    target = os.fsencode(path)
-    top = look(target)
-    entries = list(walk(target)) if top.kind == Kind.DIRECTORY else [top]
-    builder = ItemsBuilder()
-    builder.extend((entry.path, Kind(entry.kind), entry.size) for entry in entries)
-    items = builder.build()
-    mtimes = np.array([entry.mtime for entry in entries], dtype=np.int64)
-    source = Source(target, items, items.sizes.copy(), mtimes, {})
+    items, source = whole(os.fsencode(path))
     built = build_car(compute_layout(items), source, out, ".bench.car.part")
     os.replace(os.path.join(out, built.file_name), os.path.join(out, name))
     return {"piece": built.piece_cid_v1.hex(), "piece_size": built.piece_size}

@@ -122,15 +122,15 @@ def build_car(
 
 def _built_items(layout: Layout, source: Source, digests: NDArray[np.uint8]) -> list[BuiltItem]:
     roots = layout.roots
-    codecs = layout.kind[roots] == Block.LEAF
-    rows = digests[roots].tobytes()
-    offsets = layout.offset[roots].tolist()
-    out = []
-    shards = source.items.shards.tolist()
-    for k, (raw, offset) in enumerate(zip(codecs.tolist(), offsets, strict=True)):
-        digest = rows[32 * k : 32 * k + 32]
-        below = b"" if shards[k] == WHOLE else _lowest_nodes(layout, int(roots[k]), digests)
-        out.append(BuiltItem(cid.of_digest(cid.RAW if raw else cid.DAG_PB, digest), offset, below))
+    prefix = np.frombuffer(cid.RAW_PREFIX + cid.DAG_PB_PREFIX, dtype=np.uint8).reshape(2, -1)
+    is_node = (layout.kind[roots] != Block.LEAF).astype(np.int64)
+    cids = np.hstack([prefix[is_node], digests[roots]]).tobytes()
+    out = [
+        BuiltItem(cids[at : at + cid.SIZE], offset, b"")
+        for at, offset in zip(range(0, len(cids), cid.SIZE), layout.offset[roots].tolist(), strict=True)
+    ]
+    for k in np.flatnonzero(source.items.shards != WHOLE).tolist():
+        out[k] = out[k]._replace(nodes=_lowest_nodes(layout, int(roots[k]), digests))
     return out
 
 

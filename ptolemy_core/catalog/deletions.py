@@ -47,7 +47,11 @@ class Source:
         """Why the catalog doesn't let it be deleted; None if it does."""
         if not self.shards or self.covered != self.size:
             return "not containerized"
-        for count, what in ((self.built, "built"), (self.verified, "verified"), (self.delivered, "delivered")):
+        for count, what in (
+            (self.built, "built"),
+            (self.verified, "verified"),
+            (self.delivered, "delivered"),
+        ):
             if count < self.shards:
                 return f"not all of it stands in a CAR that is {what}"
         return None

@@ -58,6 +58,13 @@ def sizes_in_staging(project: Project) -> dict[str, int]:
     return found
 
 
+def is_away(project: Project, row: CarRow) -> bool:
+    """Whether a CAR is marked as delivered and doesn't stand in the staging folder any more."""
+    return row.delivered_at is not None and not os.path.lexists(
+        os.path.join(project.staging_dir, row.file_name)
+    )
+
+
 def held(catalog: Catalog, project: Project) -> int:
     """Bytes that the project's CARs take in the staging folder.
 
@@ -85,9 +92,9 @@ def missing(catalog: Catalog, project: Project) -> list[CarRow]:
     Raises:
         StagingError: the folder can't be read.
     """
-    sizes = sizes_in_staging(project)
-    kept = (container.c.project == project.name) & car.c.delivered_at.is_(None)
-    return [row for row in cars.select(catalog, kept) if sizes.get(row.file_name) != row.car_size]
+    kept = list(cars.select(catalog, (container.c.project == project.name) & car.c.delivered_at.is_(None)))
+    sizes = sizes_in_staging(project) if kept else {}
+    return [row for row in kept if sizes.get(row.file_name) != row.car_size]
 
 
 def shortage(
@@ -146,13 +153,15 @@ def drop_parts(catalog: Catalog, project: Project, but: int | None = None) -> No
     for name in sizes_in_staging(project):
         match = pattern.fullmatch(name)
         if match and int(match[1]) != but:
-            with suppress(BusyError), catalog.lock(build_lock(project.name, int(match[1]))):
-                with suppress(FileNotFoundError):
-                    os.unlink(os.path.join(project.staging_dir, name))
+            with (
+                suppress(BusyError, FileNotFoundError),
+                catalog.lock(build_lock(project.name, int(match[1]))),
+            ):
+                os.unlink(os.path.join(project.staging_dir, name))
 
 
 def still_waiting(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025) -> Waiting | None:
-    """What a project waits for as its staging folder is now: `bytes` is 0 once there is room; None if it doesn't wait.
+    """What a project waits for as things are now: `bytes` is 0 once there is room. None: it doesn't wait.
 
     Raises:
         StagingError: as `shortage`.

@@ -17,6 +17,7 @@ from ptolemy_core.layout import WHOLE, Kind, names
 from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader import Entry, Expected, verify_car
+from ptolemy_core.stages import room
 
 _KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink"}
 _SHOWN = 20
@@ -74,7 +75,7 @@ def verify(
     if not rows:
         which = "no CAR" if number is None else f"no CAR of container {number}"
         raise StageOrderError(f"project {name!r} has {which} built yet: run `ptolemy blitz {name}` first")
-    total = sum(row.car_size for row in rows if not _is_away(project.staging_dir, row))
+    total = sum(row.car_size for row in rows if not room.is_away(project, row))
     with Reporter(catalog, name, "verify", total) as reporter:
         for row in rows:
             done = 0
@@ -86,14 +87,10 @@ def verify(
                 if progress:
                     progress(step)
 
-            if _is_away(project.staging_dir, row):
+            if room.is_away(project, row):
                 yield Verdict(row, 0, 0, [], away=True)
                 continue
             yield _verify_one(catalog, os.path.join(project.staging_dir, row.file_name), row, profile, report)
-
-
-def _is_away(staging_dir: str, row: CarRow) -> bool:
-    return row.delivered_at is not None and not os.path.lexists(os.path.join(staging_dir, row.file_name))
 
 
 def _verify_one(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from ptolemy_dagster.cli import identify, lookup, stages
+from ptolemy_dagster.cli import delivery, identify, lookup, stages
 
 app = typer.Typer(
     name="ptolemy",
@@ -27,6 +27,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "status": lookup.status,
     "cars": lookup.cars_command,
     "find": lookup.find,
+    "release": delivery.release,
+    "delete-source": delivery.delete_source,
+    "deleted": delivery.deleted,
     "cid": identify.cid_command,
     "commp": identify.commp_command,
 }

@@ -46,15 +46,13 @@ def release(
     if remove:
         for row in chosen:
             _require_whole(catalog, row)
-    return [_release_one(catalog, row, note, remove) for row in chosen]
+    for row in chosen:  # before any file goes: a CAR that is gone without a mark counts as lost
+        delivery.mark(catalog, row, note)
+    return [_released(catalog, row, remove) for row in chosen]
 
 
-def _release_one(catalog: Catalog, row: CarRow, note: str | None, remove: bool) -> Released:
-    before = "was marked as delivered already" if row.delivered_at is not None else "marked as delivered"
-    delivery.mark(
-        catalog, row, note
-    )  # before the file goes: a CAR that is gone without a mark counts as lost
-    done = [before]
+def _released(catalog: Catalog, row: CarRow, remove: bool) -> Released:
+    done = ["was marked as delivered already" if row.delivered_at is not None else "marked as delivered"]
     if remove:
         done.append(_remove(catalog, row))
     now = next(cars.rows(catalog, row.project, row.number))

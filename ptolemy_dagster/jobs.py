@@ -80,6 +80,7 @@ class ProjectSettings(dg.Config):
     watch: bool = False
     auto: bool = False
     quiet_seconds: int = 60
+    staging_budget: int | None = None
 
 
 @dg.op(description="Defines a project, so that its partition can be materialized.")

@@ -1,6 +1,5 @@
 """What Ptolemy does of folders and files, as jobs; other benchmarks run them."""
 
-import inspect
 import os
 import resource
 from functools import partial
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from bench.jobs import Clock
-from bench.machine import cores
 from bench.measure import Run, job
 from ptolemy_core import cid
 from ptolemy_core.build import Source, build_car
@@ -18,13 +16,10 @@ from ptolemy_core.build.root import root_cid
 from ptolemy_core.layout import ItemsBuilder, Kind, compute_layout
 from ptolemy_core.walk import look, walk
 
-SHA256_IS_OPTIONAL = "sha256" in inspect.signature(build_car).parameters
 
-
-def build(path: str, out: str, sha256: bool, threads: int) -> dict[str, Any]:
+def build(path: str, out: str, sha256: bool) -> dict[str, Any]:
     """Job: the CAR of a file or folder in the folder `out`: walk, layout, build."""
     target = os.fsencode(path)
-    options: dict[str, Any] = {"sha256": sha256} if SHA256_IS_OPTIONAL else {}
     with Clock() as whole:
         top = look(target)
         with Clock() as walking:
@@ -38,7 +33,7 @@ def build(path: str, out: str, sha256: bool, threads: int) -> dict[str, Any]:
         with Clock() as laying:
             layout = compute_layout(items)
         with Clock() as building:
-            built = build_car(layout, source, out, ".bench.car.part", threads=threads, **options)
+            built = build_car(layout, source, out, ".bench.car.part", sha256=sha256)
     os.unlink(os.path.join(out, built.file_name))
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return whole.answer(
@@ -64,24 +59,23 @@ def keep(path: str, out: str, name: str) -> dict[str, Any]:
     items = builder.build()
     mtimes = np.array([entry.mtime for entry in entries], dtype=np.int64)
     source = Source(target, items, items.sizes.copy(), mtimes, {})
-    built = build_car(compute_layout(items), source, out, ".bench.car.part", threads=cores())
+    built = build_car(compute_layout(items), source, out, ".bench.car.part")
     os.replace(os.path.join(out, built.file_name), os.path.join(out, name))
     return {"piece": built.piece_cid_v1.hex(), "piece_size": built.piece_size}
 
 
-def root(path: str, threads: int) -> dict[str, Any]:
+def root(path: str) -> dict[str, Any]:
     """Job: the CID of a file or folder, without a CAR."""
     with Clock() as clock:
-        binary = root_cid(os.fsencode(path), threads=threads)
+        binary = root_cid(os.fsencode(path))
     return clock.answer(root=cid.to_text(binary))
 
 
 def ours(path: Path, out: Path) -> dict[str, Run]:
     """Ptolemy's rows of a comparison, by what they make."""
-    common: dict[str, Any] = {"path": str(path), "threads": cores()}
+    common: dict[str, Any] = {"path": str(path)}
     car = partial(job, "builds.build", **common, out=str(out))
     rows: dict[str, Run] = {"CAR, piece CIDs, sha256": partial(car, sha256=True)}
-    if SHA256_IS_OPTIONAL:
-        rows["CAR, piece CIDs"] = partial(car, sha256=False)
+    rows["CAR, piece CIDs"] = partial(car, sha256=False)
     rows["root CID"] = partial(job, "builds.root", **common)
     return rows

@@ -6,12 +6,14 @@ from ptolemy_dagster import checks, jobs
 from ptolemy_dagster.assets.cars import built_cars, car
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
+from ptolemy_dagster.handover import CatalogIOManager
 from ptolemy_dagster.resources import Builder, CatalogResource
 
+catalog = CatalogResource()
 defs = dg.Definitions(
     assets=[scan_result, container_plan, built_cars, car],
     asset_checks=[checks.plan_covers_scan, checks.cars_verify],
     jobs=jobs.ALL,
-    resources={"catalog": CatalogResource(), "builder": Builder()},
+    resources={"catalog": catalog, "builder": Builder(), "io_manager": CatalogIOManager(catalog=catalog)},
     executor=jobs.executor,
 )

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from ptolemy_core import cid, commp
 from ptolemy_core.build import nodes
-from ptolemy_core.build.fill import UNIT, fill
+from ptolemy_core.build.fill import THREADS, UNIT, fill
 from ptolemy_core.build.output import partial_file
+from ptolemy_core.build.readback import is_left, read_back
 from ptolemy_core.build.source import Source
 from ptolemy_core.layout import WHOLE, Block, Layout
 
@@ -63,18 +64,18 @@ def build_car(
     staging_dir: str,
     part_name: str,
     *,
-    threads: int = 2,
+    threads: int = THREADS,
     unit: int = UNIT,
     sha256: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> BuiltCar:
-    """Build the CAR of a layout into `staging_dir`; until it is whole it is called `part_name`.
+    """Build the CAR of a layout into `staging_dir`; until it is whole its name begins as `part_name` does.
 
     Args:
         layout: of the container.
         source: of its items.
         staging_dir: an existing folder.
-        part_name: the same for each try of one container, so that a try overwrites the one before.
+        part_name: `….part`, the same for each try of one container: a try removes what an earlier one left.
         threads: that read and hash at once; the bytes don't depend on it.
         unit: bytes of a fill unit, 127 * 2**k.
         sha256: whether to hash the CAR's bytes too; it reads the whole CAR back, and costs half as much CPU again.
@@ -83,25 +84,30 @@ def build_car(
     Raises:
         SourceError: a source can't be read or isn't what the scan saw.
         StagingError: the folder hasn't room, or can't be written.
+        BusyError: another try still writes this CAR, or took over from this one.
     """
     part = os.path.join(staging_dir, part_name)
     piece = commp.PieceTree(layout.car_size, unit)
     lock = threading.Lock()
     with partial_file(part, layout.car_size) as output:
 
+        def commit(number: int, data: memoryview) -> None:
+            subtree = piece.subtree_root_of(data)
+            with lock:
+                piece.set(number, subtree)
+
         def close(number: int, data: memoryview) -> None:
             output.write(data, number * unit)
-            root = piece.subtree_root_of(data)
-            with lock:
-                piece.set(number, root)
+            if not (sha256 and is_left(number)):
+                commit(number, data)
 
         digests = fill(layout, source, close, threads=threads, unit=unit, progress=progress)
         output.sync()
+        digest = read_back(output, layout.car_size, unit, commit) if sha256 else None
         root = piece.digest()
         v1 = commp.piece_cid_v1(root)
-        digest = output.sha256() if sha256 else None
         file_name = cid.to_text(v1) + ".car"
-        os.replace(part, os.path.join(staging_dir, file_name))
+        output.rename(file_name)
     _sync_folder(staging_dir)
     return BuiltCar(
         file_name=file_name,

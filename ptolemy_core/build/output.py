@@ -4,17 +4,16 @@ Writing through the cache costs ten times the CPU of direct I/O, and a CAR is la
 """
 
 import errno
-import hashlib
+import mmap
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
-from ptolemy_core.build.buffers import PAGE, Buffers
-from ptolemy_core.errors import StagingError
+from ptolemy_core.build import attempts
+from ptolemy_core.build.buffers import PAGE, whole_pages
+from ptolemy_core.errors import BusyError, StagingError
 
-_READ = 4 << 20
 _RESERVE = 64 << 20
 """Bytes that a CAR leaves free in the staging folder, so that the catalog beside it can still be written."""
 
@@ -34,6 +33,7 @@ class Output:
         self._path = path
         self._size = size
         self._plain = os.open(path, _FLAGS | os.O_CREAT | os.O_TRUNC, 0o644)
+        attempts.hold(self._plain)
         self._direct = -1
         if _DIRECT:
             with suppress(OSError):  # not every file system has direct I/O
@@ -59,25 +59,35 @@ class Output:
         """See that all is on the disk."""
         os.fsync(self._plain)
 
-    def sha256(self) -> bytes:
-        """Digest of the file. It needs a pass of its own: the first block, the root, is known last."""
-        digest = hashlib.sha256()
-        source = self._direct if self._direct >= 0 else self._plain
-        buffers = Buffers(_READ)
+    def read(self, buffer: mmap.mmap, offset: int, size: int) -> memoryview:
+        """Read `size` bytes at an offset back into a page-aligned buffer, around the page cache where it can be.
 
-        def read(at: int) -> memoryview:
-            buffer = memoryview(buffers.take())
-            return buffer[: os.preadv(source, [buffer], at)]
+        Raises:
+            OSError: the disk fails.
+        """
+        view = memoryview(buffer)
+        done = 0
+        while done < size:
+            aligned = self._direct >= 0 and (offset + done) % PAGE == done % PAGE == 0
+            source = self._direct if aligned else self._plain
+            got = os.preadv(source, [view[done : whole_pages(size)]], offset + done)
+            if not got:
+                raise OSError(errno.EIO, f"{self._path} ends at {offset + done}")
+            done += got
+        return view[:size]
 
-        with ThreadPoolExecutor(1) as ahead:
-            following = ahead.submit(read, 0)
-            at = 0
-            while got := following.result():
-                at += len(got)
-                following = ahead.submit(read, at if at < self._size else self._size)
-                digest.update(got)
-                buffers.give(got.obj)  # type: ignore[arg-type]
-        return digest.digest()
+    def rename(self, name: str) -> None:
+        """Give the file its name in the folder.
+
+        Raises:
+            BusyError: a later try took over.
+        """
+        try:
+            os.replace(self._path, os.path.join(os.path.dirname(self._path), name))
+        except FileNotFoundError:
+            raise BusyError(
+                f"{name} is being built by another process, which took over from this one"
+            ) from None
 
     def close(self) -> None:
         """Close the file."""
@@ -88,25 +98,26 @@ class Output:
 
 @contextmanager
 def partial_file(path: str, size: int) -> Iterator[Output]:
-    """An Output at `path`, removed at the end unless its owner has renamed it.
+    """An Output beside `path`, removed at the end unless its owner has renamed it. Earlier tries' are removed.
 
     Raises:
+        BusyError: an earlier try still writes.
         StagingError: the folder can't be written, hasn't room, or its disk fails within the block.
     """
     folder = os.path.dirname(path)
+    own = attempts.own_path(path)
     try:
+        attempts.drop_earlier(path)
         free = shutil.disk_usage(folder).free
-        with suppress(OSError):
-            free += os.stat(path).st_blocks * 512  # an earlier try's file is overwritten
         if free < size + _RESERVE:
             raise StagingError(
                 f"{folder} has {free} bytes free, a CAR of {size} bytes needs {size + _RESERVE}: "
                 "move or delete finished CARs, or free space, then run blitz again"
             )
-        output = Output(path, size)
+        output = Output(own, size)
     except OSError as error:
         with suppress(OSError):
-            os.unlink(path)
+            os.unlink(own)
         raise _staging_error(folder, size, error) from error
     try:
         yield output
@@ -115,7 +126,7 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
     finally:
         output.close()
         with suppress(FileNotFoundError):
-            os.unlink(path)
+            os.unlink(own)
 
 
 def _staging_error(folder: str, size: int, error: OSError) -> StagingError:

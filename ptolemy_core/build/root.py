@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ptolemy_core.build import nodes
-from ptolemy_core.build.fill import fill
+from ptolemy_core.build.fill import THREADS, fill
 from ptolemy_core.build.source import Source
 from ptolemy_core.errors import SourceError
 from ptolemy_core.layout import ItemsBuilder, Kind, compute_layout
@@ -17,7 +17,7 @@ def root_cid(
     path: bytes,
     profile: Profile = UNIXFS_V1_2025,
     *,
-    threads: int = 2,
+    threads: int = THREADS,
     started: Callable[[int], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> bytes:

@@ -135,3 +135,11 @@ worker = Table(
     Column("started_at", Float, nullable=False),
     Column("heartbeat_at", Float, nullable=False),
 )
+
+handover = Table(
+    "handover",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("written_at", Float, nullable=False),
+)

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 
 from ptolemy_core.build import BuiltCar, Source, build_car
-from ptolemy_core.build.fill import UNIT
+from ptolemy_core.build.fill import THREADS, UNIT
 from ptolemy_core.catalog import cars, containers, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import ReceiptError, StageOrderError
+from ptolemy_core.errors import BusyError, ReceiptError, StageOrderError
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
@@ -20,6 +20,8 @@ from ptolemy_core.stages.stitch import stitch_files
 
 _WAIT = 24 * 3600.0
 """Seconds to wait for another process that builds the same CAR: its receipt is then ours."""
+
+_PAUSE = 1.0
 
 
 def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
@@ -46,7 +48,8 @@ def build_container(
     number: int,
     *,
     rebuild: bool = False,
-    threads: int = 2,
+    threads: int = THREADS,
+    sha256: bool = True,
     unit: int = UNIT,
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
@@ -59,6 +62,7 @@ def build_container(
         number: the container's.
         rebuild: also build it where it has a receipt but its file isn't in the staging folder any more.
         threads: that read and hash at once.
+        sha256: whether to hash the CAR's bytes as well; half as much CPU again.
         unit: bytes of a fill unit.
         profile: of the DAG.
         progress: called with bytes of the CAR done since the last call.
@@ -73,15 +77,39 @@ def build_container(
         ReceiptError: the plan changed meanwhile.
     """
     project = projects.get(catalog, name)
+    end = time.monotonic() + _WAIT
+    while True:
+        try:
+            new = _build_once(catalog, project, number, rebuild, threads, sha256, unit, profile, progress)
+            return next(cars.rows(catalog, name, number)), new
+        except BusyError:  # of two processes that build it, one lost the catalog's lock with its connection
+            if time.monotonic() > end:
+                raise
+        time.sleep(_PAUSE)
+
+
+def _build_once(
+    catalog: Catalog,
+    project: Project,
+    number: int,
+    rebuild: bool,
+    threads: int,
+    sha256: bool,
+    unit: int,
+    profile: Profile,
+    progress: Callable[[int], None] | None,
+) -> bool:
+    """Build a CAR unless it is there; whether it was built."""
+    name = project.name
     with catalog.lock(f"build {name} {number}", wait=_WAIT):
         found = next(cars.rows(catalog, name, number), None)
         if found is not None and (not rebuild or in_staging(project, found)):
-            return found, False
+            return False
         row = next((row for row in containers.rows(catalog, name) if row.number == number), None)
         if row is None:
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         started = time.monotonic()
-        built = _build(catalog, project, row, threads, unit, profile, progress)
+        built = _build(catalog, project, row, threads, sha256, unit, profile, progress)
         if found is None:
             cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
         elif built.piece_cid_v2 != found.piece_cid_v2:
@@ -91,7 +119,7 @@ def build_container(
             )
     if any(item.nodes for item in built.items):
         stitch_files(catalog, name, profile)
-    return next(cars.rows(catalog, name, number)), True
+    return True
 
 
 def in_staging(project: Project, car: CarRow) -> bool:
@@ -105,6 +133,7 @@ def _build(
     project: Project,
     row: ContainerRow,
     threads: int,
+    sha256: bool,
     unit: int,
     profile: Profile,
     progress: Callable[[int], None] | None,
@@ -127,7 +156,14 @@ def _build(
                 progress(done)
 
         return build_car(
-            layout, source, project.staging_dir, part, threads=threads, unit=unit, progress=report
+            layout,
+            source,
+            project.staging_dir,
+            part,
+            threads=threads,
+            sha256=sha256,
+            unit=unit,
+            progress=report,
         )
 
 

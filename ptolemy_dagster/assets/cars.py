@@ -41,7 +41,9 @@ def car(
         project, number = parse_car_key(context.partition_key)
         opened = catalog.open()
         with Heartbeat(opened) as heartbeat, heartbeat.building(project, number):
-            built, new = blitz.build_container(opened, project, number, rebuild=True, threads=builder.threads)
+            built, new = blitz.build_container(
+                opened, project, number, rebuild=True, threads=builder.threads, sha256=builder.sha256
+            )
     if not new:
         context.log.info(f"{built.file_name} is built and in place: nothing to do")
     return dg.MaterializeResult(metadata=(show.car_metadata(built)))
@@ -98,7 +100,9 @@ def _build(
     for number in numbers:
         try:
             with heartbeat.building(name, number):
-                built, new = blitz.build_container(opened, name, number, threads=builder.threads)
+                built, new = blitz.build_container(
+                    opened, name, number, threads=builder.threads, sha256=builder.sha256
+                )
         except StagingError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
         except PtolemyError as error:

@@ -1,4 +1,4 @@
-"""Processes that build CARs, on any machine."""
+"""Processes that build CARs, on any machine, and what they hand on to each other."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Create the table of workers."""
+    """Create the tables of workers and of what steps hand on."""
     op.create_table(
         "worker",
         sa.Column("host", sa.String, primary_key=True),
@@ -17,4 +17,10 @@ def upgrade() -> None:
         sa.Column("container", sa.Integer),
         sa.Column("started_at", sa.Float, nullable=False),
         sa.Column("heartbeat_at", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "handover",
+        sa.Column("key", sa.String, primary_key=True),
+        sa.Column("value", sa.LargeBinary, nullable=False),
+        sa.Column("written_at", sa.Float, nullable=False),
     )

@@ -66,7 +66,7 @@ class DaskExecutor(Executor):
 
         dask.config.set(DASK)
         try:
-            client: Any = Client(self._address, set_as_default=False, timeout="30s")  # type: ignore[no-untyped-call]
+            client: Any = Client(self._address, set_as_default=False, timeout="10s")  # type: ignore[no-untyped-call]
         except OSError as error:
             raise PtolemyError(
                 f"the scheduler at {self._address} doesn't answer: start it with `ptolemy scheduler`, "

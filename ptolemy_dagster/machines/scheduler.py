@@ -32,9 +32,9 @@ async def _serve(listen: str, port: int, say: Callable[[str], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         scheduler = await Scheduler(host=listen, port=port, protocol="tcp", dashboard=False)
-    except OSError as error:
+    except RuntimeError as error:  # Dask's, around the socket's
         raise PtolemyError(
-            f"the scheduler can't listen at {listen}:{port} ({error.strerror}): "
+            f"the scheduler can't listen at {listen}:{port} ({error.__cause__ or error}): "
             "choose another --listen or --port, or stop what listens there"
         ) from error
     say(f"scheduler at {scheduler.address}")

@@ -77,8 +77,10 @@ async def _serve(scheduler: str, name: str, builds: int, say: Say) -> None:
         while not stop.is_set():
             try:
                 await _work(scheduler, name, builds, folder, stop, say)
-            except (OSError, ValueError, TimeoutError) as error:
-                say(f"the scheduler at {scheduler} can't be joined ({error}), trying again")
+            except (OSError, RuntimeError) as error:
+                say(
+                    f"the scheduler at {scheduler} can't be joined ({error.__cause__ or error}), trying again"
+                )
             if not stop.is_set():
                 await _first(stop.wait(), asyncio.sleep(_PAUSE))
 

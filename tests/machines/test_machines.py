@@ -48,3 +48,28 @@ def test_a_worker_killed_in_the_middle_of_a_blitz_takes_no_car_with_it(home: Bac
     assert builds(home) == {f"delta|{number:06d}": 1 for number in range(COUNT)}
     build_undisturbed(home)
     assert_whole(home, COUNT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=lambda end: end.name)
+def test_builds_of_a_run_that_was_stopped_or_died_end_on_the_workers(
+    home: Backend, end: signal.Signals
+) -> None:
+    define(home)
+    hold = home.root / "hold"
+    hold.touch()
+    with (
+        scheduler(home) as orchestrator,
+        machine(orchestrator, "one", "-n", "1", hold=hold) as one,
+        started(orchestrator, *execute_arguments("blitz", "delta")) as run,
+    ):
+        wait_until(lambda: building(home, one), alive=[run, one])
+        run.send_signal(end)
+        run.wait()
+        wait_until(lambda: not building(home, one), alive=[one])
+        assert home.cars() == {}
+        hold.unlink()
+        with started(orchestrator, *execute_arguments("blitz", "delta")) as again:
+            assert again.wait() == 0
+    assert len(home.cars()) == COUNT
+    assert home.staged() == home.cars().keys()  # what the ended builds left half done is gone

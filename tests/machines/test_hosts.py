@@ -55,9 +55,7 @@ def test_the_cars_of_a_host_that_is_cut_off_are_built_elsewhere(
     left, right = pair
     hold = home.root / "hold"
     hold.touch()
-    with (
-        scheduler(home, "0.0.0.0") as there,
-    ):
+    with scheduler(home, "0.0.0.0") as there:
         address = re.sub(r"//[\d.]+:", "//127.0.0.1:", there.env["PTOLEMY_SCHEDULER"])
         orchestrator = dataclasses.replace(there, env={**there.env, "PTOLEMY_SCHEDULER": address})
         with (

@@ -12,14 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from ptolemy_core.build import attempts
 from ptolemy_core.build.buffers import PAGE, whole_pages
-from ptolemy_core.errors import StagingError
+from ptolemy_core.errors import BusyError, StagingError
 
 RESERVE = 64 << 20
 """Bytes that a CAR leaves free in the staging folder, so that the catalog beside it can still be written."""
-
-PART = ".part"
-"""How names of files end that aren't whole yet."""
 
 _FLAGS = os.O_RDWR | os.O_CLOEXEC
 _DIRECT = getattr(os, "O_DIRECT", 0)
@@ -37,6 +35,7 @@ class Output:
         self._path = path
         self._size = size
         self._plain = os.open(path, _FLAGS | os.O_CREAT | os.O_TRUNC, 0o644)
+        attempts.hold(self._plain)
         self._direct = -1
         if _DIRECT:
             with suppress(OSError):  # not every file system has direct I/O
@@ -79,6 +78,19 @@ class Output:
             done += got
         return view[:size]
 
+    def rename(self, name: str) -> None:
+        """Give the file its name in the folder.
+
+        Raises:
+            BusyError: a later try took over.
+        """
+        try:
+            os.replace(self._path, os.path.join(os.path.dirname(self._path), name))
+        except FileNotFoundError:
+            raise BusyError(
+                f"{name} is being built by another process, which took over from this one"
+            ) from None
+
     def close(self) -> None:
         """Close the file."""
         for descriptor in (self._plain, self._direct):
@@ -106,12 +118,12 @@ def space(folder: str, part_name: str) -> Space:
     free, promised = shutil.disk_usage(folder).free, 0
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(PART):
+            if entry.name.endswith(attempts.PART):
                 with suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
                     taken = status.st_blocks * 512
-                    if entry.name == part_name:
-                        free += taken  # an earlier try's file is overwritten
+                    if attempts.is_try(entry.name, part_name):
+                        free += taken  # it will be removed
                     else:
                         promised += max(0, status.st_size - taken)
     return Space(free, promised)
@@ -140,21 +152,24 @@ def no_room(folder: str, size: int, room: Space) -> str:
 
 @contextmanager
 def partial_file(path: str, size: int) -> Iterator[Output]:
-    """An Output at `path`, removed at the end unless its owner has renamed it.
+    """An Output beside `path`, removed at the end unless its owner has renamed it. Earlier tries' are removed.
 
     Raises:
+        BusyError: an earlier try still writes.
         StagingError: the folder can't be written, hasn't room, or its disk fails within the block.
     """
     folder = os.path.dirname(path)
+    own = attempts.own_path(path)
     try:
         with _alone(folder):
+            attempts.drop_earlier(path)
             room = space(folder, os.path.basename(path))
             if room.lacks(size):
                 raise StagingError(no_room(folder, size, room))
-            output = Output(path, size)
+            output = Output(own, size)
     except OSError as error:
         with suppress(OSError):
-            os.unlink(path)
+            os.unlink(own)
         raise _staging_error(folder, size, error) from error
     try:
         yield output
@@ -163,7 +178,7 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
     finally:
         output.close()
         with suppress(FileNotFoundError):
-            os.unlink(path)
+            os.unlink(own)
 
 
 def _staging_error(folder: str, size: int, error: OSError) -> StagingError:

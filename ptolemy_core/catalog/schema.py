@@ -210,3 +210,22 @@ deletion = Table(
     Column("intended_at", Float, nullable=False),
     Column("deleted_at", Float),
 )
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("host", String, primary_key=True),
+    Column("pid", Integer, primary_key=True, autoincrement=False),
+    Column("project", String),
+    Column("container", Integer),
+    Column("started_at", Float, nullable=False),
+    Column("heartbeat_at", Float, nullable=False),
+)
+
+handover = Table(
+    "handover",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("written_at", Float, nullable=False),
+)

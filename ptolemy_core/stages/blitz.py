@@ -11,7 +11,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import ReceiptError, SourceError, StageOrderError
+from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
@@ -19,6 +19,9 @@ from ptolemy_core.stages import room
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_core.stages.skip import drop_unreadable, source_of
 from ptolemy_core.stages.stitch import stitch_files
+
+_PAUSE = 1.0
+"""Seconds until a build is tried again that another's try was in the way of."""
 
 
 def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
@@ -76,14 +79,38 @@ def build_container(
         ReceiptError: the plan changed meanwhile.
     """
     project = projects.get(catalog, name)
+    end = time.monotonic() + room.WAIT
+    while True:
+        try:
+            new = _build_once(catalog, project, number, rebuild, threads, sha256, unit, profile, progress)
+            return next(cars.rows(catalog, name, number), None), new
+        except BusyError:  # of two processes that build it, one lost the catalog's lock with its connection
+            if time.monotonic() > end:
+                raise
+        time.sleep(_PAUSE)
+
+
+def _build_once(
+    catalog: Catalog,
+    project: Project,
+    number: int,
+    rebuild: bool,
+    threads: int,
+    sha256: bool,
+    unit: int,
+    profile: Profile,
+    progress: Callable[[int], None] | None,
+) -> bool:
+    """Build a CAR unless it is there; whether it was built."""
+    name = project.name
     with catalog.lock(room.build_lock(name, number), wait=room.WAIT):  # another's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
         if found is not None and (not rebuild or in_staging(project, found)):
-            return found, False
+            return False
         row = next((row for row in containers.rows(catalog, name) if row.number == number), None)
         if row is None:
             if skipped.any_dropped(catalog, name, number):
-                return None, False
+                return False
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         if found is not None:
             _require_sources(catalog, found)
@@ -98,7 +125,7 @@ def build_container(
                         raise
                     row = drop_unreadable(catalog, project, row, error, profile)
                     if row is None:
-                        return None, False
+                        return False
             if found is None:
                 cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
                 waiting.clear(catalog, name)
@@ -107,7 +134,7 @@ def build_container(
                 _require_same(built, found)
     if any(item.nodes for item in built.items):
         stitch_files(catalog, name, profile)
-    return next(cars.rows(catalog, name, number)), True
+    return True
 
 
 def _require_sources(catalog: Catalog, row: CarRow) -> None:

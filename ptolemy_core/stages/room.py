@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from ptolemy_core.build import output
+from ptolemy_core.build import attempts, output
 from ptolemy_core.catalog import cars, containers, projects, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import car, container
@@ -30,7 +30,7 @@ _MANY = 500
 
 def part_name(project: str, number: int) -> str:
     """What a container's CAR is called in the staging folder until it is whole."""
-    return f".{project}-{number:06d}.car{output.PART}"
+    return f".{project}-{number:06d}.car{attempts.PART}"
 
 
 def build_lock(project: str, number: int) -> str:
@@ -149,7 +149,7 @@ def reserved(catalog: Catalog, project: Project, number: int, size: int, profile
 
 def drop_parts(catalog: Catalog, project: Project, but: int | None = None) -> None:
     """Remove what killed builds of the project left half done, save that of container `but`."""
-    pattern = re.compile(re.escape(f".{project.name}-") + r"(\d+)\.car" + re.escape(output.PART))
+    pattern = re.compile(re.escape(f".{project.name}-") + r"(\d+)\.car(?:\..*)?" + re.escape(attempts.PART))
     for name in sizes_in_staging(project):
         match = pattern.fullmatch(name)
         if match and int(match[1]) != but:

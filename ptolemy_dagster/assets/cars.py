@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from ptolemy_core.catalog import cars, projects, skipped, waiting
+from ptolemy_core.catalog import Catalog, cars, projects, skipped, waiting
+from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import NoRoomError, PtolemyError, StagingError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import blitz, room
@@ -40,9 +41,11 @@ def car(
     """Build one CAR."""
     with as_failure():
         project, number = parse_car_key(context.partition_key)
-        built, new = blitz.build_container(
-            catalog.open(), project, number, rebuild=True, threads=builder.threads, sha256=builder.sha256
-        )
+        opened = catalog.open()
+        with Heartbeat(opened) as heartbeat, heartbeat.building(project, number):
+            built, new = blitz.build_container(
+                opened, project, number, rebuild=True, threads=builder.threads, sha256=builder.sha256
+            )
     if built is None:
         context.log.warning("nothing is left of this container: all of its files were skipped")
         return dg.MaterializeResult(metadata={"items": 0})
@@ -99,16 +102,28 @@ def build_batch(
     context: dg.OpExecutionContext, catalog: CatalogResource, builder: Builder, numbers: list[int]
 ) -> Batch:
     """Build each CAR of a batch; one that fails doesn't keep the others from being built."""
-    name = context.partition_key
     opened = catalog.open()
+    with Heartbeat(opened) as heartbeat:
+        return _build(context, opened, builder, heartbeat, numbers)
+
+
+def _build(
+    context: dg.OpExecutionContext,
+    opened: Catalog,
+    builder: Builder,
+    heartbeat: Heartbeat,
+    numbers: list[int],
+) -> Batch:
+    name = context.partition_key
     failed: list[str] = []
     left: list[int] = []
     done = 0
     for place, number in enumerate(numbers):
         try:
-            built, new = blitz.build_container(
-                opened, name, number, threads=builder.threads, sha256=builder.sha256
-            )
+            with heartbeat.building(name, number):
+                built, new = blitz.build_container(
+                    opened, name, number, threads=builder.threads, sha256=builder.sha256
+                )
         except NoRoomError as error:
             waiting.record(opened, name, error.number, error.bytes)
             context.log.warning(str(error))

@@ -35,3 +35,7 @@ class PlanError(PtolemyError):
 
 class ReceiptError(PtolemyError):
     """A receipt doesn't fit the plan in the catalog."""
+
+
+class UnavailableError(PtolemyError):
+    """The database doesn't answer."""

@@ -4,6 +4,7 @@ Writing through the cache costs ten times the CPU of direct I/O, and a CAR is la
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 from ptolemy_core.build.buffers import PAGE, Buffers
-from ptolemy_core.errors import StagingError
+from ptolemy_core.errors import BusyError, StagingError
 
 _READ = 4 << 20
 _RESERVE = 64 << 20
@@ -29,11 +30,12 @@ class Output:
         """Make the file, empty, and take its space on the disk.
 
         Raises:
+            BusyError: another process writes it.
             OSError: it can't be made, or there isn't room.
         """
         self._path = path
         self._size = size
-        self._plain = os.open(path, _FLAGS | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._plain = _open_alone(path)
         self._direct = -1
         if _DIRECT:
             with suppress(OSError):  # not every file system has direct I/O
@@ -79,6 +81,12 @@ class Output:
                 buffers.give(got.obj)  # type: ignore[arg-type]
         return digest.digest()
 
+    def remove_unless_renamed(self) -> None:
+        """Remove the file, if it still has the name that it was made with."""
+        if _is_at(self._plain, self._path):
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
+
     def close(self) -> None:
         """Close the file."""
         for descriptor in (self._plain, self._direct):
@@ -113,9 +121,39 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
     except OSError as error:
         raise _staging_error(folder, size, error) from error
     finally:
+        output.remove_unless_renamed()
         output.close()
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+
+
+def _open_alone(path: str) -> int:
+    """Open an empty file that no other process writes, until it is closed.
+
+    The catalog's locks are for the same, but on Postgres they end when the server does.
+    """
+    while True:
+        descriptor = os.open(path, _FLAGS | os.O_CREAT, 0o644)
+        try:
+            with suppress(OSError):  # not every file system has locks
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise BusyError(
+                        f"{path} is being written by another process: wait for it, then run blitz again"
+                    ) from None
+            if _is_at(descriptor, path):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its writer has just renamed or removed it
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _staging_error(folder: str, size: int, error: OSError) -> StagingError:

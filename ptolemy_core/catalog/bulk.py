@@ -7,19 +7,31 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from ptolemy_core.catalog.outage import LostConnectionError
+
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def insert(
     connection: Connection, table: sa.Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    """Insert rows of these columns, within the connection's transaction."""
+    """Insert rows of these columns, within the connection's transaction.
+
+    Raises:
+        LostConnectionError: the connection to the database broke.
+    """
     names = ", ".join(f'"{name}"' for name in columns)
     cursor: Any = connection.connection.cursor()
     try:
         if connection.dialect.name == "postgresql":
             text = io.StringIO("".join("\t".join(map(_copy_text, row)) + "\n" for row in rows))
-            cursor.copy_expert(f'COPY "{table.name}" ({names}) FROM STDIN', text)
+            try:
+                cursor.copy_expert(f'COPY "{table.name}" ({names}) FROM STDIN', text)
+            except connection.dialect.loaded_dbapi.Error as error:
+                if not connection.connection.closed:
+                    raise
+                connection.invalidate()
+                raise LostConnectionError(str(error)) from error
         else:
             marks = ", ".join("?" * len(columns))
             cursor.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', rows)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Row
 
 from ptolemy_core.catalog import bulk
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import car, container, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE, Items
@@ -137,8 +138,9 @@ def save(
     return first
 
 
-def rows(catalog: Catalog, project: str) -> list[ContainerRow]:
-    """All containers of a project, by number."""
+@survives_outage
+def rows(catalog: Catalog, project: str, number: int | None = None) -> list[ContainerRow]:
+    """All containers of a project, by number; or the one of this number, if there is one."""
     query = (
         sa.select(
             container.c.id,
@@ -153,6 +155,8 @@ def rows(catalog: Catalog, project: str) -> list[ContainerRow]:
         .where(container.c.project == project)
         .order_by(container.c.number)
     )
+    if number is not None:
+        query = query.where(container.c.number == number)
     with catalog.read() as connection:
         return [ContainerRow(*row) for row in connection.execute(query)]
 
@@ -167,6 +171,7 @@ class Content:
     targets: dict[int, bytes]
 
 
+@survives_outage
 def content(catalog: Catalog, container_id: int) -> Content:
     """What a container holds, in its order."""
     query = (

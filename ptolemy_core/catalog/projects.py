@@ -5,6 +5,7 @@ import time
 
 import sqlalchemy as sa
 
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import project as table
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import SettingsError, UnknownProjectError
@@ -44,6 +45,7 @@ def create(catalog: Catalog, project: Project) -> bool:
     return False
 
 
+@survives_outage
 def get(catalog: Catalog, name: str) -> Project:
     """The project of that name.
 
@@ -58,6 +60,7 @@ def get(catalog: Catalog, name: str) -> Project:
     return Project.model_construct(**{key: row[key] for key in Project.model_fields})
 
 
+@survives_outage
 def names(catalog: Catalog) -> list[str]:
     """Names of all projects, sorted."""
     with catalog.read() as connection:

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
+from ptolemy_core.catalog.outage import LostConnectionError, connect_patiently, is_lost, survives_outage
 from ptolemy_core.errors import BusyError, SettingsError
 
 PG_URL = "PTOLEMY_PG_URL"
@@ -60,6 +61,7 @@ class Catalog:
         self.is_postgres = self.url.startswith("postgresql")
         if self.is_postgres:
             self.engine = sa.create_engine(self.url, pool_pre_ping=True, pool_size=4, max_overflow=4)
+            connect_patiently(self.engine)
         else:
             self._path = self.url.removeprefix("sqlite:///")
             os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
@@ -75,6 +77,12 @@ class Catalog:
         with self.engine.connect() as connection, connection.begin():
             yield connection
 
+    @survives_outage
+    def fetch(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        """All rows of a query, in a transaction of its own."""
+        with self.read() as connection:
+            return connection.execute(query).all()
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection in a transaction that writes: committed at the end, rolled back on an error."""
@@ -85,8 +93,11 @@ class Catalog:
             yield connection
 
     @contextmanager
-    def lock(self, name: str, *, wait: float = 0.0, busy: str = "") -> Iterator[None]:
+    def lock(self, name: str, *, wait: float = 0.0, busy: str = "") -> Iterator[Callable[[], None]]:
         """Hold the lock of this name; it ends with its process, so it never goes stale.
+
+        On Postgres it also ends when the server does. Yields a function that sees that it is still held, and
+        raises LostConnectionError if it isn't: call it before what must not be done by two.
 
         Args:
             name: of what is locked.
@@ -98,32 +109,47 @@ class Catalog:
         """
         deadline = time.monotonic() + wait
         taking = self._advisory_lock(name) if self.is_postgres else self._file_lock(name)
-        with taking as attempt:
+        with taking as (attempt, check):
             while not attempt():
                 if time.monotonic() >= deadline:
                     raise BusyError(busy or f"{name} is under way elsewhere: wait for it, then try again")
                 time.sleep(_POLL)
-            yield
+            yield check
 
     @contextmanager
-    def _advisory_lock(self, name: str) -> Iterator[Callable[[], bool]]:
+    def _advisory_lock(self, name: str) -> Iterator[tuple[Callable[[], bool], Callable[[], None]]]:
         key = int.from_bytes(hashlib.sha256(f"ptolemy {name}".encode()).digest()[:8], "big", signed=True)
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            held = False
+        connection: Connection | None = None
 
-            def attempt() -> bool:
-                nonlocal held
-                held = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
-                return held
+        @survives_outage
+        def attempt() -> bool:
+            nonlocal connection
+            if connection is None or connection.invalidated:
+                if connection is not None:
+                    connection.close()
+                connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
 
-            try:
-                yield attempt
-            finally:
-                if held:
-                    connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+        def check() -> None:
+            if connection is None or connection.invalidated:
+                raise LostConnectionError(f"the lock {name} is gone")
+            connection.execute(sa.select(1))
+
+        try:
+            yield attempt, check
+        finally:
+            if connection is not None:
+                try:
+                    if not connection.invalidated:
+                        connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+                except sa.exc.DBAPIError as error:
+                    if not is_lost(error):
+                        raise
+                finally:
+                    connection.close()
 
     @contextmanager
-    def _file_lock(self, name: str) -> Iterator[Callable[[], bool]]:
+    def _file_lock(self, name: str) -> Iterator[tuple[Callable[[], bool], Callable[[], None]]]:
         folder = f"{self._path}.locks"
         os.makedirs(folder, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -137,7 +163,7 @@ class Catalog:
             return True
 
         try:
-            yield attempt
+            yield attempt, lambda: None
         finally:
             os.close(descriptor)
 
@@ -148,6 +174,7 @@ class Catalog:
             value: str | None = connection.scalar(sa.text("SELECT version_num FROM ptolemy_schema"))
             return value
 
+    @survives_outage
     def _upgrade(self) -> None:
         if self._revision() == REVISION:
             return

@@ -11,7 +11,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import ReceiptError, StageOrderError
+from ptolemy_core.errors import BusyError, ReceiptError, StageOrderError
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
@@ -20,6 +20,8 @@ from ptolemy_core.stages.stitch import stitch_files
 
 _WAIT = 24 * 3600.0
 """Seconds to wait for another process that builds the same CAR: its receipt is then ours."""
+
+_PAUSE = 1.0
 
 
 def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
@@ -73,11 +75,34 @@ def build_container(
         ReceiptError: the plan changed meanwhile.
     """
     project = projects.get(catalog, name)
+    end = time.monotonic() + _WAIT
+    while True:
+        try:
+            new = _build_once(catalog, project, number, rebuild, threads, unit, profile, progress)
+            return next(cars.rows(catalog, name, number)), new
+        except BusyError:  # its builder lost the catalog's lock when Postgres went away, and builds on
+            if time.monotonic() > end:
+                raise
+        time.sleep(_PAUSE)
+
+
+def _build_once(
+    catalog: Catalog,
+    project: Project,
+    number: int,
+    rebuild: bool,
+    threads: int,
+    unit: int,
+    profile: Profile,
+    progress: Callable[[int], None] | None,
+) -> bool:
+    """Build a CAR unless it is there; whether it was built."""
+    name = project.name
     with catalog.lock(f"build {name} {number}", wait=_WAIT):
         found = next(cars.rows(catalog, name, number), None)
         if found is not None and (not rebuild or in_staging(project, found)):
-            return found, False
-        row = next((row for row in containers.rows(catalog, name) if row.number == number), None)
+            return False
+        row = next(iter(containers.rows(catalog, name, number)), None)
         if row is None:
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         started = time.monotonic()
@@ -91,7 +116,7 @@ def build_container(
             )
     if any(item.nodes for item in built.items):
         stitch_files(catalog, name, profile)
-    return next(cars.rows(catalog, name, number)), True
+    return True
 
 
 def in_staging(project: Project, car: CarRow) -> bool:

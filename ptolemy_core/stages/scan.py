@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from ptolemy_core import paths
 from ptolemy_core.catalog import bulk, projects
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import scan as scans
@@ -53,6 +54,7 @@ class ScanResult:
     seconds: float
 
 
+@survives_outage
 def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | None = None) -> ScanResult:
     """Scan the project's target folder.
 
@@ -66,13 +68,14 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
         SourceError: target_dir can't be read.
     """
     project = projects.get(catalog, name)
-    with catalog.lock(f"scan {name}", busy=f"project {name!r} is being scanned already: wait for that scan"):
+    busy = f"project {name!r} is being scanned already: wait for that scan"
+    with catalog.lock(f"scan {name}", busy=busy) as held:
         started = time.time()
         with catalog.write() as connection:
             number: int = connection.execute(
                 scans.insert().values(project=name, started_at=started).returning(scans.c.id)
             ).scalar_one()
-        merge = _Merge(catalog, name, number)
+        merge = _Merge(catalog, name, number, held)
         found = data = 0
         with Reporter(catalog, name, "scan", None) as reporter:
             for entry in walk(project.target_bytes):
@@ -87,6 +90,7 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
         if progress:
             progress(found, data)
         with catalog.write() as connection:
+            held()
             connection.execute(scans.update().where(scans.c.id == number).values(finished_at=time.time()))
         return summary(catalog, name, merge.added, merge.changed, merge.gone, time.time() - started)
 
@@ -94,8 +98,9 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
 class _Merge:
     """Walk's entries against the catalog's live rows, both in path order; writes in batches."""
 
-    def __init__(self, catalog: Catalog, project: str, scan: int) -> None:
+    def __init__(self, catalog: Catalog, project: str, scan: int, held: Callable[[], None]) -> None:
         self._catalog = catalog
+        self._held = held
         self._project = project
         self._scan = scan
         self._known = self._live_rows()
@@ -163,6 +168,7 @@ class _Merge:
 
     def _flush(self) -> None:
         with self._catalog.write() as connection:
+            self._held()
             for low in range(0, len(self._gone), 500):
                 part = self._gone[low : low + 500]
                 connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=self._scan))
@@ -174,6 +180,7 @@ def _identity(entry: Entry) -> tuple[Any, ...]:
     return (entry.kind, entry.size, entry.mtime, entry.target, entry.reason)
 
 
+@survives_outage
 def summary(
     catalog: Catalog, name: str, added: int = 0, changed: int = 0, gone: int = 0, seconds: float = 0.0
 ) -> ScanResult:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ptolemy_core.catalog import containers, progress
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 
@@ -39,6 +40,7 @@ class Standing:
         return "blitz" if self.built == self.containers else "containerization"
 
 
+@survives_outage
 def standing(catalog: Catalog, name: str) -> Standing:
     """The standing of a project."""
     rows = containers.rows(catalog, name)

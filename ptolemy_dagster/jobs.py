@@ -9,6 +9,7 @@ from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.liveness import watched
 from ptolemy_dagster.partitions import define
 from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
 
@@ -16,7 +17,7 @@ from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
 # the steps of a fan-out that were lost with the run's worker. Receipts make the repetition cheap.
 _TAGS = {"dagster/retry_strategy": "ALL_STEPS"}
 
-executor = dg.multiprocess_executor.configured(
+executor = watched(dg.multiprocess_executor).configured(
     {
         "max_concurrent": BUILD_PROCESSES,
         "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.preload"]}},

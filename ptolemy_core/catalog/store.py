@@ -5,7 +5,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -152,20 +152,30 @@ class Catalog:
     def _file_lock(self, name: str) -> Iterator[tuple[Callable[[], bool], Callable[[], None]]]:
         folder = f"{self._path}.locks"
         os.makedirs(folder, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(os.path.join(folder, name.replace("/", "_")), flags, 0o644)
+        path = os.path.join(folder, name.replace("/", "_"))
+        descriptor = -1
 
         def attempt() -> bool:
+            nonlocal descriptor
+            taken = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
+                fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(taken), os.stat(path)):
+                    descriptor = taken
+            except (BlockingIOError, FileNotFoundError):
+                pass  # held; or its holder has just removed it
+            finally:
+                if descriptor != taken:
+                    os.close(taken)
+            return descriptor == taken
 
         try:
             yield attempt, lambda: None
         finally:
-            os.close(descriptor)
+            if descriptor >= 0:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)  # while it is held: a project of many CARs leaves no file for each
+                os.close(descriptor)
 
     def _revision(self) -> str | None:
         with self.engine.connect() as connection:

@@ -186,10 +186,16 @@ class Catalog:
 
     @survives_outage
     def _upgrade(self) -> None:
-        if self._revision() == REVISION:
+        revision = self._revision()
+        if revision == REVISION:
             return
-        from ptolemy_core.catalog.migrations import upgrade  # alembic takes half a second to import
+        from ptolemy_core.catalog.migrations import knows, upgrade  # alembic takes half a second to import
 
+        if revision is not None and not knows(revision):
+            raise SettingsError(
+                f"the catalog's schema is revision {revision}, newer than this version of Ptolemy, which knows "
+                f"{REVISION}: upgrade Ptolemy, or use another database or DAGSTER_HOME"
+            )
         with self.lock("schema", wait=300), self.write() as connection:
             upgrade(connection)
 

@@ -25,7 +25,9 @@ WATCHED_TAG = "ptolemy/watched"
 _CHECK = 5.0
 """Seconds between two looks of a worker at its lock, which ends when Postgres is restarted."""
 
-_GRACE = 3 * _CHECK
+_GRACE = 2.6 * _CHECK
+"""Seconds without a lock after which a worker is dead. No multiple of 5: the daemon's loops have that beat, and one
+that looks for failed runs just while this one fails a run doesn't see that it is to be retried."""
 
 
 def watched(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:

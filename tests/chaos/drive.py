@@ -34,7 +34,8 @@ KINDS = {
 """What is killed, and how often relative to each other."""
 
 _PATIENCE = 420.0
-_STUCK = 150.0
+_RETRY = 30.0
+"""Seconds in which the daemon launches a failed run again, if it does."""
 
 
 @dataclass
@@ -80,6 +81,7 @@ class Driver:
         self._chance = random.Random(seed)
         self._kinds = [kind for kind in kinds if kind != "postgres" or postgres]
         self._seen: dict[str, int] = {}
+        self._forgotten: set[str] = set()
         self.tally = Tally()
 
     def round(self, kills: int) -> None:
@@ -186,22 +188,19 @@ class Driver:
         """Wait until all runs of a project have ended; a run whose processes are dead must be found out."""
         end = time.monotonic() + _PATIENCE
         quiet = None
+        open_runs: list[dg.DagsterRun] = []
         while time.monotonic() < end:
             self._stack.keep()
             self._note_built(name)
             with self._backend.instance() as instance:
-                open_runs = [
-                    run
-                    for run in instance.get_runs(dg.RunsFilter(tags={"dagster/partition": name}))
-                    if not run.is_finished
-                    or (run.tags.get("dagster/will_retry") == "true" and not _retried(run))
-                ]
-            if not open_runs:
-                quiet = quiet or time.monotonic()
-                if time.monotonic() - quiet > 3:
-                    return
-            else:
-                quiet = None
+                runs = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": name}))
+            open_runs = [run for run in runs if not run.is_finished]
+            quiet = None if open_runs else quiet or time.monotonic()
+            forgotten = [run.run_id for run in runs if _awaits_retry(run)]
+            if quiet and time.monotonic() - quiet > (_RETRY if forgotten else 3):
+                self.tally.ends["not retried by the daemon"] += len(set(forgotten) - self._forgotten)
+                self._forgotten.update(forgotten)
+                return
             time.sleep(0.5)
         states = [f"{run.run_id[:8]} {run.status.value}" for run in open_runs]
         self.tally.problems.append(f"{name}: runs never ended: {states}")
@@ -238,5 +237,5 @@ class Driver:
             path.unlink()
 
 
-def _retried(run: dg.DagsterRun) -> bool:
-    return "dagster/auto_retry_run_id" in run.tags
+def _awaits_retry(run: dg.DagsterRun) -> bool:
+    return run.tags.get("dagster/will_retry") == "true" and "dagster/auto_retry_run_id" not in run.tags

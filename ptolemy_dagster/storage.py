@@ -5,10 +5,10 @@ from typing import Any
 
 from dagster import Field, Noneable, StringSource
 from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
 from ptolemy_core.catalog import PG_URL, default_url, home
 from ptolemy_dagster.postgres import PooledStorage
+from ptolemy_dagster.sqlite import SqliteStorage
 
 
 def from_environment(inst_data: Any, base_dir: str | None) -> DagsterStorage:
@@ -16,7 +16,7 @@ def from_environment(inst_data: Any, base_dir: str | None) -> DagsterStorage:
     if os.environ.get(PG_URL):
         return PooledStorage(default_url(), inst_data)
     folder = base_dir or os.path.join(home(), "storage")
-    return DagsterSqliteStorage.from_config_value(inst_data, {"base_dir": folder})
+    return SqliteStorage.from_local(folder, inst_data)
 
 
 class PtolemyStorage(DagsterStorage):

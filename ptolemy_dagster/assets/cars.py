@@ -9,18 +9,24 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from ptolemy_core.catalog import cars, projects
+from ptolemy_core.catalog import projects
+from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import blitz
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.plan import container_plan
+from ptolemy_dagster.events import CarEvents
 from ptolemy_dagster.failures import as_failure
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
-from ptolemy_dagster.resources import Builder, CatalogResource
+from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
 
 MAX_BATCHES = 256
 """Steps of one blitz at most: more cost Dagster far more than they give (each step resolves the fan-out)."""
+
+
+_BATCHES_PER_PROCESS = 4
+_BATCH_BYTES = 1 << 30
 
 
 @dg.asset(
@@ -63,12 +69,17 @@ def pending(
     if not todo:
         context.log.info("nothing to build: every container has its CAR")
         return
-    step = math.ceil(len(todo) / (1 if serial else MAX_BATCHES))
     total = sum(row.car_size for row in todo)
+    step = math.ceil(len(todo) / (1 if serial else _batches(total)))
     context.log.info(f"{len(todo)} CARs to build, {readable(total)}, {step} in a batch")
     for low in range(0, len(todo), step):
         batch = [row.number for row in todo[low : low + step]]
         yield dg.DynamicOutput(batch, mapping_key=f"from_{batch[0]:06d}")
+
+
+def _batches(total: int) -> int:
+    """How many steps a blitz of so many bytes is worth: a step costs Dagster a third of a second."""
+    return min(MAX_BATCHES, max(_BATCHES_PER_PROCESS * BUILD_PROCESSES, total // _BATCH_BYTES))
 
 
 @dg.op(
@@ -83,10 +94,12 @@ def build_batch(
     opened = catalog.open()
     failed: list[str] = []
     done = 0
+    events = CarEvents(context, name)
     for number in numbers:
         try:
             built, new = blitz.build_container(opened, name, number, threads=builder.threads)
         except StagingError as error:
+            events.write()
             raise dg.Failure(description=str(error), allow_retries=False) from None
         except PtolemyError as error:
             context.log.error(f"CAR {number:06d}: {error}")
@@ -94,11 +107,8 @@ def build_batch(
             continue
         if new:
             done += 1
-            context.log_event(
-                dg.AssetMaterialization(
-                    "car", partition=car_key(name, number), metadata=(show.car_metadata(built))
-                )
-            )
+            events.add(built)
+    events.write()
     if failed:
         raise dg.Failure(description="\n".join(failed), allow_retries=False)
     return done
@@ -110,7 +120,7 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[i
     name = context.partition_key
     with as_failure():
         sealed = blitz.seal(catalog.open(), name)
-    _record_missing_events(context, name, [row.number for row in sealed], catalog)
+    _record_missing_events(context, name, sealed)
     return dg.Output(
         None,
         metadata={
@@ -124,19 +134,14 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[i
     )
 
 
-def _record_missing_events(
-    context: dg.OpExecutionContext, name: str, numbers: list[int], catalog: CatalogResource
-) -> None:
+def _record_missing_events(context: dg.OpExecutionContext, name: str, sealed: list[CarRow]) -> None:
     """A worker may die between a receipt and its event: those CARs get their event now."""
     known = context.instance.get_materialized_partitions(dg.AssetKey("car"))
-    for number in numbers:
-        if car_key(name, number) not in known:
-            for row in cars.rows(catalog.open(), name, number):
-                context.log_event(
-                    dg.AssetMaterialization(
-                        "car", partition=car_key(name, number), metadata=(show.car_metadata(row))
-                    )
-                )
+    events = CarEvents(context, name)
+    for row in sealed:
+        if car_key(name, row.number) not in known:
+            events.add(row)
+    events.write()
 
 
 @dg.graph_asset(

@@ -162,6 +162,35 @@ def rows(catalog: Catalog, project: str, number: int | None = None) -> list[Cont
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """Of a project's plan: how many containers, how many of them built, and the bytes of their CARs."""
+
+    containers: int
+    built: int
+    car_bytes: int
+    built_bytes: int
+
+
+@survives_outage
+def totals(catalog: Catalog, project: str) -> Totals:
+    """What `rows` adds up to, quick for any number of containers."""
+    is_built = car.c.container_id.is_not(None)
+    query = (
+        sa.select(
+            sa.func.count(),
+            sa.func.count(car.c.container_id),
+            sa.func.sum(container.c.car_size),
+            sa.func.sum(sa.case((is_built, container.c.car_size), else_=0)),
+        )
+        .select_from(container)
+        .outerjoin(car, car.c.container_id == container.c.id)
+        .where(container.c.project == project)
+    )
+    with catalog.read() as connection:
+        return Totals(*(int(value or 0) for value in connection.execute(query).one()))
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """The items of one container and what the scan saw of their files; see `build.Source`."""
 

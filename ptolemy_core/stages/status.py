@@ -43,7 +43,7 @@ class Standing:
 @survives_outage
 def standing(catalog: Catalog, name: str) -> Standing:
     """The standing of a project."""
-    rows = containers.rows(catalog, name)
+    totals = containers.totals(catalog, name)
     with catalog.read() as connection:
         scanned = connection.scalar(
             sa.select(scans.c.id).where(scans.c.project == name, scans.c.finished_at.is_not(None)).limit(1)
@@ -52,9 +52,9 @@ def standing(catalog: Catalog, name: str) -> Standing:
     return Standing(
         scanned=scanned is not None,
         unplanned=unplanned is not None,
-        containers=len(rows),
-        built=sum(row.built for row in rows),
-        car_bytes=sum(row.car_size for row in rows),
-        built_bytes=sum(row.car_size for row in rows if row.built),
+        containers=totals.containers,
+        built=totals.built,
+        car_bytes=totals.car_bytes,
+        built_bytes=totals.built_bytes,
         tasks=progress.running(catalog, name),
     )

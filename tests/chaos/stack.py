@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,8 +17,7 @@ from pipeline.backend import Backend
 from pipeline.postgres import free_port
 
 TESTS = Path(__file__).parents[1]
-SERVICES = ("code server", "daemon", "webserver")
-
+_MARK = "PTOLEMY_CHAOS_STACK"
 _LAUNCH = """
 mutation ($params: ExecutionParams!) {
   launchRun(executionParams: $params) {
@@ -41,6 +40,7 @@ class Stack:
     def __init__(self, backend: Backend, module: str = "chaos.definitions") -> None:
         self._backend = backend
         self._env = dict(backend.env)
+        self._env[_MARK] = uuid.uuid4().hex
         self._env["PYTHONPATH"] = os.pathsep.join([str(TESTS), self._env["PYTHONPATH"]])
         code, self._port = free_port(), free_port()
         workspace = backend.root / "workspace.yaml"
@@ -79,13 +79,13 @@ class Stack:
         return process.pid
 
     def mine(self) -> dict[int, str]:
-        """Processes of this stack, by the home in their environment, and their command lines."""
-        home = f"DAGSTER_HOME={self._env['DAGSTER_HOME']}".encode()
+        """Processes of this stack, by a mark in their environment, and their command lines."""
+        mark = f"{_MARK}={self._env[_MARK]}".encode()
         found = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal() and int(entry.name) != os.getpid():
                 with suppress(OSError):
-                    if home in (entry / "environ").read_bytes().split(b"\0"):
+                    if mark in (entry / "environ").read_bytes().split(b"\0"):
                         line = (entry / "cmdline").read_bytes()
                         found[int(entry.name)] = line.replace(b"\0", b" ").decode(errors="replace")
         return found

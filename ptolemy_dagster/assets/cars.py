@@ -74,7 +74,7 @@ def pending(
     context.log.info(f"{len(todo)} CARs to build, {readable(total)}, {step} in a batch")
     for low in range(0, len(todo), step):
         batch = [row.number for row in todo[low : low + step]]
-        yield dg.DynamicOutput(batch, mapping_key=f"from_{batch[0]:06d}")
+        yield dg.DynamicOutput(batch, mapping_key=f"from_{batch[0]:06d}_to_{batch[-1]:06d}")
 
 
 def _batches(total: int) -> int:

@@ -14,8 +14,9 @@ import numpy as np
 from pipeline import postgres
 from pipeline.backend import Backend, environment, in_process
 
-from chaos import definitions, stack
+from chaos import small, stack
 from chaos.drive import KINDS, Driver
+from ptolemy_core.project import Project
 from ptolemy_dagster.instance import prepare_home
 
 
@@ -25,7 +26,7 @@ def make_target(folder: Path, containers: int, seed: int = 5) -> Path:
     for number in range(6 * containers):
         path = folder / f"part-{number % 5}" / f"{number:04d}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(random.bytes(int(definitions.CAR_BYTES / 6.5)))
+        path.write_bytes(random.bytes(int(small.CAR_BYTES / 6.5)))
     return folder
 
 
@@ -51,6 +52,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=list(KINDS), help="kill only this; more than once")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that what was started is ended too
+    Project.car_bytes = small.car_bytes  # type: ignore[method-assign]
     started = time.monotonic()
     with ExitStack() as cleanup:
         root = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="ptolemy-chaos-")))

@@ -1,17 +1,10 @@
-"""Ptolemy's definitions with containers of a few megabytes, which no setting offers: a CAR takes a moment."""
+"""Ptolemy with small containers, for the processes of a stack alone: it changes the product's settings."""
 
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from chaos import small
 from ptolemy_core.project import Project
 
-CAR_BYTES = 24_000_000
-
-
-def _small(self: Project, profile: Profile = UNIXFS_V1_2025) -> int:
-    return CAR_BYTES
-
-
-Project.car_bytes = _small  # type: ignore[method-assign]
+Project.car_bytes = small.car_bytes  # type: ignore[method-assign]
 
 from ptolemy_dagster.definitions import defs  # noqa: E402
 
-__all__ = ["CAR_BYTES", "defs"]
+__all__ = ["defs"]

@@ -194,7 +194,7 @@ def test_a_serial_project_builds_all_cars_in_one_step(sqlite: Backend, instance:
     assert len(sqlite.cars()) == 6
     steps = [event.step_key for event in result.all_events if event.is_step_success]
     assert [step for step in steps if step and "build_batch" in step] == [
-        "built_cars.build_batch[from_000000]"
+        "built_cars.build_batch[from_000000_to_000005]"
     ]
 
 

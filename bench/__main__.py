@@ -19,9 +19,8 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "orchestration": orchestration.measure,
     "million": small_files.million,
     "orchestration-100k": orchestration.hundred_thousand,
-    "orchestration-100k-sqlite": orchestration.hundred_thousand_sqlite,
 }
-_BY_NAME_ONLY = ("million", "orchestration-100k", "orchestration-100k-sqlite")
+_BY_NAME_ONLY = ("million", "orchestration-100k")
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _REPEAT = {"full": 5, "small": 3, "toy": 1}
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -19,7 +19,11 @@ from bench.machine import cores
 from bench.measure import job
 from bench.report import Section, mib
 
+EVENTS_ONLY = "BENCH_EVENTS_ONLY"
+"""See `bench.tiny`."""
+
 _SAMPLE = 0.5
+_HEAD = ("job", "wall s", "ms a CAR", "CPU s", "peak RSS MiB, all processes")
 _JOBS = ("scan", "containerize", "blitz")
 
 
@@ -27,41 +31,50 @@ def measure(bench: Bench) -> list[Section]:
     """The benchmark, on SQLite and, where the tests' Postgres is installed, on Postgres."""
     counts = (4,) if bench.toy else (10, 1000)
     sections = [_measure(bench, "SQLite", count, None) for count in counts]
-    return sections + [_with_postgres(bench, count) for count in counts]
+    return sections + [_with_postgres(bench, count, _measure) for count in counts]
 
 
-def hundred_thousand(bench: Bench) -> Section:
-    """100,000 CARs on Postgres."""
-    return _with_postgres(bench, 100_000)
+def hundred_thousand(bench: Bench) -> list[Section]:
+    """100,000 CARs on both; nothing is built, so what is measured is Dagster's cost alone."""
+    count = bench.size(100_000, 10_000, 100)
+    return [_unbuilt(bench, "SQLite", count, None), _with_postgres(bench, count, _unbuilt)]
 
 
-def hundred_thousand_sqlite(bench: Bench) -> Section:
-    """100,000 CARs on SQLite."""
-    return _measure(bench, "SQLite", 100_000, None)
+_Measure = Callable[[Bench, str, int, str | None], Section]
 
 
-def _with_postgres(bench: Bench, count: int) -> Section:
+def _with_postgres(bench: Bench, count: int, measure: _Measure) -> Section:
     try:
         from tests.pipeline import postgres
     except ImportError as error:
         return Section(f"Dagster's cost on Postgres: not measured ({error})", ("",))
     with postgres.running() as server:
-        return _measure(bench, "Postgres", count, server.database())
+        return measure(bench, "Postgres", count, server.database())
+
+
+def _unbuilt(bench: Bench, storage: str, count: int, url: str | None) -> Section:
+    section = Section(f"Dagster's cost of {count} CARs on {storage}, building left out", _HEAD)
+    root = bench.folder / f"unbuilt-{storage}-{count}"
+    with _home(root, url):
+        _define(root, ("dagster",), count)
+        for name in ("scan", "containerize", "blitz", "blitz"):
+            if name == "blitz" and len(section.rows) == 2:
+                job("orchestration.receipts")
+                os.environ[EVENTS_ONLY] = "yes"
+            wall, cpu, rss = _run_job(name, "dagster", root)
+            label = "blitz, nothing to do" if len(section.rows) == 3 else name
+            section.row(label, f"{wall:.1f}", f"{1000 * wall / count:.2f}", f"{cpu:.1f}", mib(rss))
+            os.environ.pop(EVENTS_ONLY, None)
+        counts = job("orchestration.events").value
+        section.same("CARs and events", {"planned": str(count), "events": str(counts["events"])})
+    return section
 
 
 def _measure(bench: Bench, storage: str, count: int, url: str | None) -> Section:
-    section = Section(
-        f"Dagster's cost of {count} CARs on {storage}",
-        ("job", "wall s", "ms a CAR", "CPU s", "peak RSS MiB, all processes"),
-    )
+    section = Section(f"Dagster's cost of {count} CARs on {storage}", _HEAD)
     root = bench.folder / f"{storage}-{count}"
-    target = root / "target"
-    target.mkdir(parents=True)
-    from bench.tiny import FILE_BYTES
-
-    small_files(target, count, FILE_BYTES)
     with _home(root, url):
-        _define(root, target, ("dagster", "engine"))
+        _define(root, ("dagster", "engine"), count)
         walls = {}
         for name in (*_JOBS, "blitz"):
             wall, cpu, rss = _run_job(name, "dagster", root)
@@ -96,12 +109,17 @@ def _home(root: Path, url: str | None) -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _define(root: Path, target: Path, names: tuple[str, ...]) -> None:
+def _define(root: Path, names: tuple[str, ...], count: int) -> None:
+    """Projects of these names over a folder of `count` files, each a container of its own."""
+    from bench.tiny import FILE_BYTES
     from ptolemy_core.catalog import Catalog
     from ptolemy_core.project import parse_project
     from ptolemy_dagster.instance import open_instance
     from ptolemy_dagster.partitions import define
 
+    target = root / "target"
+    target.mkdir(parents=True)
+    small_files(target, count, FILE_BYTES)
     catalog = Catalog()
     with open_instance() as instance:
         for name in names:
@@ -182,6 +200,35 @@ def engine(count: int, processes: int) -> dict[str, Any]:
     if sum(1 for _ in cars.rows(catalog, "engine")) != count:
         raise RuntimeError(f"the engine didn't build {count} CARs")
     return clock.answer(status=status.wall, dagster=built)
+
+
+def receipts() -> dict[str, Any]:
+    """Job: a receipt for each container of the plan, of CARs that nobody built."""
+    from ptolemy_core.catalog import Catalog, bulk, containers
+    from ptolemy_core.catalog.schema import car
+
+    catalog = Catalog()
+    columns = ("container_id", "file_name", "payload_cid", "piece_cid_v1", "piece_cid_v2")
+    columns += ("car_size", "piece_size", "built_at", "build_seconds")
+
+    def row(one: Any) -> tuple[Any, ...]:
+        cid = bytes.fromhex("01551220") + one.number.to_bytes(32, "big")
+        return (one.id, f"{one.number}.car", cid, cid, cid, one.car_size, one.piece_size, 0.0, 0.0)
+
+    rows = containers.rows(catalog, "dagster")
+    with catalog.write() as connection:
+        bulk.insert(connection, car, columns, map(row, rows))
+    return {"receipts": len(rows)}
+
+
+def events() -> dict[str, Any]:
+    """Job: how many CARs have an event."""
+    import dagster as dg
+
+    from ptolemy_dagster.instance import open_instance
+
+    with open_instance() as instance:
+        return {"events": len(instance.get_materialized_partitions(dg.AssetKey("car")))}
 
 
 def _build_some(count: int, processes: int, first: int) -> None:

@@ -7,6 +7,9 @@ import dagster as dg
 
 from ptolemy_core.errors import PtolemyError
 
+AGAIN = dg.RetryPolicy(max_retries=2, delay=1)
+"""For all steps: one whose process died is done again. It costs nothing else, as a user's errors aren't retried."""
+
 
 @contextmanager
 def as_failure() -> Iterator[None]:

@@ -17,7 +17,7 @@ from ptolemy_core.stages import blitz
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.events import CarEvents
-from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
 
@@ -32,6 +32,7 @@ _BATCH_BYTES = 1 << 30
 @dg.asset(
     name="car",
     partitions_def=car_partitions,
+    retry_policy=AGAIN,
     deps=[container_plan],
     group_name="ptolemy",
     kinds={"car"},
@@ -53,6 +54,7 @@ def car(
 
 
 @dg.op(
+    retry_policy=AGAIN,
     ins={"start": dg.In(dg.Nothing)},
     out=dg.DynamicOut(list),
     description="What the plan holds and no receipt covers, in batches.",
@@ -83,7 +85,7 @@ def _batches(total: int) -> int:
 
 
 @dg.op(
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=1),
+    retry_policy=AGAIN,
     description="Builds the CARs of one batch, and records each as a materialization of asset car.",
 )
 def build_batch(
@@ -114,7 +116,11 @@ def build_batch(
     return done
 
 
-@dg.op(out=dg.Out(dg.Nothing), description="Fails unless every container of the plan has a receipt.")
+@dg.op(
+    retry_policy=AGAIN,
+    out=dg.Out(dg.Nothing),
+    description="Fails unless every container of the plan has a receipt.",
+)
 def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[int]) -> dg.Output[None]:
     """See that the CARs are complete, and show them."""
     name = context.partition_key

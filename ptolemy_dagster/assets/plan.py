@@ -5,13 +5,14 @@ import dagster as dg
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.scan import scan_result
-from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.partitions import project_partitions, register_cars
 from ptolemy_dagster.resources import CatalogResource
 
 
 @dg.asset(
     partitions_def=project_partitions,
+    retry_policy=AGAIN,
     deps=[scan_result],
     group_name="ptolemy",
     kinds={"sql"},

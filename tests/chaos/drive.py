@@ -23,11 +23,11 @@ from chaos.stack import Stack
 from ptolemy_core.catalog import cars
 
 KINDS = {
-    "step": 6,
-    "run worker": 4,
+    "step": 10,
+    "run worker": 3,
     "code server": 2,
     "daemon": 2,
-    "postgres": 3,
+    "postgres": 4,
     "everything": 1,
     "cancel": 1,
 }
@@ -92,11 +92,9 @@ class Driver:
         self._backend.define(name, self._target)
         run = self._launch(name)
         for _ in range(kills):
-            time.sleep(self._chance.uniform(0.1, 5.0))
+            run = self._wait_for_work(name, run)
+            time.sleep(self._chance.uniform(0, 1.5))
             self._note_built(name)
-            if self._run(run).is_finished:  # canceled, or done
-                run = self._launch(name)
-                self._wait_begun(run)
             self._kill(self._chance.choices(self._kinds, [KINDS[kind] for kind in self._kinds])[0], name, run)
         for _ in range(4):
             self._settle(name)
@@ -119,12 +117,15 @@ class Driver:
         with self._backend.instance() as instance:
             return instance.get_runs(dg.RunsFilter(tags={"dagster/partition": name}), limit=1)[0]
 
-    def _wait_begun(self, run_id: str) -> None:
+    def _wait_for_work(self, name: str, run_id: str) -> str:
+        """Wait until a step of the project runs, launching again what has ended; returns the newest launch."""
         end = time.monotonic() + _PATIENCE
-        waiting = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
-        while self._run(run_id).status in waiting and time.monotonic() < end:
+        while time.monotonic() < end and not self._pids(name)[0]:
             self._stack.keep()
-            time.sleep(0.2)
+            if self._run(run_id).is_finished and self._newest(name).is_finished:
+                run_id = self._launch(name)
+            time.sleep(0.1)
+        return run_id
 
     def _kill(self, kind: str, name: str, run_id: str) -> None:
         steps, workers = self._pids(name)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,8 @@ def prepared(backend: Backend, count: int = COUNT) -> Path:
 def goes_on(backend: Backend, count: int = COUNT) -> None:
     """Run again: all CARs are there, each was recorded as built once, and nothing half-built is left."""
     before = {row: (backend.staging() / row).stat().st_ino for row in backend.cars()}
-    backend.execute("blitz")
+    with backend.instance() as instance:
+        in_process("blitz", "delta", instance)
     assert len(backend.cars()) == count
     assert backend.staged() == backend.cars().keys()
     assert {row: (backend.staging() / row).stat().st_ino for row in before} == before
@@ -108,8 +110,6 @@ def test_a_command_without_its_postgres_says_which_and_what_to_do(
     prepared(backend, 1)
     own.stop()
     code = "from ptolemy_dagster.cli import main; main()"
-    import subprocess
-
     done = subprocess.run(
         [sys.executable, "-c", code, "status"],
         env={**backend.env, PATIENCE: "1"},

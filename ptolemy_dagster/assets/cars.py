@@ -11,7 +11,7 @@ import dagster as dg
 
 from ptolemy_core.catalog import projects
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.errors import PtolemyError, StagingError
+from ptolemy_core.errors import PtolemyError, StagingError, UnavailableError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import blitz
 from ptolemy_dagster import show
@@ -100,6 +100,8 @@ def build_batch(
     for number in numbers:
         try:
             built, new = blitz.build_container(opened, name, number, threads=builder.threads)
+        except UnavailableError as error:
+            raise dg.Failure(description=str(error), allow_retries=True) from None
         except StagingError as error:
             events.write()
             raise dg.Failure(description=str(error), allow_retries=False) from None

@@ -103,6 +103,24 @@ def test_a_blitz_outlasts_a_restart_of_postgres(restartable: tuple[server.Postgr
     goes_on(backend)
 
 
+@pytest.mark.slow
+def test_a_blitz_whose_postgres_stays_away_ends_by_naming_it_and_goes_on_later(
+    restartable: tuple[server.Postgres, Backend],
+) -> None:
+    own, backend = restartable
+    prepared(backend)
+    hasty = Backend(backend.root, {**backend.env, PATIENCE: "1"})
+    with started(hasty, *execute_arguments("blitz", "delta")) as run:
+        wait_until(lambda: len(backend.cars()) > 3, alive=[run])
+        own.stop()
+        code = run.wait()
+        own.start()
+    assert code != 0
+    assert "didn't answer for 1 s" in (backend.root / "process.log").read_text()
+    assert len(backend.cars()) < COUNT, "the blitz was done before the server was stopped"
+    goes_on(backend)
+
+
 def test_a_command_without_its_postgres_says_which_and_what_to_do(
     restartable: tuple[server.Postgres, Backend],
 ) -> None:

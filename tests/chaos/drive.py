@@ -33,6 +33,9 @@ KINDS = {
 }
 """What is killed, and how often relative to each other."""
 
+_RUNNING = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_STARTS = {dg.DagsterEventType.RUN_START, dg.DagsterEventType.STEP_WORKER_STARTED}
+
 _PATIENCE = 420.0
 _RETRY = 30.0
 """Seconds in which the daemon launches a failed run again, if it does."""
@@ -92,10 +95,11 @@ class Driver:
         self._backend.define(name, self._target)
         run = self._launch(name)
         for _ in range(kills):
-            run = self._wait_for_work(name, run)
-            time.sleep(self._chance.uniform(0, 1.5))
             self._note_built(name)
-            self._kill(self._chance.choices(self._kinds, [KINDS[kind] for kind in self._kinds])[0], name, run)
+            kind = self._chance.choices(self._kinds, [KINDS[kind] for kind in self._kinds])[0]
+            run = self._wait_for_work(name, run)
+            time.sleep(self._chance.uniform(0, 0.5))
+            self._kill(kind, name, run)
         for _ in range(4):
             self._settle(name)
             if self._newest(name).status == dg.DagsterRunStatus.SUCCESS:
@@ -174,15 +178,15 @@ class Driver:
         workers: set[int] = set()
         mine = self._stack.mine()
         with self._backend.instance() as instance:
-            for run in instance.get_runs(dg.RunsFilter(tags={"dagster/partition": name})):
-                for record in instance.all_logs(run.run_id):
+            for run in instance.get_runs(dg.RunsFilter(tags={"dagster/partition": name}, statuses=_RUNNING)):
+                for record in instance.all_logs(run.run_id, of_type=_STARTS):
                     event = record.dagster_event
                     if event is None or event.pid not in mine:
                         continue
-                    if event.event_type == dg.DagsterEventType.STEP_WORKER_STARTED:
-                        steps[event.pid] = event.step_key or ""
-                    elif event.event_type == dg.DagsterEventType.RUN_START:
+                    if event.event_type == dg.DagsterEventType.RUN_START:
                         workers.add(event.pid)
+                    elif "forkserver" in mine[event.pid]:
+                        steps[event.pid] = event.step_key or ""
         return steps, workers
 
     def _settle(self, name: str) -> None:

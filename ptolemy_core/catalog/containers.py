@@ -107,34 +107,37 @@ def save(
     """
     last = connection.scalar(sa.select(sa.func.max(container.c.number)).where(container.c.project == project))
     first = 0 if last is None else last + 1
-    for number, one in enumerate(planned, first):
-        row = {
-            "project": project,
-            "number": number,
-            "items": one.stop - one.start,
-            "data_bytes": one.data_bytes,
-            "car_size": one.car_size,
-            "piece_size": one.piece_size,
-            "planned_at": time.time(),
-        }
-        key = connection.execute(container.insert().values(**row).returning(container.c.id)).scalar_one()
-        for low in range(one.start, one.stop, _BATCH):
-            part = slice(low, min(low + _BATCH, one.stop))
-            count = part.stop - part.start
-            bulk.insert(
-                connection,
-                shard,
-                ("container_id", "position", "file_id", "number", "start", "length"),
-                zip(
-                    [key] * count,
-                    range(part.start - one.start, part.stop - one.start),
-                    file_ids[part].tolist(),
-                    items.shards[part].tolist(),
-                    items.starts[part].tolist(),
-                    items.sizes[part].tolist(),
-                    strict=True,
-                ),
-            )
+    now = time.time()
+    columns = ("project", "number", "items", "data_bytes", "car_size", "piece_size", "planned_at")
+    new_rows = (
+        (project, number, one.stop - one.start, one.data_bytes, one.car_size, one.piece_size, now)
+        for number, one in enumerate(planned, first)
+    )
+    bulk.insert(connection, container, columns, new_rows)
+    new = sa.select(container.c.id).where(container.c.project == project, container.c.number >= first)
+    keys = np.array(connection.scalars(new.order_by(container.c.number)).all(), dtype=np.int64)
+    starts = np.array([one.start for one in planned], dtype=np.int64)
+    counts = np.array([one.stop for one in planned], dtype=np.int64) - starts
+    ends = np.cumsum(counts)
+    for low in range(0, int(counts.sum()), _BATCH):
+        row = np.arange(low, min(low + _BATCH, int(ends[-1])))
+        of = np.searchsorted(ends, row, side="right")
+        position = row - (ends[of] - counts[of])
+        item = starts[of] + position
+        bulk.insert(
+            connection,
+            shard,
+            ("container_id", "position", "file_id", "number", "start", "length"),
+            zip(
+                keys[of].tolist(),
+                position.tolist(),
+                file_ids[item].tolist(),
+                items.shards[item].tolist(),
+                items.starts[item].tolist(),
+                items.sizes[item].tolist(),
+                strict=True,
+            ),
+        )
     return first
 
 

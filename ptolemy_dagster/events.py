@@ -15,9 +15,6 @@ _MOST = 100
 _LONGEST = 5.0
 """Seconds that an event waits at most for others; so the events of CARs that take longer come at once."""
 
-# Dagster takes batches apart without this setting
-os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_MOST))
-
 
 class CarEvents:
     """Events of CARs that were built, written in batches.
@@ -26,6 +23,9 @@ class CarEvents:
     """
 
     def __init__(self, context: dg.OpExecutionContext, project: str) -> None:
+        os.environ.setdefault(
+            "DAGSTER_EVENT_BATCH_SIZE", str(_MOST)
+        )  # without it Dagster takes batches apart
         self._context = context
         self._project = project
         self._waiting: list[CarRow] = []

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ptolemy_core.build import BuiltCar, Source, build_car
-from ptolemy_core.errors import StagingError
+from ptolemy_core.build.output import partial_file
+from ptolemy_core.errors import BusyError, StagingError
 from ptolemy_core.layout import Layout, compute_layout
 
 from . import nobody, scene
@@ -34,6 +35,24 @@ def build(tmp_path: Path, staging: Path) -> BuiltCar:
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StagingError, match="gone"):
         build(tmp_path, tmp_path / "gone")
+
+
+def test_part_that_is_being_written_is_left_to_its_writer(tmp_path: Path) -> None:
+    part = str(tmp_path / ".p.part")
+    with partial_file(part, 5000) as mine:
+        mine.write(memoryview(b"mine"), 0)
+        with pytest.raises(BusyError, match=r"\.p\.part is being written by another process"):
+            build(tmp_path, tmp_path)
+        assert Path(part).read_bytes()[:4] == b"mine"
+    assert not os.path.exists(part)
+
+
+def test_part_of_the_same_name_that_came_later_is_not_removed(tmp_path: Path) -> None:
+    part = tmp_path / ".p.part"
+    with partial_file(str(part), 5000):
+        part.rename(tmp_path / "whole.car")
+        part.write_bytes(b"another's")
+    assert part.read_bytes() == b"another's"
 
 
 def test_file_in_the_folders_place_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import big_file, compare, data, floors, kernel, machine, plan, scan, small_files
+from bench import big_file, compare, data, floors, kernel, machine, orchestration, plan, scan, small_files
 from bench.report import Section
 
 BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
@@ -16,9 +16,11 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "small-files": small_files.measure,
     "scan": scan.measure,
     "plan": plan.measure,
+    "orchestration": orchestration.measure,
     "million": small_files.million,
+    "orchestration-100k": orchestration.hundred_thousand,
 }
-_BY_NAME_ONLY = ("million",)
+_BY_NAME_ONLY = ("million", "orchestration-100k")
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _REPEAT = {"full": 5, "small": 3, "toy": 1}
 

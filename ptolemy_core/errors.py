@@ -65,3 +65,7 @@ class DeliveryError(PtolemyError):
 
 class DeletionError(PtolemyError):
     """Sources can't be deleted."""
+
+
+class UnavailableError(PtolemyError):
+    """The database doesn't answer."""

@@ -9,7 +9,7 @@ from ptolemy_core.stages.verify import verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.plan import container_plan
-from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.resources import CatalogResource
 
@@ -22,6 +22,7 @@ warnings.filterwarnings("ignore", message="Specifying a partitions_def on an Ass
 @dg.asset_check(
     asset=container_plan,
     blocking=True,
+    retry_policy=AGAIN,
     partitions_def=project_partitions,
     description="The plan covers every byte of every scanned file exactly once.",
 )
@@ -38,6 +39,7 @@ def plan_covers_scan(context: dg.AssetCheckExecutionContext, catalog: CatalogRes
 @dg.asset_check(
     asset=built_cars,
     blocking=True,
+    retry_policy=AGAIN,
     partitions_def=project_partitions,
     description="Each CAR, read back: every block's hash, the tree against the scan, piece CIDs, sizes.",
 )

@@ -10,6 +10,7 @@ from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.liveness import watched
 from ptolemy_dagster.machines.executor import dask_executor
 from ptolemy_dagster.machines.settings import scheduler_address
 from ptolemy_dagster.partitions import define
@@ -23,7 +24,7 @@ _scheduler = scheduler_address()
 executor = (
     dask_executor.configured({"address": _scheduler}, name="ptolemy_workers")
     if _scheduler
-    else dg.multiprocess_executor.configured(
+    else watched(dg.multiprocess_executor).configured(
         {
             "max_concurrent": BUILD_PROCESSES,
             "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.preload"]}},

@@ -1,5 +1,7 @@
 """Partitions: a key per project, and a key per CAR, `delta|000003`."""
 
+from collections.abc import Iterable
+
 import dagster as dg
 
 from ptolemy_core.catalog import Catalog, projects
@@ -8,6 +10,9 @@ from ptolemy_core.project import Project
 
 project_partitions = dg.DynamicPartitionsDefinition(name="projects")
 car_partitions = dg.DynamicPartitionsDefinition(name="cars")
+
+_AT_ONCE = 5000
+"""Keys in one statement: SQLite's own limit is 32,766 values."""
 
 
 def car_key(project: str, number: int) -> str:
@@ -32,6 +37,15 @@ def missing(instance: dg.DagsterInstance, projects: list[str]) -> dg.AddDynamicP
     known = set(instance.get_dynamic_partitions(project_partitions.name or ""))
     new = [name for name in projects if name not in known]
     return project_partitions.build_add_request(new) if new else None
+
+
+def register_cars(instance: dg.DagsterInstance, project: str, numbers: Iterable[int]) -> None:
+    """Register the partitions of a project's CARs; those that are registered cost nothing."""
+    name = car_partitions.name or ""
+    known = set(instance.get_dynamic_partitions(name))
+    new = [key for number in numbers if (key := car_key(project, number)) not in known]
+    for low in range(0, len(new), _AT_ONCE):
+        instance.add_dynamic_partitions(name, new[low : low + _AT_ONCE])
 
 
 def define(catalog: Catalog, instance: dg.DagsterInstance, project: Project) -> bool:

@@ -13,13 +13,13 @@ from ptolemy_core.sizes import readable
 _ROWS = 200
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue:
-    """A Markdown table; a long one is cut, and says so."""
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], rest: str = "") -> dg.MetadataValue:
+    """A Markdown table; a long one is cut, and says so, and where the `rest` is."""
     kept = list(rows)
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in kept[:_ROWS]]
     if len(kept) > _ROWS:
-        lines.append(f"\n… and {len(kept) - _ROWS} more")
+        lines.append(f"\n… and {len(kept) - _ROWS:,} more" + (f": {rest}" if rest else ""))
     return dg.MetadataValue.md("\n".join(lines))
 
 
@@ -73,22 +73,31 @@ def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
 
 
 def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:
-    """A project's CARs."""
-    header = ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items")
+    """A project's CARs; the CIDs, which are long, behind what fits any window."""
+    header = ("CAR", "CAR size", "piece size", "items", "payload CID", "piece CID")
+    kept = list(cars)
     return table(
         header,
         (
             (
                 f"{car.number:06d}",
+                _unbroken(readable(car.car_size)),
+                _unbroken(readable(car.piece_size)),
+                f"{car.items:,}",
                 code(car.payload_cid),
                 code(car.piece_cid_v1),
-                readable(car.car_size),
-                readable(car.piece_size),
-                car.items,
             )
-            for car in cars
+            for car in kept
         ),
+        f"`ptolemy cars {kept[0].project}` lists all of them, and each is a partition of asset `car`"
+        if kept
+        else "",
     )
+
+
+def _unbroken(text: str) -> str:
+    """In one line, in a narrow column too."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def plan_table(containers: Iterable[ContainerRow]) -> dg.MetadataValue:

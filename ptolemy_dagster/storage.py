@@ -5,19 +5,18 @@ from typing import Any
 
 from dagster import Field, Noneable, StringSource
 from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster_postgres import DagsterPostgresStorage
 
 from ptolemy_core.catalog import PG_URL, default_url, home
+from ptolemy_dagster.postgres import PooledStorage
+from ptolemy_dagster.sqlite import SqliteStorage
 
 
 def from_environment(inst_data: Any, base_dir: str | None) -> DagsterStorage:
     """The storage that the environment asks for."""
     if os.environ.get(PG_URL):
-        postgres: Any = {"postgres_url": default_url(), "should_autocreate_tables": True}
-        return DagsterPostgresStorage.from_config_value(inst_data, postgres)
+        return PooledStorage(default_url(), inst_data)
     folder = base_dir or os.path.join(home(), "storage")
-    return DagsterSqliteStorage.from_config_value(inst_data, {"base_dir": folder})
+    return SqliteStorage.from_local(folder, inst_data)
 
 
 class PtolemyStorage(DagsterStorage):

@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from ptolemy_core.catalog.outage import LostConnectionError
+
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 _ROWS = 50
@@ -29,6 +31,9 @@ def insert(
         columns: of the rows.
         rows: their values.
         constants: columns that are the same in all rows.
+
+    Raises:
+        LostConnectionError: the connection to the database broke.
     """
     same = constants or {}
     names = ", ".join(f'"{name}"' for name in (*same, *columns))
@@ -37,7 +42,13 @@ def insert(
         if connection.dialect.name == "postgresql":
             head = "".join(_copy_text(value) + "\t" for value in same.values())
             text = io.StringIO("".join(head + "\t".join(map(_copy_text, row)) + "\n" for row in rows))
-            cursor.copy_expert(f'COPY "{table.name}" ({names}) FROM STDIN', text)
+            try:
+                cursor.copy_expert(f'COPY "{table.name}" ({names}) FROM STDIN', text)
+            except connection.dialect.loaded_dbapi.Error as error:
+                if not connection.connection.closed:
+                    raise
+                connection.invalidate()
+                raise LostConnectionError(str(error)) from error
         else:
             _insert_sqlite(cursor, f'INSERT INTO "{table.name}" ({names}) VALUES', rows, len(columns), same)
     finally:

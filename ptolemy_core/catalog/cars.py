@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from ptolemy_core import cid
 from ptolemy_core.build.car import BuiltCar
 from ptolemy_core.catalog import bulk
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import built_shard, car, container
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import ReceiptError
@@ -84,21 +85,29 @@ def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds:
         "build_seconds": seconds,
     }
     try:
-        with catalog.write() as connection:
-            connection.execute(car.insert().values(**row))
-            bulk.insert(
-                connection,
-                built_shard,
-                ("container_id", "position", "cid", "car_offset", "nodes"),
-                [
-                    (container_id, position, item.cid, item.car_offset, item.nodes or None)
-                    for position, item in enumerate(built.items)
-                ],
-            )
+        _insert(catalog, row, built)
     except IntegrityError as error:
+        same = sa.select(car.c.piece_cid_v2).where(car.c.container_id == container_id)
+        if [bytes(value) for (value,) in catalog.fetch(same)] == [built.piece_cid_v2]:
+            return  # by a try whose answer was lost with the connection, or by another process: the CAR is the same
         raise ReceiptError(
             f"the plan changed while {built.file_name} was built, its receipt fits no container: run blitz again"
         ) from error
+
+
+@survives_outage
+def _insert(catalog: Catalog, row: dict[str, Any], built: BuiltCar) -> None:
+    with catalog.write() as connection:
+        connection.execute(car.insert().values(**row))
+        bulk.insert(
+            connection,
+            built_shard,
+            ("container_id", "position", "cid", "car_offset", "nodes"),
+            [
+                (row["container_id"], position, item.cid, item.car_offset, item.nodes or None)
+                for position, item in enumerate(built.items)
+            ],
+        )
 
 
 def rows(catalog: Catalog, project: str, number: int | None = None) -> Iterator[CarRow]:
@@ -116,8 +125,6 @@ def select(catalog: Catalog, wanted: sa.ColumnElement[bool]) -> Iterator[CarRow]
         .where(wanted)
         .order_by(container.c.project, container.c.number)
     )
-    with catalog.read() as connection:
-        found = connection.execute(query).all()
-    for row in found:
+    for row in catalog.fetch(query):
         values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
         yield CarRow(*values)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Row
 
 from ptolemy_core.catalog import bulk, skipped
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import car, container, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE, Items
@@ -110,8 +111,7 @@ def save(
     """
     last = connection.scalar(sa.select(sa.func.max(container.c.number)).where(container.c.project == project))
     first = 0 if last is None else last + 1
-    for number, one in enumerate(planned, first):
-        _insert(connection, project, number, one, items, file_ids)
+    _insert(connection, project, first, planned, items, file_ids)
     return first
 
 
@@ -133,49 +133,59 @@ def replace(
     if not connection.execute(container.delete().where(container.c.id == row.id)).rowcount:
         return False
     if planned is not None:
-        _insert(connection, project, row.number, planned, items, file_ids)
+        _insert(connection, project, row.number, [planned], items, file_ids)
     return True
 
 
 def _insert(
     connection: Connection,
     project: str,
-    number: int,
-    one: PlannedContainer,
+    first: int,
+    planned: Sequence[PlannedContainer],
     items: Items,
     file_ids: NDArray[np.int64],
 ) -> None:
-    row = {
-        "project": project,
-        "number": number,
-        "items": one.stop - one.start,
-        "data_bytes": one.data_bytes,
-        "car_size": one.car_size,
-        "piece_size": one.piece_size,
-        "planned_at": time.time(),
-    }
-    key = connection.execute(container.insert().values(**row).returning(container.c.id)).scalar_one()
-    for low in range(one.start, one.stop, _BATCH):
-        part = slice(low, min(low + _BATCH, one.stop))
-        count = part.stop - part.start
+    """Insert containers, the first of them under that number, and their shards."""
+    now = time.time()
+    columns = ("project", "number", "items", "data_bytes", "car_size", "piece_size", "planned_at")
+    new_rows = (
+        (project, number, one.stop - one.start, one.data_bytes, one.car_size, one.piece_size, now)
+        for number, one in enumerate(planned, first)
+    )
+    bulk.insert(connection, container, columns, new_rows)
+    new = sa.select(container.c.id).where(
+        container.c.project == project,
+        container.c.number >= first,
+        container.c.number < first + len(planned),
+    )
+    keys = np.array(connection.scalars(new.order_by(container.c.number)).all(), dtype=np.int64)
+    starts = np.array([one.start for one in planned], dtype=np.int64)
+    counts = np.array([one.stop for one in planned], dtype=np.int64) - starts
+    ends = np.cumsum(counts)
+    for low in range(0, int(counts.sum()), _BATCH):
+        row = np.arange(low, min(low + _BATCH, int(ends[-1])))
+        of = np.searchsorted(ends, row, side="right")
+        position = row - (ends[of] - counts[of])
+        item = starts[of] + position
         bulk.insert(
             connection,
             shard,
             ("container_id", "position", "file_id", "number", "start", "length"),
             zip(
-                [key] * count,
-                range(part.start - one.start, part.stop - one.start),
-                file_ids[part].tolist(),
-                items.shards[part].tolist(),
-                items.starts[part].tolist(),
-                items.sizes[part].tolist(),
+                keys[of].tolist(),
+                position.tolist(),
+                file_ids[item].tolist(),
+                items.shards[item].tolist(),
+                items.starts[item].tolist(),
+                items.sizes[item].tolist(),
                 strict=True,
             ),
         )
 
 
-def rows(catalog: Catalog, project: str) -> list[ContainerRow]:
-    """All containers of a project, by number."""
+@survives_outage
+def rows(catalog: Catalog, project: str, number: int | None = None) -> list[ContainerRow]:
+    """All containers of a project, by number; or the one of this number, if there is one."""
     query = (
         sa.select(
             container.c.id,
@@ -190,8 +200,39 @@ def rows(catalog: Catalog, project: str) -> list[ContainerRow]:
         .where(container.c.project == project)
         .order_by(container.c.number)
     )
+    if number is not None:
+        query = query.where(container.c.number == number)
     with catalog.read() as connection:
         return [ContainerRow(*row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Of a project's plan: how many containers, how many of them built, and the bytes of their CARs."""
+
+    containers: int
+    built: int
+    car_bytes: int
+    built_bytes: int
+
+
+@survives_outage
+def totals(catalog: Catalog, project: str) -> Totals:
+    """What `rows` adds up to, quick for any number of containers."""
+    is_built = car.c.container_id.is_not(None)
+    query = (
+        sa.select(
+            sa.func.count(),
+            sa.func.count(car.c.container_id),
+            sa.func.sum(container.c.car_size),
+            sa.func.sum(sa.case((is_built, container.c.car_size), else_=0)),
+        )
+        .select_from(container)
+        .outerjoin(car, car.c.container_id == container.c.id)
+        .where(container.c.project == project)
+    )
+    with catalog.read() as connection:
+        return Totals(*(int(value or 0) for value in connection.execute(query).one()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +249,7 @@ class Content:
     file_ids: NDArray[np.int64]
 
 
+@survives_outage
 def content(catalog: Catalog, container_id: int) -> Content:
     """What a container holds, in its order."""
     query = (

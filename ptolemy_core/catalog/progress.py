@@ -1,11 +1,14 @@
 """What long work has done so far, for whoever watches it from another process."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
 import sqlalchemy as sa
 
+from ptolemy_core.catalog.outage import is_lost, survives_outage
 from ptolemy_core.catalog.schema import progress as table
 from ptolemy_core.catalog.store import Catalog
 
@@ -28,7 +31,10 @@ class Task:
 
 
 class Reporter:
-    """Writes one task's progress while the `with` block lasts, at most once a second."""
+    """Writes one task's progress while the `with` block lasts, at most once a second.
+
+    It is news, not a result: where the connection to the database breaks, it isn't written.
+    """
 
     def __init__(self, catalog: Catalog, project: str, task: str, total: int | None) -> None:
         self._catalog = catalog
@@ -57,19 +63,29 @@ class Reporter:
             "updated_at": time.time(),
         }
         mine = sa.and_(*(table.c[name] == value for name, value in self._key.items()))
-        with self._catalog.write() as connection:
+        with _unless_lost(), self._catalog.write() as connection:
             if not connection.execute(table.update().where(mine).values(row)).rowcount:
                 connection.execute(table.insert().values(self._key | row))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._catalog.write() as connection:
+        with _unless_lost(), self._catalog.write() as connection:
             connection.execute(
                 table.delete().where(*(table.c[name] == value for name, value in self._key.items()))
             )
 
 
+@contextmanager
+def _unless_lost() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not is_lost(error):
+            raise
+
+
+@survives_outage
 def running(catalog: Catalog, project: str) -> list[Task]:
     """Tasks of a project that are under way."""
     query = (

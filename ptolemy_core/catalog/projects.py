@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import project as table
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import SettingsError, UnknownProjectError
@@ -71,6 +72,7 @@ def change(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:
     return get(catalog, name)
 
 
+@survives_outage
 def get(catalog: Catalog, name: str) -> Project:
     """The project of that name.
 
@@ -85,6 +87,7 @@ def get(catalog: Catalog, name: str) -> Project:
     return Project.model_construct(**{key: row[key] for key in Project.model_fields})
 
 
+@survives_outage
 def names(catalog: Catalog) -> list[str]:
     """Names of all projects, sorted."""
     with catalog.read() as connection:

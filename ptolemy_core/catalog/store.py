@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
+from ptolemy_core.catalog.outage import LostConnectionError, connect_patiently, is_lost, survives_outage
 from ptolemy_core.errors import BusyError, SettingsError
 
 PG_URL = "PTOLEMY_PG_URL"
@@ -72,6 +73,7 @@ class Catalog:
             self.engine = sa.create_engine(
                 self.url, pool_pre_ping=True, pool_size=4, max_overflow=4, connect_args=_CLIENT_TIMEOUTS
             )
+            connect_patiently(self.engine)
             _notice_lost_clients(self.engine)
         else:
             self._path = self.url.removeprefix("sqlite:///")
@@ -87,6 +89,12 @@ class Catalog:
         """A connection in a transaction that only reads."""
         with self.engine.connect() as connection, connection.begin():
             yield connection
+
+    @survives_outage
+    def fetch(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        """All rows of a query, in a transaction of its own."""
+        with self.read() as connection:
+            return connection.execute(query).all()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -108,8 +116,11 @@ class Catalog:
                     os.close(descriptor)
 
     @contextmanager
-    def lock(self, name: str, *, wait: float = 0.0, busy: str = "") -> Iterator[None]:
+    def lock(self, name: str, *, wait: float = 0.0, busy: str = "") -> Iterator[Callable[[], None]]:
         """Hold the lock of this name; it ends with its process, so it never goes stale.
+
+        On Postgres it also ends when the server does. Yields a function that sees that it is still held, and
+        raises LostConnectionError if it isn't: call it before what must not be done by two.
 
         Args:
             name: of what is locked.
@@ -121,48 +132,73 @@ class Catalog:
         """
         deadline = time.monotonic() + wait
         taking = self._advisory_lock(name) if self.is_postgres else self._file_lock(name)
-        with taking as attempt:
+        with taking as (attempt, check):
             while not attempt():
                 if time.monotonic() >= deadline:
                     raise BusyError(busy or f"{name} is under way elsewhere: wait for it, then try again")
                 time.sleep(_POLL)
-            yield
+            yield check
 
     @contextmanager
-    def _advisory_lock(self, name: str) -> Iterator[Callable[[], bool]]:
+    def _advisory_lock(self, name: str) -> Iterator[tuple[Callable[[], bool], Callable[[], None]]]:
         key = int.from_bytes(hashlib.sha256(f"ptolemy {name}".encode()).digest()[:8], "big", signed=True)
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            held = False
+        connection: Connection | None = None
 
-            def attempt() -> bool:
-                nonlocal held
-                held = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
-                return held
-
-            try:
-                yield attempt
-            finally:
-                if held:
-                    connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
-
-    @contextmanager
-    def _file_lock(self, name: str) -> Iterator[Callable[[], bool]]:
-        folder = f"{self._path}.locks"
-        os.makedirs(folder, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(os.path.join(folder, name.replace("/", "_")), flags, 0o644)
-
+        @survives_outage
         def attempt() -> bool:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
+            nonlocal connection
+            if connection is None or connection.invalidated:
+                if connection is not None:
+                    connection.close()
+                connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
+
+        def check() -> None:
+            if connection is None or connection.invalidated:
+                raise LostConnectionError(f"the lock {name} is gone")
+            connection.execute(sa.select(1))
 
         try:
-            yield attempt
+            yield attempt, check
         finally:
-            os.close(descriptor)
+            if connection is not None:
+                try:
+                    if not connection.invalidated:
+                        connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+                except sa.exc.DBAPIError as error:
+                    if not is_lost(error):
+                        raise
+                finally:
+                    connection.close()
+
+    @contextmanager
+    def _file_lock(self, name: str) -> Iterator[tuple[Callable[[], bool], Callable[[], None]]]:
+        folder = f"{self._path}.locks"
+        os.makedirs(folder, exist_ok=True)
+        path = os.path.join(folder, name.replace("/", "_"))
+        descriptor = -1
+
+        def attempt() -> bool:
+            nonlocal descriptor
+            taken = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(taken), os.stat(path)):
+                    descriptor = taken
+            except (BlockingIOError, FileNotFoundError):
+                pass  # held; or its holder has just removed it
+            finally:
+                if descriptor != taken:
+                    os.close(taken)
+            return descriptor == taken
+
+        try:
+            yield attempt, lambda: None
+        finally:
+            if descriptor >= 0:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)  # while it is held: a project of many CARs leaves no file for each
+                os.close(descriptor)
 
     def _revision(self) -> str | None:
         with self.engine.connect() as connection:
@@ -171,11 +207,18 @@ class Catalog:
             value: str | None = connection.scalar(sa.text("SELECT version_num FROM ptolemy_schema"))
             return value
 
+    @survives_outage
     def _upgrade(self) -> None:
-        if self._revision() == REVISION:
+        revision = self._revision()
+        if revision == REVISION:
             return
-        from ptolemy_core.catalog.migrations import upgrade  # alembic takes half a second to import
+        from ptolemy_core.catalog.migrations import knows, upgrade  # alembic takes half a second to import
 
+        if revision is not None and not knows(revision):
+            raise SettingsError(
+                f"the catalog's schema is revision {revision}, newer than this version of Ptolemy, which knows "
+                f"{REVISION}: upgrade Ptolemy, or use another database or DAGSTER_HOME"
+            )
         with self.lock("schema", wait=300), self.write() as connection:
             upgrade(connection)
 

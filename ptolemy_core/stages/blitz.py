@@ -23,6 +23,8 @@ from ptolemy_core.stages.stitch import stitch_files
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""
 
+_PAUSE = 1.0
+
 
 def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
     """The containers of a project that have no receipt yet.
@@ -107,7 +109,7 @@ def _build_once(
         found = next(cars.rows(catalog, name, number), None)
         if found is not None and (not rebuild or in_staging(project, found)):
             return False
-        row = next((row for row in containers.rows(catalog, name) if row.number == number), None)
+        row = next(iter(containers.rows(catalog, name, number)), None)
         if row is None:
             if skipped.any_dropped(catalog, name, number):
                 return False

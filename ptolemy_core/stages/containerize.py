@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import containers, projects
 from ptolemy_core.catalog.containers import ContainerRow
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import StageOrderError
@@ -37,6 +38,7 @@ class PlanResult:
     saved: bool
 
 
+@survives_outage
 def containerize(
     catalog: Catalog, name: str, *, dry_run: bool = False, profile: Profile = UNIXFS_V1_2025
 ) -> PlanResult:
@@ -58,8 +60,9 @@ def containerize(
     warning = padding_warning(project.car_size)
     with catalog.lock(
         f"containerize {name}", busy=f"project {name!r} is being containerized already: wait for that run"
-    ):
+    ) as held:
         with catalog.write() as connection:  # one transaction: a plan is there as a whole or not at all
+            held()
             dropped = containers.drop_stale(connection, name)
             new, items, file_ids = _plan_new(connection, project, profile, dropped)
             first = containers.save(connection, name, new, items, file_ids) if new else 0
@@ -101,6 +104,7 @@ def _plan_new(
     return plan(items, project.car_bytes(profile), profile), items, ids
 
 
+@survives_outage
 def require_scan(catalog: Catalog, name: str) -> None:
     """See that a scan of the project was finished.
 

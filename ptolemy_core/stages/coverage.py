@@ -7,6 +7,7 @@ from sqlalchemy.engine import Connection
 
 from ptolemy_core import paths
 from ptolemy_core.catalog import skipped
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import container, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
@@ -14,6 +15,7 @@ from ptolemy_core.layout import WHOLE
 _SHOWN = 20
 
 
+@survives_outage
 def uncovered(catalog: Catalog, name: str) -> list[str]:
     """Entries of a project's last scan whose bytes aren't covered exactly once by its containers.
 

@@ -131,7 +131,7 @@ def delete_source(
     return result
 
 
-def lock(catalog: Catalog, name: str) -> AbstractContextManager[None]:
+def lock(catalog: Catalog, name: str) -> AbstractContextManager[object]:
     """Held while sources of a project are deleted, and while a delivery of it is taken back."""
     return catalog.lock(
         f"delete {name}", busy=f"sources of project {name!r} are being deleted: wait until that ends"

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from ptolemy_core import paths
 from ptolemy_core.ahead import ahead
 from ptolemy_core.catalog import bulk, deletions, projects, skipped
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import absence, shard
 from ptolemy_core.catalog.schema import file as files
@@ -64,6 +65,7 @@ class ScanResult:
     deleted: int = 0
 
 
+@survives_outage
 def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | None = None) -> ScanResult:
     """Scan the project's target folder.
 
@@ -77,13 +79,14 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
         SourceError: target_dir can't be read.
     """
     project = projects.get(catalog, name)
-    with catalog.lock(f"scan {name}", busy=f"project {name!r} is being scanned already: wait for that scan"):
+    busy = f"project {name!r} is being scanned already: wait for that scan"
+    with catalog.lock(f"scan {name}", busy=busy) as held:
         started = time.time()
         with catalog.write() as connection:
             number: int = connection.execute(
                 scans.insert().values(project=name, started_at=started).returning(scans.c.id)
             ).scalar_one()
-        merge = _Merge(catalog, name, number, project.rules)
+        merge = _Merge(catalog, name, number, project.rules, held)
         folders = FolderMerge(catalog, name) if project.watch else None
         if folders is None:
             forget(catalog, name)
@@ -106,6 +109,7 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
             if folders:
                 folders.finish()
         with catalog.write() as connection:
+            held()
             connection.execute(scans.update().where(scans.c.id == number).values(finished_at=time.time()))
         deleted = deletions.settle(catalog, name, number)
         return replace(summary(catalog, name, merge.counts, time.time() - started), deleted=deleted)
@@ -131,10 +135,13 @@ class _Known(NamedTuple):
 class _Merge:
     """Walk's entries against the catalog's live rows, both in path order; writes in batches."""
 
-    def __init__(self, catalog: Catalog, project: str, scan: int, rules: Rules | None) -> None:
+    def __init__(
+        self, catalog: Catalog, project: str, scan: int, rules: Rules | None, held: Callable[[], None]
+    ) -> None:
         self.counts = _Counts()
         self._rules = rules
         self._catalog = catalog
+        self._held = held
         self._project = project
         self._scan = scan
         self._has_gone = self._any_gone()
@@ -244,6 +251,7 @@ class _Merge:
 
     def _flush(self) -> None:
         with self._catalog.write() as connection:
+            self._held()
             for part in _parts(self._gone):
                 connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=self._scan))
             back = self._return(connection)
@@ -288,6 +296,7 @@ def _parts(values: list[Any]) -> Iterator[list[Any]]:
         yield values[low : low + 500]
 
 
+@survives_outage
 def summary(catalog: Catalog, name: str, counts: _Counts | None = None, seconds: float = 0.0) -> ScanResult:
     """Counts over the live rows of a project."""
     counts = counts or _Counts()

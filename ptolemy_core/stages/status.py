@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ptolemy_core.catalog import containers, progress, waiting
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.waiting import Waiting
@@ -44,9 +45,10 @@ class Standing:
         return "blitz" if self.built == self.containers else "containerization"
 
 
+@survives_outage
 def standing(catalog: Catalog, name: str) -> Standing:
     """The standing of a project."""
-    rows = containers.rows(catalog, name)
+    totals = containers.totals(catalog, name)
     with catalog.read() as connection:
         scanned = connection.scalar(
             sa.select(scans.c.id).where(scans.c.project == name, scans.c.finished_at.is_not(None)).limit(1)
@@ -55,10 +57,10 @@ def standing(catalog: Catalog, name: str) -> Standing:
     return Standing(
         scanned=scanned is not None,
         unplanned=unplanned is not None,
-        containers=len(rows),
-        built=sum(row.built for row in rows),
-        car_bytes=sum(row.car_size for row in rows),
-        built_bytes=sum(row.car_size for row in rows if row.built),
+        containers=totals.containers,
+        built=totals.built,
+        car_bytes=totals.car_bytes,
+        built_bytes=totals.built_bytes,
         tasks=progress.running(catalog, name),
         waiting=_waiting(catalog, name),
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from ptolemy_core import cid
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import balanced, dagpb, unixfs
@@ -71,6 +72,7 @@ def _parent(children: Sequence[_Node]) -> _Node:
     return _Node(cid.of_digest(cid.DAG_PB, digest), below + len(block), sum(lengths))
 
 
+@survives_outage
 def stitch_files(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025) -> int:
     """Give each split file of a project its CID, once all of its shards are built; returns how many."""
     built = sa.and_(

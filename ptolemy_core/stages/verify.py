@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from ptolemy_core import paths
 from ptolemy_core.catalog import cars, delivery, projects
 from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.store import Catalog
@@ -142,6 +143,7 @@ class _Listing:
             self.twice.append(path)
         self.found[key] = (entry.kind, entry.size, entry.cid, entry.offset)
 
+    @survives_outage
     def differences(self, catalog: Catalog, container_id: int) -> list[str]:
         """Where the CAR's tree isn't what the scan saw and the receipt says, as sentences."""
         problems = [f"{paths.display(path)} stands in it twice" for path in self.twice[:_SHOWN]]

@@ -11,24 +11,31 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from ptolemy_core.catalog import Catalog, cars, projects, skipped, waiting
+from ptolemy_core.catalog import Catalog, projects, skipped, waiting
+from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.workers import Heartbeat
-from ptolemy_core.errors import NoRoomError, PtolemyError, StagingError
+from ptolemy_core.errors import NoRoomError, PtolemyError, StagingError, UnavailableError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import blitz, room
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.plan import container_plan
-from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.events import CarEvents
+from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
-from ptolemy_dagster.resources import Builder, CatalogResource
+from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
 
 MAX_BATCHES = 256
 """Steps of one blitz at most: more cost Dagster far more than they give (each step resolves the fan-out)."""
 
 
+_BATCHES_PER_PROCESS = 4
+_BATCH_BYTES = 1 << 30
+
+
 @dg.asset(
     name="car",
     partitions_def=car_partitions,
+    retry_policy=AGAIN,
     deps=[container_plan],
     group_name="ptolemy",
     kinds={"car"},
@@ -63,6 +70,7 @@ class Batch:
 
 
 @dg.op(
+    retry_policy=AGAIN,
     ins={"start": dg.In(dg.Nothing)},
     out=dg.DynamicOut(list),
     description="What the plan holds and no receipt covers, in batches.",
@@ -86,16 +94,21 @@ def pending(
         waiting.clear(opened, name)
         context.log.info("nothing to build: every container has its CAR")
         return
-    step = math.ceil(len(todo) / (1 if serial else MAX_BATCHES))
     total = sum(row.car_size for row in todo)
+    step = math.ceil(len(todo) / (1 if serial else _batches(total)))
     context.log.info(f"{len(todo)} CARs to build, {readable(total)}, {step} in a batch")
     for low in range(0, len(todo), step):
         batch = [row.number for row in todo[low : low + step]]
-        yield dg.DynamicOutput(batch, mapping_key=f"from_{batch[0]:06d}")
+        yield dg.DynamicOutput(batch, mapping_key=f"from_{batch[0]:06d}_to_{batch[-1]:06d}")
+
+
+def _batches(total: int) -> int:
+    """How many steps a blitz of so many bytes is worth: a step costs Dagster a third of a second."""
+    return min(MAX_BATCHES, max(_BATCHES_PER_PROCESS * BUILD_PROCESSES, total // _BATCH_BYTES))
 
 
 @dg.op(
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=1),
+    retry_policy=AGAIN,
     description="Builds the CARs of one batch, and records each as a materialization of asset car.",
 )
 def build_batch(
@@ -118,6 +131,7 @@ def _build(
     failed: list[str] = []
     left: list[int] = []
     done = 0
+    events = CarEvents(context, name)
     for place, number in enumerate(numbers):
         try:
             with heartbeat.building(name, number):
@@ -129,7 +143,10 @@ def _build(
             context.log.warning(str(error))
             left = numbers[place:]
             break
+        except UnavailableError as error:
+            raise dg.Failure(description=str(error), allow_retries=True) from None
         except StagingError as error:
+            events.write()
             raise dg.Failure(description="\n".join([*failed, str(error)]), allow_retries=False) from None
         except PtolemyError as error:
             context.log.error(f"CAR {number:06d}: {error}")
@@ -137,17 +154,15 @@ def _build(
             continue
         if built is not None and new:
             done += 1
-            context.log_event(
-                dg.AssetMaterialization(
-                    "car", partition=car_key(name, number), metadata=(show.car_metadata(built))
-                )
-            )
+            events.add(built)
+    events.write()
     if failed:
         raise dg.Failure(description="\n".join(failed), allow_retries=False)
     return Batch(done, left)
 
 
 @dg.op(
+    retry_policy=AGAIN,
     out=dg.Out(dg.Nothing),
     description="Fails unless every container of the plan has a receipt, or was left for want of room.",
 )
@@ -156,12 +171,12 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list
     name = context.partition_key
     left = {number for batch in batches for number in batch.left}
     with as_failure():
-        dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
         sealed = blitz.seal(catalog.open(), name, left=left)
+        dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
         missing = room.missing(catalog.open(), projects.get(catalog.open(), name))
     if dropped:
         context.log.warning(f"{len(dropped)} files were skipped, the first is {dropped[0].path}")
-    _record_missing_events(context, name, [row.number for row in sealed], catalog)
+    _record_missing_events(context, name, sealed)
     return dg.Output(
         None,
         metadata={
@@ -180,19 +195,14 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list
     )
 
 
-def _record_missing_events(
-    context: dg.OpExecutionContext, name: str, numbers: list[int], catalog: CatalogResource
-) -> None:
+def _record_missing_events(context: dg.OpExecutionContext, name: str, sealed: list[CarRow]) -> None:
     """A worker may die between a receipt and its event: those CARs get their event now."""
     known = context.instance.get_materialized_partitions(dg.AssetKey("car"))
-    for number in numbers:
-        if car_key(name, number) not in known:
-            for row in cars.rows(catalog.open(), name, number):
-                context.log_event(
-                    dg.AssetMaterialization(
-                        "car", partition=car_key(name, number), metadata=(show.car_metadata(row))
-                    )
-                )
+    events = CarEvents(context, name)
+    for row in sealed:
+        if car_key(name, row.number) not in known:
+            events.add(row)
+    events.write()
 
 
 @dg.graph_asset(

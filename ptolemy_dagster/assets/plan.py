@@ -5,13 +5,14 @@ import dagster as dg
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.scan import scan_result
-from ptolemy_dagster.failures import as_failure
-from ptolemy_dagster.partitions import car_key, car_partitions, project_partitions
+from ptolemy_dagster.failures import AGAIN, as_failure
+from ptolemy_dagster.partitions import project_partitions, register_cars
 from ptolemy_dagster.resources import CatalogResource
 
 
 @dg.asset(
     partitions_def=project_partitions,
+    retry_policy=AGAIN,
     deps=[scan_result],
     group_name="ptolemy",
     kinds={"sql"},
@@ -26,8 +27,7 @@ def container_plan(context: dg.AssetExecutionContext, catalog: CatalogResource) 
         context.log.warning(result.warning)
     if not result.new:
         context.log.info("nothing to plan: every file stands in a container")
-    keys = [car_key(name, row.number) for row in result.containers]
-    context.instance.add_dynamic_partitions(car_partitions.name or "", keys)
+    register_cars(context.instance, name, [row.number for row in result.containers])
     rows = result.containers
     piece_bytes = sum(row.piece_size for row in rows)
     padding = sum(row.padding for row in rows)

@@ -4,13 +4,14 @@ import dagster as dg
 
 from ptolemy_core.stages.scan import scan
 from ptolemy_dagster import show
-from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.resources import CatalogResource
 
 
 @dg.asset(
     partitions_def=project_partitions,
+    retry_policy=AGAIN,
     group_name="ptolemy",
     kinds={"filesystem"},
     description="What the target folder of a project holds: walked, and merged into the catalog.",

@@ -18,6 +18,7 @@ import dagster as dg
 from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
+from ptolemy_core.errors import UnavailableError
 from ptolemy_core.stages.status import Standing, standing
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.instance import open_instance, prepare_home
@@ -65,6 +66,8 @@ def run_job(catalog: Catalog, job: str, project: str, *, quiet: bool = False) ->
         process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
         try:
             _watch(process, catalog, job, project, quiet)
+        except UnavailableError:
+            process.wait()  # the run waits for the database too, and says more
         except KeyboardInterrupt:
             output.say("stopping; what is built stays built, and the next run goes on from there")
             process.send_signal(signal.SIGINT)

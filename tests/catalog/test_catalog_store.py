@@ -177,6 +177,13 @@ def test_lock_is_exclusive_within_a_process_and_free_after_an_error(catalog: Cat
         pass
 
 
+def test_locks_leave_no_files(tmp_path: Path) -> None:
+    catalog = Catalog(f"sqlite:///{tmp_path}/catalog.db")
+    with catalog.lock("x"), pytest.raises(BusyError), catalog.lock("x"):
+        pass
+    assert list((tmp_path / "catalog.db.locks").iterdir()) == []
+
+
 def test_progress_of_a_killed_task_goes_stale(catalog: Catalog, project: str) -> None:
     reporter = progress.Reporter(catalog, "p", "scan", 10)
     with reporter:

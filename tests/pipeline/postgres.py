@@ -33,8 +33,37 @@ _START_SECONDS = 60
 class Postgres:
     """A running server: `database()` makes an empty database and returns its URL."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
+        """Make the server's data folder below `folder`; `start()` starts it."""
+        self._folder = folder
         self._port = port
+        self._binaries, self._user = _binaries(folder)
+        command = [self._binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust"]
+        subprocess.run(
+            [*command, "-E", "UTF8", "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self._user
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        command = [self._binaries / "postgres", "-D", self._folder / "data", "-p", str(self._port), *options]
+        with open(self._folder / "log", "ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, **self._user)
+        _wait(self, self._process, self._folder / "log")
+
+    def stop(self) -> None:
+        """Stop it; connections are broken off."""
+        self._process.send_signal(signal.SIGINT)  # Postgres' fast shutdown
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def kill(self) -> None:
+        """kill -9 its main process; the others end when they see that."""
+        self._process.kill()
+        self._process.wait()
 
     def database(self) -> str:
         """URL of a fresh database."""
@@ -54,30 +83,12 @@ def running() -> Iterator[Postgres]:
     """A server that runs while the block lasts."""
     folder = Path(tempfile.mkdtemp(prefix="ptolemy-postgres-"))
     try:
-        binaries, user = _binaries(folder)
-        data = folder / "data"
-        subprocess.run(
-            [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            **user,
-        )
-        port = free_port()
-        options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        with open(folder / "log", "wb") as log:
-            command = [binaries / "postgres", "-D", data, "-p", str(port), *options]
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **user)
+        server = Postgres(folder, free_port())
         try:
-            server = Postgres(port)
-            _wait(server, process, folder / "log")
+            server.start()
             yield server
         finally:
-            process.send_signal(signal.SIGINT)  # Postgres' fast shutdown
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from dag import oracle
 
 from ptolemy_core import cid, commp
+from ptolemy_core.build.output import partial_file
 from ptolemy_core.build.root import root_cid
 from ptolemy_core.catalog import Catalog, cars, containers, find, progress
 from ptolemy_core.catalog.schema import built_shard, car, container, shard
@@ -42,6 +44,24 @@ TREE: oracle.Content = {
     b"odd\n'\xff": b"?",
     b"void": {},
 }
+
+
+def test_build_waits_for_a_builder_that_lost_the_catalogs_lock(
+    stage: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ptolemy_core.stages.blitz._PAUSE", 0.05)
+    stage.put(TREE)
+    stage.scan()
+    stage.plan()
+    part = stage.staging / f".{stage.name}-000000.car.part"
+    with ThreadPoolExecutor(1) as pool:
+        with partial_file(str(part), 100):
+            waiting = pool.submit(stage.build, 0)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.5)
+        row, new = waiting.result(60)
+    assert new
+    assert stage.in_staging() == [row.file_name]
 
 
 def test_plan_becomes_cars_with_receipts(stage: Scene) -> None:

@@ -12,16 +12,33 @@ VERSION_TABLE = "ptolemy_schema"
 """Not Alembic's default name: Dagster's own storage may stand in the same database."""
 
 
+def config() -> Config:
+    """Alembic's configuration."""
+    made = Config()
+    made.set_main_option("script_location", os.path.dirname(__file__))
+    made.set_main_option("path_separator", "os")
+    return made
+
+
+def newest() -> str | None:
+    """The newest revision."""
+    return ScriptDirectory.from_config(config()).get_current_head()
+
+
+def knows(revision: str) -> bool:
+    """Whether there is such a revision."""
+    return any(
+        script.revision == revision for script in ScriptDirectory.from_config(config()).walk_revisions()
+    )
+
+
 def upgrade(connection: Connection) -> None:
     """Bring the schema to the newest revision, inside the connection's transaction."""
-    config = Config()
-    config.set_main_option("script_location", os.path.dirname(__file__))
-    config.set_main_option("path_separator", "os")
-    scripts = ScriptDirectory.from_config(config)
+    scripts = ScriptDirectory.from_config(config())
 
     def to_head(revision: Any, _: Any) -> Any:
         return scripts._upgrade_revs("head", revision)
 
-    with EnvironmentContext(config, scripts, fn=to_head) as environment:
+    with EnvironmentContext(config(), scripts, fn=to_head) as environment:
         environment.configure(connection=connection, version_table=VERSION_TABLE)
         environment.run_migrations()

@@ -1,0 +1,130 @@
+"""Whether a run's worker still lives: it holds a lock in the catalog, which ends with it, on whatever machine.
+
+Dagster's default launcher hears of a dead worker from the code server that started it. When both died, as they
+do with their machine, nobody says so: the run would look started for ever, and the queue would wait for it.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+from dagster._core.execution.retries import RetryMode
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+
+from ptolemy_core.catalog import Catalog
+from ptolemy_core.catalog.outage import is_lost
+from ptolemy_core.errors import BusyError, UnavailableError
+
+WATCHED_TAG = "ptolemy/watched"
+"""Tag of runs whose worker holds its lock: of others nothing is known."""
+
+_CHECK = 5.0
+"""Seconds between two looks of a worker at its lock, which ends when Postgres is restarted."""
+
+_GRACE = 2.6 * _CHECK
+"""Seconds without a lock after which a worker is dead. No multiple of 5: the daemon's loops have that beat, and one
+that looks for failed runs just while this one fails a run doesn't see that it is to be retried."""
+
+
+def watched(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
+    """The same executor, in a worker that shows that it lives."""
+
+    def create(context: dg.InitExecutorContext) -> dg.Executor:
+        make: Any = executor.executor_creation_fn
+        return _Watched(make(context))
+
+    schema: Any = executor.config_schema
+    return dg.ExecutorDefinition(
+        name=executor.name,
+        config_schema=schema,
+        requirements=executor._requirements_fn,
+        executor_creation_fn=create,
+        description=executor.description,
+    )
+
+
+class _Watched(dg.Executor):
+    def __init__(self, inner: dg.Executor) -> None:
+        self._inner = inner
+
+    @property
+    def retries(self) -> RetryMode:
+        return self._inner.retries
+
+    @property
+    def step_dependency_config(self) -> Any:
+        return self._inner.step_dependency_config
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
+        run_id = plan_context.run_id
+        with _shown_alive(Catalog(), run_id):
+            plan_context.instance.add_run_tags(run_id, {WATCHED_TAG: "yes"})
+            yield from self._inner.execute(plan_context, execution_plan)
+
+
+@contextmanager
+def _shown_alive(catalog: Catalog, run_id: str) -> Iterator[None]:
+    """Hold a run's lock while the block lasts, taking it again when it is lost."""
+    taken, stop = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        while not stop.is_set():
+            try:
+                with catalog.lock(_lock(run_id)) as check:
+                    taken.set()
+                    while not stop.wait(_CHECK):
+                        check()
+            except (BusyError, UnavailableError):
+                stop.wait(_CHECK)
+            except Exception as error:
+                if not is_lost(error):
+                    raise
+
+    thread = threading.Thread(target=hold, name="shown alive", daemon=True)
+    thread.start()
+    try:
+        taken.wait(_GRACE)
+        yield
+    finally:
+        stop.set()
+        thread.join(_CHECK)
+
+
+def is_alive(catalog: Catalog, run_id: str) -> bool:
+    """Whether a watched run's worker lives."""
+    end = time.monotonic() + _GRACE
+    while time.monotonic() < end:
+        try:
+            with catalog.lock(_lock(run_id)):
+                pass
+        except BusyError:
+            return True
+        time.sleep(1)
+    return False
+
+
+def _lock(run_id: str) -> str:
+    return f"run {run_id}"
+
+
+class PtolemyRunLauncher(DefaultRunLauncher):
+    """Dagster's default launcher, and whether a worker lives: run monitoring fails the runs of dead ones."""
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        return Catalog()
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Yes."""
+        return True
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Dagster's daemon asks this of each started run."""
+        if WATCHED_TAG not in run.tags or is_alive(self._catalog, run.run_id):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its worker died with its code server or machine")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ptolemy_core.dag import balanced, dagpb, hamt, unixfs
 from ptolemy_core.layout import names
+from ptolemy_core.layout.extents import item_extents
 from ptolemy_core.layout.items import SEPARATOR, WHOLE, Items, Kind, common_folders
 from ptolemy_core.profile import Profile
 
@@ -158,21 +159,10 @@ def measure_tree(tree: Tree, items: Items, profile: Profile) -> Tree:
 
 def _measure_leaves(tree: Tree, items: Items, profile: Profile) -> None:
     """Sizes of files and links, which need nothing below them."""
-    rows = np.flatnonzero(tree.item != NO_ITEM)
-    kinds = tree.kind[rows]
-    data = items.sizes[tree.item[rows]]
-    small = rows[(kinds == Kind.FILE) & (data <= profile.chunk)]
-    tree.size[small] = items.sizes[tree.item[small]]
-    for row in rows[kinds == Kind.SYMLINK].tolist():
-        tree.size[row] = unixfs.symlink_block_size(int(items.sizes[tree.item[row]]))
-    single = rows[(kinds == Kind.SYMLINK) | ((kinds == Kind.FILE) & (data <= profile.chunk))]
-    tree.tsize[single] = tree.size[single]
-    tree.span[single] = balanced.section_sizes(tree.size[single])
-    tree.count[single] = 1
-    large = (kinds == Kind.FILE) & (data > profile.chunk)
-    extents = balanced.extents(data[large], profile)
-    tree.size[rows[large]], tree.tsize[rows[large]] = extents.size, extents.tsize
-    tree.span[rows[large]], tree.count[rows[large]] = extents.span, extents.count
+    rows = np.flatnonzero((tree.item != NO_ITEM) & (tree.kind != Kind.DIRECTORY))
+    extents = item_extents(tree.kind[rows], items.sizes[tree.item[rows]], profile)
+    tree.size[rows], tree.tsize[rows] = extents.size, extents.tsize
+    tree.span[rows], tree.count[rows] = extents.span, extents.count
 
 
 class _Children:

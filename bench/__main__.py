@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import big_file, compare, data, floors, kernel, machine, plan, scan, small_files
+from bench import big_file, compare, data, floors, kernel, lookup, machine, plan, scan, small_files
 from bench.report import Section
 
 BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "small-files": small_files.measure,
     "scan": scan.measure,
     "plan": plan.measure,
+    "lookup": lookup.measure,
     "million": small_files.million,
 }
 _BY_NAME_ONLY = ("million",)

@@ -3,24 +3,22 @@
 Every look-up reads index ranges, page by page: what it costs depends on what it finds, not on the catalog's size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from ptolemy_core import cid, paths
-from ptolemy_core.catalog import pattern, projects
+from ptolemy_core.catalog import located, pattern, projects
 from ptolemy_core.catalog.pattern import PathRange
-from ptolemy_core.catalog.schema import built_shard, car, container, dataset_root, file, shard
+from ptolemy_core.catalog.schema import dataset_root
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.layout import HEADER_SIZE, WHOLE, Kind, item_extents
+from ptolemy_core.layout import HEADER_SIZE, WHOLE, Kind
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.walk import LEFT_OUT
 
-_PAGE, _LARGEST_PAGE = 64, 4096
 KIND_NAMES = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink", LEFT_OUT: "left out"}
 
 
@@ -115,190 +113,34 @@ def find_cid(
         ValueError: it isn't a CID.
     """
     binary = cid.from_text(text)
+    mine = project is not None
+    named = {"cid": binary, "project": project}
     with catalog.read() as connection:
         yield from _roots(connection, binary, project)
-        for key in connection.scalars(_cars(binary, project)).all():
-            yield from _of_shards(connection, lambda size, last, key=key: _held(key, size, last), profile)
-        yield from _of_shards(
-            connection, lambda size, last: _shards_of_cid(binary, project, size, last), profile
-        )
-        split = sa.select(*_FILE).where(file.c.cid == binary).order_by(file.c.id)
-        if project is not None:
-            split = split.where(file.c.project == project)
-        yield from _located(_rows_of_files(connection, split), profile)
-
-
-_FILE = (
-    file.c.id,
-    file.c.project,
-    file.c.path,
-    file.c.kind,
-    file.c.size,
-    file.c.first_scan,
-    file.c.gone_scan,
-    file.c.cid,
-)
-_CAR = (
-    container.c.number.label("container"),
-    car.c.payload_cid,
-    car.c.piece_cid_v1,
-    car.c.piece_cid_v2,
-    car.c.file_name,
-)
-_BUILT = sa.and_(
-    built_shard.c.container_id == shard.c.container_id, built_shard.c.position == shard.c.position
-)
+        for key in connection.scalars(located.cars_named(mine), named).all():
+            yield from _found(located.of_shards(connection, located.held(), {"key": key}), profile)
+        yield from _found(located.of_shards(connection, located.built(mine), named), profile)
+        split = connection.scalars(located.split_files(mine), named).all()
+        yield from _found(located.of_files(connection, split), profile)
 
 
 def _in_range(
     catalog: Catalog, wanted: PathRange, project: str | None, gone: bool, profile: Profile
 ) -> Iterator[Found]:
     for name in projects.names(catalog) if project is None else [project]:
+        values: dict[str, Any] = {"project": name, "low": wanted.low, "high": wanted.high, "scan": 0, "id": 0}
+        values["size"] = located.PAGE
+        page = located.files_in_range(wanted.high is not None, gone)
         with catalog.read() as connection:
-            last: Row[Any] | None = None
-            size = _PAGE
             while True:
-                rows = connection.execute(files_in_range(name, wanted, gone, size, last)).all()
+                rows = connection.execute(page, values).all()
                 kept = [row.id for row in rows if wanted.matches(bytes(row.path))]
-                if kept:
-                    query = sa.select(*_FILE).where(file.c.id.in_(kept))
-                    query = query.order_by(file.c.path, file.c.first_scan, file.c.id)
-                    yield from _located(_rows_of_files(connection, query), profile)
-                if len(rows) < size:
+                yield from _found(located.of_files(connection, kept), profile)
+                if len(rows) < values["size"]:
                     break
-                last, size = rows[-1], min(4 * size, _LARGEST_PAGE)
-
-
-def files_in_range(
-    project: str, wanted: PathRange, gone: bool, size: int, last: Row[Any] | None = None
-) -> sa.Select[Any]:
-    """One page of a project's files in a range of paths, behind the row `last`: a range of one index."""
-    query = (
-        sa.select(file.c.id, file.c.path, file.c.first_scan)
-        .where(file.c.project == project, file.c.path >= (wanted.low if last is None else last.path))
-        .order_by(file.c.path, file.c.first_scan, file.c.id)
-        .limit(size)
-    )
-    if wanted.high is not None:
-        query = query.where(file.c.path < wanted.high)
-    if not gone:
-        query = query.where(file.c.gone_scan.is_(None))
-    if last is not None:
-        behind = sa.tuple_(last.path, last.first_scan, last.id)
-        query = query.where(sa.tuple_(file.c.path, file.c.first_scan, file.c.id) > behind)
-    return query
-
-
-def _rows_of_files(connection: Connection, files: sa.Select[Any]) -> Sequence[Row[Any]]:
-    """What is known of these files' shards; a file without one has one row too."""
-    chosen = files.subquery()
-    order = [chosen.c[column.name] for column in (file.c.path, file.c.first_scan, file.c.id)]
-    query = (
-        sa.select(
-            chosen.c.project,
-            chosen.c.path,
-            chosen.c.kind,
-            chosen.c.size,
-            chosen.c.first_scan,
-            chosen.c.gone_scan,
-            chosen.c.cid.label("file_cid"),
-            shard.c.number,
-            shard.c.start,
-            shard.c.length,
-            built_shard.c.cid,
-            built_shard.c.car_offset,
-            *_CAR,
-        )
-        .select_from(chosen)
-        .outerjoin(shard, shard.c.file_id == chosen.c.id)
-        .outerjoin(container, container.c.id == shard.c.container_id)
-        .outerjoin(car, car.c.container_id == container.c.id)
-        .outerjoin(built_shard, _BUILT)
-        .order_by(*order, shard.c.number)
-    )
-    return connection.execute(query).all()
-
-
-def _of_shards(connection: Connection, page: Any, profile: Profile) -> Iterator[Found]:
-    """What stands at the (container, position) pairs of `page(size, last pair)`, page after page."""
-    last: tuple[int, int] | None = None
-    size = _PAGE
-    while True:
-        chosen = page(size, last).subquery()
-        query = (
-            sa.select(
-                chosen.c.container_id,
-                chosen.c.position,
-                file.c.project,
-                file.c.path,
-                file.c.kind,
-                file.c.size,
-                file.c.first_scan,
-                file.c.gone_scan,
-                file.c.cid.label("file_cid"),
-                shard.c.number,
-                shard.c.start,
-                shard.c.length,
-                built_shard.c.cid,
-                built_shard.c.car_offset,
-                *_CAR,
-            )
-            .select_from(chosen)
-            .join(
-                shard,
-                sa.and_(shard.c.container_id == chosen.c.container_id, shard.c.position == chosen.c.position),
-            )
-            .join(file, file.c.id == shard.c.file_id)
-            .join(container, container.c.id == shard.c.container_id)
-            .join(car, car.c.container_id == container.c.id)
-            .join(built_shard, _BUILT)
-            .order_by(chosen.c.container_id, chosen.c.position)
-        )
-        rows = connection.execute(query).all()
-        yield from _located(rows, profile)
-        if len(rows) < size:
-            return
-        last, size = (rows[-1].container_id, rows[-1].position), min(4 * size, _LARGEST_PAGE)
-
-
-def _held(container_id: int, size: int, last: tuple[int, int] | None) -> sa.Select[Any]:
-    """A page of what a container holds."""
-    query = (
-        sa.select(shard.c.container_id, shard.c.position)
-        .where(shard.c.container_id == container_id)
-        .order_by(shard.c.position)
-        .limit(size)
-    )
-    return query if last is None else query.where(shard.c.position > last[1])
-
-
-def _shards_of_cid(
-    binary: bytes, project: str | None, size: int, last: tuple[int, int] | None
-) -> sa.Select[Any]:
-    """A page of the built shards of one CID."""
-    query = (
-        sa.select(built_shard.c.container_id, built_shard.c.position)
-        .where(built_shard.c.cid == binary)
-        .order_by(built_shard.c.container_id, built_shard.c.position)
-        .limit(size)
-    )
-    if project is not None:
-        query = query.join(container, container.c.id == built_shard.c.container_id)
-        query = query.where(container.c.project == project)
-    if last is not None:
-        pair = sa.tuple_(sa.literal(last[0]), sa.literal(last[1]))
-        query = query.where(sa.tuple_(built_shard.c.container_id, built_shard.c.position) > pair)
-    return query
-
-
-def _cars(binary: bytes, project: str | None) -> sa.Select[Any]:
-    """Containers whose CAR or piece has this CID."""
-    named = sa.or_(car.c.payload_cid == binary, car.c.piece_cid_v1 == binary, car.c.piece_cid_v2 == binary)
-    query = sa.select(car.c.container_id).where(named).order_by(car.c.container_id)
-    if project is not None:
-        query = query.join(container, container.c.id == car.c.container_id)
-        query = query.where(container.c.project == project)
-    return query
+                last = rows[-1]
+                values |= {"low": bytes(last.path), "scan": last.first_scan, "id": last.id}
+                values["size"] = min(4 * values["size"], located.LARGEST_PAGE)
 
 
 def _roots(connection: Connection, binary: bytes, project: str | None) -> Iterator[Found]:
@@ -334,11 +176,13 @@ def _roots(connection: Connection, binary: bytes, project: str | None) -> Iterat
         )
 
 
-def _located(rows: Sequence[Row[Any]], profile: Profile) -> Iterator[Found]:
-    kinds = np.array([row.kind for row in rows], dtype=np.int8)
-    lengths = np.array([row.length or 0 for row in rows], dtype=np.int64)
-    spans = item_extents(kinds, lengths, profile).span.tolist()
-    for row, span in zip(rows, spans, strict=True):
+def _found(pages: Iterable[Sequence[Row[Any]]], profile: Profile) -> Iterator[Found]:
+    for rows in pages:
+        yield from _found_of(rows, located.spans(rows, profile))
+
+
+def _found_of(rows: Sequence[Row[Any]], lengths: list[int]) -> Iterator[Found]:
+    for row, span in zip(rows, lengths, strict=True):
         whole = row.number in (None, WHOLE)
         own = _text(row.cid)
         yield Found(

@@ -48,7 +48,7 @@ def glob(text: str) -> PathRange:
         return PathRange(path, path + SEPARATOR)
     begins = _beginning(_nul_joined(text[: special.start()]))
     names = text.split("/")
-    parts = [_name(name) + r"\0" if name != "**" else r"(?:[^\0]+\0)*" for name in names[:-1]]
+    parts = [_name(name) + r"\x00" if name != "**" else r"(?:[^\x00]+\x00)*" for name in names[:-1]]
     parts.append(_name(names[-1]) if names[-1] != "**" else ".+")
     return PathRange(begins.low, begins.high, re.compile("".join(parts), re.DOTALL))
 
@@ -72,9 +72,9 @@ def _name(name: str) -> str:
         one = _SET.match(name, at)
         if one:
             inner = re.sub(r"([\\\[\]&~|^])", r"\\\1", one[2])
-            out.append(rf"(?!\0)[{'^' if one[1] else ''}{inner}]")
+            out.append(rf"(?!\x00)[{'^' if one[1] else ''}{inner}]")
             at = one.end()
             continue
-        out.append({"*": r"[^\0]*", "?": r"[^\0]"}.get(name[at], re.escape(name[at])))
+        out.append({"*": r"[^\x00]*", "?": r"[^\x00]"}.get(name[at], re.escape(name[at])))
         at += 1
     return "".join(out)

@@ -124,6 +124,7 @@ dataset_root = Table(
     Column("root_cid", LargeBinary, nullable=False, index=True),
     Column("entries", BigInteger, nullable=False),
     Column("data_bytes", BigInteger, nullable=False),
+    Column("left_out", BigInteger, nullable=False),
     Column("blocks", BigInteger, nullable=False),
     Column("file_name", String, nullable=False),
     Column("piece_cid_v1", LargeBinary, nullable=False, index=True),

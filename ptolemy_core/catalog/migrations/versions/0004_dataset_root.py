@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("root_cid", sa.LargeBinary, nullable=False, index=True),
         sa.Column("entries", sa.BigInteger, nullable=False),
         sa.Column("data_bytes", sa.BigInteger, nullable=False),
+        sa.Column("left_out", sa.BigInteger, nullable=False),
         sa.Column("blocks", sa.BigInteger, nullable=False),
         sa.Column("file_name", sa.String, nullable=False),
         sa.Column("piece_cid_v1", sa.LargeBinary, nullable=False, index=True),

@@ -45,7 +45,7 @@ def root_cid(
         if entry.target is not None:
             targets[number] = entry.target
     items = builder.build()
-    layout = compute_layout(items, profile)
+    layout = compute_layout(items, profile, real_names=True)  # as any other tool names them
     source = Source(
         path,
         items,

@@ -51,8 +51,12 @@ class Tree:
         return len(self.names)
 
 
-def build_tree(items: Items) -> Tree:
+def build_tree(items: Items, *, real_names: bool = False) -> Tree:
     """The rows of a container's tree; sizes are still unset.
+
+    Args:
+        items: in path order.
+        real_names: keep names that look like a shard's as they are, where no shard is among the items.
 
     Raises:
         ValueError: the items aren't in path order, or two of them have one path.
@@ -82,7 +86,7 @@ def build_tree(items: Items) -> Tree:
             common = common_folders(components, wanted)
             del rows[common + 1 :]
             for component in wanted[common:]:
-                encoded = names.encode(component)
+                encoded = component if real_names else names.encode(component)
                 if encoded != component:
                     unsorted.add(rows[-1])
                 row_names.append(encoded)
@@ -91,7 +95,7 @@ def build_tree(items: Items) -> Tree:
                 row_items.append(NO_ITEM)
                 rows.append(len(row_names) - 1)
             components, last_folder = wanted, folder
-        encoded = names.encode(name, shard if shard != WHOLE else None)
+        encoded = name if real_names else names.encode(name, shard if shard != WHOLE else None)
         if encoded != name:
             unsorted.add(rows[-1])
         row_names.append(encoded)

@@ -98,6 +98,7 @@ _COLUMNS = (
     file.c.path,
     file.c.kind,
     file.c.size,
+    file.c.mtime,
     file.c.first_scan,
     file.c.gone_scan,
     file.c.cid.label("file_cid"),

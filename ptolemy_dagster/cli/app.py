@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from ptolemy_dagster.cli import identify, lookup, stages
+from ptolemy_dagster.cli import dataset, identify, lookup, stages
 
 app = typer.Typer(
     name="ptolemy",
@@ -27,6 +27,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "status": lookup.status,
     "cars": lookup.cars_command,
     "find": lookup.find,
+    "root": dataset.root,
+    "manifest": dataset.manifest,
     "cid": identify.cid_command,
     "commp": identify.commp_command,
 }

@@ -76,7 +76,7 @@ def create(
 
 def scan(project: Name, as_json: Json = False) -> None:
     """Walk the target folder into the catalog."""
-    catalog = _stage("scan", project, as_json)
+    catalog = run_stage("scan", project, as_json)
     result = scan_stage.summary(catalog, project)
     facts = {k: v for k, v in asdict(result).items() if k not in ("added", "changed", "gone", "seconds")}
     if as_json:
@@ -110,7 +110,7 @@ def containerize(
             result = plan_containers(open_catalog(), project, dry_run=True)
         rows, warning = result.containers, result.warning
     else:
-        catalog = _stage("containerize", project, as_json)
+        catalog = run_stage("containerize", project, as_json)
         rows, warning = (
             containers.rows(catalog, project),
             padding_warning(projects.get(catalog, project).car_size),
@@ -143,17 +143,17 @@ def containerize(
 
 def blitz(project: Name, as_json: Json = False) -> None:
     """Build all CARs that aren't built yet."""
-    show_cars(_stage("blitz", project, as_json), project, as_json)
+    show_cars(run_stage("blitz", project, as_json), project, as_json)
 
 
 def run(project: Name, as_json: Json = False) -> None:
-    """Scan, containerize, blitz and verify."""
-    show_cars(_stage("onboard", project, as_json), project, as_json)
+    """Scan, containerize, blitz and verify; then the data set's root and the manifest."""
+    show_cars(run_stage("onboard", project, as_json), project, as_json)
 
 
 def verify(project: Name, as_json: Json = False) -> None:
     """Read all CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong."""
-    catalog = _stage("verify", project, as_json)
+    catalog = run_stage("verify", project, as_json)
     count = len(list(cars.rows(catalog, project)))
     if as_json:
         output.print_json({"project": project, "ok": True, "cars": count})
@@ -185,10 +185,10 @@ def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
         output.say(f"CARs are in {projects.get(catalog, project).staging_dir}")
 
 
-_NEEDS_SCAN = ("containerize", "blitz", "verify")
+_NEEDS_SCAN = ("containerize", "blitz", "verify", "root")
 
 
-def _stage(job: str, project: str, quiet: bool) -> Catalog:
+def run_stage(job: str, project: str, quiet: bool) -> Catalog:
     """Run a stage's job to its end; a failure ends the command with its reasons."""
     from ptolemy_dagster.cli.launch import run_job
     from ptolemy_dagster.instance import open_instance

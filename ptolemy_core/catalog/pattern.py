@@ -8,10 +8,11 @@ import os
 import re
 from dataclasses import dataclass
 
+from ptolemy_core.errors import SettingsError
 from ptolemy_core.layout.items import SEPARATOR
 
 _SPECIAL = re.compile(r"[*?\[]")
-_SET = re.compile(r"\[(!?)(\]?[^\]]*)\]")
+_SET = re.compile(r"\[(!|(?!!))(\][^\]]*|[^\]]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,11 @@ def prefix(text: str) -> PathRange:
 
 
 def glob(text: str) -> PathRange:
-    """All paths that match a pattern."""
+    """All paths that match a pattern.
+
+    Raises:
+        SettingsError: a set in it can't be.
+    """
     text = text.strip("/")
     special = _SPECIAL.search(text)
     if special is None:
@@ -50,7 +55,13 @@ def glob(text: str) -> PathRange:
     names = text.split("/")
     parts = [_name(name) + r"\x00" if name != "**" else r"(?:[^\x00]+\x00)*" for name in names[:-1]]
     parts.append(_name(names[-1]) if names[-1] != "**" else ".+")
-    return PathRange(begins.low, begins.high, re.compile("".join(parts), re.DOTALL))
+    try:
+        regex = re.compile("".join(parts), re.DOTALL)
+    except re.error:
+        raise SettingsError(
+            f"pattern {text!r} has a set of characters that can't be: write [a-z] with the lower end first"
+        ) from None
+    return PathRange(begins.low, begins.high, regex)
 
 
 def _nul_joined(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Rows of a manifest from the catalog: one for each shard, link and empty folder of a CAR, in its order."""
+"""Rows of a manifest from the catalog: one for each shard, link and empty folder of a CAR, in path order."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

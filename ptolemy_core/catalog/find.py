@@ -109,6 +109,8 @@ def find_cid(
 ) -> Iterator[Found]:
     """Everything that this CID names: a file, a shard, a data set's root, or all that a CAR or piece holds.
 
+    A data set of one CAR may have that CAR's payload CID as its root: it names what the CAR holds.
+
     Raises:
         ValueError: it isn't a CID.
     """
@@ -116,8 +118,10 @@ def find_cid(
     mine = project is not None
     named = {"cid": binary, "project": project}
     with catalog.read() as connection:
-        yield from _roots(connection, binary, project)
-        for key in connection.scalars(located.cars_named(mine), named).all():
+        cars = connection.scalars(located.cars_named(mine), named).all()
+        if not cars:
+            yield from _roots(connection, binary, project)
+        for key in cars:
             yield from _found(located.of_shards(connection, located.held(), {"key": key}), profile)
         yield from _found(located.of_shards(connection, located.built(mine), named), profile)
         split = connection.scalars(located.split_files(mine), named).all()

@@ -119,7 +119,7 @@ def test_root_is_the_folders_cid_and_its_history_is_kept(delta: Backend) -> None
     first = printed("root", "delta")
     assert first["root_cid"] == printed("cid", delta.root / "data")[0]["cid"]
     assert first["root_cid"] in ptolemy("root", "delta").stdout
-    (found,) = printed("find", first["root_cid"])
+    (found,) = printed("find", first["piece_cid"])
     assert (found["path"], found["file_name"]) == ("", first["file_name"])
     car = delta.staging() / first["file_name"]
     data = car.read_bytes()

@@ -5,7 +5,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import big_file, compare, data, floors, kernel, machine, orchestration, plan, scan, small_files
+from bench import (
+    big_file,
+    compare,
+    data,
+    floors,
+    kernel,
+    lookup,
+    machine,
+    orchestration,
+    plan,
+    scan,
+    small_files,
+)
 from bench.report import Section
 
 BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
@@ -17,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "scan": scan.measure,
     "plan": plan.measure,
     "orchestration": orchestration.measure,
+    "lookup": lookup.measure,
     "million": small_files.million,
     "orchestration-100k": orchestration.hundred_thousand,
 }

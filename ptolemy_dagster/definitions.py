@@ -4,6 +4,7 @@ import dagster as dg
 
 from ptolemy_dagster import checks, jobs
 from ptolemy_dagster.assets.cars import built_cars, car
+from ptolemy_dagster.assets.dataset import dataset_root, manifest
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.handover import CatalogIOManager
@@ -15,7 +16,7 @@ from ptolemy_dagster.sensors.watch import watch
 
 catalog = CatalogResource()
 defs = dg.Definitions(
-    assets=[scan_result, container_plan, built_cars, car],
+    assets=[scan_result, container_plan, built_cars, car, dataset_root, manifest],
     asset_checks=[checks.plan_covers_scan, checks.cars_verify],
     jobs=jobs.ALL,
     sensors=[watch, auto, staging_room],

@@ -7,6 +7,7 @@ from pydantic import Field
 from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
 from ptolemy_dagster.assets.cars import built_cars
+from ptolemy_dagster.assets.dataset import dataset_root, manifest
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
@@ -49,9 +50,15 @@ blitz = dg.define_asset_job(
 )
 onboard = dg.define_asset_job(
     "onboard",
-    selection=[scan_result, container_plan, built_cars],
+    selection=[scan_result, container_plan, built_cars, dataset_root, manifest],
     tags=_TAGS,
-    description="Scan, containerize, blitz and verify a project.",
+    description="Scan, containerize, blitz and verify a project; then its root and manifest.",
+)
+root = dg.define_asset_job(
+    "root",
+    selection=[dataset_root],
+    tags=_TAGS,
+    description="Put the whole tree of a project together, above its CARs.",
 )
 carry_on = dg.define_asset_job(
     "carry_on",
@@ -113,5 +120,6 @@ ALL: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
     blitz,
     onboard,
     carry_on,
+    root,
     verify,
 ]

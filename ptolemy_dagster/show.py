@@ -7,6 +7,7 @@ import dagster as dg
 from ptolemy_core import cid
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
+from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.sizes import readable
 
@@ -69,6 +70,24 @@ def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
         "file": dg.MetadataValue.text(car.file_name),
         "build seconds": round(car.build_seconds, 3),
         "MB per second": round(car.car_size / 1e6 / max(car.build_seconds, 1e-3), 1),
+    }
+
+
+def root_metadata(root: RootRow) -> Mapping[str, dg.MetadataValue | int | float]:
+    """Metadata of a data set root's materialization."""
+    return {
+        "root CID": dg.MetadataValue.md(code(root.root_cid)),
+        "entries": root.entries,
+        "data": dg.MetadataValue.text(size(root.data_bytes)),
+        "left out": root.left_out,
+        "blocks": root.blocks,
+        "piece CID": dg.MetadataValue.md(code(root.piece_cid_v1)),
+        "piece CID v2": dg.MetadataValue.md(code(root.piece_cid_v2)),
+        "CAR size": dg.MetadataValue.text(size(root.car_size)),
+        "piece size": dg.MetadataValue.text(size(root.piece_size)),
+        "sha256": dg.MetadataValue.md(f"`{root.sha256.hex()}`"),
+        "file": dg.MetadataValue.text(root.file_name),
+        "scan": root.scan,
     }
 
 

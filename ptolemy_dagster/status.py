@@ -26,12 +26,15 @@ _STAGE_OF_JOB = {
     "containerize": "containerization",
     "blitz": "blitz",
     "verify": "verification",
+    "root": "data set root",
 }
 _STAGE_OF_STEP = {
     "scan_result": "scan",
     "container_plan": "containerization",
     "built_cars": "blitz",
     "car": "blitz",
+    "dataset_root": "data set root",
+    "manifest": "manifest",
     "built_cars_cars_verify": "verification",
     "container_plan_plan_covers_scan": "containerization",
 }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ptolemy_core import cid, commp
 from ptolemy_core.build import nodes
 from ptolemy_core.build.fill import THREADS, UNIT, fill
-from ptolemy_core.build.output import partial_file
+from ptolemy_core.build.output import partial_file, sync_folder
 from ptolemy_core.build.readback import is_left, read_back
 from ptolemy_core.build.source import Source
 from ptolemy_core.layout import WHOLE, Block, Layout
@@ -108,7 +108,7 @@ def build_car(
         v1 = commp.piece_cid_v1(root)
         file_name = cid.to_text(v1) + ".car"
         output.rename(file_name)
-    _sync_folder(staging_dir)
+    sync_folder(staging_dir)
     return BuiltCar(
         file_name=file_name,
         payload_cid=nodes.block_cid(layout, 0, digests[0].tobytes()),
@@ -143,11 +143,3 @@ def _lowest_nodes(layout: Layout, root: int, digests: NDArray[np.uint8]) -> byte
     is_node = layout.kind[blocks] == Block.FILE
     first_child_is_leaf = np.append(~is_node[1:], False)
     return bytes(digests[blocks][is_node & first_child_is_leaf])
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

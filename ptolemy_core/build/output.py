@@ -181,6 +181,15 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
             os.unlink(own)
 
 
+def sync_folder(folder: str) -> None:
+    """See that the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _staging_error(folder: str, size: int, error: OSError) -> StagingError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StagingError(

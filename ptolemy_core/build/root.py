@@ -30,7 +30,7 @@ def root_cid(
         SourceError: something can't be read, is neither file, link nor folder, or changes meanwhile.
     """
     items, source = whole(path)
-    layout = compute_layout(items, profile)
+    layout = compute_layout(items, profile, real_names=True)  # as any other tool names them
     if started:
         started(layout.car_size)
     digests = fill(layout, source, lambda number, data: None, threads=threads, progress=progress)

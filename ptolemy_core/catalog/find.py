@@ -1,16 +1,25 @@
-"""Look-up: which CAR and piece holds a path, and what a CID names."""
+"""Look-up: which CAR and piece holds a path, and what a CID names.
 
-from collections.abc import Iterator
+Every look-up reads index ranges, page by page: what it costs depends on what it finds, not on the catalog's size.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
 
 from ptolemy_core import cid, paths
-from ptolemy_core.catalog.schema import built_shard, car, container, file, shard
+from ptolemy_core.catalog import located, pattern, projects
+from ptolemy_core.catalog.pattern import PathRange
+from ptolemy_core.catalog.schema import dataset_root
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.layout import WHOLE
-from ptolemy_core.layout.items import SEPARATOR
+from ptolemy_core.layout import HEADER_SIZE, WHOLE, Kind
+from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.walk import LEFT_OUT
+
+KIND_NAMES = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink", LEFT_OUT: "left out"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +27,21 @@ class Found:
     """A shard, link or empty folder that a look-up met, and where it is. Sizes and offsets are bytes.
 
     Attributes:
-        project, path, size: of the file; path with `/` between names, for people.
+        project, path, kind, size: of the file; path with `/` between names, for people. The root of a whole
+            data set has an empty path, kind "directory" and no container.
+        version: the scan that found this version of the file.
         current: False for a version that a later scan found changed or gone.
         shard, start, length: number within a split file (None: whole), and byte range of the file.
         cid, file_cid: of the shard, and of the whole file; None while they aren't built.
-        container, car_offset, payload_cid, piece_cid, file_name: the CAR that holds it; None while unbuilt.
+        container, file_name, payload_cid, piece_cid, piece_cid_v2: the CAR that holds it; None while unbuilt.
+        car_offset, car_length: the byte range of the CAR with the sections of all of its blocks.
     """
 
     project: str
     path: str
+    kind: str
     size: int
+    version: int
     current: bool
     shard: int | None
     start: int | None
@@ -36,92 +50,165 @@ class Found:
     file_cid: str | None
     container: int | None
     car_offset: int | None
+    car_length: int | None
     payload_cid: str | None
     piece_cid: str | None
+    piece_cid_v2: str | None
     file_name: str | None
 
 
-def find_path(catalog: Catalog, text: str, project: str | None = None) -> Iterator[Found]:
-    """All versions of the entry of this path, or of all entries below it if it is a folder."""
-    path = paths.from_display(text)
-    below = path + SEPARATOR
-    wanted = sa.or_(
-        file.c.path == path, sa.and_(file.c.path >= below, file.c.path < path + bytes((SEPARATOR[0] + 1,)))
-    )
-    yield from _found(catalog, wanted if path else sa.true(), project)
+def find_path(
+    catalog: Catalog,
+    text: str,
+    project: str | None = None,
+    *,
+    gone: bool = True,
+    profile: Profile = UNIXFS_V1_2025,
+) -> Iterator[Found]:
+    """The entry of this path, or all entries below it if it is a folder, in path order.
+
+    Args:
+        catalog: to look in.
+        text: names joined by `/`, any bytes through surrogates.
+        project: look in this one only.
+        gone: also versions that a later scan found changed or gone, after one another.
+        profile: of the DAGs.
+    """
+    return _in_range(catalog, pattern.entry_or_below(text), project, gone, profile)
 
 
-def find_cid(catalog: Catalog, text: str, project: str | None = None) -> Iterator[Found]:
-    """Everything that this CID names: a file, a shard, or all that a CAR or piece holds.
+def find_prefix(
+    catalog: Catalog,
+    text: str,
+    project: str | None = None,
+    *,
+    gone: bool = True,
+    profile: Profile = UNIXFS_V1_2025,
+) -> Iterator[Found]:
+    """All entries whose path begins with this text; see `find_path`."""
+    return _in_range(catalog, pattern.prefix(text), project, gone, profile)
+
+
+def find_glob(
+    catalog: Catalog,
+    text: str,
+    project: str | None = None,
+    *,
+    gone: bool = True,
+    profile: Profile = UNIXFS_V1_2025,
+) -> Iterator[Found]:
+    """All entries whose path matches a pattern (see `catalog.pattern`).
+
+    Only paths that begin as the pattern does before its first wildcard are read.
+    """
+    return _in_range(catalog, pattern.glob(text), project, gone, profile)
+
+
+def find_cid(
+    catalog: Catalog, text: str, project: str | None = None, *, profile: Profile = UNIXFS_V1_2025
+) -> Iterator[Found]:
+    """Everything that this CID names: a file, a shard, a data set's root, or all that a CAR or piece holds.
+
+    A data set of one CAR may have that CAR's payload CID as its root: it names what the CAR holds.
 
     Raises:
-        ValueError: it isn't a base32 CID.
+        ValueError: it isn't a CID.
     """
     binary = cid.from_text(text)
-    wanted = sa.or_(
-        built_shard.c.cid == binary,
-        file.c.cid == binary,
-        car.c.payload_cid == binary,
-        car.c.piece_cid_v1 == binary,
-        car.c.piece_cid_v2 == binary,
-    )
-    yield from _found(catalog, wanted, project)
-
-
-def _found(catalog: Catalog, wanted: Any, project: str | None) -> Iterator[Found]:
-    query = (
-        sa.select(
-            file.c.project,
-            file.c.path,
-            file.c.size,
-            file.c.gone_scan,
-            file.c.cid.label("file_cid"),
-            shard.c.number.label("shard"),
-            shard.c.start,
-            shard.c.length,
-            built_shard.c.cid,
-            built_shard.c.car_offset,
-            container.c.number,
-            car.c.payload_cid,
-            car.c.piece_cid_v1,
-            car.c.file_name,
-        )
-        .select_from(file)
-        .outerjoin(shard, shard.c.file_id == file.c.id)
-        .outerjoin(container, container.c.id == shard.c.container_id)
-        .outerjoin(car, car.c.container_id == container.c.id)
-        .outerjoin(
-            built_shard,
-            sa.and_(
-                built_shard.c.container_id == shard.c.container_id,
-                built_shard.c.position == shard.c.position,
-            ),
-        )
-        .where(wanted)
-        .order_by(file.c.project, file.c.path, file.c.id, shard.c.number)
-    )
-    if project is not None:
-        query = query.where(file.c.project == project)
+    mine = project is not None
+    named = {"cid": binary, "project": project}
     with catalog.read() as connection:
-        for row in connection.execution_options(yield_per=5000).execute(query):
-            whole = row.shard in (None, WHOLE)
-            own = _text(row.cid)
-            yield Found(
-                project=row.project,
-                path=paths.display(bytes(row.path)),
-                size=row.size,
-                current=row.gone_scan is None,
-                shard=None if whole else row.shard,
-                start=row.start,
-                length=row.length,
-                cid=own,
-                file_cid=own if whole else _text(row.file_cid),
-                container=row.number,
-                car_offset=row.car_offset,
-                payload_cid=_text(row.payload_cid),
-                piece_cid=_text(row.piece_cid_v1),
-                file_name=row.file_name,
-            )
+        cars = connection.scalars(located.cars_named(mine), named).all()
+        if not cars:
+            yield from _roots(connection, binary, project)
+        for key in cars:
+            yield from _found(located.of_shards(connection, located.held(), {"key": key}), profile)
+        yield from _found(located.of_shards(connection, located.built(mine), named), profile)
+        split = connection.scalars(located.split_files(mine), named).all()
+        yield from _found(located.of_files(connection, split), profile)
+
+
+def _in_range(
+    catalog: Catalog, wanted: PathRange, project: str | None, gone: bool, profile: Profile
+) -> Iterator[Found]:
+    for name in projects.names(catalog) if project is None else [project]:
+        values: dict[str, Any] = {"project": name, "low": wanted.low, "high": wanted.high, "scan": 0, "id": 0}
+        values["size"] = located.PAGE
+        page = located.files_in_range(wanted.high is not None, gone)
+        with catalog.read() as connection:
+            while True:
+                rows = connection.execute(page, values).all()
+                kept = [row.id for row in rows if wanted.matches(bytes(row.path))]
+                yield from _found(located.of_files(connection, kept), profile)
+                if len(rows) < values["size"]:
+                    break
+                last = rows[-1]
+                values |= {"low": bytes(last.path), "scan": last.first_scan, "id": last.id}
+                values["size"] = min(4 * values["size"], located.LARGEST_PAGE)
+
+
+def _roots(connection: Connection, binary: bytes, project: str | None) -> Iterator[Found]:
+    """Data sets whose root, or the piece with it, has this CID."""
+    root = dataset_root.c
+    named = sa.or_(root.root_cid == binary, root.piece_cid_v1 == binary, root.piece_cid_v2 == binary)
+    later = dataset_root.alias()
+    newer = sa.exists().where(later.c.project == root.project, later.c.id > root.id)
+    query = sa.select(dataset_root, newer.label("replaced")).where(named).order_by(root.id)
+    if project is not None:
+        query = query.where(root.project == project)
+    for row in connection.execute(query).all():
+        own = _text(row.root_cid)
+        yield Found(
+            project=row.project,
+            path="",
+            kind=KIND_NAMES[Kind.DIRECTORY],
+            size=row.data_bytes,
+            version=row.scan,
+            current=not row.replaced,
+            shard=None,
+            start=None,
+            length=None,
+            cid=own,
+            file_cid=own,
+            container=None,
+            car_offset=HEADER_SIZE,
+            car_length=row.car_size - HEADER_SIZE,
+            payload_cid=own,
+            piece_cid=_text(row.piece_cid_v1),
+            piece_cid_v2=_text(row.piece_cid_v2),
+            file_name=row.file_name,
+        )
+
+
+def _found(pages: Iterable[Sequence[Row[Any]]], profile: Profile) -> Iterator[Found]:
+    for rows in pages:
+        yield from _found_of(rows, located.spans(rows, profile))
+
+
+def _found_of(rows: Sequence[Row[Any]], lengths: list[int]) -> Iterator[Found]:
+    for row, span in zip(rows, lengths, strict=True):
+        whole = row.number in (None, WHOLE)
+        own = _text(row.cid)
+        yield Found(
+            project=row.project,
+            path=paths.display(bytes(row.path)),
+            kind=KIND_NAMES[row.kind],
+            size=row.size,
+            version=row.first_scan,
+            current=row.gone_scan is None,
+            shard=None if whole else row.number,
+            start=row.start,
+            length=row.length,
+            cid=own,
+            file_cid=own if whole else _text(row.file_cid),
+            container=row.container,
+            car_offset=row.car_offset,
+            car_length=None if own is None else span,
+            payload_cid=_text(row.payload_cid),
+            piece_cid=_text(row.piece_cid_v1),
+            piece_cid_v2=_text(row.piece_cid_v2),
+            file_name=row.file_name,
+        )
 
 
 def _text(binary: bytes | memoryview | None) -> str | None:

@@ -159,9 +159,32 @@ built_shard = Table(
     metadata,
     Column("container_id", ForeignKey("car.container_id"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("cid", LargeBinary, nullable=False, index=True),
+    Column("cid", LargeBinary, nullable=False),
     Column("car_offset", BigInteger, nullable=False),
     Column("nodes", LargeBinary),
+)
+Index("built_shard_by_cid", built_shard.c.cid, built_shard.c.container_id, built_shard.c.position)
+
+dataset_root = Table(
+    "dataset_root",
+    metadata,
+    Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("project", ForeignKey("project.name"), nullable=False),
+    Column("scan", ForeignKey("scan.id"), nullable=False),
+    Column("root_cid", LargeBinary, nullable=False, index=True),
+    Column("entries", BigInteger, nullable=False),
+    Column("data_bytes", BigInteger, nullable=False),
+    Column("left_out", BigInteger, nullable=False),
+    Column("blocks", BigInteger, nullable=False),
+    Column("file_name", String, nullable=False),
+    Column("piece_cid_v1", LargeBinary, nullable=False, index=True),
+    Column("piece_cid_v2", LargeBinary, nullable=False, index=True),
+    Column("car_size", BigInteger, nullable=False),
+    Column("piece_size", BigInteger, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("built_at", Float, nullable=False),
+    Column("build_seconds", Float, nullable=False),
+    UniqueConstraint("project", "scan"),
 )
 
 skipped = Table(  # shards that a build dropped, because their file wasn't what the scan saw

@@ -1,5 +1,6 @@
 """Layout first: where every byte of a CAR goes, from names and sizes alone, before any data is read."""
 
+from ptolemy_core.layout.extents import item_extents
 from ptolemy_core.layout.items import WHOLE, Items, ItemsBuilder, Kind
 from ptolemy_core.layout.table import HEADER_SIZE, Block, Layout, compute_layout
 from ptolemy_core.layout.tree import Tree, build_tree, measure_tree
@@ -15,5 +16,6 @@ __all__ = [
     "Tree",
     "build_tree",
     "compute_layout",
+    "item_extents",
     "measure_tree",
 ]

@@ -72,13 +72,13 @@ class Layout:
         return int(self.offset[block]) + varint.length(cid.SIZE + int(self.size[block])) + cid.SIZE
 
 
-def compute_layout(items: Items, profile: Profile = UNIXFS_V1_2025) -> Layout:
-    """The layout of the CAR of these items.
+def compute_layout(items: Items, profile: Profile = UNIXFS_V1_2025, *, real_names: bool = False) -> Layout:
+    """The layout of the CAR of these items; see `build_tree` for `real_names`.
 
     Raises:
         ValueError: the items aren't in path order, or two names of a folder can't stand in one HAMT.
     """
-    tree = measure_tree(build_tree(items), items, profile)
+    tree = measure_tree(build_tree(items, real_names=real_names), items, profile)
     nodes = _Nodes.of(tree)
     blocks = np.where(nodes.expands, tree.count[nodes.row], 1)
     base = np.cumsum(blocks) - blocks

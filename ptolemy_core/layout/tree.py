@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ptolemy_core.dag import balanced, dagpb, hamt, unixfs
 from ptolemy_core.layout import names
+from ptolemy_core.layout.extents import item_extents
 from ptolemy_core.layout.items import SEPARATOR, WHOLE, Items, Kind, common_folders
 from ptolemy_core.profile import Profile
 
@@ -50,8 +51,12 @@ class Tree:
         return len(self.names)
 
 
-def build_tree(items: Items) -> Tree:
+def build_tree(items: Items, *, real_names: bool = False) -> Tree:
     """The rows of a container's tree; sizes are still unset.
+
+    Args:
+        items: in path order.
+        real_names: keep names that look like a shard's as they are, where no shard is among the items.
 
     Raises:
         ValueError: the items aren't in path order, or two of them have one path.
@@ -81,7 +86,7 @@ def build_tree(items: Items) -> Tree:
             common = common_folders(components, wanted)
             del rows[common + 1 :]
             for component in wanted[common:]:
-                encoded = names.encode(component)
+                encoded = component if real_names else names.encode(component)
                 if encoded != component:
                     unsorted.add(rows[-1])
                 row_names.append(encoded)
@@ -90,7 +95,7 @@ def build_tree(items: Items) -> Tree:
                 row_items.append(NO_ITEM)
                 rows.append(len(row_names) - 1)
             components, last_folder = wanted, folder
-        encoded = names.encode(name, shard if shard != WHOLE else None)
+        encoded = name if real_names else names.encode(name, shard if shard != WHOLE else None)
         if encoded != name:
             unsorted.add(rows[-1])
         row_names.append(encoded)
@@ -158,21 +163,10 @@ def measure_tree(tree: Tree, items: Items, profile: Profile) -> Tree:
 
 def _measure_leaves(tree: Tree, items: Items, profile: Profile) -> None:
     """Sizes of files and links, which need nothing below them."""
-    rows = np.flatnonzero(tree.item != NO_ITEM)
-    kinds = tree.kind[rows]
-    data = items.sizes[tree.item[rows]]
-    small = rows[(kinds == Kind.FILE) & (data <= profile.chunk)]
-    tree.size[small] = items.sizes[tree.item[small]]
-    for row in rows[kinds == Kind.SYMLINK].tolist():
-        tree.size[row] = unixfs.symlink_block_size(int(items.sizes[tree.item[row]]))
-    single = rows[(kinds == Kind.SYMLINK) | ((kinds == Kind.FILE) & (data <= profile.chunk))]
-    tree.tsize[single] = tree.size[single]
-    tree.span[single] = balanced.section_sizes(tree.size[single])
-    tree.count[single] = 1
-    large = (kinds == Kind.FILE) & (data > profile.chunk)
-    extents = balanced.extents(data[large], profile)
-    tree.size[rows[large]], tree.tsize[rows[large]] = extents.size, extents.tsize
-    tree.span[rows[large]], tree.count[rows[large]] = extents.span, extents.count
+    rows = np.flatnonzero((tree.item != NO_ITEM) & (tree.kind != Kind.DIRECTORY))
+    extents = item_extents(tree.kind[rows], items.sizes[tree.item[rows]], profile)
+    tree.size[rows], tree.tsize[rows] = extents.size, extents.tsize
+    tree.span[rows], tree.count[rows] = extents.span, extents.count
 
 
 class _Children:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from ptolemy_core import cid
 from ptolemy_core.catalog.outage import survives_outage
@@ -19,16 +20,30 @@ from ptolemy_core.layout import WHOLE
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 
 
-class _Node(NamedTuple):
+class FileNode(NamedTuple):
+    """A node of a file's DAG: CID, Tsize and bytes of the file below it.
+
+    `block` is empty for a node, or leaf, that stands in a CAR with its shard; others have the nodes below them.
+    """
+
     cid: bytes
     tsize: int
     length: int
+    block: bytes = b""
+    children: "tuple[FileNode, ...]" = ()
 
 
 def file_cid(
     size: int, lowest: bytes, profile: Profile = UNIXFS_V1_2025, *, bare_leaf: bool = False
 ) -> bytes:
-    """The binary CID of a file of more than one node.
+    """The binary CID of a file of more than one node; see `file_root`."""
+    return file_root(size, lowest, profile, bare_leaf=bare_leaf).cid
+
+
+def file_root(
+    size: int, lowest: bytes, profile: Profile = UNIXFS_V1_2025, *, bare_leaf: bool = False
+) -> FileNode:
+    """The root of a file of more than one node, with the nodes that no shard holds below it.
 
     Args:
         size: of the file, bytes; more than `profile.unit`.
@@ -46,13 +61,13 @@ def file_cid(
         digest = lowest[32 * k : 32 * k + 32]
         if bare_leaf and k == count - 1:
             # in the whole file a node stands above it
-            level.append(_parent([_Node(cid.of_digest(cid.RAW, digest), length, length)]))
+            level.append(_parent([FileNode(cid.of_digest(cid.RAW, digest), length, length)]))
         else:
             tsize = _node_tsize(length, profile)
-            level.append(_Node(cid.of_digest(cid.DAG_PB, digest), tsize, length))
+            level.append(FileNode(cid.of_digest(cid.DAG_PB, digest), tsize, length))
     while len(level) > 1:
         level = [_parent(level[k : k + profile.width]) for k in range(0, len(level), profile.width)]
-    return level[0].cid
+    return level[0]
 
 
 def _node_tsize(length: int, profile: Profile) -> int:
@@ -62,26 +77,43 @@ def _node_tsize(length: int, profile: Profile) -> int:
     return length + dagpb.link_size(0, length) + dagpb.data_size(len(unixfs.file_message([length])))
 
 
-def _parent(children: Sequence[_Node]) -> _Node:
+def _parent(children: Sequence[FileNode]) -> FileNode:
     lengths = [child.length for child in children]
     block = dagpb.encode_node(
         (dagpb.Link(b"", child.cid, child.tsize) for child in children), unixfs.file_message(lengths)
     )
     digest = hashlib.sha256(block).digest()
     below = sum(child.tsize for child in children)
-    return _Node(cid.of_digest(cid.DAG_PB, digest), below + len(block), sum(lengths))
+    return FileNode(
+        cid.of_digest(cid.DAG_PB, digest), below + len(block), sum(lengths), block, tuple(children)
+    )
+
+
+_BUILT = sa.and_(
+    built_shard.c.container_id == shard.c.container_id, built_shard.c.position == shard.c.position
+)
+
+
+def stitched(connection: Connection, file_id: int, size: int, profile: Profile) -> FileNode:
+    """The root of a split file of these many bytes, all of whose shards are built."""
+    parts = (
+        sa.select(built_shard.c.nodes, shard.c.length)
+        .join(shard, _BUILT)
+        .where(shard.c.file_id == file_id)
+        .order_by(shard.c.number)
+    )
+    rows = connection.execute(parts).all()
+    lowest = b"".join(bytes(row.nodes) for row in rows)
+    return file_root(size, lowest, profile, bare_leaf=rows[-1].length <= profile.chunk)
 
 
 @survives_outage
 def stitch_files(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025) -> int:
     """Give each split file of a project its CID, once all of its shards are built; returns how many."""
-    built = sa.and_(
-        built_shard.c.container_id == shard.c.container_id, built_shard.c.position == shard.c.position
-    )
     ready = (
         sa.select(file.c.id, file.c.size)
         .join(shard, shard.c.file_id == file.c.id)
-        .outerjoin(built_shard, built)
+        .outerjoin(built_shard, _BUILT)
         .where(file.c.project == name, file.c.cid.is_(None), shard.c.number != WHOLE)
         .group_by(file.c.id, file.c.size)
         .having(sa.func.count() == sa.func.count(built_shard.c.cid))
@@ -90,15 +122,7 @@ def stitch_files(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025)
     with catalog.read() as connection:
         files = connection.execute(ready).all()
     for key, size in files:
-        parts = (
-            sa.select(built_shard.c.nodes, shard.c.length)
-            .join(shard, built)
-            .where(shard.c.file_id == key)
-            .order_by(shard.c.number)
-        )
         with catalog.write() as connection:
-            rows = connection.execute(parts).all()
-            lowest = b"".join(bytes(row.nodes) for row in rows)
-            value = file_cid(size, lowest, profile, bare_leaf=rows[-1].length <= profile.chunk)
+            value = stitched(connection, key, size, profile).cid
             connection.execute(file.update().where(file.c.id == key).values(cid=value))
     return len(files)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from ptolemy_dagster.cli import delivery, identify, lookup, machines, records, settings, stages
+from ptolemy_dagster.cli import dataset, delivery, identify, lookup, machines, records, settings, stages
 
 app = typer.Typer(
     name="ptolemy",
@@ -34,6 +34,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "release": delivery.release,
     "delete-source": delivery.delete_source,
     "deleted": delivery.deleted,
+    "root": dataset.root,
+    "manifest": dataset.manifest,
     "cid": identify.cid_command,
     "commp": identify.commp_command,
     "scheduler": machines.scheduler,

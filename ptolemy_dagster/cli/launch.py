@@ -131,7 +131,10 @@ def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project
                 bars.update(
                     verify, description="verifying", completed=task.done, total=task.total, visible=True
                 )
-            if tasks:
+            counted = [task for task in tasks.values() if task.task in ("root", "manifest")]
+            for task in counted:
+                bars.update(wait, description=f"{task.task}: {task.done:,} entries", visible=True)
+            if tasks and not counted:
                 bars.update(wait, visible=False)
             time.sleep(_POLL)
         bars.update(wait, visible=False)

@@ -1,15 +1,20 @@
 """Commands that answer questions: status, cars, find."""
 
 import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from ptolemy_core import paths
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
+from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import room
 from ptolemy_dagster.cli import output, waiting
@@ -87,39 +92,82 @@ def cars_command(project: Name, as_json: Json = False) -> None:
 
 
 def find(
-    what: Annotated[str, typer.Argument(metavar="PATH|CID", help="A path below target-dir, or any CID.")],
+    what: Annotated[
+        str, typer.Argument(metavar="PATH|CID", help="A path below target-dir, a pattern, or any CID.")
+    ],
     project: Annotated[str | None, typer.Option("--project", "-p", help="Look in this project only.")] = None,
-    limit: Annotated[int, typer.Option(help="Show so many at most.")] = 1000,
+    prefix: Annotated[bool, typer.Option("--prefix", help="All paths that begin with PATH.")] = False,
+    glob: Annotated[
+        bool, typer.Option("--glob", help="All paths that match a pattern with *, ?, [a-z] and **.")
+    ] = False,
+    gone: Annotated[
+        bool, typer.Option("--all", help="Also versions that a later scan found changed or gone.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show so many at most.")] = 1000,
     as_json: Json = False,
 ) -> None:
-    """Which CAR and piece holds a file, or what a CID names. Exit code 1 if nothing is found."""
+    """Which CAR and piece holds a file and at which bytes, or what a CID names. Exit code 1 if nothing is found."""
+    if prefix and glob:
+        raise typer.BadParameter("--prefix and --glob don't go together: give one of them")
     with output.errors_shown():
         catalog = open_catalog()
-        found = list(itertools.islice(look_up.find_path(catalog, what, project), limit))
-        if not found:
-            try:
-                found = list(itertools.islice(look_up.find_cid(catalog, what, project), limit))
-            except ValueError:
-                found = []
+        search = look_up.find_prefix if prefix else look_up.find_glob if glob else look_up.find_path
+        found = _first(limit + 1, search(catalog, what, project, gone=gone))
+        if not found and not (prefix or glob):
+            found = _otherwise(catalog, what, project, gone, limit + 1)
+        cut = found[limit:]
+        found = found[:limit]
         if as_json:
             output.print_json([asdict(one) for one in found])
         if not found:
-            raise PtolemyError(
-                f"nothing is called {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"
-            )
-    if as_json:
-        return
+            raise PtolemyError(_nothing(catalog, what, project, search))
+    if not as_json:
+        _show_found(found)
+    if cut:
+        output.say(f"these are the first {limit}: --limit shows more")
+
+
+def _first(count: int, found: Iterator[look_up.Found]) -> list[look_up.Found]:
+    return list(itertools.islice(found, count))
+
+
+def _otherwise(
+    catalog: Catalog, what: str, project: str | None, gone: bool, limit: int
+) -> list[look_up.Found]:
+    """What is found by a CID, or by a path with escapes as manifests have them."""
+    with suppress(ValueError):
+        return _first(limit, look_up.find_cid(catalog, what, project))
+    with suppress(ValueError):
+        path = os.fsdecode(paths.unescape(what).replace(SEPARATOR, b"/"))
+        if path != what:
+            return _first(limit, look_up.find_path(catalog, path, project, gone=gone))
+    return []
+
+
+def _nothing(
+    catalog: Catalog, what: str, project: str | None, search: Callable[..., Iterator[look_up.Found]]
+) -> str:
+    if _first(1, search(catalog, what, project)):
+        return f"{what!r} isn't there any more: --all shows the versions that earlier scans found"
+    return (
+        f"nothing is called {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"
+    )
+
+
+def _show_found(found: Sequence[look_up.Found]) -> None:
     output.print_table(
-        ("project", "path", "bytes", "CID", "CAR", "piece CID", "offset"),
+        ("project", "path", "bytes", "CID", "CAR", "piece CID", "offset", "length", ""),
         [
             (
                 one.project,
-                one.path + (f" [shard {one.shard}]" if one.shard is not None else ""),
+                (one.path or ".") + (f" [shard {one.shard}]" if one.shard is not None else ""),
                 one.length if one.length is not None else one.size,
                 one.cid or "not built",
                 "" if one.container is None else f"{one.container:06d}",
                 one.piece_cid or "",
                 "" if one.car_offset is None else one.car_offset,
+                "" if one.car_length is None else one.car_length,
+                "" if one.current else "replaced",
             )
             for one in found
         ],

@@ -107,7 +107,7 @@ _OF_ONE_RUN = ("added", "changed", "gone", "returned", "retried", "seconds")
 
 def scan(project: Name, as_json: Json = False) -> None:
     """Walk the target folder into the catalog."""
-    catalog = _stage("scan", project, as_json)
+    catalog = run_stage("scan", project, as_json)
     result = scan_stage.summary(catalog, project)
     facts = {k: v for k, v in asdict(result).items() if k not in _OF_ONE_RUN}
     if as_json:
@@ -141,7 +141,7 @@ def containerize(
             result = plan_containers(open_catalog(), project, dry_run=True)
         rows, warning = result.containers, result.warning
     else:
-        catalog = _stage("containerize", project, as_json)
+        catalog = run_stage("containerize", project, as_json)
         rows, warning = (
             containers.rows(catalog, project),
             padding_warning(projects.get(catalog, project).car_size),
@@ -181,17 +181,17 @@ def blitz(
     as_json: Json = False,
 ) -> None:
     """Build all CARs that aren't built yet; of a serial project, those for which staging-dir has room."""
-    catalog = _stage("blitz", project, as_json)
+    catalog = run_stage("blitz", project, as_json)
     with output.errors_shown():
         while wait and waiting.until_room(catalog, project):
-            _stage("blitz", project, as_json)
+            run_stage("blitz", project, as_json)
         show_cars(catalog, project, as_json)
         waiting.say(catalog, project)
 
 
 def run(project: Name, as_json: Json = False) -> None:
     """Scan, containerize, blitz and verify."""
-    catalog = _stage("onboard", project, as_json)
+    catalog = run_stage("onboard", project, as_json)
     with output.errors_shown():
         show_cars(catalog, project, as_json)
         waiting.say(catalog, project)
@@ -199,7 +199,7 @@ def run(project: Name, as_json: Json = False) -> None:
 
 def verify(project: Name, as_json: Json = False) -> None:
     """Read all CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong."""
-    catalog = _stage("verify", project, as_json)
+    catalog = run_stage("verify", project, as_json)
     settings = projects.get(catalog, project)
     built = list(cars.rows(catalog, project))
     away = sum(room.is_away(settings, row) for row in built)
@@ -253,10 +253,10 @@ def _where(row: CarRow, there: dict[str, int]) -> str:
     return ", ".join(places) or "missing: neither in staging nor marked as delivered"
 
 
-_NEEDS_SCAN = ("containerize", "blitz", "verify")
+_NEEDS_SCAN = ("containerize", "blitz", "verify", "root")
 
 
-def _stage(job: str, project: str, quiet: bool) -> Catalog:
+def run_stage(job: str, project: str, quiet: bool) -> Catalog:
     """Run a stage's job to its end; a failure ends the command with its reasons."""
     from ptolemy_dagster.cli.launch import run_job
     from ptolemy_dagster.instance import open_instance

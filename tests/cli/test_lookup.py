@@ -22,6 +22,8 @@ COMMANDS = (
     "status",
     "cars",
     "find",
+    "root",
+    "manifest",
     "cid",
     "commp",
     "release",
@@ -89,6 +91,71 @@ def test_find_leads_from_a_path_to_its_car_and_from_each_cid_back(delta: Backend
         assert printed("find", car[key]) == everything
     assert len(printed("find", car["piece_cid"], "--limit", 1)) == 1
     assert found["cid"] in ptolemy("find", "b/c.bin").stdout
+
+
+def test_find_by_prefix_pattern_and_version(delta: Backend) -> None:
+    plan_small(delta.catalog, "delta", 1 << 20)
+    assert [one["path"] for one in printed("find", "b/c", "--prefix")] == ["b/c.bin"]
+    assert [one["path"] for one in printed("find", "**/*.bin", "--glob")] == ["b/c.bin"]
+    assert "don't go together" in error_of("find", "a", "--prefix", "--glob", code=2)
+    result = ptolemy("find", "", "--limit", 1)
+    assert "these are the first 1: --limit shows more" in result.stderr
+    (delta.root / "data/a.txt").unlink()
+    plan_small(delta.catalog, "delta", 1 << 20)
+    assert "'a.txt' isn't there any more: --all shows the versions" in error_of("find", "a.txt")
+    (gone,) = printed("find", "a.txt", "--all")
+    assert gone["current"] is False
+    assert "replaced" in ptolemy("find", "a.txt", "--all").stdout
+
+
+def test_find_takes_a_path_as_manifests_escape_it(delta: Backend) -> None:
+    with open(os.fsencode(delta.root) + b"/data/back\\slash\xff", "wb"):
+        pass
+    plan_small(delta.catalog, "delta", 1 << 20)
+    (found,) = printed("find", "back\\\\slash\\xff")
+    assert found["path"] == "back\\slash\\xff"
+
+
+def test_root_is_the_folders_cid_and_its_history_is_kept(delta: Backend) -> None:
+    assert "isn't scanned yet" in error_of("root", "delta")
+    build(delta)
+    first = printed("root", "delta")
+    assert first["root_cid"] == printed("cid", delta.root / "data")[0]["cid"]
+    assert first["root_cid"] in ptolemy("root", "delta").stdout
+    (found,) = printed("find", first["piece_cid"])
+    assert (found["path"], found["file_name"]) == ("", first["file_name"])
+    car = delta.staging() / first["file_name"]
+    data = car.read_bytes()
+    car.unlink()
+    assert printed("root", "delta", "--rebuild") == first
+    assert car.read_bytes() == data
+    (delta.root / "data/new").write_bytes(b"new")
+    build(delta)
+    history = printed("root", "delta", "--history")
+    assert [row["root_cid"] for row in history] == [
+        printed("cid", delta.root / "data")[0]["cid"],
+        first["root_cid"],
+    ]
+
+
+def test_manifest_writes_three_files(delta: Backend, tmp_path: Path) -> None:
+    assert "has no CAR built yet" in error_of("manifest", "delta")
+    build(delta)
+    assert {path.name for path in (delta.staging() / "manifests").iterdir()} == {
+        "delta.manifest.parquet",
+        "delta.summary.json",
+        "delta.cars.csv",
+    }
+    out = tmp_path / "out"
+    options = ("--format", "csv", "--to", out, "--url", "https://x/{piece_cid}.car")
+    lines = ptolemy("manifest", "delta", *options).stdout.splitlines()
+    assert lines == [str(out / f"delta.{end}") for end in ("manifest.csv", "summary.json", "cars.csv")]
+    summary = json.loads((out / "delta.summary.json").read_text())
+    (car,) = printed("cars", "delta")
+    assert summary["cars"][0]["url"] == f"https://x/{car['piece_cid']}.car"
+    assert summary["root"]["root_cid"] == printed("root", "delta", "--history")[0]["root_cid"]
+    assert printed("manifest", "delta", "--car", 0, "--to", out)["rows"] == 2
+    assert "format must be" in error_of("manifest", "delta", "--format", "xml")
 
 
 def test_find_of_an_unbuilt_file_says_so(delta: Backend) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from ptolemy_core.catalog import Catalog, cars, containers, projects
+from ptolemy_core.catalog import Catalog, cars, containers, projects, roots
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.plan import plan, split
 from ptolemy_core.project import parse_project
@@ -115,8 +115,9 @@ class Backend:
         return {row.file_name: row.sha256 for row in cars.rows(self.catalog, project)}
 
     def staged(self, project: str = "delta") -> set[str]:
-        """Names in the staging folder, partial files too."""
-        return {path.name for path in self.staging(project).iterdir()}
+        """Names of CARs in the staging folder, partial files too; not what stands above the CARs."""
+        above = {row.file_name for row in roots.rows(self.catalog, project)} | {"manifests"}
+        return {path.name for path in self.staging(project).iterdir()} - above
 
 
 def execute_arguments(job: str, project: str, **tags: str) -> list[str]:

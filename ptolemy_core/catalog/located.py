@@ -1,0 +1,175 @@
+"""Statements of look-ups: pages of files and shards from index ranges, with where they are.
+
+A page is a range of one index with a limit, taken first and joined then: so a database has no other plan.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from ptolemy_core.catalog.schema import built_shard, car, container, file, shard
+from ptolemy_core.layout import item_extents
+from ptolemy_core.profile import Profile
+
+PAGE, LARGEST_PAGE = 64, 4096
+"""Rows of a look-up's first page, and of its largest: pages grow, as most look-ups need one only."""
+
+_PROJECT: sa.BindParameter[str] = sa.bindparam("project")
+_SIZE: sa.BindParameter[int] = sa.bindparam("size")
+
+# statements are made once: making one takes as long as running it
+
+
+@cache
+def files_in_range(bounded: bool, gone: bool) -> sa.Select[Any]:
+    """One page of a project's files in a range of paths: a range of one index, in its order.
+
+    It binds `project`, `low`, `high` if it is bounded, `size`, and the `scan` and `id` of the last row before,
+    whose path is `low`. It takes versions that are gone too if `gone`.
+    """
+    behind = sa.tuple_(sa.bindparam("low"), sa.bindparam("scan"), sa.bindparam("id"))
+    query = (
+        sa.select(file.c.id, file.c.path, file.c.first_scan)
+        .where(file.c.project == _PROJECT, file.c.path >= sa.bindparam("low"))
+        .where(sa.tuple_(file.c.path, file.c.first_scan, file.c.id) > behind)
+        .order_by(file.c.path, file.c.first_scan, file.c.id)
+        .limit(_SIZE)
+    )
+    if bounded:
+        query = query.where(file.c.path < sa.bindparam("high"))
+    return query if gone else query.where(file.c.gone_scan.is_(None))
+
+
+@cache
+def held() -> sa.Select[Any]:
+    """One page of what a container holds."""
+    return (
+        sa.select(shard.c.container_id, shard.c.position)
+        .where(shard.c.container_id == sa.bindparam("key"), shard.c.position > sa.bindparam("position"))
+        .order_by(shard.c.position)
+        .limit(_SIZE)
+    )
+
+
+@cache
+def built(mine: bool) -> sa.Select[Any]:
+    """One page of the built shards of a CID; `mine`: of one project."""
+    columns = built_shard.c.container_id, built_shard.c.position
+    query = (
+        sa.select(*columns)
+        .where(built_shard.c.cid == sa.bindparam("cid"))
+        .where(sa.tuple_(*columns) > sa.tuple_(sa.bindparam("container"), sa.bindparam("position")))
+        .order_by(*columns)
+        .limit(_SIZE)
+    )
+    return _of_project(query, built_shard.c.container_id) if mine else query
+
+
+@cache
+def cars_named(mine: bool) -> sa.Select[Any]:
+    """Containers whose CAR or piece has a CID."""
+    named = sa.or_(
+        *(
+            column == sa.bindparam("cid")
+            for column in (car.c.payload_cid, car.c.piece_cid_v1, car.c.piece_cid_v2)
+        )
+    )
+    query = sa.select(car.c.container_id).where(named).order_by(car.c.container_id)
+    return _of_project(query, car.c.container_id) if mine else query
+
+
+@cache
+def split_files(mine: bool) -> sa.Select[Any]:
+    """Split files of a CID."""
+    query = sa.select(file.c.id).where(file.c.cid == sa.bindparam("cid")).order_by(file.c.id)
+    return query.where(file.c.project == _PROJECT) if mine else query
+
+
+def _of_project(query: sa.Select[Any], container_id: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    return query.join(container, container.c.id == container_id).where(container.c.project == _PROJECT)
+
+
+_COLUMNS = (
+    file.c.project,
+    file.c.path,
+    file.c.kind,
+    file.c.size,
+    file.c.mtime,
+    file.c.first_scan,
+    file.c.gone_scan,
+    file.c.cid.label("file_cid"),
+    shard.c.container_id,
+    shard.c.position,
+    shard.c.number,
+    shard.c.start,
+    shard.c.length,
+    built_shard.c.cid,
+    built_shard.c.car_offset,
+    container.c.number.label("container"),
+    car.c.payload_cid,
+    car.c.piece_cid_v1,
+    car.c.piece_cid_v2,
+    car.c.file_name,
+)
+_SAME_SHARD = sa.and_(
+    built_shard.c.container_id == shard.c.container_id, built_shard.c.position == shard.c.position
+)
+_BY_FILE = (
+    sa.select(*_COLUMNS)
+    .select_from(file)
+    .outerjoin(shard, shard.c.file_id == file.c.id)
+    .outerjoin(container, container.c.id == shard.c.container_id)
+    .outerjoin(car, car.c.container_id == container.c.id)
+    .outerjoin(built_shard, _SAME_SHARD)
+    .where(file.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(file.c.path, file.c.first_scan, file.c.id, shard.c.number)
+)
+
+
+def of_files(connection: Connection, ids: Sequence[int]) -> Iterator[Sequence[Row[Any]]]:
+    """Pages of all shards of these files; a file that has none comes once too."""
+    for low in range(0, len(ids), LARGEST_PAGE):
+        yield connection.execute(_BY_FILE, {"ids": ids[low : low + LARGEST_PAGE]}).all()
+
+
+@cache
+def _by_shard(page: sa.Select[Any]) -> sa.Select[Any]:
+    chosen = page.subquery()
+    here = sa.and_(shard.c.container_id == chosen.c.container_id, shard.c.position == chosen.c.position)
+    return (
+        sa.select(*_COLUMNS)
+        .select_from(chosen)
+        .join(shard, here)
+        .join(file, file.c.id == shard.c.file_id)
+        .join(container, container.c.id == shard.c.container_id)
+        .join(car, car.c.container_id == container.c.id)
+        .join(built_shard, _SAME_SHARD)
+        .order_by(shard.c.container_id, shard.c.position)
+    )
+
+
+def of_shards(
+    connection: Connection, page: sa.Select[Any], named: dict[str, Any]
+) -> Iterator[Sequence[Row[Any]]]:
+    """Pages of what stands at the containers and positions that `held()` or `built()` gives."""
+    values = named | {"container": -1, "position": -1, "size": PAGE}
+    while True:
+        rows = connection.execute(_by_shard(page), values).all()
+        if rows:
+            yield rows
+        if len(rows) < values["size"]:
+            return
+        values |= {"container": rows[-1].container_id, "position": rows[-1].position}
+        values["size"] = min(4 * values["size"], LARGEST_PAGE)
+
+
+def spans(rows: Sequence[Row[Any]], profile: Profile) -> list[int]:
+    """Bytes of the sections of each of a page's shards."""
+    kinds = np.array([row.kind for row in rows], dtype=np.int8)
+    lengths = np.array([row.length or 0 for row in rows], dtype=np.int64)
+    out: list[int] = item_extents(kinds, lengths, profile).span.tolist()
+    return out

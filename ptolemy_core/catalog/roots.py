@@ -1,0 +1,77 @@
+"""Data set roots in the catalog: one for each scan whose tree was put together, never changed."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ptolemy_core import cid
+from ptolemy_core.catalog.schema import dataset_root
+from ptolemy_core.catalog.store import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class RootRow:
+    """The root of a project's whole tree as one scan saw it, and the CAR of the nodes that no other CAR holds.
+
+    Attributes:
+        project, scan: whose tree, and the scan that saw it.
+        root_cid: binary CID of the whole folder: what a tool of the profile gives for it.
+        entries, data_bytes: files, links and empty folders below it, and bytes of the files.
+        left_out: entries that the scan saw and the tree doesn't hold, because no CAR does.
+        blocks: in the CAR: folders, and nodes of split files above their shards.
+        file_name, piece_cid_v1, piece_cid_v2, car_size, piece_size, sha256: of the CAR; CIDs binary, sizes bytes.
+        built_at, build_seconds: seconds since 1970, and that it took.
+    """
+
+    project: str
+    scan: int
+    root_cid: bytes
+    entries: int
+    data_bytes: int
+    left_out: int
+    blocks: int
+    file_name: str
+    piece_cid_v1: bytes
+    piece_cid_v2: bytes
+    car_size: int
+    piece_size: int
+    sha256: bytes
+    built_at: float
+    build_seconds: float
+
+    def as_text(self) -> dict[str, object]:
+        """All of it for people and JSON: CIDs as text, digests in hex."""
+        return {
+            "project": self.project,
+            "scan": self.scan,
+            "root_cid": cid.to_text(self.root_cid),
+            "entries": self.entries,
+            "data_bytes": self.data_bytes,
+            "left_out": self.left_out,
+            "piece_cid": cid.to_text(self.piece_cid_v1),
+            "piece_cid_v2": cid.to_text(self.piece_cid_v2),
+            "car_size": self.car_size,
+            "piece_size": self.piece_size,
+            "blocks": self.blocks,
+            "sha256": self.sha256.hex(),
+            "file_name": self.file_name,
+        }
+
+
+def write(catalog: Catalog, row: RootRow) -> None:
+    """Record a root."""
+    with catalog.write() as connection:
+        connection.execute(dataset_root.insert().values(**asdict(row)))
+
+
+def rows(catalog: Catalog, project: str) -> Iterator[RootRow]:
+    """All roots of a project, the newest first."""
+    columns = [dataset_root.c[name] for name in RootRow.__dataclass_fields__]
+    query = sa.select(*columns).where(dataset_root.c.project == project).order_by(dataset_root.c.id.desc())
+    with catalog.read() as connection:
+        found = connection.execute(query).all()
+    for row in found:
+        values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
+        yield RootRow(*values)

@@ -1,0 +1,129 @@
+"""Writing rows as Parquet, CSV or JSON lines, page by page, into a file that appears when it is whole."""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+from ptolemy_core.build.output import sync_folder
+from ptolemy_core.errors import StagingError
+from ptolemy_core.manifest.rows import Page
+from ptolemy_core.manifest.schema import COLUMNS, MANIFEST_SCHEMA
+
+_ROW_GROUP = 1 << 16
+_TEXT = [k for k, column in enumerate(COLUMNS) if column.type != "binary"]
+_TEXT_NAMES = [COLUMNS[k].name for k in _TEXT]
+
+
+@contextmanager
+def whole_file(path: str) -> Iterator[IO[bytes]]:
+    """A file that replaces what is at `path` when the block ends well, and is gone when it doesn't.
+
+    Raises:
+        StagingError: the folder can't be written, or its disk fails.
+    """
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, f".{name}.{os.getpid()}.part")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        sync_folder(folder)
+    except OSError as error:
+        raise StagingError(
+            f"{path} can't be written ({error.strerror}): give another folder with --to, or make room"
+        ) from error
+    finally:
+        with suppress(OSError):
+            os.unlink(part)
+
+
+@contextmanager
+def writer(file: IO[bytes], form: str, facts: dict[str, str]) -> Iterator[Callable[[Page], None]]:
+    """Takes pages of rows, and writes them in this format.
+
+    Args:
+        file: to write to.
+        form: one of `FORMATS`.
+        facts: go into the metadata of a Parquet file, beside the schema's version.
+    """
+    with {"parquet": _parquet, "csv": _csv, "jsonl": _json_lines}[form](file, facts) as write:
+        yield write
+
+
+@contextmanager
+def _parquet(file: IO[bytes], facts: dict[str, str]) -> Iterator[Callable[[Page], None]]:
+    import pyarrow as pa  # type: ignore[import-untyped]  # it takes a while to load
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    fields = [
+        pa.field(name, getattr(pa, kind + "_" if kind == "bool" else kind)(), nullable, {"meaning": meaning})
+        for name, kind, nullable, meaning in COLUMNS
+    ]
+    schema = pa.schema(fields, {"ptolemy.schema": MANIFEST_SCHEMA, **facts})
+    pending: Page = []
+
+    def flush() -> None:
+        arrays = [
+            pa.array(values, field.type)
+            for values, field in zip(zip(*pending, strict=True), fields, strict=True)
+        ]
+        out.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=_ROW_GROUP)
+        pending.clear()
+
+    def write(page: Page) -> None:
+        pending.extend(page)
+        if len(pending) >= _ROW_GROUP:
+            flush()
+
+    with pq.ParquetWriter(file, schema, compression="zstd") as out:
+        yield write
+        if pending:
+            flush()
+
+
+@contextmanager
+def _csv(file: IO[bytes], facts: dict[str, str]) -> Iterator[Callable[[Page], None]]:
+    out = csv.writer(_Encoded(file), lineterminator="\n")
+    out.writerow(_TEXT_NAMES)
+
+    def write(page: Page) -> None:
+        out.writerows([_plain(row[k]) for k in _TEXT] for row in page)
+
+    yield write
+
+
+def _plain(value: Any) -> Any:
+    return ("false", "true")[value] if isinstance(value, bool) else value
+
+
+@contextmanager
+def _json_lines(file: IO[bytes], facts: dict[str, str]) -> Iterator[Callable[[Page], None]]:
+    def write(page: Page) -> None:
+        for row in page:
+            line = dict(zip(_TEXT_NAMES, (row[k] for k in _TEXT), strict=True))
+            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+    yield write
+
+
+class _Encoded:
+    """A text file's `write` for the csv module."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        return self._file.write(text.encode())
+
+
+def sha256_of(path: str) -> str:
+    """Hex digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

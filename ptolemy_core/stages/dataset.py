@@ -1,0 +1,261 @@
+"""The data set's own root: a project's whole tree as one DAG, above all of its CARs.
+
+Its CAR holds what no other does: the folders, and the nodes of split files above their shards. The entries come
+from the catalog in path order, so no source is read, and memory holds the links of open folders only.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from ptolemy_core import cid, commp
+from ptolemy_core.build import nodes
+from ptolemy_core.build.buffers import Buffers
+from ptolemy_core.build.folders import FolderTree, Target
+from ptolemy_core.build.output import partial_file, sync_folder
+from ptolemy_core.build.spool import NOT_HELD, Spool
+from ptolemy_core.catalog import containers, projects, roots
+from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.roots import RootRow
+from ptolemy_core.catalog.schema import built_shard, file, shard
+from ptolemy_core.catalog.schema import scan as scans
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.errors import BusyError, PlanError, ReceiptError, StageOrderError, StagingError
+from ptolemy_core.layout import HEADER_SIZE, WHOLE, Kind, item_extents
+from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.project import Project
+from ptolemy_core.stages.stitch import FileNode, stitched
+
+_WAIT = 24 * 3600.0
+_PAGE = 10_000
+_WRITE = 4 << 20
+
+
+def build_root(
+    catalog: Catalog,
+    name: str,
+    *,
+    rebuild: bool = False,
+    profile: Profile = UNIXFS_V1_2025,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[RootRow, bool]:
+    """Put the whole tree of a project's last scan together, unless that is done.
+
+    Args:
+        catalog: that holds the project.
+        name: the project's.
+        rebuild: also where it is done, but its CAR isn't in the staging folder any more.
+        profile: of the DAG.
+        progress: called with entries done since the last call.
+
+    Returns:
+        the root, and whether this call built its CAR.
+
+    Raises:
+        UnknownProjectError: no such project.
+        StageOrderError: the project isn't scanned, or something of it is not planned or not built.
+        BusyError: a scan began meanwhile.
+        PlanError: two names can't stand in one HAMT, or the CAR fits no piece.
+        StagingError: the staging folder can't take the CAR.
+        ReceiptError: a rebuilt CAR is another than before.
+    """
+    project = projects.get(catalog, name)
+    with catalog.lock(f"root {name}", wait=_WAIT):
+        scan = _finished_scan(catalog, name)
+        last = next(roots.rows(catalog, name), None)
+        done = last is not None and last.scan == scan
+        if last is not None and done and (not rebuild or _in_staging(project, last)):
+            return last, False
+        with Reporter(catalog, name, "root", None) as reporter:
+
+            def report(count: int) -> None:
+                reporter.advance(count)
+                if progress:
+                    progress(count)
+
+            same = None if done else last
+            row, built = _build(catalog, project, scan, same, profile, report)
+        if not done:
+            roots.write(catalog, row)
+        elif last is not None and row.root_cid != last.root_cid:
+            raise ReceiptError(
+                f"the root of {name!r} at scan {scan} was {cid.to_text(last.root_cid)} and is now "
+                f"{cid.to_text(row.root_cid)}: scan, containerize and blitz, then try again"
+            )
+    return row, built
+
+
+def _finished_scan(catalog: Catalog, name: str) -> int:
+    """The project's last scan; all that it saw is planned and built."""
+    with catalog.read() as connection:
+        newest = connection.execute(
+            sa.select(scans.c.id, scans.c.finished_at)
+            .where(scans.c.project == name)
+            .order_by(scans.c.id.desc())
+            .limit(1)
+        ).first()
+        unplanned = connection.execute(containers.unplanned(connection, name).limit(1)).first()
+    if newest is None or newest.finished_at is None:
+        said = "isn't scanned yet" if newest is None else "is being scanned, or its last scan was cut off"
+        raise StageOrderError(f"project {name!r} {said}: run `ptolemy scan {name}` first")
+    missing = [row.number for row in containers.rows(catalog, name) if not row.built]
+    if unplanned is not None or missing:
+        what = "files in no container" if unplanned is not None else f"{len(missing)} CARs to build"
+        raise StageOrderError(f"project {name!r} still has {what}: run `ptolemy run {name}` first")
+    number: int = newest.id
+    return number
+
+
+def _in_staging(project: Project, row: RootRow) -> bool:
+    path = os.path.join(project.staging_dir, row.file_name)
+    return os.path.isfile(path) and os.path.getsize(path) == row.car_size
+
+
+def _build(
+    catalog: Catalog,
+    project: Project,
+    scan: int,
+    last: RootRow | None,
+    profile: Profile,
+    progress: Callable[[int], None],
+) -> tuple[RootRow, bool]:
+    """The root at this scan, and whether a CAR was written: not where `last` has the same tree."""
+    started = time.monotonic()
+    entries = data_bytes = left_out = 0
+    try:
+        with Spool(project.staging_dir) as spool:
+            tree = FolderTree(spool, profile)
+            for path, size, target in _entries(catalog, project.name, spool, profile):
+                if target is None:
+                    left_out += 1
+                else:
+                    tree.add(path, target)
+                    entries += 1
+                    data_bytes += size
+                if not (entries + left_out) % _PAGE:
+                    progress(_PAGE)
+            progress((entries + left_out) % _PAGE)
+            root = tree.finish()
+            if _finished_scan(catalog, project.name) != scan:
+                raise BusyError(f"project {project.name!r} was scanned meanwhile: try again")
+            counts: dict[str, Any] = {
+                "scan": scan,
+                "entries": entries,
+                "data_bytes": data_bytes,
+                "left_out": left_out,
+            }
+            if last is not None and last.root_cid == root.cid:
+                return replace(last, **counts, built_at=time.time()), False
+            row = _write_car(project, spool, root.cid)
+    except OSError as error:
+        raise StagingError(
+            f"{project.staging_dir} can't take the CAR of the data set's root ({error.strerror}): "
+            "see that the folder is there and writable and has room, then try again"
+        ) from error
+    return replace(row, **counts, built_at=time.time(), build_seconds=time.monotonic() - started), True
+
+
+def _entries(
+    catalog: Catalog, name: str, spool: Spool, profile: Profile
+) -> Iterator[tuple[bytes, int, Target | None]]:
+    """Path, bytes of file data and target of all live entries, in path order; None: no CAR holds it."""
+    query = (
+        sa.select(file.c.id, file.c.path, file.c.kind, file.c.size, file.c.cid, built_shard.c.cid)
+        .outerjoin(shard, sa.and_(shard.c.file_id == file.c.id, shard.c.number == WHOLE))
+        .outerjoin(
+            built_shard,
+            sa.and_(
+                built_shard.c.container_id == shard.c.container_id,
+                built_shard.c.position == shard.c.position,
+            ),
+        )
+        .where(file.c.project == name, file.c.gone_scan.is_(None))
+        .order_by(file.c.path)
+    )
+    with catalog.read() as connection:
+        for page in connection.execution_options(yield_per=_PAGE).execute(query).partitions():
+            kinds = np.array([row.kind for row in page], dtype=np.int8)
+            sizes = np.array([row.size for row in page], dtype=np.int64)
+            tsizes = item_extents(kinds, sizes, profile).tsize.tolist()
+            for (key, path, kind, size, whole, own), tsize in zip(page, tsizes, strict=True):
+                target = None
+                if own is not None:
+                    target = Target(bytes(own), tsize)
+                elif whole is not None:
+                    target = _split(connection, spool, key, size, profile)
+                yield bytes(path), size if kind == Kind.FILE else 0, target
+
+
+def _split(connection: Connection, spool: Spool, file_id: int, size: int, profile: Profile) -> Target:
+    """A split file: its nodes above the shards go into the spool."""
+
+    def put(node: FileNode) -> int:
+        if not node.block:
+            return NOT_HELD
+        return spool.add(node.cid, node.block, [put(child) for child in node.children])
+
+    root = stitched(connection, file_id, size, profile)
+    return Target(root.cid, root.tsize, put(root))
+
+
+def _write_car(project: Project, spool: Spool, root: bytes) -> RootRow:
+    """The CAR, written into the staging folder; what isn't known of its row here is 0."""
+    size = HEADER_SIZE + spool.span
+    if size > commp.MAX_PAYLOAD:
+        raise PlanError(
+            f"the folders of {project.name!r} take {size} bytes, a piece holds {commp.MAX_PAYLOAD}: "
+            "make projects of parts of the folder"
+        )
+    part = os.path.join(project.staging_dir, f".{project.name}-root.car.part")
+    piece = commp.PieceCommitment()
+    sha256 = hashlib.sha256()
+    with partial_file(part, size) as output:
+        at = 0
+        for chunk in _chunks(nodes.header(root), spool.sections()):
+            output.write(chunk, at)
+            piece.update(chunk)
+            sha256.update(chunk)
+            at += len(chunk)
+        output.sync()
+        digest = piece.digest()
+        v1 = commp.piece_cid_v1(digest)
+        output.rename(cid.to_text(v1) + ".car")
+    sync_folder(project.staging_dir)
+    return RootRow(
+        project=project.name,
+        scan=0,
+        root_cid=root,
+        entries=0,
+        data_bytes=0,
+        left_out=0,
+        blocks=len(spool),
+        file_name=cid.to_text(v1) + ".car",
+        piece_cid_v1=v1,
+        piece_cid_v2=commp.piece_cid_v2(digest, size),
+        car_size=size,
+        piece_size=piece.piece_size,
+        sha256=sha256.digest(),
+        built_at=0.0,
+        build_seconds=0.0,
+    )
+
+
+def _chunks(header: bytes, sections: Iterator[bytes]) -> Iterator[memoryview]:
+    """Header and sections in aligned pieces for the output; each is good until the next one is asked for."""
+    buffer = memoryview(Buffers(_WRITE).take())
+    pending = bytearray(header)
+    for section in sections:
+        pending += section
+        while len(pending) >= _WRITE:
+            buffer[:_WRITE] = pending[:_WRITE]
+            del pending[:_WRITE]
+            yield buffer
+    buffer[: len(pending)] = pending
+    yield buffer[: len(pending)]

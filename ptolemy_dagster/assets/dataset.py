@@ -1,0 +1,73 @@
+"""What stands above a project's CARs: the root of the whole data set, and the manifest."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from ptolemy_core.catalog import waiting
+from ptolemy_core.stages.dataset import build_root
+from ptolemy_core.stages.manifest import write_manifest
+from ptolemy_dagster import show
+from ptolemy_dagster.assets.cars import built_cars
+from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.partitions import project_partitions
+from ptolemy_dagster.resources import CatalogResource
+
+
+@dg.asset(
+    partitions_def=project_partitions,
+    deps=[built_cars],
+    group_name="ptolemy",
+    kinds={"car"},
+    output_required=False,
+    description="The whole tree of a project as one DAG: its root CID, and a CAR of the folders and file nodes "
+    "that no single CAR holds.",
+)
+def dataset_root(
+    context: dg.AssetExecutionContext, catalog: CatalogResource
+) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    """Put the tree of the project's last scan together."""
+    with as_failure():
+        if waiting.rows(catalog.open(), context.partition_key):
+            context.log.warning(
+                "not all CARs are built, they wait for room in the staging folder: no root yet"
+            )
+            return
+        row, new = build_root(catalog.open(), context.partition_key)
+    if not new:
+        context.log.info(f"the tree has this root already, in {row.file_name}: nothing to do")
+    yield dg.MaterializeResult(metadata=show.root_metadata(row))
+
+
+class ManifestSettings(dg.Config):
+    """How the manifest is written."""
+
+    format: str = "parquet"
+    url: str | None = None
+
+
+@dg.asset(
+    partitions_def=project_partitions,
+    deps=[built_cars, dataset_root],
+    group_name="ptolemy",
+    kinds={"parquet"},
+    description="What stands in which CAR at which bytes, and the summary of CARs, in the staging folder's "
+    "`manifests`; format is parquet, csv or jsonl, url a template as https://example.com/{piece_cid}.car.",
+)
+def manifest(
+    context: dg.AssetExecutionContext, config: ManifestSettings, catalog: CatalogResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Write the project's manifest."""
+    with as_failure():
+        written = write_manifest(
+            catalog.open(), context.partition_key, form=config.format, url=config.url or None
+        )
+    return dg.MaterializeResult(
+        metadata={
+            "rows": written.rows,
+            "CARs": written.cars,
+            "manifest": dg.MetadataValue.path(written.manifest),
+            "summary": dg.MetadataValue.path(written.summary),
+            "table of CARs": dg.MetadataValue.path(written.table),
+        }
+    )

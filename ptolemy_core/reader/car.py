@@ -86,6 +86,10 @@ class CarReader:
         zero_is_end: take a section of length zero for the end of the CAR instead of an error.
         tap: is given every chunk of bytes that is read, in order.
 
+    Attributes:
+        header: what stands before the sections.
+        first_section: byte offset of the first section.
+
     Raises:
         CarError: the header is malformed, or of an unknown version.
         OSError: the stream can't be read.
@@ -109,6 +113,7 @@ class CarReader:
         self._base = 0
         self._end: int | None = None
         self.header = self._read_header()
+        self.first_section = self._base
 
     def _error(self, code: Code, reason: str, offset: int) -> CarError:
         return CarError(code, reason, self._name, offset)

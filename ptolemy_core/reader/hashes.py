@@ -90,7 +90,9 @@ def hash_matches(cid: ParsedCid, data: bytes) -> bool | None:
     return None
 
 
-def mismatches(buffer: bytes, cids: Sequence[bytes], offsets: list[int], lengths: list[int]) -> list[int]:
+def mismatches(
+    buffer: bytes | memoryview, cids: Sequence[bytes], offsets: list[int], lengths: list[int]
+) -> list[int]:
     """Indices of the blocks in `buffer` whose sha2-256 isn't the last 32 bytes of their profile CID."""
     if not cids:
         return []

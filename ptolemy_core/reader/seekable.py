@@ -77,6 +77,10 @@ class SeekableCar:
         """Close the file."""
         self._file.close()
 
+    def forget(self) -> None:
+        """Let go of what was read ahead."""
+        self._window = b""
+
     @property
     def indexed(self) -> bool:
         """Whether the index was made: some block didn't stand where it was expected."""

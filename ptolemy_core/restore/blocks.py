@@ -4,6 +4,7 @@ In a CAR in depth-first order with duplicates (https://specs.ipfs.tech/http-gate
 block stands behind the one read before, and no index is made. Any other order costs 16 bytes a block.
 """
 
+import resource
 from collections.abc import Sequence
 from os import PathLike
 from typing import NamedTuple
@@ -39,6 +40,15 @@ class Found(NamedTuple):
         return len(parse_cid(self.cid).digest) if self.section is None else self.section.length
 
 
+def _allow_open(files: int) -> None:
+    """Let this process open so many files more, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files + 512
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
+
+
 class Blocks:
     """The blocks of CARs that are open together.
 
@@ -46,14 +56,21 @@ class Blocks:
         cars: the CARs, in the order given.
     """
 
-    def __init__(self, paths: Sequence[str | bytes | PathLike[str]]) -> None:
+    def __init__(self, paths: Sequence[str | bytes | PathLike[str]], *, index: bool = True) -> None:
         """Open CARs.
+
+        Args:
+            paths: of the files.
+            index: look through all of them for a block that isn't where it should be.
 
         Raises:
             CarError: a header is malformed.
-            OSError: a file can't be opened or read.
+            OSError: a file can't be opened or read, or they are more than a process may open.
         """
+        self._index = index
+        self._last = 0
         self.cars: list[SeekableCar] = []
+        _allow_open(len(paths))
         try:
             for path in paths:
                 self.cars.append(SeekableCar(path))
@@ -82,6 +99,9 @@ class Blocks:
             return self._found(cid, near.car, here)
         if inline:
             return Found(cid, near.car, None, near)
+        if not self._index:
+            place = f"{self.cars[near.car].name} at byte {near.offset}"
+            raise BlockError(f"the block {cid_text(cid)} isn't where it should be ({place})")
         for number in sorted(range(len(self.cars)), key=lambda n: n != near.car):
             try:
                 section = self.cars[number].find(cid)
@@ -92,6 +112,9 @@ class Blocks:
         raise BlockError(f"the block {cid_text(cid)} isn't there{self._faults()}")
 
     def _at(self, spot: Spot) -> Section | None:
+        if spot.car != self._last:
+            self.cars[self._last].forget()
+            self._last = spot.car
         try:
             return self.cars[spot.car].section_at(spot.offset)
         except CarError:

@@ -17,14 +17,11 @@ from ptolemy_core.reader.hashes import cid_text
 from ptolemy_core.restore.blocks import Blocks
 from ptolemy_core.restore.dag import Entry, entries
 from ptolemy_core.restore.shards import Naming, Split
-from ptolemy_core.restore.target import EntryError, Names, Target, TargetError, check_names
+from ptolemy_core.restore.target import STATE, EntryError, Names, Target, check_names, check_room, state_name
 from ptolemy_core.restore.write import FileItem, Report, Segment, Writer
-from ptolemy_core.sizes import readable
 
-STATE = b".ptolemy-restore"
-"""Folder in the target for what isn't whole yet; with a number behind it where a tree has an entry of this name."""
 INCOMPLETE = b"incomplete"
-"""Folder in it for shards of files of which other shards are missing."""
+"""Folder in the state folder for shards of files of which other shards are missing."""
 
 
 class CarsError(PtolemyError):
@@ -53,6 +50,7 @@ class Extraction:
         cars: paths of the CAR files, of any version and writer; they count as one set of blocks.
         wanted: real NUL-joined paths of files and folders; all if there are none.
         raw_names: take names that look like a shard's as they are.
+        roots: binary CIDs to restore instead of the roots that the CARs name.
 
     Raises:
         CarsError: one can't be opened, or isn't a CAR.
@@ -64,7 +62,9 @@ class Extraction:
         *,
         wanted: Sequence[bytes] = (),
         raw_names: bool = False,
+        roots: Sequence[bytes] = (),
     ) -> None:
+        self._roots = tuple(roots)
         try:
             self._blocks = Blocks(cars)
         except CarError as error:
@@ -86,9 +86,10 @@ class Extraction:
         """Entries of all CARs that are asked for: each with its real path, and its number if it is a shard."""
         seen: set[bytes] = set()
         for number, car in enumerate(self._blocks.cars):
-            if not car.header.roots:
-                problem(b"", f"{car.name} has no root: nothing says what is in it")
-            for root in car.header.roots:
+            roots = self._roots or car.header.roots
+            if not roots:
+                problem(b"", f"{car.name} has no root: nothing says what is in it; give one")
+            for root in roots:
                 if root in seen:
                     continue
                 seen.add(root)
@@ -145,10 +146,7 @@ class Extraction:
             if shard not in split.shards:
                 seen.size += entry.size
             split.add(shard, entry)
-        number = 0
-        while seen.state in taken:
-            number += 1
-            seen.state = STATE + b"-%d" % number
+        seen.state = state_name(taken)
         return seen
 
     def unmet(self) -> list[bytes]:
@@ -181,7 +179,7 @@ class Extraction:
         if started:
             started(survey.size)
         with Target(to, survey.state) as target:
-            self._check_room(target, survey)
+            check_room(target, survey.size, self._there(target))
             with Writer(
                 self._blocks, target, report, replace=replace, threads=threads, progress=progress
             ) as writer:
@@ -225,28 +223,14 @@ class Extraction:
         where = paths.display(b"\0".join((*folder, *split.names)))
         report.problem(path, f"{lacks} (what is there: {where}.ptolemy*)")
 
-    def _check_room(self, target: Target, survey: Survey) -> None:
-        """See that what isn't there yet fits.
-
-        Raises:
-            TargetError: it doesn't.
-        """
-        free = target.free_bytes()
-        if survey.size <= free:
-            return
-        there = 0
+    def _there(self, target: Target) -> Iterator[int]:
+        """Bytes of files that stand at their places already."""
         for entry, names, shard in self.entries(lambda path, reason: None):
-            try:
-                found = target.look(names)
-            except (EntryError, ValueError):
-                continue
-            if found is not None and entry.kind == "file" and shard is None:
-                there += min(entry.size, found.st_blocks * 512)
-        if survey.size - there > free:
-            raise TargetError(
-                f"{paths.display(target.path)} has {readable(free)} free, {readable(survey.size - there)} are to be "
-                "written: make room, choose another folder, or restore less"
-            )
+            if entry.kind == "file" and shard is None:
+                with suppress(EntryError, ValueError):
+                    found = target.look(names)
+                    if found is not None:
+                        yield min(entry.size, found.st_blocks * 512)
 
 
 def _forget_shards(target: Target, split: Split) -> None:

@@ -7,12 +7,14 @@ Each folder on a path is opened from the one above by its descriptor, and never 
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from ptolemy_core import paths
 from ptolemy_core.errors import PtolemyError
+from ptolemy_core.sizes import readable
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _PART = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -29,6 +31,20 @@ class TargetError(PtolemyError):
 
 class EntryError(Exception):
     """One entry can't be restored; the others can. The message says why."""
+
+
+STATE = b".ptolemy-restore"
+"""Folder in the target for what isn't whole yet; with a number behind it where a tree has an entry of this name."""
+
+
+def state_name(taken: Iterable[bytes]) -> bytes:
+    """A name for the folder of partial files, other than these at the top of the tree."""
+    names = set(taken)
+    number, name = 0, STATE
+    while name in names:
+        number += 1
+        name = STATE + b"-%d" % number
+    return name
 
 
 class TakenError(EntryError):
@@ -265,3 +281,17 @@ class Target:
     def set_folder_time(self, names: Names, mtime: int) -> None:
         """Set the modification time of a folder, nanoseconds since 1970."""
         os.utime(self.folder(names), ns=(mtime, mtime))
+
+
+def check_room(target: Target, size: int, there: Iterable[int]) -> None:
+    """See that `size` bytes fit; `there` says which of them are written already, and is asked only if they don't.
+
+    Raises:
+        TargetError: there is no room.
+    """
+    free = target.free_bytes()
+    if size > free and (left := size - sum(there)) > free:
+        raise TargetError(
+            f"{paths.display(target.path)} has {readable(free)} free, {readable(left)} are to be written: "
+            "make room, choose another folder, or restore less"
+        )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from ptolemy_dagster.cli import extract, identify, lookup, stages
+from ptolemy_dagster.cli import extract, identify, lookup, restore, stages
 
 app = typer.Typer(
     name="ptolemy",
@@ -27,6 +27,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "status": lookup.status,
     "cars": lookup.cars_command,
     "find": lookup.find,
+    "restore": restore.restore,
     "extract": extract.extract_command,
     "cid": identify.cid_command,
     "commp": identify.commp_command,

@@ -8,7 +8,7 @@ import typer
 
 from ptolemy_core import paths
 from ptolemy_core.errors import PtolemyError
-from ptolemy_core.reader.hashes import cid_text
+from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.restore import Extraction, Report
 from ptolemy_core.sizes import readable
 from ptolemy_dagster.cli import output
@@ -29,6 +29,9 @@ def extract_command(
         bool,
         typer.Option("--raw-names", help="Keep names such as x.ptolemy0: of CARs that Ptolemy didn't build."),
     ] = False,
+    root: Annotated[
+        list[str] | None, typer.Option("--root", help="CID to restore instead of the CARs' own roots.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -36,7 +39,8 @@ def extract_command(
     with output.errors_shown():
         wanted = [paths.from_display(one) for one in path or []]
         names = [os.fsencode(car) for car in cars]
-        with Extraction(names, wanted=wanted, raw_names=raw_names) as extraction:
+        roots = [_binary(text) for text in root or []]
+        with Extraction(names, wanted=wanted, raw_names=raw_names, roots=roots) as extraction:
             if listing:
                 _list(extraction, as_json)
                 return
@@ -50,6 +54,13 @@ def extract_command(
                     progress=lambda done: bars.advance(task, done),
                 )
         show(report, os.fsencode(to), as_json)
+
+
+def _binary(text: str) -> bytes:
+    try:
+        return parse_text(text)
+    except ValueError as error:
+        raise PtolemyError(f"--root: {error}") from None
 
 
 def show(report: Report, to: bytes, as_json: bool) -> None:

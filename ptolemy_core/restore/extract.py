@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from ptolemy_core import paths
 from ptolemy_core.errors import PtolemyError
@@ -51,6 +52,7 @@ class Extraction:
         wanted: real NUL-joined paths of files and folders; all if there are none.
         raw_names: take names that look like a shard's as they are.
         roots: binary CIDs to restore instead of the roots that the CARs name.
+        complete: these are all CARs there are, so that no shard follows the ones in them.
 
     Raises:
         CarsError: one can't be opened, or isn't a CAR.
@@ -63,8 +65,11 @@ class Extraction:
         wanted: Sequence[bytes] = (),
         raw_names: bool = False,
         roots: Sequence[bytes] = (),
+        complete: bool = False,
     ) -> None:
         self._roots = tuple(roots)
+        self._complete = complete
+        self._last: dict[int, bytes] = {}  # the last path, in path order, that was met in each CAR
         try:
             self._blocks = Blocks(cars)
         except CarError as error:
@@ -93,7 +98,8 @@ class Extraction:
                 if root in seen:
                     continue
                 seen.add(root)
-                for entry in entries(self._blocks, root, number, self._may_hold, problem):
+                wanted = partial(self._may_hold, number)
+                for entry in entries(self._blocks, root, number, wanted, problem):
                     if not entry.names:
                         # a root that is no folder has no name but its CID
                         entry = Entry(
@@ -104,18 +110,21 @@ class Extraction:
                             entry.spot,
                             entry.target,
                         )
-                        if not self._may_hold(entry.names):
+                        if not self._may_hold(number, entry.names):
                             continue
                     names, shard = self._naming.place(entry)
                     if not self._wanted or self._is_wanted(names):
                         yield entry, names, shard
 
-    def _may_hold(self, names: Names) -> bool:
+    def _may_hold(self, car: int, names: Names) -> bool:
         """Whether an entry, by the names that its CAR has, or something below it, is asked for."""
+        real = (*self._naming.folder(names[:-1]), names[-1])
+        also = (*real[:-1], car_names.decode(names[-1])[0])  # a shard, or a real name that looks like one
+        path = b"\0".join(also)
+        if path > self._last.get(car, b""):
+            self._last[car] = path
         if not self._wanted:
             return True
-        real = self._naming.folder(names)
-        also = (*real[:-1], car_names.decode(names[-1])[0])  # a shard
         for one in (real, also):
             for wanted in self._wanted:
                 short = min(len(one), len(wanted))
@@ -148,6 +157,12 @@ class Extraction:
             split.add(shard, entry)
         seen.state = state_name(taken)
         return seen
+
+    def lacks(self, split: Split) -> str | None:
+        """What keeps the shards of a file, after a survey, from being the whole file; None if nothing does."""
+        last = split.shards[max(split.shards)]
+        behind = self._last.get(last.spot.car, b"") > b"\0".join(split.names)
+        return split.lacks(self._complete or behind)
 
     def unmet(self) -> list[bytes]:
         """The paths that were asked for and not met."""
@@ -197,19 +212,17 @@ class Extraction:
                 for path in self.unmet():
                     report.problem(path, "isn't in these CARs")
             for split in survey.splits.values():
-                _forget_shards(target, split)
+                if self.lacks(split) is None:
+                    _forget_shards(target, split)
         os.sync()
         return report
 
     def _split(self, writer: Writer, report: Report, survey: Survey, path: bytes) -> None:
         split = survey.splits[path]
         numbers = sorted(split.shards)
-        lacks = split.lacks()
+        lacks = self.lacks(split)
         if lacks is None:
             writer.file(_item(split.names, [split.shards[number] for number in numbers]))
-            unsure = split.unsure()
-            if unsure:
-                report.notes.append(unsure)
             return
         folder = (survey.state, INCOMPLETE)
         try:
@@ -237,7 +250,7 @@ def _forget_shards(target: Target, split: Split) -> None:
     """Remove shards that an earlier run kept apart, of a file that is whole now."""
     with suppress(EntryError):
         found = target.look(split.names)
-        if split.lacks() is None and found is not None and found.st_size == split.size:
+        if found is not None and found.st_size == split.size:
             for number in split.shards:
                 target.forget((INCOMPLETE, *split.names[:-1], car_names.encode(split.names[-1], number)))
 

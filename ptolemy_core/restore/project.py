@@ -18,7 +18,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import built_shard, car, file, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import PtolemyError
-from ptolemy_core.layout import Kind
+from ptolemy_core.layout import WHOLE, Kind
 from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader.dagpb import Type
@@ -220,11 +220,7 @@ class ProjectRestore:
         names: Names = tuple(path.split(SEPARATOR))
         lost = [row for row in rows if row.cid is None or row.container_id not in numbers]
         if lost:
-            which = "" if one.number is None or one.number < 0 else f"shard {lost[0].number} "
-            why = (
-                "stands in no CAR that is built: run blitz" if lost[0].cid is None else "is in a missing CAR"
-            )
-            report.problem(path, f"{which}{why}")
+            report.problem(path, _lost(one, lost))
             return
         segments = tuple(
             Segment(row.start, row.length, bytes(row.cid), Spot(numbers[row.container_id], row.car_offset))
@@ -323,6 +319,15 @@ class ProjectRestore:
                     found = target.look(tuple(bytes(path).split(SEPARATOR)))
                     if found is not None:
                         yield min(size, found.st_blocks * 512)
+
+
+def _lost(row: sa.Row[Any], lost: list[sa.Row[Any]]) -> str:
+    """Why these shards of a file can't be restored."""
+    why = "no CAR that is built holds it: run blitz" if lost[0].cid is None else "its CAR is missing"
+    if row.number is None or row.number == WHOLE:
+        return why
+    numbers = ", ".join(str(one.number) for one in lost[:10]) + ("…" if len(lost) > 10 else "")
+    return f"shard {numbers}: {why}"
 
 
 def _at_or_below(path: bytes) -> sa.ColumnElement[bool]:

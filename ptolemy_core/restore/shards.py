@@ -1,13 +1,13 @@
 """Which shards make up which file: of CARs alone, without a catalog.
 
 Shard N of `a/b.bin` stands as `a/b.bin.ptolemyN` (see `layout.names`); all but the last are of one size. How many
-there are, no CAR says: a gap is certain, an end isn't always.
+there are, no CAR says. A container is a range of the tree in path order: so nothing of a file follows where its CAR
+holds something behind it, and a shard that is smaller than the others is the last.
 """
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ptolemy_core import paths
 from ptolemy_core.layout import names as car_names
 from ptolemy_core.restore.dag import Entry
 from ptolemy_core.restore.target import Names
@@ -83,8 +83,12 @@ class Split:
         """Bytes of all shards together."""
         return sum(entry.size for entry in self.shards.values())
 
-    def lacks(self) -> str | None:
-        """What keeps the shards from being the whole file, as far as they tell; None if nothing does."""
+    def lacks(self, sure: bool) -> str | None:
+        """What keeps the shards from being the whole file; None if nothing does.
+
+        Args:
+            sure: whether it is known otherwise that no shard follows the last one.
+        """
         top = max(self.shards)
         if self.twice:
             number = self.twice[0]
@@ -105,15 +109,9 @@ class Split:
         sizes = [self.shards[number].size for number in range(top + 1)]
         if any(size != sizes[0] for size in sizes[:-1]) or sizes[-1] > sizes[0]:
             return "its shards' sizes don't belong together: restore the versions apart"
-        return None
-
-    def unsure(self) -> str | None:
-        """What a user should know of a file that seems whole: whether there may be more of it."""
-        top = max(self.shards)
-        if self.shards[top].size == self.shards[0].size:
-            path = paths.display(b"\0".join(self.names))
+        if sizes[-1] == sizes[0] and not sure:
             return (
-                f"{path}: shard {top} is as large as the others, so CARs alone "
-                "can't say that it is the last; `ptolemy restore` can"
+                f"shard {top} is as large as the others and the last of its CAR, so that more may follow: give the "
+                "CAR that holds the next too; if these are all CARs there are, say so (--complete)"
             )
         return None

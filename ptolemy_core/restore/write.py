@@ -67,12 +67,11 @@ class Report:
     """What a restore did.
 
     Attributes:
-        files, links, folders: entries written now (of folders: the empty ones).
+        files, links, folders: entries written now.
         kept: entries that were there already, with the very bytes.
         written_bytes: bytes of files written now.
         problems: what could not be restored: path for people, and why.
         more_problems: how many more there are.
-        notes: what a user should know, though nothing failed.
     """
 
     files: int = 0
@@ -82,7 +81,6 @@ class Report:
     written_bytes: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
     more_problems: int = 0
-    notes: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -397,6 +395,7 @@ class Writer:
                 os.close(descriptor)
             self._target.place(b"new", item.names, self._replace)
         except TakenError as error:
+            self._target.drop_part(b"new")
             if self._holds(item.names, data):
                 self._report.kept += 1
             else:
@@ -428,6 +427,8 @@ class Writer:
             self._seal(file, file.descriptor)
             self._target.place(file.part, file.item.names, self._replace)
         except (EntryError, OSError) as error:
+            if isinstance(error, TakenError):
+                self._target.drop_part(file.part)
             self._failed(file.item.names, error)
         else:
             self._report.files += 1

@@ -32,6 +32,9 @@ def extract_command(
     root: Annotated[
         list[str] | None, typer.Option("--root", help="CID to restore instead of the CARs' own roots.")
     ] = None,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="These are all CARs there are: no shard follows those in them.")
+    ] = False,
     overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -40,7 +43,9 @@ def extract_command(
         wanted = [paths.from_display(one) for one in path or []]
         names = [os.fsencode(car) for car in cars]
         roots = [_binary(text) for text in root or []]
-        with Extraction(names, wanted=wanted, raw_names=raw_names, roots=roots) as extraction:
+        with Extraction(
+            names, wanted=wanted, raw_names=raw_names, roots=roots, complete=complete
+        ) as extraction:
             if listing:
                 _list(extraction, as_json)
                 return
@@ -81,7 +86,6 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
                 "bytes_written": report.written_bytes,
                 "problems": problems,
                 "more_problems": report.more_problems,
-                "notes": report.notes,
             }
         )
     else:
@@ -90,8 +94,6 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
             f"{report.files:,} files ({readable(report.written_bytes)}), {report.links:,} links, "
             f"{report.folders:,} folders written to {paths.display(to)}{kept}"
         )
-        for note in report.notes:
-            output.say(f"note: {note}")
     if not report.ok:
         lines = [f"{path}: {reason}" if path else reason for path, reason in report.problems]
         if report.more_problems:
@@ -126,7 +128,7 @@ def _list(extraction: Extraction, as_json: bool) -> None:
             None,
             split.names,
             shards=f"shards {numbers[0]} to {numbers[-1]}",
-            problem=split.lacks(),
+            problem=extraction.lacks(split),
         )
     problems += [(path, "isn't in these CARs") for path in extraction.unmet()]
     if as_json:

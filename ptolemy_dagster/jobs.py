@@ -62,6 +62,7 @@ class ProjectSettings(dg.Config):
     car_size: int = 31
     encryption: str = "None"
     load_type: str = "blitz"
+    staging_budget: int | None = None
 
 
 @dg.op(description="Defines a project, so that its partition can be materialized.")

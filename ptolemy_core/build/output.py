@@ -4,19 +4,24 @@ Writing through the cache costs ten times the CPU of direct I/O, and a CAR is la
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from ptolemy_core.build.buffers import PAGE, Buffers
 from ptolemy_core.errors import StagingError
 
 _READ = 4 << 20
-_RESERVE = 64 << 20
+RESERVE = 64 << 20
 """Bytes that a CAR leaves free in the staging folder, so that the catalog beside it can still be written."""
+
+PART = ".part"
+"""How names of files end that aren't whole yet."""
 
 _FLAGS = os.O_RDWR | os.O_CLOEXEC
 _DIRECT = getattr(os, "O_DIRECT", 0)
@@ -86,6 +91,58 @@ class Output:
                 os.close(descriptor)
 
 
+class Space(NamedTuple):
+    """Bytes of a disk: `free` for a CAR, its own earlier try counted in, `promised` to others being built there."""
+
+    free: int
+    promised: int
+
+    def lacks(self, size: int) -> int:
+        """Bytes that a CAR of `size` lacks, the reserve counted; 0 if it fits."""
+        return max(0, size + RESERVE + self.promised - self.free)
+
+
+def space(folder: str, part_name: str) -> Space:
+    """Room in a folder for the CAR that is called `part_name` while it is built.
+
+    Raises:
+        OSError: the folder can't be read.
+    """
+    free, promised = shutil.disk_usage(folder).free, 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(PART):
+                with suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    taken = status.st_blocks * 512
+                    if entry.name == part_name:
+                        free += taken  # an earlier try's file is overwritten
+                    else:
+                        promised += max(0, status.st_size - taken)
+    return Space(free, promised)
+
+
+@contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """One process at a time looks for room and takes it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # not every file system locks folders: taking the room then tells
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def no_room(folder: str, size: int, room: Space) -> str:
+    """What a user should know of a disk that can't take a CAR of `size` bytes."""
+    promised = f", {room.promised} of them for CARs that are being built" if room.promised else ""
+    return (
+        f"{folder} has {room.free} bytes free{promised}, a CAR of {size} bytes needs {size + RESERVE}: "
+        "move or delete finished CARs, or free space, then run blitz again"
+    )
+
+
 @contextmanager
 def partial_file(path: str, size: int) -> Iterator[Output]:
     """An Output at `path`, removed at the end unless its owner has renamed it.
@@ -95,15 +152,11 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
     """
     folder = os.path.dirname(path)
     try:
-        free = shutil.disk_usage(folder).free
-        with suppress(OSError):
-            free += os.stat(path).st_blocks * 512  # an earlier try's file is overwritten
-        if free < size + _RESERVE:
-            raise StagingError(
-                f"{folder} has {free} bytes free, a CAR of {size} bytes needs {size + _RESERVE}: "
-                "move or delete finished CARs, or free space, then run blitz again"
-            )
-        output = Output(path, size)
+        with _alone(folder):
+            room = space(folder, os.path.basename(path))
+            if room.lacks(size):
+                raise StagingError(no_room(folder, size, room))
+            output = Output(path, size)
     except OSError as error:
         with suppress(OSError):
             os.unlink(path)

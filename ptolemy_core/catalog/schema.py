@@ -33,6 +33,7 @@ project = Table(
     Column("encryption", String, nullable=False),
     Column("load_type", String, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("staging_budget", Integer),
 )
 
 scan = Table(
@@ -102,6 +103,9 @@ car = Table(
     Column("sha256", LargeBinary),
     Column("built_at", Float, nullable=False),
     Column("build_seconds", Float, nullable=False),
+    Column("verified_at", Float),
+    Column("delivered_at", Float),
+    Column("delivered_to", String),
 )
 
 built_shard = Table(
@@ -123,4 +127,28 @@ progress = Table(
     Column("total", BigInteger),
     Column("started_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+)
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("project", ForeignKey("project.name"), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("since", Float, nullable=False),
+)
+
+deletion = Table(
+    "deletion",
+    metadata,
+    Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("project", ForeignKey("project.name"), nullable=False, index=True),
+    Column("file_id", ForeignKey("file.id"), nullable=False, unique=True),
+    Column("path", LargeBinary, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime", BigInteger, nullable=False),
+    Column("cid", LargeBinary),
+    Column("intended_at", Float, nullable=False),
+    Column("deleted_at", Float),
 )

@@ -5,7 +5,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from ptolemy_core.errors import BusyError, SettingsError
 PG_URL = "PTOLEMY_PG_URL"
 """The environment variable that puts catalog and Dagster storage on one Postgres."""
 
-REVISION = "0001"
+REVISION = "0003"
 """Revision of the schema that this version reads and writes."""
 
 _POLL = 0.2
@@ -83,6 +83,16 @@ class Catalog:
             connection.begin(),
         ):
             yield connection
+
+    def sync(self) -> None:
+        """See that what is committed also survives a loss of power (SQLite here syncs at checkpoints alone)."""
+        if not self.is_postgres:
+            with suppress(FileNotFoundError):
+                descriptor = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     @contextmanager
     def lock(self, name: str, *, wait: float = 0.0, busy: str = "") -> Iterator[None]:

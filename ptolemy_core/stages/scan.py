@@ -7,14 +7,14 @@ that missed it.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ptolemy_core import paths
-from ptolemy_core.catalog import bulk, projects
+from ptolemy_core.catalog import bulk, deletions, projects
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import scan as scans
@@ -37,6 +37,7 @@ class ScanResult:
         added, changed, gone: versions that this scan found, replaced, missed; all 0 on a scan without news.
         left_out_sample: some of the entries left out, with the reason.
         seconds: time it took.
+        deleted: how many of those gone were deleted by `delete_source`, after delivery.
     """
 
     files: int
@@ -51,6 +52,7 @@ class ScanResult:
     gone: int
     left_out_sample: list[tuple[str, str]]
     seconds: float
+    deleted: int = 0
 
 
 def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | None = None) -> ScanResult:
@@ -73,9 +75,12 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
                 scans.insert().values(project=name, started_at=started).returning(scans.c.id)
             ).scalar_one()
         merge = _Merge(catalog, name, number)
+        emptied = deletions.folders(catalog, name)  # by deletion of sources: their CARs have them
         found = data = 0
         with Reporter(catalog, name, "scan", None) as reporter:
             for entry in walk(project.target_bytes):
+                if entry.kind == Kind.DIRECTORY and entry.path in emptied:
+                    continue
                 merge.meet(entry)
                 found += 1
                 data += entry.size if entry.kind == Kind.FILE else 0
@@ -88,7 +93,9 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
             progress(found, data)
         with catalog.write() as connection:
             connection.execute(scans.update().where(scans.c.id == number).values(finished_at=time.time()))
-        return summary(catalog, name, merge.added, merge.changed, merge.gone, time.time() - started)
+        deleted = deletions.settle(catalog, name, number)
+        found_now = summary(catalog, name, merge.added, merge.changed, merge.gone, time.time() - started)
+        return replace(found_now, deleted=deleted)
 
 
 class _Merge:

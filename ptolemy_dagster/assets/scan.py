@@ -38,6 +38,7 @@ def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> 
             "left out": result.left_out,
             "entries left out": show.table(("path", "reason"), result.left_out_sample),
             "new, changed, gone": f"{result.added:,}, {result.changed:,}, {result.gone:,}",
+            "gone, deleted after delivery": result.deleted,
             "seconds": round(result.seconds, 3),
         }
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from ptolemy_dagster.cli import extract, identify, lookup, restore, stages
+from ptolemy_dagster.cli import delivery, extract, identify, lookup, restore, stages
 
 app = typer.Typer(
     name="ptolemy",
@@ -29,6 +29,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "find": lookup.find,
     "restore": restore.restore,
     "extract": extract.extract_command,
+    "release": delivery.release,
+    "delete-source": delivery.delete_source,
+    "deleted": delivery.deleted,
     "cid": identify.cid_command,
     "commp": identify.commp_command,
 }

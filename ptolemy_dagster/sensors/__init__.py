@@ -1,0 +1,1 @@
+"""Sensors: what launches runs by itself."""

@@ -55,7 +55,7 @@ class SeekableCar:
         self._last = 0
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by `close`)
         try:
-            reader = CarReader(self._file, self.name, max_section=max_section)
+            reader = CarReader(self._file, self.name, max_section=max_section, read_size=_FAR_FROM)
             self.size = os.fstat(self._file.fileno()).st_size
         except BaseException:
             self._file.close()

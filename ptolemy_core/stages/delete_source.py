@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -46,7 +45,7 @@ class DeletionResult:
     files: int = 0
     bytes: int = 0
     folders: int = 0
-    held: Counter[str] = field(default_factory=Counter)
+    held: dict[str, int] = field(default_factory=dict)
     sample: list[tuple[str, int]] = field(default_factory=list)
     held_sample: list[tuple[str, str]] = field(default_factory=list)
 
@@ -59,7 +58,7 @@ class DeletionResult:
 
     def hold(self, source: Source, reason: str) -> None:
         """Count one that stays."""
-        self.held[reason] += 1
+        self.held[reason] = self.held.get(reason, 0) + 1
         if len(self.held_sample) < _SHOWN:
             self.held_sample.append((paths.display(source.path), reason))
 

@@ -113,7 +113,7 @@ def _show(result: DeletionResult, project: str) -> None:
     output.say(f"{did}: {result.files:,} entries, {readable(result.bytes)}")
     if result.folders:
         output.say(f"{result.folders:,} empty folders removed")
-    for reason, count in result.held.most_common():
+    for reason, count in sorted(result.held.items(), key=lambda item: -item[1]):
         example = next((path for path, why in result.held_sample if why == reason), None)
         output.say(f"{count:,} stay: {reason}" + (f" (as {example})" if example else ""))
     if result.deleted and result.files:

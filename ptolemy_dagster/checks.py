@@ -3,6 +3,7 @@
 import warnings
 
 import dagster as dg
+from pydantic import Field
 
 from ptolemy_core.stages.coverage import uncovered
 from ptolemy_core.stages.verify import verify
@@ -36,6 +37,15 @@ def plan_covers_scan(context: dg.AssetCheckExecutionContext, catalog: CatalogRes
     )
 
 
+class VerifyOptions(dg.Config):
+    """What a verification reads."""
+
+    again: bool = Field(
+        default=False, description="Read CARs too that passed before and haven't changed since."
+    )
+    source: bool = Field(default=False, description="Compare the CARs' content with the files in target_dir.")
+
+
 @dg.asset_check(
     asset=built_cars,
     blocking=True,
@@ -43,15 +53,19 @@ def plan_covers_scan(context: dg.AssetCheckExecutionContext, catalog: CatalogRes
     partitions_def=project_partitions,
     description="Each CAR, read back: every block's hash, the tree against the scan, piece CIDs, sizes.",
 )
-def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource) -> dg.AssetCheckResult:
-    """Read all CARs of the project back."""
+def cars_verify(
+    context: dg.AssetCheckExecutionContext, config: VerifyOptions, catalog: CatalogResource
+) -> dg.AssetCheckResult:
+    """Read all CARs of the project back that weren't since they changed."""
     problems: list[str] = []
-    cars = away = blocks = entries = size = 0
+    cars = known = away = blocks = entries = size = 0
     with as_failure():
-        for verdict in verify(catalog.open(), context.partition_key):
+        verdicts = verify(catalog.open(), context.partition_key, again=config.again, source=config.source)
+        for verdict in verdicts:
             if verdict.away:
                 away += 1
                 continue
+            known += verdict.known
             cars += 1
             blocks += verdict.blocks
             entries += verdict.entries
@@ -64,6 +78,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
         description=_said(problems),
         metadata={
             "CARs": cars,
+            "passed before and unchanged, not read again": known,
             "delivered, not in staging": away,
             "blocks": blocks,
             "entries": entries,

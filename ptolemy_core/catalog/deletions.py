@@ -204,6 +204,8 @@ def settle(catalog: Catalog, project: str, scan: int) -> int:
     seen = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_(None))
     gone = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_not(None))
     with catalog.write() as connection:
+        if connection.scalar(sa.select(deletion.c.id).where(mine).limit(1)) is None:
+            return 0
         connection.execute(deletion.delete().where(mine, deletion.c.file_id.in_(seen)))
         open_ones = (mine, deletion.c.deleted_at.is_(None), deletion.c.file_id.in_(gone))
         connection.execute(deletion.update().where(*open_ones).values(deleted_at=time.time()))

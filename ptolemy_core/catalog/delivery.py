@@ -74,9 +74,16 @@ def unmark(catalog: Catalog, row: CarRow) -> None:
     _update(catalog, row, {"delivered_at": None, "delivered_to": None})
 
 
-def set_verified(catalog: Catalog, row: CarRow, passed: bool) -> None:
-    """Record that a CAR's file passed verification just now, or that it doesn't count as verified (any more)."""
-    _update(catalog, row, {"verified_at": time.time() if passed else None})
+def set_verified(catalog: Catalog, row: CarRow, passed: bool, at: float | None = None) -> None:
+    """Record that a CAR's file passed verification, or that it doesn't count as verified (any more).
+
+    Args:
+        catalog: that holds the CAR.
+        row: of the CAR.
+        passed: whether it did.
+        at: when its reading began, seconds since 1970; now if None.
+    """
+    _update(catalog, row, {"verified_at": (at or time.time()) if passed else None})
 
 
 def _is_text(value: str) -> bool:

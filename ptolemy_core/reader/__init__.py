@@ -9,6 +9,7 @@ from ptolemy_core.reader.entry import Entry, ExpectedEntry, Kind
 from ptolemy_core.reader.findings import CarError, Code, Finding
 from ptolemy_core.reader.hashes import ParsedCid, cid_text, parse_cid
 from ptolemy_core.reader.inspection import CarInspection, inspect_car
+from ptolemy_core.reader.seekable import SeekableCar
 from ptolemy_core.reader.verify import CarReport, Expected, read_entries, verify_car
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Node",
     "ParsedCid",
     "Section",
+    "SeekableCar",
     "Type",
     "UnixFs",
     "cid_text",

@@ -85,6 +85,11 @@ class CarReader:
         max_section: bytes that a section may have; a longer one is refused before it is read.
         zero_is_end: take a section of length zero for the end of the CAR instead of an error.
         tap: is given every chunk of bytes that is read, in order.
+        read_size: bytes asked from the stream at once, by default READ_SIZE.
+
+    Attributes:
+        header: what stands before the sections.
+        first_section: byte offset of the first section.
 
     Raises:
         CarError: the header is malformed, or of an unknown version.
@@ -99,7 +104,9 @@ class CarReader:
         max_section: int = MAX_SECTION,
         zero_is_end: bool = False,
         tap: Callable[[bytes], None] | None = None,
+        read_size: int | None = None,
     ) -> None:
+        self._read_size = read_size or READ_SIZE
         self._source = source
         self._name = name
         self._max_section = max_section
@@ -109,6 +116,7 @@ class CarReader:
         self._base = 0
         self._end: int | None = None
         self.header = self._read_header()
+        self.first_section = self._base
 
     def _error(self, code: Code, reason: str, offset: int) -> CarError:
         return CarError(code, reason, self._name, offset)
@@ -117,7 +125,7 @@ class CarReader:
         """Drop the buffer's first bytes and read more behind it; False at the end of the file or payload."""
         kept = self._buffer[consumed:] if consumed else self._buffer
         self._base += consumed
-        size = max(READ_SIZE, want)
+        size = max(self._read_size, want)
         if self._end is not None:
             size = min(size, self._end - self._base - len(kept))
         chunk = self._source.read(size) if size > 0 else b""

@@ -148,15 +148,17 @@ def decode_node(block: bytes) -> Node:
     return Node(tuple(links), data)
 
 
-def decode_unixfs(message: bytes) -> UnixFs:
+def decode_unixfs(message: bytes, *, strict: bool = True) -> UnixFs:
     """Decode a UnixFS Data message.
 
     Args:
         message: a node's Data.
+        strict: take only the form that canonical writers give it; else also what any reader of protobuf takes:
+            fields in any order, and blocksizes in packed form.
 
     Raises:
-        DagPbError: it isn't one: an unknown type or field, fields out of ascending order or repeated,
-            blocksizes in packed form, varints that aren't minimal.
+        DagPbError: it isn't one: an unknown type or field, varints that aren't minimal; if strict also fields
+            out of ascending order or repeated, blocksizes in packed form.
     """
     numbers: dict[int, int] = {}
     data: bytes | None = None
@@ -167,9 +169,15 @@ def decode_unixfs(message: bytes) -> UnixFs:
         begin = at
         tag, at = _number(message, at, end)
         field, wire = tag >> 3, tag & 7
+        if field == _BLOCKSIZES and wire == 2 and not strict:
+            at, stop = _span(message, at, end)
+            while at < stop:
+                value, at = _number(message, at, stop)
+                blocksizes.append(value)
+            continue
         if _UNIXFS_WIRES.get(field) != wire:
             raise DagPbError(f"UnixFS field {field} with wire type {wire}", begin)
-        if field < last or (field == last and field != _BLOCKSIZES):
+        if strict and (field < last or (field == last and field != _BLOCKSIZES)):
             raise DagPbError(f"UnixFS field {field} after field {last}", begin)
         last = field
         if wire == 0:

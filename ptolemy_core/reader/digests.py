@@ -15,10 +15,10 @@ from ptolemy_core.commp import MAX_PAYLOAD, PieceCommitment, piece_cid_v1, piece
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Digests of a whole file; the piece's are None when no piece is large enough for it."""
+    """Digests of a whole file; None what wasn't asked for, or when no piece is large enough for it."""
 
     size: int
-    sha256: bytes
+    sha256: bytes | None
     piece_cid_v1: bytes | None
     piece_cid_v2: bytes | None
     piece_size: int | None
@@ -29,12 +29,13 @@ class Digests:
 
     Args:
         progress: is called with the bytes given so far, after each chunk.
+        sha256: whether to take it.
     """
 
-    def __init__(self, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, progress: Callable[[int], None] | None = None, *, sha256: bool = True) -> None:
         self._progress = progress
         self._size = 0
-        self._sha256 = hashlib.sha256()
+        self._sha256 = hashlib.sha256() if sha256 else None
         self._piece = PieceCommitment()
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="digest")
         self._running: list[Future[None]] = []
@@ -51,7 +52,8 @@ class Digests:
         """Take the file's next chunk; waits until the one before is done."""
         self._wait()
         self._size += len(chunk)
-        self._running = [self._threads.submit(self._sha256.update, chunk)]
+        if self._sha256 is not None:
+            self._running.append(self._threads.submit(self._sha256.update, chunk))
         if self._size <= MAX_PAYLOAD:
             self._running.append(self._threads.submit(self._piece.update, chunk))
         if self._progress is not None:
@@ -65,12 +67,13 @@ class Digests:
     def finish(self) -> Totals:
         """The digests of all that was given."""
         self._wait()
+        sha256 = self._sha256.digest() if self._sha256 is not None else None
         if self._size > MAX_PAYLOAD:
-            return Totals(self._size, self._sha256.digest(), None, None, None)
+            return Totals(self._size, sha256, None, None, None)
         root = self._piece.digest()
         return Totals(
             self._size,
-            self._sha256.digest(),
+            sha256,
             piece_cid_v1(root),
             piece_cid_v2(root, self._size),
             self._piece.piece_size,

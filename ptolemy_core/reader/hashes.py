@@ -69,6 +69,20 @@ def cid_text(binary: bytes) -> str:
     return text
 
 
+def parse_text(text: str) -> bytes:
+    """The binary CID of its text: base58 for CIDv0, any multibase for CIDv1.
+
+    Raises:
+        ValueError: it isn't one.
+    """
+    if len(text) == 46 and text.startswith("Qm") and not set(text) - set(_BASE58):
+        number = 0
+        for letter in text:
+            number = number * 58 + _BASE58.index(letter)
+        return number.to_bytes(_V0_SIZE, "big")
+    return profile_cid.from_text(text)
+
+
 def is_profile_cid(binary: bytes) -> bool:
     """Whether it is one of the profile's: CIDv1, raw or dag-pb, sha2-256, 36 bytes."""
     return len(binary) == profile_cid.SIZE and binary[:4] in (
@@ -90,7 +104,9 @@ def hash_matches(cid: ParsedCid, data: bytes) -> bool | None:
     return None
 
 
-def mismatches(buffer: bytes, cids: Sequence[bytes], offsets: list[int], lengths: list[int]) -> list[int]:
+def mismatches(
+    buffer: bytes | memoryview, cids: Sequence[bytes], offsets: list[int], lengths: list[int]
+) -> list[int]:
     """Indices of the blocks in `buffer` whose sha2-256 isn't the last 32 bytes of their profile CID."""
     if not cids:
         return []

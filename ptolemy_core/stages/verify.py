@@ -1,8 +1,15 @@
-"""Verify: CARs are read back by a reader that shares nothing with the builder, and held against the catalog."""
+"""Verify: CARs are read back by a reader that shares nothing with the builder, and held against the catalog.
+
+A CAR that passed has the time in the catalog: a verification that was interrupted goes on with the others.
+"""
 
 import os
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -17,11 +24,15 @@ from ptolemy_core.errors import StageOrderError
 from ptolemy_core.layout import WHOLE, Kind, names
 from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.project import Project
 from ptolemy_core.reader import Entry, Expected, verify_car
 from ptolemy_core.stages import room
+from ptolemy_core.stages.compare import source_differences
 
 _KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink"}
 _SHOWN = 20
+_CLOCK = 0.02
+"""Seconds that a file's time of change may be behind the clock: the system counts it in ticks."""
 
 _Key = tuple[bytes, int | None]
 _Value = tuple[str, int, bytes, int]
@@ -36,6 +47,7 @@ class Verdict:
         blocks: read and hashed.
         entries: files (or shards), links and empty folders that agree with the scan.
         away: it is marked as delivered and not in the staging folder any more, so nothing was read.
+        known: it passed an earlier verification and its file hasn't changed since, so it wasn't read again.
     """
 
     car: CarRow
@@ -43,6 +55,7 @@ class Verdict:
     entries: int
     problems: list[str]
     away: bool = False
+    known: bool = False
 
     @property
     def ok(self) -> bool:
@@ -55,15 +68,21 @@ def verify(
     name: str,
     *,
     number: int | None = None,
+    again: bool = True,
+    source: bool = False,
+    at_once: int | None = None,
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Verdict]:
-    """Verify the CARs of a project in its staging folder, one by one, and record those that pass wholly.
+    """Verify the CARs of a project in its staging folder, and record those that pass wholly.
 
     Args:
         catalog: that holds the project.
         name: the project's.
         number: of the only container to verify.
+        again: read CARs too that passed an earlier verification and haven't changed since.
+        source: compare the content of the CARs with the files in target_dir, too.
+        at_once: CARs that are read at once; by default as many as there are cores.
         profile: of the DAG.
         progress: called with bytes read since the last call.
 
@@ -76,22 +95,58 @@ def verify(
     if not rows:
         which = "no CAR" if number is None else f"no CAR of container {number}"
         raise StageOrderError(f"project {name!r} has {which} built yet: run `ptolemy blitz {name}` first")
-    total = sum(row.car_size for row in rows if not room.is_away(project, row))
-    with Reporter(catalog, name, "verify", total) as reporter:
-        for row in rows:
-            done = 0
+    away = {row.number for row in rows if room.is_away(project, row)}
+    known = set() if again else {row.number for row in rows if _is_known(project, row)} - away
+    total = sum(row.car_size for row in rows if row.number not in away | known)
+    if source:
+        total += sum(row.data_bytes for row in rows if row.number not in away)
+    lock = threading.Lock()
 
-            def report(so_far: int) -> None:
-                nonlocal done
-                step, done = so_far - done, so_far
+    with Reporter(catalog, name, "verify", total) as reporter:
+
+        def advance(step: int) -> None:
+            with lock:
                 reporter.advance(step)
                 if progress:
                     progress(step)
 
-            if room.is_away(project, row):
-                yield Verdict(row, 0, 0, [], away=True)
-                continue
-            yield _verify_one(catalog, os.path.join(project.staging_dir, row.file_name), row, profile, report)
+        def work(row: CarRow) -> Verdict:
+            if row.number in away:
+                return Verdict(row, 0, 0, [], away=True)
+            if row.number in known:
+                verdict = Verdict(row, 0, 0, [], known=True)
+            else:
+                path = os.path.join(project.staging_dir, row.file_name)
+                verdict = _verify_one(catalog, path, row, profile, advance)
+            if not source or not verdict.ok:
+                return verdict
+            found = source_differences(catalog, project, row, advance)
+            return replace(verdict, problems=[f"{row.file_name}: {problem}" for problem in found])
+
+        threads = at_once or os.cpu_count() or 1
+        with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
+            running: deque[Future[Verdict]] = deque()
+            try:
+                for row in rows:
+                    running.append(pool.submit(work, row))
+                    if len(running) > threads:
+                        yield running.popleft().result()
+                while running:
+                    yield running.popleft().result()
+            finally:
+                for future in running:
+                    future.cancel()
+
+
+def _is_known(project: Project, row: CarRow) -> bool:
+    """Whether a CAR passed verification, and its file hasn't been changed or replaced since that began."""
+    if row.verified_at is None:
+        return False
+    try:
+        status = os.stat(os.path.join(project.staging_dir, row.file_name))
+    except OSError:
+        return False
+    return status.st_size == row.car_size and status.st_ctime + _CLOCK < row.verified_at
 
 
 def _verify_one(
@@ -106,8 +161,18 @@ def _verify_one(
         piece_size=row.piece_size,
         sha256=row.sha256,
     )
+    done = 0
+
+    def report_bytes(so_far: int) -> None:
+        nonlocal done
+        step, done = so_far - done, so_far
+        progress(step)
+
+    began = time.time()
     try:
-        report = verify_car(path, profile, expect=expect, on_entry=listing.meet, progress=progress)
+        report = verify_car(
+            path, profile, expect=expect, on_entry=listing.meet, progress=report_bytes, sha256=False
+        )
     except FileNotFoundError as error:
         problem = (
             f"{row.file_name} can't be read: {error.strerror}; if it was delivered, say so: "
@@ -120,7 +185,7 @@ def _verify_one(
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
     problems += [f"{row.file_name}: {problem}" for problem in listing.differences(catalog, row.container_id)]
     if not problems or row.verified_at is not None:
-        delivery.set_verified(catalog, row, not problems)
+        delivery.set_verified(catalog, row, not problems, began)
     return Verdict(row, report.blocks, len(listing.found), problems)
 
 

@@ -4,7 +4,18 @@ from collections.abc import Callable
 
 import typer
 
-from ptolemy_dagster.cli import dataset, delivery, identify, lookup, machines, records, settings, stages
+from ptolemy_dagster.cli import (
+    dataset,
+    delivery,
+    extract,
+    identify,
+    lookup,
+    machines,
+    records,
+    restore,
+    settings,
+    stages,
+)
 
 app = typer.Typer(
     name="ptolemy",
@@ -31,6 +42,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "changes": records.changes,
     "history": records.history,
     "skipped": records.skipped,
+    "restore": restore.restore,
+    "extract": extract.extract_command,
     "release": delivery.release,
     "delete-source": delivery.delete_source,
     "deleted": delivery.deleted,

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import dagster as dg
@@ -41,7 +42,14 @@ class Outcome:
     log: str
 
 
-def run_job(catalog: Catalog, job: str, project: str, *, quiet: bool = False) -> Outcome:
+def run_job(
+    catalog: Catalog,
+    job: str,
+    project: str,
+    *,
+    quiet: bool = False,
+    config: Mapping[str, object] | None = None,
+) -> Outcome:
     """Run a job on a project's partition and wait for it.
 
     Args:
@@ -49,6 +57,7 @@ def run_job(catalog: Catalog, job: str, project: str, *, quiet: bool = False) ->
         job: its name.
         project: the partition.
         quiet: show no progress.
+        config: the run's configuration.
     """
     folder = os.path.join(prepare_home(), "logs")
     os.makedirs(folder, exist_ok=True)
@@ -62,6 +71,11 @@ def run_job(catalog: Catalog, job: str, project: str, *, quiet: bool = False) ->
     }
     command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "ptolemy_dagster.definitions"]
     command += ["-j", job, "--tags", json.dumps(tags)]
+    if config:
+        settings = os.path.join(folder, f"{job}-{project}.config.yaml")
+        with open(settings, "w", encoding="utf-8") as written:
+            json.dump(config, written)  # JSON is YAML
+        command += ["-c", settings]
     with open(log, "wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
         try:

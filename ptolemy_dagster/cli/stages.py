@@ -1,6 +1,7 @@
 """Commands that define a project and run its stages."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -197,16 +198,36 @@ def run(project: Name, as_json: Json = False) -> None:
         waiting.say(catalog, project)
 
 
-def verify(project: Name, as_json: Json = False) -> None:
-    """Read all CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong."""
-    catalog = run_stage("verify", project, as_json)
+def verify(
+    project: Name,
+    source: Annotated[
+        bool, typer.Option("--source", help="Compare the CARs' content with the files in target-dir, too.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Read CARs too that passed before and haven't changed since.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Read CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong."""
+    with output.errors_shown():
+        before = {row.number: row.verified_at for row in cars.rows(open_catalog(), project)}
+    options = {"again": again, "source": source}
+    catalog = run_stage("verify", project, as_json, {"ops": {"built_cars_cars_verify": {"config": options}}})
     settings = projects.get(catalog, project)
     built = list(cars.rows(catalog, project))
     away = sum(room.is_away(settings, row) for row in built)
+    read = sum(row.verified_at != before.get(row.number) for row in built)
+    known = len(built) - away - read
     if as_json:
-        output.print_json({"project": project, "ok": True, "cars": len(built) - away, "delivered": away})
+        facts = {"project": project, "ok": True, "cars": len(built) - away, "read": read, "delivered": away}
+        output.print_json(facts)
         return
-    output.say(f"{len(built) - away} CARs verified: every block, the trees, the piece CIDs")
+    if read:
+        output.say(f"{read} CARs verified: every block, the trees, the piece CIDs")
+    if known:
+        output.say(f"{known} CARs were verified before and haven't changed since; --again reads them again")
+    if source:
+        output.say(f"the files in {settings.target_dir} have the very content of the CARs")
     if away:
         output.say(f"{away} CARs are delivered and not in staging_dir any more: they weren't read")
 
@@ -256,7 +277,7 @@ def _where(row: CarRow, there: dict[str, int]) -> str:
 _NEEDS_SCAN = ("containerize", "blitz", "verify", "root")
 
 
-def run_stage(job: str, project: str, quiet: bool) -> Catalog:
+def run_stage(job: str, project: str, quiet: bool, config: Mapping[str, object] | None = None) -> Catalog:
     """Run a stage's job to its end; a failure ends the command with its reasons."""
     from ptolemy_dagster.cli.launch import run_job
     from ptolemy_dagster.instance import open_instance
@@ -269,7 +290,7 @@ def run_stage(job: str, project: str, quiet: bool) -> Catalog:
             require_scan(catalog, project)
         instance = open_instance()
         define(catalog, instance, settings)  # a catalog may be older than this Dagster home
-        result: Any = run_job(catalog, job, project, quiet=quiet)
+        result: Any = run_job(catalog, job, project, quiet=quiet, config=config)
         if not result.ok:
             raise PtolemyError("\n".join(result.reasons) + f"\n(run {result.run_id}, log {result.log})")
     return catalog

@@ -23,6 +23,9 @@ VALID = {
     "car-valid/sample-wrapped-v2.car": (2, 1, 1049),
     "go-car-cmd/simple-unixfs.car": (1, 1, 22),
     "go-car-cmd/simple-unixfs-missing-blocks.car": (1, 1, 17),
+    "peers/ipfs-car.car": (1, 1, 7),
+    "peers/singularity-data.car": (1, 1, 4),
+    "peers/singularity-folders.car": (1, 1, 3),
 }
 INVALID = {
     # name: code, byte offset, blocks before it

@@ -1,6 +1,7 @@
 """Verification finds every damage: of the CARs' bytes, and of what the catalog says of them."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from dag import oracle
 
 from ptolemy_core.catalog.schema import built_shard, car, file, shard
 from ptolemy_core.errors import StageOrderError
+from ptolemy_core.stages.verify import verify
 
-from .conftest import Scene
+from .conftest import PROFILE, Scene
 
 TREE: oracle.Content = {
     b"a": b"first",
@@ -151,3 +153,121 @@ def test_nothing_built_is_said(stage: Scene) -> None:
     stage.build(0)
     with pytest.raises(StageOrderError, match="no CAR of container 1 built yet"):
         stage.verify(number=1)
+
+
+# Going on, and comparing with the source
+
+
+def settled(stage: Scene) -> None:
+    """Verify, and let the CARs' times of change be older than the verification."""
+    time.sleep(0.05)
+    assert all(verdict.ok for verdict in stage.verify())
+
+
+def known(stage: Scene) -> list[bool]:
+    return [verdict.known for verdict in stage.verify(again=False)]
+
+
+def test_what_passed_is_not_read_again(built: Scene) -> None:
+    settled(built)
+    seen: list[int] = []
+    verdicts = built.verify(again=False, progress=seen.append)
+    assert all(verdict.ok and verdict.known for verdict in verdicts)
+    assert seen == []
+    assert not any(verdict.known for verdict in built.verify(again=True))
+
+
+def test_interrupted_it_goes_on_with_the_others(built: Scene) -> None:
+    settled(built)
+    change(built, car.update().values(verified_at=None))
+    left = built.cars()[0].car_size
+
+    def progress(step: int) -> None:
+        nonlocal left
+        left -= step
+        if left < 0:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        list(verify(built.catalog, built.name, profile=PROFILE, at_once=1, progress=progress))
+    first = [row.verified_at is not None for row in built.cars()]
+    assert first[0]
+    assert not first[-1]
+    assert known(built) == first
+    assert all(known(built))
+
+
+@pytest.mark.parametrize("how", ["flip", "touch", "replace", "cut", "unlink"])
+def test_a_car_that_changed_since_is_read_again(built: Scene, how: str) -> None:
+    settled(built)
+    path = first_car(built)
+    data = path.read_bytes()
+    times = os.stat(path)
+    if how == "flip":
+        path.write_bytes(data[:100] + bytes([data[100] ^ 1]) + data[101:])
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # a forged mtime doesn't help
+    elif how == "touch":
+        path.touch()
+    elif how == "replace":
+        other = path.with_name("other")
+        other.write_bytes(data[:-1] + b"?")
+        other.rename(path)
+    elif how == "cut":
+        os.truncate(path, 100)
+    else:
+        path.unlink()
+    verdicts = built.verify(again=False)
+    assert [verdict.known for verdict in verdicts] == [False] + [True] * (len(verdicts) - 1)
+    assert verdicts[0].ok == (how == "touch")
+    # and what failed isn't taken for verified later
+    assert (built.cars()[0].verified_at is not None) == (how in ("touch", "unlink"))
+
+
+def test_source_that_is_the_same(built: Scene) -> None:
+    seen: list[int] = []
+    assert all(verdict.ok for verdict in built.verify(source=True, progress=seen.append))
+    assert sum(seen) == sum(row.car_size + row.data_bytes for row in built.cars())
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "problem"),
+    [
+        ("a", b"fIrst", "a differs from the source in bytes 0 to 4; it was modified after the scan"),
+        ("a", b"first, longer", "a has 13 bytes in the source, 5 when it was scanned"),
+        ("a", None, "a can't be read in the source (No such file or directory)"),
+        ("big", bytes(range(256)) * 19 + bytes(256), "big differs from the source in bytes 4608 to 5119"),
+        ("d/link", b"a file now", "d/link can't be read in the source (Invalid argument)"),
+        ("d/link", "elsewhere", "d/link leads elsewhere in the source"),
+        ("a", "d/link", "a can't be read in the source (Too many levels of symbolic links)"),
+        ("d/void", b"", "d/void is no folder in the source any more"),
+    ],
+)
+@pytest.mark.parametrize("again", [True, False])
+def test_source_that_differs_is_named(
+    built: Scene, path: str, content: bytes | str | None, problem: str, again: bool
+) -> None:
+    settled(built)
+    place = built.target / path
+    if place.is_dir():
+        place.rmdir()
+    else:
+        place.unlink()
+    if isinstance(content, bytes):
+        place.write_bytes(content)
+    elif content is not None:
+        place.symlink_to(content)
+    verdicts = built.verify(source=True, again=again)
+    found = [found for verdict in verdicts for found in verdict.problems]
+    assert any(problem in each for each in found), found
+    assert all(row.verified_at for row in built.cars())  # the CARs are right
+
+
+def test_source_bit_that_flipped_under_the_same_time_is_found(built: Scene) -> None:
+    place = built.target / "big"
+    times = os.stat(place)
+    data = bytearray(place.read_bytes())
+    data[3000] ^= 16
+    place.write_bytes(data)
+    os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+    found = [found for verdict in built.verify(source=True) for found in verdict.problems]
+    assert [each.split(": ", 1)[1] for each in found] == ["big differs from the source in bytes 2560 to 3071"]

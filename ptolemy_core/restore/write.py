@@ -1,0 +1,453 @@
+"""Writes files, links and folders out of CARs: blocks are read, hashed and written by threads, many at a time.
+
+A block's bytes reach the disk only after their hash was found right, and a file gets its name only when all of
+it is there. A partial file stays, and a later run goes on with what is right in it.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from ptolemy_core import paths
+from ptolemy_core.build.buffers import Buffers
+from ptolemy_core.reader.hashes import cid_text
+from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
+from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, wrong_leaves
+from ptolemy_core.restore.dag import Leaf, leaves
+from ptolemy_core.restore.target import EntryError, Names, TakenError, Target, TargetError, check_names
+
+_GAP = 64 << 10
+"""Bytes between two leaves in a CAR that are read with them rather than skipped."""
+_AHEAD = 3
+_MAX_FILES = 100
+"""Partial files that are open at once."""
+MAX_PROBLEMS = 1000
+"""Problems that are kept; the rest is counted."""
+
+
+class Segment(NamedTuple):
+    """A shard of a file, or all of it: `length` bytes from `start`, the DAG of `cid`, whose root is at `spot`."""
+
+    start: int
+    length: int
+    cid: bytes
+    spot: Spot
+
+
+@dataclass(frozen=True, slots=True)
+class FileItem:
+    """A file to restore.
+
+    Attributes:
+        names: its path below the target.
+        size: bytes.
+        segments: its parts, in order.
+        mtime: modification time to set, nanoseconds since 1970; None sets none.
+        check: is given the CIDs of the nodes right above the raw leaves, in order, when all is written; what it
+            returns is what is wrong.
+    """
+
+    names: Names
+    size: int
+    segments: tuple[Segment, ...]
+    mtime: int | None = None
+    check: Callable[[list[bytes]], str | None] | None = None
+
+
+@dataclass
+class Report:
+    """What a restore did.
+
+    Attributes:
+        files, links, folders: entries written now.
+        kept: entries that were there already, with the very bytes.
+        written_bytes: bytes of files written now.
+        problems: what could not be restored: path for people, and why.
+        more_problems: how many more there are.
+    """
+
+    files: int = 0
+    links: int = 0
+    folders: int = 0
+    kept: int = 0
+    written_bytes: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    more_problems: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked for is there."""
+        return not self.problems
+
+    def problem(self, path: bytes, reason: str) -> None:
+        """Keep a problem with the entry of this NUL-joined path."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append((paths.display(path), reason))
+        else:
+            self.more_problems += 1
+
+
+@dataclass(eq=False)
+class _Open:
+    """A file that is being written: in a partial file with a descriptor, or (of one small leaf) not yet at all."""
+
+    item: FileItem
+    part: bytes
+    descriptor: int = -1
+    running: int = 0
+    whole: bool = False
+    fault: str | None = None
+    nodes: list[bytes] = field(default_factory=list)
+    written: int = 0
+
+
+class _Batch(NamedTuple):
+    car: int
+    base: int
+    leaves: list[tuple[Leaf, int]]
+    files: list[_Open]
+
+
+class Writer:
+    """Restores entries given to `file`, `link` and `folder`; as a context manager it ends its threads.
+
+    Args:
+        blocks: of the CARs.
+        target: where entries go.
+        report: is filled.
+        replace: whether files and links that are there already, and differ, are written over.
+        threads: that read, hash and write at once.
+        progress: called with bytes of files done since the last call.
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        target: Target,
+        report: Report,
+        *,
+        replace: bool = False,
+        threads: int = 2,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self._blocks = blocks
+        self._target = target
+        self._report = report
+        self._replace = replace
+        self._progress = progress or (lambda _: None)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="restore")
+        self._buffers = Buffers(BATCH_BYTES + MAX_LEAF)
+        self._running: deque[tuple[_Batch, Future[tuple[memoryview, list[int]]]]] = deque()
+        self._batch: _Batch | None = None
+        self._open: dict[bytes, int] = {}  # partial files under way, with their descriptors
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+            for descriptor in self._open.values():
+                os.close(descriptor)
+
+    def flush(self) -> None:
+        """Wait until all files given so far have their names, or their problems."""
+        self._send()
+        while self._running:
+            self._reap()
+
+    # Entries
+
+    def folder(self, names: Names, mtime: int | None = None) -> None:
+        """Make a folder."""
+        try:
+            check_names(names)
+            found = self._target.look(names) if names else None
+            self._target.folder(names)
+            if mtime is not None and names:
+                self._target.set_folder_time(names, mtime)
+        except (EntryError, OSError) as error:
+            self._failed(names, error)
+        else:
+            if found is None:
+                self._report.folders += 1
+            else:
+                self._report.kept += 1
+
+    def link(self, names: Names, target: bytes, mtime: int | None = None) -> None:
+        """Make a symbolic link."""
+        try:
+            check_names(names)
+            if not target or b"\0" in target:
+                raise EntryError("a link without target, or with NUL in it")
+            found = self._target.look(names)
+            if found is not None:
+                if stat.S_ISLNK(found.st_mode) and self._target.read_link(names) == target:
+                    self._report.kept += 1
+                    return
+                self._may_replace(found)
+            self._target.link(names, target, found is not None, mtime)
+            self._report.links += 1
+        except (EntryError, OSError) as error:
+            self._failed(names, error)
+
+    def file(self, item: FileItem) -> None:
+        """Restore a file; what is wrong with it goes to the report."""
+        try:
+            check_names(item.names)
+            found = self._target.look(item.names)
+            if found is not None and self._same(item, found):
+                self._report.kept += 1
+                self._progress(item.size)
+                return
+            if found is not None:
+                self._may_replace(found)
+            self._start(item)
+        except (EntryError, BlockError, OSError) as error:
+            self._failed(item.names, error)
+
+    def _failed(self, names: Names, error: Exception) -> None:
+        if isinstance(error, OSError):
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise TargetError(
+                    f"{paths.display(self._target.path)} is full: make room and run the same again, it goes on"
+                ) from error
+            error = EntryError(f"can't be written ({error.strerror})")
+        self._report.problem(b"\0".join(names), str(error))
+
+    def _may_replace(self, found: os.stat_result) -> None:
+        if stat.S_ISDIR(found.st_mode):
+            raise EntryError("is a folder in the target")
+        if not self._replace:
+            raise EntryError("is there already and differs: move it away, or overwrite")
+
+    def _same(self, item: FileItem, found: os.stat_result) -> bool:
+        """Whether the file at its place is the very file."""
+        if not stat.S_ISREG(found.st_mode) or found.st_size != item.size:
+            return False
+        try:
+            descriptor = self._target.open_file(item.names)
+        except OSError:
+            return False
+        try:
+            wanted = self._leaves(item, [])
+            return all(right for _, right in compare(descriptor, wanted, self._pool, buffers=self._buffers))
+        finally:
+            os.close(descriptor)
+
+    def _leaves(self, item: FileItem, nodes: list[bytes]) -> Iterator[Leaf]:
+        for part in item.segments:
+            yield from leaves(self._blocks, part.cid, part.length, part.spot, part.start, nodes.append)
+
+    # Files
+
+    def _start(self, item: FileItem) -> None:
+        nodes: list[bytes] = []
+        ranges = self._leaves(item, nodes)
+        first, second = next(ranges, None), next(ranges, None)
+        file = _Open(item, b"", nodes=nodes)
+        if second is None:
+            if first is None or first.data is not None:
+                self._small(file, b"" if first is None else first.data or b"")
+            else:
+                file.running = 1
+                self._add(first, file)
+            return
+        part = b"part-" + hashlib.sha256(b"\0".join(item.names)).hexdigest()[:32].encode()
+        if part in self._open:
+            self.flush()  # an entry of this path is under way: it must be there before this one is looked at
+            self.file(item)
+            return
+        file.part, file.descriptor = part, self._target.open_part(part)
+        self._open[part] = file.descriptor
+        try:
+            before = os.fstat(file.descriptor).st_size
+            os.ftruncate(file.descriptor, item.size)
+            rest = chain((leaf for leaf in (first, second) if leaf), ranges)
+            for leaf in self._unwritten(file, rest) if before else rest:
+                if leaf.data is None:
+                    self._add(leaf, file)
+                else:
+                    _write_at(file.descriptor, memoryview(leaf.data), leaf.start)
+                    file.written += leaf.length
+                    self._progress(leaf.length)
+        except (BlockError, EntryError, OSError) as error:
+            file.fault = file.fault or (error.strerror if isinstance(error, OSError) else str(error))
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                self._failed(item.names, error)
+        file.whole = True
+        if not self._queued(file):
+            self._finish(file)
+        if len(self._open) > _MAX_FILES:
+            self.flush()
+
+    def _unwritten(self, file: _Open, ranges: Iterator[Leaf]) -> Iterator[Leaf]:
+        """Of a partial file, the leaves that an earlier run didn't write."""
+        for leaf, right in compare(file.descriptor, ranges, self._pool, buffers=self._buffers):
+            if right:
+                self._progress(leaf.length)
+            else:
+                yield leaf
+
+    def _queued(self, file: _Open) -> bool:
+        return file.running > 0 or (self._batch is not None and file in self._batch.files)
+
+    def _add(self, leaf: Leaf, file: _Open) -> None:
+        batch = self._batch
+        if batch is not None:
+            last = batch.leaves[-1][0]
+            behind = last.offset + last.length
+            if (
+                leaf.car != batch.car
+                or not behind <= leaf.offset <= behind + _GAP
+                or leaf.offset + leaf.length - batch.base > BATCH_BYTES
+                or len(batch.leaves) == BATCH_LEAVES
+            ):
+                self._send()
+        if self._batch is None:
+            self._batch = _Batch(leaf.car, leaf.offset, [], [])
+        self._batch.leaves.append((leaf, leaf.offset - self._batch.base))
+        self._batch.files.append(file)
+
+    def _send(self) -> None:
+        batch, self._batch = self._batch, None
+        if batch is None:
+            return
+        for file in {id(each): each for each in batch.files}.values():
+            if file.part:
+                file.running += 1
+        self._running.append((batch, self._pool.submit(self._work, batch)))
+        while len(self._running) > _AHEAD:
+            self._reap()
+
+    def _work(self, batch: _Batch) -> tuple[memoryview, list[int]]:
+        """Read and hash a batch, and write what belongs to partial files; runs in a thread."""
+        last = batch.leaves[-1][0]
+        size = last.offset + last.length - batch.base
+        view = memoryview(self._buffers.take())
+        if self._blocks.cars[batch.car].pread_into(view[:size], batch.base) < size:
+            return view, list(range(len(batch.leaves)))
+        wrong = wrong_leaves(view, batch.leaves)
+        bad = set(wrong)
+        for k, ((leaf, at), file) in enumerate(zip(batch.leaves, batch.files, strict=True)):
+            if file.part and k not in bad:
+                _write_at(file.descriptor, view[at : at + leaf.length], leaf.start)
+        return view, wrong
+
+    def _reap(self) -> None:
+        """Take the oldest batch that was sent."""
+        batch, future = self._running.popleft()
+        try:
+            view, wrong = future.result()
+        except OSError as error:
+            self._failed(batch.files[0].item.names, error)
+            for file in batch.files:
+                file.fault = file.fault or f"can't be written ({error.strerror})"
+            view, wrong = memoryview(self._buffers.take()), []
+            lost = True
+        else:
+            lost = False
+        bad = set(wrong)
+        for k, ((leaf, at), file) in enumerate(zip(batch.leaves, batch.files, strict=True)):
+            if k in bad:
+                place = f"{self._blocks.cars[leaf.car].name} at byte {leaf.offset}"
+                file.fault = file.fault or f"the block {cid_text(leaf.cid)} has another hash ({place})"
+            elif file.part:
+                file.written += leaf.length
+            if not file.part:
+                if file.fault:
+                    if not lost:
+                        self._failed(file.item.names, EntryError(file.fault))
+                else:
+                    self._small(file, view[at : at + leaf.length])
+            else:
+                self._progress(leaf.length)
+        buffer = view.obj
+        view.release()
+        self._buffers.give(buffer)  # type: ignore[arg-type]
+        for file in {id(each): each for each in batch.files if each.part}.values():
+            file.running -= 1
+            if file.whole and not self._queued(file):
+                self._finish(file)
+
+    def _small(self, file: _Open, data: bytes | memoryview) -> None:
+        """Write a file of one block, or of none."""
+        item = file.item
+        try:
+            descriptor = self._target.open_part(b"new", empty=True)
+            try:
+                _write_at(descriptor, memoryview(data), 0)
+                self._seal(file, descriptor)
+            finally:
+                os.close(descriptor)
+            self._target.place(b"new", item.names, self._replace)
+        except TakenError as error:
+            self._target.drop_part(b"new")
+            if self._holds(item.names, data):
+                self._report.kept += 1
+            else:
+                self._failed(item.names, error)
+            return
+        except (EntryError, OSError) as error:
+            self._failed(item.names, error)
+            return
+        self._progress(len(data))
+        self._report.files += 1
+        self._report.written_bytes += len(data)
+
+    def _holds(self, names: Names, data: bytes | memoryview) -> bool:
+        """Whether the file of this path has these very bytes."""
+        try:
+            descriptor = self._target.open_file(names)
+        except OSError:
+            return False
+        try:
+            return os.fstat(descriptor).st_size == len(data) and os.pread(descriptor, len(data), 0) == data
+        finally:
+            os.close(descriptor)
+
+    def _finish(self, file: _Open) -> None:
+        """All batches of a file are done."""
+        try:
+            if file.fault:
+                raise EntryError(file.fault)
+            self._seal(file, file.descriptor)
+            self._target.place(file.part, file.item.names, self._replace)
+        except (EntryError, OSError) as error:
+            if isinstance(error, TakenError):
+                self._target.drop_part(file.part)
+            self._failed(file.item.names, error)
+        else:
+            self._report.files += 1
+            self._report.written_bytes += file.written
+        finally:
+            del self._open[file.part]
+            os.close(file.descriptor)
+
+    @staticmethod
+    def _seal(file: _Open, descriptor: int) -> None:
+        """The last look at a file's CID, and its time."""
+        wrong = file.item.check(file.nodes) if file.item.check else None
+        if wrong:
+            raise EntryError(wrong)
+        if file.item.mtime is not None:
+            os.utime(descriptor, ns=(file.item.mtime, file.item.mtime))
+
+
+def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
+    while len(data):
+        done = os.pwrite(descriptor, data, offset)
+        data, offset = data[done:], offset + done

@@ -124,3 +124,14 @@ progress = Table(
     Column("started_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
 )
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("host", String, primary_key=True),
+    Column("pid", Integer, primary_key=True, autoincrement=False),
+    Column("project", String),
+    Column("container", Integer),
+    Column("started_at", Float, nullable=False),
+    Column("heartbeat_at", Float, nullable=False),
+)

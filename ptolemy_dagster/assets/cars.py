@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from ptolemy_core.catalog import cars, projects
+from ptolemy_core.catalog import Catalog, cars, projects
+from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import blitz
@@ -38,9 +39,9 @@ def car(
     """Build one CAR."""
     with as_failure():
         project, number = parse_car_key(context.partition_key)
-        built, new = blitz.build_container(
-            catalog.open(), project, number, rebuild=True, threads=builder.threads
-        )
+        opened = catalog.open()
+        with Heartbeat(opened) as heartbeat, heartbeat.building(project, number):
+            built, new = blitz.build_container(opened, project, number, rebuild=True, threads=builder.threads)
     if not new:
         context.log.info(f"{built.file_name} is built and in place: nothing to do")
     return dg.MaterializeResult(metadata=(show.car_metadata(built)))
@@ -79,13 +80,25 @@ def build_batch(
     context: dg.OpExecutionContext, catalog: CatalogResource, builder: Builder, numbers: list[int]
 ) -> int:
     """Build each CAR of a batch; one that fails doesn't keep the others from being built."""
-    name = context.partition_key
     opened = catalog.open()
+    with Heartbeat(opened) as heartbeat:
+        return _build(context, opened, builder, heartbeat, numbers)
+
+
+def _build(
+    context: dg.OpExecutionContext,
+    opened: Catalog,
+    builder: Builder,
+    heartbeat: Heartbeat,
+    numbers: list[int],
+) -> int:
+    name = context.partition_key
     failed: list[str] = []
     done = 0
     for number in numbers:
         try:
-            built, new = blitz.build_container(opened, name, number, threads=builder.threads)
+            with heartbeat.building(name, number):
+                built, new = blitz.build_container(opened, name, number, threads=builder.threads)
         except StagingError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
         except PtolemyError as error:

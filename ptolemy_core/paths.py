@@ -5,6 +5,7 @@ A path's NUL-joined form (see `layout.items`) turns into file system calls here,
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,6 +13,8 @@ from ptolemy_core.layout.items import SEPARATOR
 
 _STEP = 3000
 """Bytes of a path that one call takes; Linux allows 4095, and a name 255."""
+
+_ESCAPE = re.compile(r"(\\\\|\\x[0-9a-f]{2})")
 
 _T = TypeVar("_T")
 
@@ -30,6 +33,41 @@ def display(path: bytes) -> str:
 def from_display(text: str) -> bytes:
     """The NUL-joined path of what a user typed: names joined by `/`, any bytes through surrogates."""
     return os.fsencode(text.strip("/")).replace(b"/", SEPARATOR)
+
+
+def escape(path: bytes) -> str:
+    """An entry's path as text from which `unescape` makes the same bytes again.
+
+    `/` stands between names; a backslash is doubled; each byte of what isn't printable UTF-8 is `\\xNN`.
+    """
+    text = path.replace(SEPARATOR, b"/").decode("utf-8", "surrogateescape")
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def unescape(text: str) -> bytes:
+    """The NUL-joined path behind what `escape` made.
+
+    Raises:
+        ValueError: a backslash stands before something else than a backslash or xNN.
+    """
+    parts = _ESCAPE.split(text)
+    out = [parts[0].encode("utf-8", "surrogateescape")]
+    for code, rest in zip(parts[1::2], parts[2::2], strict=True):
+        out.append(b"\\" if code == "\\\\" else bytes.fromhex(code[2:]))
+        out.append(rest.encode("utf-8", "surrogateescape"))
+    if any("\\" in rest for rest in parts[::2]):
+        raise ValueError(f"{text!r} is no escaped path: a backslash is written \\\\, a byte \\xNN")
+    return b"".join(out).replace(b"/", SEPARATOR)
 
 
 def at_path(path: bytes, call: Callable[[bytes, int | None], _T]) -> _T:

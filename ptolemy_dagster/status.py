@@ -77,6 +77,17 @@ def project_status(catalog: Catalog, instance: dg.DagsterInstance, name: str) ->
     return Status(name, _DONE[stands.done], stands, newest[0].dagster_run.run_id if newest else None)
 
 
+def live_run(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> dg.DagsterRun | None:
+    """The run of a project that is under way or waits for its turn; None if there is none."""
+    unfinished = instance.get_run_records(
+        dg.RunsFilter(tags={"dagster/partition": name}, statuses=_UNFINISHED), order_by="update_timestamp"
+    )
+    if not unfinished:
+        return None
+    stands = standing(catalog, name)
+    return next((record.dagster_run for record in unfinished if is_alive(record, stands)), None)
+
+
 def is_alive(record: dg.RunRecord, stands: Standing) -> bool:
     """Whether an unfinished run really is under way: a killed one leaves its status behind."""
     tags = record.dagster_run.tags

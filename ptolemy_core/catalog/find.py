@@ -18,7 +18,7 @@ class Found:
     """A shard, link or empty folder that a look-up met, and where it is. Sizes and offsets are bytes.
 
     Attributes:
-        project, path, size: of the file; path with `/` between names, for people.
+        project, path, size: of the file; path as `paths.escape` writes it.
         current: False for a version that a later scan found changed or gone.
         shard, start, length: number within a split file (None: whole), and byte range of the file.
         cid, file_cid: of the shard, and of the whole file; None while they aren't built.
@@ -108,7 +108,7 @@ def _found(catalog: Catalog, wanted: Any, project: str | None) -> Iterator[Found
             own = _text(row.cid)
             yield Found(
                 project=row.project,
-                path=paths.display(bytes(row.path)),
+                path=paths.escape(bytes(row.path)),
                 size=row.size,
                 current=row.gone_scan is None,
                 shard=None if whole else row.shard,

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ptolemy_core.catalog.schema import project as table
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import SettingsError, UnknownProjectError
+from ptolemy_core.errors import ProjectExistsError, SettingsError, UnknownProjectError
 from ptolemy_core.project import Project
 
 
@@ -15,8 +15,8 @@ def create(catalog: Catalog, project: Project) -> bool:
     """Define a project, and make its staging folder; False if it was defined so already.
 
     Raises:
-        SettingsError: target_dir is no readable folder, staging_dir can't be written, or a project of this name
-            has other settings.
+        SettingsError: target_dir is no readable folder, or staging_dir can't be written.
+        ProjectExistsError: a project of this name has other settings.
     """
     if not os.path.isdir(project.target_dir):
         raise SettingsError(f"target_dir {project.target_dir!r} is no folder: check the path, or mount it")
@@ -38,7 +38,7 @@ def create(catalog: Catalog, project: Project) -> bool:
     new = project.model_dump()
     other = [f"{key} {row[key]!r}, not {value!r}" for key, value in new.items() if row[key] != value]
     if other:
-        raise SettingsError(
+        raise ProjectExistsError(
             f"project {project.name!r} is defined already, with {'; '.join(other)}: use another name"
         )
     return False

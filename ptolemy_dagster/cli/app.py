@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from ptolemy_dagster.cli import identify, lookup, stages
+from ptolemy_dagster.cli import identify, lookup, serve, stages
 
 app = typer.Typer(
     name="ptolemy",
@@ -29,6 +29,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "find": lookup.find,
     "cid": identify.cid_command,
     "commp": identify.commp_command,
+    "serve": serve.serve,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

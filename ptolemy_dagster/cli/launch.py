@@ -20,7 +20,7 @@ from rich.progress import Progress, TaskID
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.stages.status import Standing, standing
 from ptolemy_dagster.cli import output
-from ptolemy_dagster.instance import open_instance, prepare_home
+from ptolemy_dagster.instance import log_folder, open_instance
 from ptolemy_dagster.status import HOST_TAG, PID_TAG
 
 _LAUNCH_TAG = "ptolemy/launch"
@@ -49,9 +49,7 @@ def run_job(catalog: Catalog, job: str, project: str, *, quiet: bool = False) ->
         project: the partition.
         quiet: show no progress.
     """
-    folder = os.path.join(prepare_home(), "logs")
-    os.makedirs(folder, exist_ok=True)
-    log = os.path.join(folder, f"{job}-{project}.log")
+    log = os.path.join(log_folder(), f"{job}-{project}.log")
     launch = uuid.uuid4().hex
     tags = {
         "dagster/partition": project,

@@ -6,6 +6,7 @@ also starts it again when its worker dies. The API needs no code location and no
 """
 
 import time
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -53,7 +54,7 @@ class Dagster:
             try:
                 return self._client().submit_job_execution(job, tags=pairs)
             except DagsterGraphQLClientError as error:
-                refused = isinstance(error.__cause__, requests.exceptions.ConnectionError)
+                refused = any(isinstance(one, requests.exceptions.ConnectionError) for one in _causes(error))
                 if not refused or time.monotonic() > self.starting_until:
                     raise self._away(error) from error
             time.sleep(_POLL)
@@ -88,11 +89,23 @@ class Dagster:
         )
 
     def _away(self, error: DagsterGraphQLClientError) -> Problem:
-        reason = str(error).splitlines()[0]
         return Problem(
             503,
             "dagster-away",
-            f"Dagster's webserver at {self.url} doesn't do it ({reason}): see that it runs with "
-            "`-m ptolemy_dagster.definitions`, then try again",
+            f"Dagster's webserver at {self.url} doesn't do it ({_reason(error)}): see that it runs, and loads "
+            "ptolemy_dagster.definitions, then try again",
             {"Retry-After": "5"},
         )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _reason(error: DagsterGraphQLClientError) -> str:
+    """What Dagster said, or why it said nothing; the client puts its queries into its messages."""
+    if error.__cause__ is not None:
+        return type(list(_causes(error))[-1]).__name__
+    return ": ".join(str(part) for part in error.args)[:300]

@@ -34,8 +34,8 @@ from ptolemy_dagster.http.app import create_app
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.dagster_api import Dagster
 from ptolemy_dagster.http.settings import ApiSettings
-from ptolemy_dagster.http.supervise import Child, exists
-from ptolemy_dagster.instance import open_instance, prepare_home
+from ptolemy_dagster.http.supervise import Child
+from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
 
 DEFAULT_UI_PORT = 3000
 _TICK = 1.0
@@ -82,15 +82,16 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     if beside.daemon:
         children.append(_daemon(home, instance))
     dagster = Dagster(instance, url, settings.ui_url)
+    app = create_app(Context(catalog, dagster, settings))
     dagster.expect_start()
     stop = threading.Event()
     watch = threading.Thread(target=_watch, args=(children, dagster, stop), name="supervisor")
     signal.signal(signal.SIGTERM, _leave)  # uvicorn hands the signal on when it has shut down
     watch.start()
     try:
-        _say(listener, settings, dagster, home)
+        _say(listener, settings, dagster)
         config = uvicorn.Config(
-            create_app(Context(catalog, dagster, settings)),
+            app,
             log_level="warning",
             access_log=False,
             proxy_headers=False,  # who asks is who connects: a header that anyone can send says nothing
@@ -107,13 +108,13 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
             child.stop()
 
 
-def _say(listener: socket.socket, settings: ApiSettings, dagster: Dagster, home: str) -> None:
+def _say(listener: socket.socket, settings: ApiSettings, dagster: Dagster) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     place = f"http://{host}:{listener.getsockname()[1]}"
     lines = [
         f"API      {place}/v0/projects   (described at {place}/docs)",
         f"web UI   {dagster.ui_url}",
-        f"logs     {os.path.join(home, 'logs')}",
+        f"logs     {log_folder()}",
         f"token    {'asked for' if settings.token else 'none: only this machine reaches the API'}",
         f"folders  {', '.join(settings.roots) or 'any that this user may use'}",
     ]
@@ -138,29 +139,20 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
     except OSError as error:
         raise SettingsError(
-            f"the API can't listen on {host} port {port} ({error.strerror or error}): use another --port, or end "
-            "what listens there"
+            f"the API can't listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
+            "--port, or end what listens there"
         ) from None
 
 
 def _webserver(home: str, port: int | None) -> tuple[Child, str]:
     """The webserver and its address: that of another server of this home, if one runs."""
+    child = Child("webserver", home)
+    other = child.of_other_server(_HEARD_SECONDS)
     chosen = _free_port(port)
     url = f"http://127.0.0.1:{chosen}"
     command = [_script("dagster-webserver"), "-w", _workspace(home), "-h", "127.0.0.1", "-p", str(chosen)]
-    child = Child("webserver", home, command, url)
-    child.tick()
-    if child.is_ours:
-        return child, url
-    deadline = time.monotonic() + _HEARD_SECONDS
-    while time.monotonic() < deadline:  # another server's, or one left behind that is ending
-        note = child.holder()
-        if note is not None and exists(note.server):
-            return child, note.url
-        if child.tick():
-            return child, url
-        time.sleep(0.2)
-    raise SettingsError(f"another webserver of {home} doesn't end: see {child.log}, or use --dagster-url")
+    child.run_as(command, url)
+    return child, other.url if other else url
 
 
 def _daemon(home: str, instance: dg.DagsterInstance) -> Child:

@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
+from ptolemy_core.errors import BusyError
 from ptolemy_dagster.http.settings import TOKEN_VARIABLE
+from ptolemy_dagster.instance import log_folder
 
 _STOP_SECONDS = 15.0
 _RESTART_SECONDS = 5.0
@@ -38,8 +40,7 @@ class Child:
         self,
         name: str,
         folder: str,
-        command: Sequence[str],
-        url: str = "",
+        command: Sequence[str] = (),
         wanted: Callable[[float], bool] | None = None,
     ) -> None:
         """Describe a process; nothing is started yet.
@@ -47,17 +48,15 @@ class Child:
         Args:
             name: of its lock and log.
             folder: Dagster's home.
-            command: that starts it.
-            url: where it will listen, for other servers of the same home.
+            command: that starts it; `run_as` may say it later.
             wanted: asked before it is started, with the time when the last one ended (0: not known); by default
                 it always is.
         """
-        os.makedirs(os.path.join(folder, "logs"), exist_ok=True)
         self.name = name
-        self.log = os.path.join(folder, "logs", f"{name}.log")
+        self.log = os.path.join(log_folder(), f"{name}.log")
         self._lock = os.path.join(folder, f"{name}.lock")
         self._command = list(command)
-        self._url = url
+        self._url = ""
         self._wanted = wanted or (lambda _: True)
         self._process: subprocess.Popen[bytes] | None = None
         self._next_start = 0.0
@@ -81,10 +80,31 @@ class Child:
             return False
         return self._start()
 
-    def holder(self) -> Note | None:
-        """Who holds the lock; None if nobody does."""
-        with open(self._lock, "a+", encoding="utf-8") as file:
-            return None if _take(file.fileno()) else self._note()
+    def of_other_server(self, patience: float) -> Note | None:
+        """The process of another live server; None if none has one. One left behind is ended first.
+
+        Args:
+            patience: seconds to wait for that.
+
+        Raises:
+            BusyError: it doesn't end.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            with open(self._lock, "a+", encoding="utf-8") as file:
+                if _take(file.fileno()):
+                    return None
+            note = self._note()
+            if note is not None and exists(note.server):
+                return note
+            self._end_orphan()
+            if time.monotonic() > deadline:
+                raise BusyError(f"the {self.name} of an earlier server doesn't end: end it, then try again")
+            time.sleep(0.2)
+
+    def run_as(self, command: Sequence[str], url: str) -> None:
+        """Say what starts the process, and where it will listen."""
+        self._command, self._url = list(command), url
 
     def _start(self) -> bool:
         with open(self._lock, "a+", encoding="utf-8") as file:

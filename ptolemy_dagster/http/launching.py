@@ -80,7 +80,8 @@ def _require_idle(context: Context, name: str) -> None:
     run = live_run(context.catalog, context.dagster.instance, name)
     if run is None:
         return
-    state = "waits in the queue" if run.status == dg.DagsterRunStatus.QUEUED else "is under way"
+    waits = run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
+    state = "waits in the queue" if waits else "is under way"
     raise Problem(
         409,
         "running",

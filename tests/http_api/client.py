@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import dagster as dg
 from fastapi.testclient import TestClient
 from httpx import Response
 from pipeline.backend import Backend
@@ -26,7 +25,6 @@ class Queue(Dagster):
         run = self.instance.create_run_for_job(
             defs.resolve_job_def(job),
             tags={PROJECT_TAG: project} | tags,
-            status=dg.DagsterRunStatus.QUEUED,
         )
         return run.run_id
 

@@ -1,5 +1,6 @@
 """Projects, plan, CARs, files and workers over HTTP."""
 
+import json
 import os
 import time
 from typing import Any
@@ -56,7 +57,6 @@ def test_another_body_for_a_project_that_is_there_is_refused(api: Api) -> None:
         ({"target_dir": "/nowhere/at/all"}, "target_dir '/nowhere/at/all' is no folder"),
         ({"target_dir": "/a\0b"}, "target_dir holds a NUL character"),
         ({"target_dir": "/a\udcffb"}, "isn't UTF-8"),
-        ({"target_dir": "/a\ud800b"}, "isn't UTF-8"),
         ({"target_dir": ["/data"]}, "target_dir"),
         ({"name": "echo"}, "name is no setting here"),
         ({"nonsense": 1}, "nonsense is no setting"),
@@ -64,8 +64,6 @@ def test_another_body_for_a_project_that_is_there_is_refused(api: Api) -> None:
 )
 def test_bad_settings_name_value_limit_and_remedy(api: Api, settings: Any, message: str) -> None:
     body = api.settings(**settings)
-    import json
-
     said = api.problem("/v0/create/delta", 422, "POST", content=json.dumps(body))
     assert message in said
     assert api.get("/v0/projects") == []

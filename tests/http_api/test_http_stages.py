@@ -1,13 +1,14 @@
 """Launching stages over HTTP: order, one run at a time, cancel and retry."""
 
+import socket
 import threading
 import uuid
 
-import dagster as dg
 import pytest
 from pipeline.backend import in_process
 
-from http_api.client import Api, in_process as api_in_process
+from http_api.client import Api
+from http_api.client import in_process as api_in_process
 from ptolemy_dagster.http.dagster_api import Dagster
 
 
@@ -109,8 +110,6 @@ def test_a_run_whose_process_is_gone_is_lost_and_does_not_block(api: Api) -> Non
     run_id = api.post("/v0/scan/delta")["run_id"]
     launched = api.dagster.instance.get_run_by_id(run_id)
     assert launched is not None
-    import socket
-
     api.dagster.instance.add_run_tags(
         run_id, {"ptolemy/host": socket.gethostname(), "ptolemy/pid": str(2**22 + 1)}
     )
@@ -140,4 +139,4 @@ def test_the_partition_is_registered_by_a_launch(api: Api) -> None:
     api.dagster.instance.delete_dynamic_partition("projects", "delta")  # as in another Dagster home
     api.post("/v0/scan/delta")
     assert api.dagster.instance.has_dynamic_partition("projects", "delta")
-    assert api.dagster.instance.get_runs()[0].status == dg.DagsterRunStatus.QUEUED
+    assert len(api.dagster.instance.get_runs()) == 1

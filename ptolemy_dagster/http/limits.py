@@ -13,6 +13,7 @@ from ptolemy_dagster.http.problems import Problem
 _BURST_SECONDS = 2
 """A client that was silent may send so many seconds' worth of requests at once."""
 
+_ROUNDING = 1e-6
 _MAX_CLIENTS = 10_000
 
 
@@ -71,7 +72,7 @@ class RateLimit:
         """Take a request out of a client's bucket; the seconds until there is one if it is empty."""
         now = self._clock()
         full_at = max(now, self._full_at.get(client, now)) + 1 / self._rate
-        if full_at - now > _BURST_SECONDS:
+        if full_at - now > _BURST_SECONDS + _ROUNDING:
             return full_at - now - _BURST_SECONDS
         if len(self._full_at) >= _MAX_CLIENTS:
             self._full_at = {name: at for name, at in self._full_at.items() if at > now}

@@ -36,6 +36,7 @@ from ptolemy_dagster.http.dagster_api import Dagster
 from ptolemy_dagster.http.settings import ApiSettings
 from ptolemy_dagster.http.supervise import Child
 from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
+from ptolemy_dagster.partitions import project_partitions
 
 DEFAULT_UI_PORT = 3000
 _TICK = 1.0
@@ -74,6 +75,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     listener = _listen(settings.host, settings.port)
     home = prepare_home()
     instance = open_instance()
+    _make_storage(catalog, instance)
     children: list[Child] = []
     url = beside.dagster_url
     if url is None:
@@ -106,6 +108,14 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
         watch.join()
         for child in children:
             child.stop()
+
+
+def _make_storage(catalog: Catalog, instance: dg.DagsterInstance) -> None:
+    """Make Dagster's databases: processes that do it at the same time, on a fresh home, fail each other."""
+    with catalog.lock("make Dagster's storage", wait=120):
+        instance.get_runs(limit=1)
+        instance.get_dynamic_partitions(project_partitions.name or "")
+        instance.all_instigator_state()
 
 
 def _say(listener: socket.socket, settings: ApiSettings, dagster: Dagster) -> None:

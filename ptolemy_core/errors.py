@@ -9,6 +9,10 @@ class SettingsError(PtolemyError):
     """A setting that can't be: names the value, the limit and the remedy."""
 
 
+class ProjectExistsError(SettingsError):
+    """A project of that name is there with other settings."""
+
+
 class UnknownProjectError(PtolemyError):
     """No project of that name."""
 

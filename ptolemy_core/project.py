@@ -11,12 +11,13 @@ from ptolemy_core.errors import SettingsError
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 
 MIN_GIB, MAX_GIB = 1, 31
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 MAX_QUIET = 86_400
 CHANGEABLE = ("include", "exclude", "hidden", "on_error", "watch", "auto", "quiet_seconds")
 """Settings that may change in a project's life; the others say what its CARs are."""
 
 _MAX_BUDGET = 1_000_000
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+_NAME = re.compile(NAME_PATTERN)
 _BAD_PADDING = 1 / 8
 """Share of a piece that may be padding before a car_size is worth a warning."""
 
@@ -65,7 +66,7 @@ class Project(BaseModel):
     @field_validator("name")
     @classmethod
     def _safe_name(cls, value: str) -> str:
-        if not _NAME.match(value):
+        if not _NAME.fullmatch(value):
             raise ValueError(
                 "name must be 1 to 63 letters, digits, - or _, starting with a letter or digit, "
                 f"got {value!r}; use such a name"

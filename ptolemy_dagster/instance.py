@@ -25,6 +25,16 @@ def prepare_home() -> str:
     return folder
 
 
+def log_folder() -> str:
+    """Where processes that Ptolemy starts write their logs, made if it isn't there.
+
+    Not the home's `logs`: Dagster's telemetry takes that folder for its own, moves its files and may upload them.
+    """
+    folder = os.path.join(prepare_home(), "ptolemy-logs")
+    os.makedirs(folder, exist_ok=True)
+    return folder
+
+
 def open_instance() -> dg.DagsterInstance:
     """Dagster's instance of the home."""
     prepare_home()

@@ -55,5 +55,10 @@ def define(catalog: Catalog, instance: dg.DagsterInstance, project: Project) -> 
         SettingsError: as `projects.create`.
     """
     new = projects.create(catalog, project)
-    instance.add_dynamic_partitions(project_partitions.name or "", [project.name])
+    register(instance, project.name)
     return new
+
+
+def register(instance: dg.DagsterInstance, name: str) -> None:
+    """Make a project's partition known to Dagster; a catalog may be older than a Dagster home."""
+    instance.add_dynamic_partitions(project_partitions.name or "", [name])

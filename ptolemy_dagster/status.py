@@ -98,6 +98,17 @@ def under_way(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> bool
     return any(is_alive(record, stands) for record in records)
 
 
+def live_run(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> dg.DagsterRun | None:
+    """The run of a project that is under way or waits for its turn; None if there is none."""
+    unfinished = instance.get_run_records(
+        dg.RunsFilter(tags={"dagster/partition": name}, statuses=_UNFINISHED), order_by="update_timestamp"
+    )
+    if not unfinished:
+        return None
+    stands = standing(catalog, name)
+    return next((record.dagster_run for record in unfinished if is_alive(record, stands)), None)
+
+
 def is_alive(record: dg.RunRecord, stands: Standing) -> bool:
     """Whether an unfinished run really is under way: a killed one leaves its status behind."""
     tags = record.dagster_run.tags

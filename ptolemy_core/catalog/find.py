@@ -27,7 +27,7 @@ class Found:
     """A shard, link or empty folder that a look-up met, and where it is. Sizes and offsets are bytes.
 
     Attributes:
-        project, path, kind, size: of the file; path with `/` between names, for people. The root of a whole
+        project, path, kind, size: of the file; path as `paths.escape` writes it. The root of a whole
             data set has an empty path, kind "directory" and no container.
         version: the scan that found this version of the file.
         current: False for a version that a later scan found changed or gone.
@@ -191,7 +191,7 @@ def _found_of(rows: Sequence[Row[Any]], lengths: list[int]) -> Iterator[Found]:
         own = _text(row.cid)
         yield Found(
             project=row.project,
-            path=paths.display(bytes(row.path)),
+            path=paths.escape(bytes(row.path)),
             kind=KIND_NAMES[row.kind],
             size=row.size,
             version=row.first_scan,

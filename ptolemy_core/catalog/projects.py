@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import project as table
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import SettingsError, UnknownProjectError
+from ptolemy_core.errors import ProjectExistsError, SettingsError, UnknownProjectError
 from ptolemy_core.project import CHANGEABLE, Project, parse_project
 
 
@@ -17,8 +17,8 @@ def create(catalog: Catalog, project: Project) -> bool:
     """Define a project, and make its staging folder; False if it was defined so already.
 
     Raises:
-        SettingsError: target_dir is no readable folder, staging_dir can't be written, or a project of this name
-            has other settings.
+        SettingsError: target_dir is no readable folder, or staging_dir can't be written.
+        ProjectExistsError: a project of this name has other settings.
     """
     if not os.path.isdir(project.target_dir):
         raise SettingsError(f"target_dir {project.target_dir!r} is no folder: check the path, or mount it")
@@ -42,7 +42,9 @@ def create(catalog: Catalog, project: Project) -> bool:
     if other:
         fixed = any(row[key] != value for key, value in new.items() if key not in CHANGEABLE)
         remedy = "use another name" if fixed else f"use `ptolemy set {project.name}` to change that"
-        raise SettingsError(f"project {project.name!r} is defined already, with {'; '.join(other)}: {remedy}")
+        raise ProjectExistsError(
+            f"project {project.name!r} is defined already, with {'; '.join(other)}: {remedy}"
+        )
     return False
 
 

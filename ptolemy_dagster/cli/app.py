@@ -13,6 +13,7 @@ from ptolemy_dagster.cli import (
     machines,
     records,
     restore,
+    serve,
     settings,
     stages,
 )
@@ -54,6 +55,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "scheduler": machines.scheduler,
     "worker": machines.worker,
     "workers": machines.workers,
+    "serve": serve.serve,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

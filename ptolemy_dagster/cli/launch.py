@@ -22,7 +22,7 @@ from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import UnavailableError
 from ptolemy_core.stages.status import Standing, standing
 from ptolemy_dagster.cli import output
-from ptolemy_dagster.instance import open_instance, prepare_home
+from ptolemy_dagster.instance import log_folder, open_instance
 from ptolemy_dagster.status import HOST_TAG, PID_TAG
 
 _LAUNCH_TAG = "ptolemy/launch"
@@ -59,9 +59,7 @@ def run_job(
         quiet: show no progress.
         config: the run's configuration.
     """
-    folder = os.path.join(prepare_home(), "logs")
-    os.makedirs(folder, exist_ok=True)
-    log = os.path.join(folder, f"{job}-{project}.log")
+    log = os.path.join(log_folder(), f"{job}-{project}.log")
     launch = uuid.uuid4().hex
     tags = {
         "dagster/partition": project,
@@ -72,7 +70,7 @@ def run_job(
     command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "ptolemy_dagster.definitions"]
     command += ["-j", job, "--tags", json.dumps(tags)]
     if config:
-        settings = os.path.join(folder, f"{job}-{project}.config.yaml")
+        settings = os.path.join(log_folder(), f"{job}-{project}.config.yaml")
         with open(settings, "w", encoding="utf-8") as written:
             json.dump(config, written)  # JSON is YAML
         command += ["-c", settings]

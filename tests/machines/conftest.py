@@ -15,6 +15,6 @@ __all__ = ["postgres"]
 @pytest.fixture
 def home(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
     """A clean home on Postgres."""
-    made = fixtures.enter(tmp_path, postgres.database(), monkeypatch)
+    made = fixtures.entered(tmp_path, postgres.database(), monkeypatch)
     yield made
     made.close()

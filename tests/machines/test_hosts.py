@@ -42,7 +42,7 @@ def home(pair: list[Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         monkeypatch.setitem(server._SETTINGS, "hba_file", str(rules))
         monkeypatch.setitem(server._SETTINGS, "listen_addresses", "*")
         postgres = stack.enter_context(server.running())
-        made = fixtures.enter(tmp_path, postgres.database(), monkeypatch)
+        made = fixtures.entered(tmp_path, postgres.database(), monkeypatch)
         yield made
         made.close()
 

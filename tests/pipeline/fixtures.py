@@ -19,7 +19,8 @@ def postgres() -> Iterator[server.Postgres]:
         yield running
 
 
-def enter(root: Path, url: str | None, monkeypatch: pytest.MonkeyPatch) -> Backend:
+def entered(root: Path, url: str | None, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """A home below `root` that this process is in; on Postgres if there is a URL."""
     env = environment(root, url)
     for name in os.environ:
         if name.startswith(("PTOLEMY_", "DAGSTER_")):
@@ -37,7 +38,7 @@ def backend(
 ) -> Iterator[Backend]:
     """A clean home, once on SQLite and once on Postgres."""
     url = request.getfixturevalue("postgres").database() if request.param == "postgres" else None
-    made = enter(tmp_path, url, monkeypatch)
+    made = entered(tmp_path, url, monkeypatch)
     yield made
     made.close()
 
@@ -45,7 +46,7 @@ def backend(
 @pytest.fixture
 def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
     """A clean home on SQLite, for what doesn't depend on the database."""
-    made = enter(tmp_path, None, monkeypatch)
+    made = entered(tmp_path, None, monkeypatch)
     yield made
     made.close()
 

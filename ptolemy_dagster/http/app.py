@@ -1,0 +1,79 @@
+"""The application: resources, errors and protection, assembled."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio.to_thread
+import sqlalchemy as sa
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from starlette.types import ASGIApp
+
+from ptolemy_dagster.http import carfile_meta, files, problems, projects, runs, stages, workers
+from ptolemy_dagster.http.context import READERS, Context
+from ptolemy_dagster.http.docs_page import render
+from ptolemy_dagster.http.failsafe import Failsafe
+from ptolemy_dagster.http.guard import Guard
+from ptolemy_dagster.http.limits import BodyLimit, PlainPath, RateLimit
+
+_DESCRIPTION = (
+    "Folders become verified Filecoin pieces. A project goes create → scan → containerize → blitz; each stage is a "
+    "Dagster run, which is launched at once and followed at GET /v0/projects/NAME. All errors are problem details "
+    "(RFC 9457). A slash at the end of an address changes nothing."
+)
+
+
+def create_app(context: Context) -> ASGIApp:
+    """The API as an ASGI application."""
+    app = api(context)
+    settings = context.settings
+    protected: ASGIApp = BodyLimit(PlainPath(app), settings.max_body)
+    return Failsafe(RateLimit(Guard(protected, settings), settings.rate))
+
+
+def api(context: Context) -> FastAPI:
+    """The resources alone, without protection."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = READERS
+        yield
+
+    app = FastAPI(
+        title="Ptolemy",
+        version="0",  # the API's, as in its addresses
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.context = context
+    problems.install(app)
+    for resource in (projects, stages, carfile_meta, files, runs, workers):
+        app.include_router(resource.router, prefix="/v0")
+
+    @app.get("/health", responses=problems.documented(503), tags=["server"], summary="Is it alive")
+    def health() -> dict[str, str]:
+        """Whether the catalog answers."""
+        with context.catalog.read() as connection:
+            connection.execute(sa.select(1))
+        return {"status": "ok"}
+
+    @app.get("/", include_in_schema=False, response_class=HTMLResponse)
+    @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
+    def docs() -> str:
+        return render(app.openapi())
+
+    _complete(app.openapi())
+    return app
+
+
+def _complete(schema: dict[str, Any]) -> None:
+    """Add what FastAPI can't know; it keeps the schema that it has made once."""
+    schema["components"]["schemas"]["ProblemDetails"] = problems.ProblemDetails.model_json_schema()
+    schema["components"]["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "Where the server was started with one."}
+    }
+    schema["security"] = [{}, {"token": []}]

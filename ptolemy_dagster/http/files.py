@@ -1,0 +1,80 @@
+"""Files by path or CID: which CAR and piece holds each, and where in it.
+
+A path is text: names joined by `/`, a backslash doubled, each byte of what isn't printable UTF-8 as `\\xNN` (see
+`paths.escape`). What an answer shows may be sent back as it is. Nothing in it is a pattern.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from ptolemy_core import paths
+from ptolemy_core.catalog import Catalog, find, projects
+from ptolemy_core.catalog.find import Found
+from ptolemy_core.layout.items import SEPARATOR
+from ptolemy_core.project import NAME_PATTERN
+from ptolemy_dagster.http.context import Context, opened
+from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next, query_pairs
+from ptolemy_dagster.http.problems import Problem, documented
+
+router = APIRouter(tags=["files"])
+
+_MAX_CURSOR = 10**9
+
+
+@router.get("/files", responses=LINK | documented(404, 422), summary="Files by path or CID")
+def files(
+    request: Request,
+    response: Response,
+    context: Annotated[Context, Depends(opened)],
+    path: Annotated[
+        str | None,
+        Query(description="A file, or a folder for all below it; empty: all files.", examples=["2019/a.jpg"]),
+    ] = None,
+    cid: Annotated[
+        str | None,
+        Query(description="Of a file, shard, CAR or piece.", max_length=200, examples=["bafkreihdwd"]),
+    ] = None,
+    project: Annotated[
+        str | None, Query(description="Look in this one only.", pattern=NAME_PATTERN, max_length=63)
+    ] = None,
+    limit: Limit = 1000,
+    cursor: Annotated[int, Query(ge=0, le=_MAX_CURSOR, description="From the header Link.")] = 0,
+) -> list[Found]:
+    """Where files are: a row per file or shard. 404 if nothing is called so."""
+    if (path is None) == (cid is None):
+        raise Problem(422, "bad-value", "give either path or cid: /v0/files?path=2019/a.jpg")
+    if project is not None:
+        projects.get(context.catalog, project)
+    if cid is not None:
+        found = _of_cid(context.catalog, cid, project)
+    else:
+        found = find.find_path(context.catalog, _path(request), project)
+    page, more = first_page(list(itertools.islice(found, cursor, cursor + limit + 1)), limit)
+    if not page:
+        what = path if cid is None else cid
+        raise Problem(
+            404, "unknown-file", f"nothing is called {what!r}: give a path below target_dir, or a CID"
+        )
+    if more:
+        link_next(request, response, cursor + limit)
+    return page
+
+
+def _path(request: Request) -> str:
+    """The path of the query as `find_path` takes it, bytes that aren't UTF-8 through surrogates."""
+    given = next(value for name, value in reversed(query_pairs(request)) if name == b"path")
+    try:
+        return os.fsdecode(paths.unescape(os.fsdecode(given)).replace(SEPARATOR, b"/"))
+    except ValueError as error:
+        raise Problem(422, "bad-value", f"path: {error}") from None
+
+
+def _of_cid(catalog: Catalog, text: str, project: str | None) -> Iterator[Found]:
+    try:
+        yield from find.find_cid(catalog, text, project)
+    except ValueError as error:
+        raise Problem(422, "bad-value", f"cid: {error}") from None

@@ -1,0 +1,218 @@
+"""Projects: defining one, listing them, and how far one is."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from ptolemy_core.catalog import pages, projects
+from ptolemy_core.catalog.progress import Task
+from ptolemy_core.errors import UnknownProjectError
+from ptolemy_core.project import MAX_GIB, MIN_GIB, NAME_PATTERN, Project, padding_warning, parse_project
+from ptolemy_core.stages.status import Standing
+from ptolemy_dagster.http.context import Context, Name, in_thread, opened
+from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
+from ptolemy_dagster.http.problems import Problem, documented
+from ptolemy_dagster.http.roots import require_inside
+from ptolemy_dagster.partitions import define, register
+from ptolemy_dagster.status import project_status
+
+router = APIRouter(tags=["projects"])
+Opened = Annotated[Context, Depends(opened)]
+
+_LOCK_SECONDS = 10.0
+_SIZES = ("shard_size", "car_size")
+_EXAMPLE = {
+    "shard_size": 1,
+    "staging_dir": "/data/cars",
+    "target_dir": "/data/photos",
+    "car_size": 2,
+    "encryption": "None",
+    "load_type": "blitz",
+}
+
+
+def _settings_schema() -> dict[str, Any]:
+    """JSON schema of a create's body: a project's settings without its name; sizes also as text."""
+    schema = Project.model_json_schema()
+    properties: dict[str, Any] = {k: v for k, v in schema["properties"].items() if k != "name"}
+    for name in _SIZES:
+        whole = {"type": "integer", "minimum": MIN_GIB, "maximum": MAX_GIB}
+        text = {"type": "string", "pattern": "^([1-9]|[12][0-9]|3[01])$"}
+        properties[name] = properties[name] | {"anyOf": [whole, text]}
+        properties[name].pop("type", None)
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in schema["required"] if name != "name"],
+        "additionalProperties": False,
+        "example": _EXAMPLE,
+    } | ({"$defs": schema["$defs"]} if "$defs" in schema else {})
+
+
+class ProjectOut(BaseModel, extra="allow"):
+    """A project's settings. Later versions may have more of them."""
+
+    name: str
+    target_dir: str
+    staging_dir: str
+    shard_size: int = Field(description="GiB.")
+    car_size: int = Field(description="GiB.")
+    encryption: str
+    load_type: str
+    warning: str | None = Field(None, description="What to know of a car_size whose pieces are padded badly.")
+
+
+class Work(BaseModel):
+    """One task that is under way."""
+
+    task: str = Field(description="scan, verify, or build with a container's number.")
+    unit: Literal["bytes", "entries"]
+    done: int
+    total: int | None
+    per_second: float | None
+    seconds_left: float | None
+    started_at: float = Field(description="Seconds since 1970.")
+    updated_at: float
+
+
+class BuildProgress(BaseModel):
+    """How far the CARs of the plan are. Sizes are bytes, those of the total are exact."""
+
+    planned: int
+    built: int
+    bytes_done: int
+    bytes_total: int
+    bytes_per_second: float | None = Field(description="null while nothing is built.")
+    seconds_left: float | None
+
+
+class ProjectStatus(BaseModel):
+    """How far a project is."""
+
+    settings: ProjectOut
+    status: str = Field(examples=["executing blitz"])
+    run_id: str | None = Field(description="The last run.")
+    run_url: str | None
+    scanned: bool
+    unplanned: bool = Field(description="Whether the last scan found what no container holds yet.")
+    cars: BuildProgress
+    tasks: list[Work]
+
+
+@router.post(
+    "/create/{project}",
+    responses=documented(404, 409, 422),
+    summary="Define a project",
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _settings_schema()}}}
+    },
+)
+async def create(project: Name, request: Request, context: Opened) -> ProjectOut:
+    """Define a project. The same settings again change nothing and are answered the same; others are refused.
+
+    Numbers may be text. Folders must be below the roots that the server was started with, if it was.
+    """
+    settings = _settings(await request.body())
+    return await in_thread(context, _create, context, {**settings, "name": project})
+
+
+def _settings(body: bytes) -> dict[str, Any]:
+    try:
+        settings = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "not-json", f"the body isn't JSON: {error}") from None
+    if not isinstance(settings, dict):
+        raise Problem(
+            422, "bad-value", f"the body must be a JSON object of settings, got {str(settings)[:100]}"
+        )
+    if "name" in settings:
+        raise Problem(422, "bad-value", "name is no setting here: it stands in the address, /v0/create/NAME")
+    for key, value in settings.items():
+        if any(0xD800 <= ord(c) <= 0xDFFF for text in (key, value) if isinstance(text, str) for c in text):
+            raise Problem(422, "bad-value", f"{key!r}: {value!r} isn't UTF-8: use a path that is")
+    return settings
+
+
+def _create(context: Context, settings: dict[str, Any]) -> ProjectOut:
+    catalog, instance = context.catalog, context.dagster.instance
+    project = parse_project(settings)
+    require_inside(project, context.settings.roots)
+    with catalog.lock(f"create {project.name}", wait=_LOCK_SECONDS):
+        try:
+            same = projects.get(catalog, project.name).model_dump() == project.model_dump()
+        except UnknownProjectError:
+            same = False
+        if same:  # its folders may be away now, that changes nothing
+            register(instance, project.name)
+        else:
+            define(catalog, instance, project)
+    return _described(project)
+
+
+@router.get("/projects", responses=LINK | documented(422), summary="All projects")
+def list_projects(
+    request: Request,
+    response: Response,
+    context: Opened,
+    limit: Limit = 1000,
+    cursor: Annotated[
+        str | None, Query(pattern=NAME_PATTERN, max_length=63, description="From the header Link.")
+    ] = None,
+) -> list[ProjectOut]:
+    """Projects by name, with their settings."""
+    page, more = first_page(pages.projects_after(context.catalog, cursor, limit + 1), limit)
+    if more:
+        link_next(request, response, page[-1].name)
+    return [_described(project) for project in page]
+
+
+@router.get("/projects/{project}", responses=documented(404, 422), summary="Status of a project")
+def get_project(project: Name, context: Opened) -> ProjectStatus:
+    """How far a project is, what runs now, how fast, and how long it will take."""
+    status = project_status(context.catalog, context.dagster.instance, project)
+    stands = status.standing
+    return ProjectStatus(
+        settings=_described(projects.get(context.catalog, project)),
+        status=status.text,
+        run_id=status.run_id,
+        run_url=context.dagster.run_url(status.run_id) if status.run_id else None,
+        scanned=stands.scanned,
+        unplanned=stands.unplanned,
+        cars=_build_progress(stands),
+        tasks=[_work(task) for task in stands.tasks],
+    )
+
+
+def _described(project: Project) -> ProjectOut:
+    return ProjectOut(**project.model_dump(), warning=padding_warning(project.car_size))
+
+
+def _build_progress(stands: Standing) -> BuildProgress:
+    builds = [_work(task) for task in stands.tasks if task.task.startswith("build ")]
+    done = min(stands.built_bytes + sum(work.done for work in builds), stands.car_bytes)
+    rate = sum(work.per_second or 0.0 for work in builds)
+    return BuildProgress(
+        planned=stands.containers,
+        built=stands.built,
+        bytes_done=done,
+        bytes_total=stands.car_bytes,
+        bytes_per_second=rate or None,
+        seconds_left=(stands.car_bytes - done) / rate if rate else None,
+    )
+
+
+def _work(task: Task) -> Work:
+    seconds = task.updated_at - task.started_at
+    rate = task.done / seconds if seconds > 0 and task.done else None
+    return Work(
+        task=task.task,
+        unit="entries" if task.total is None else "bytes",
+        done=task.done,
+        total=task.total,
+        per_second=rate,
+        seconds_left=(task.total - task.done) / rate if rate and task.total is not None else None,
+        started_at=task.started_at,
+        updated_at=task.updated_at,
+    )

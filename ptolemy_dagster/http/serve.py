@@ -1,0 +1,214 @@
+"""`ptolemy serve`: the API in this process, with all that its runs need beside it.
+
+How runs are launched, so that `ptolemy serve` alone is enough on a fresh home:
+
+- The API asks Dagster's webserver over GraphQL to launch a run, which puts it into Dagster's queue. dagster-daemon
+  takes it from there, one run of a project at a time, and starts a process for it. This is the way of every run in
+  Dagster: the same limits hold, the same retries, and it is in the web UI from the start.
+- So the server starts a webserver (on loopback: it has no authentication) and a daemon, restarts one that dies, and
+  ends both with itself. A run that is under way goes on by itself to its end, and is found again by the next server.
+- It starts no webserver where `--dagster-url` names one, and no daemon with `--no-daemon`, nor while another one of
+  the same storage sends heartbeats (Dagster's queue must have one reader).
+
+On SQLite a database takes one writer at a time, across all processes. Ptolemy's writes are short transactions that
+wait for each other; launches go one by one through the webserver; so nothing fails, it only queues. Many machines
+need Postgres.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import sysconfig
+import threading
+import time
+from dataclasses import dataclass
+
+import dagster as dg
+import uvicorn
+
+from ptolemy_core.catalog import Catalog
+from ptolemy_core.errors import SettingsError
+from ptolemy_dagster.http.app import create_app
+from ptolemy_dagster.http.context import Context
+from ptolemy_dagster.http.dagster_api import Dagster
+from ptolemy_dagster.http.settings import ApiSettings
+from ptolemy_dagster.http.supervise import Child
+from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
+from ptolemy_dagster.partitions import project_partitions
+
+DEFAULT_UI_PORT = 3000
+_TICK = 1.0
+_HEARD_SECONDS = 75.0
+"""A daemon sends a heartbeat each 30 s: one that was silent for longer than this is gone."""
+
+_WORKSPACE = """# What Dagster's processes beside `ptolemy serve` load; written anew at each start.
+load_from:
+  - python_module:
+      module_name: ptolemy_dagster.definitions
+      location_name: ptolemy
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What runs beside the API.
+
+    Attributes:
+        dagster_url: a webserver that runs already; None: start one.
+        ui_port: where to start it; None: 3000, or any free port if that one is taken.
+        daemon: whether to start a daemon where none is heard of.
+    """
+
+    dagster_url: str | None = None
+    ui_port: int | None = None
+    daemon: bool = True
+
+
+def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
+    """Run the API until SIGINT or SIGTERM.
+
+    Raises:
+        SettingsError: an address can't be listened on.
+    """
+    listener = _listen(settings.host, settings.port)
+    home = prepare_home()
+    instance = open_instance()
+    _make_storage(catalog, instance)
+    children: list[Child] = []
+    url = beside.dagster_url
+    if url is None:
+        webserver, url = _webserver(home, beside.ui_port)
+        children.append(webserver)
+    if beside.daemon:
+        children.append(_daemon(home, instance))
+    dagster = Dagster(instance, url, settings.ui_url)
+    app = create_app(Context(catalog, dagster, settings))
+    dagster.expect_start()
+    stop = threading.Event()
+    watch = threading.Thread(target=_watch, args=(children, dagster, stop), name="supervisor")
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn hands the signal on when it has shut down
+    watch.start()
+    try:
+        _say(listener, settings, dagster)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,  # who asks is who connects: a header that anyone can send says nothing
+            server_header=False,
+            timeout_keep_alive=30,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        stop.set()
+        watch.join()
+        for child in children:
+            child.stop()
+
+
+def _make_storage(catalog: Catalog, instance: dg.DagsterInstance) -> None:
+    """Make Dagster's databases: processes that do it at the same time, on a fresh home, fail each other."""
+    with catalog.lock("make Dagster's storage", wait=120):
+        instance.get_runs(limit=1)
+        instance.get_dynamic_partitions(project_partitions.name or "")
+        instance.all_instigator_state()
+
+
+def _say(listener: socket.socket, settings: ApiSettings, dagster: Dagster) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    place = f"http://{host}:{listener.getsockname()[1]}"
+    lines = [
+        f"API      {place}/v0/projects   (described at {place}/docs)",
+        f"web UI   {dagster.ui_url}",
+        f"logs     {log_folder()}",
+        f"token    {'asked for' if settings.token else 'none: only this machine reaches the API'}",
+        f"folders  {', '.join(settings.roots) or 'any that this user may use'}",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _leave(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _watch(children: list[Child], dagster: Dagster, stop: threading.Event) -> None:
+    while not stop.is_set():
+        for child in children:
+            if child.tick() and child.name == "webserver":
+                dagster.expect_start()
+        stop.wait(_TICK)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    except OSError as error:
+        raise SettingsError(
+            f"the API can't listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
+            "--port, or end what listens there"
+        ) from None
+
+
+def _webserver(home: str, port: int | None) -> tuple[Child, str]:
+    """The webserver and its address: that of another server of this home, if one runs."""
+    child = Child("webserver", home)
+    other = child.of_other_server(_HEARD_SECONDS)
+    chosen = _free_port(port)
+    url = f"http://127.0.0.1:{chosen}"
+    command = [_script("dagster-webserver"), "-w", _workspace(home), "-h", "127.0.0.1", "-p", str(chosen)]
+    child.run_as(command, url)
+    return child, other.url if other else url
+
+
+def _daemon(home: str, instance: dg.DagsterInstance) -> Child:
+    command = [_script("dagster-daemon"), "run", "-w", _workspace(home)]
+    return Child("daemon", home, command, wanted=lambda ended: not _daemon_is_heard(instance, ended))
+
+
+def _daemon_is_heard(instance: dg.DagsterInstance, ended: float) -> bool:
+    """Whether a daemon of the same storage is alive; what was heard before ours `ended` was ours."""
+    since = max(ended, time.time() - _HEARD_SECONDS)
+    return any(beat.timestamp > since for beat in instance.get_daemon_heartbeats().values())
+
+
+def _workspace(home: str) -> str:
+    path = os.path.join(home, "serve-workspace.yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(_WORKSPACE)
+    return path
+
+
+def _script(name: str) -> str:
+    """A program of Dagster's, of the same Python as this one."""
+    beside = os.path.join(os.path.dirname(sys.executable), name)
+    for path in (beside, os.path.join(sysconfig.get_path("scripts"), name)):
+        if os.access(path, os.X_OK):
+            return path
+    found = shutil.which(name)
+    if found is None:
+        raise SettingsError(
+            f"{name} isn't installed beside {sys.executable}: install ptolemy with its dependencies"
+        )
+    return found
+
+
+def _free_port(wanted: int | None) -> int:
+    """The wanted port; if none is wanted, 3000 or any free one.
+
+    Raises:
+        SettingsError: the wanted one is taken.
+    """
+    for port in (DEFAULT_UI_PORT, 0) if wanted is None else (wanted,):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as attempt:
+                return int(attempt.getsockname()[1])
+        except OSError:
+            continue
+    raise SettingsError(
+        f"ui-port {wanted} is taken: use another one, or --dagster-url if Dagster listens there"
+    )

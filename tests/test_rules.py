@@ -177,7 +177,9 @@ def spell(token: Token) -> str:
 
 
 def escaped(character: str) -> str:
-    return character if (character.isalnum() and character != "x") or character >= "\x80" else "\\" + character
+    return (
+        character if (character.isalnum() and character != "x") or character >= "\x80" else "\\" + character
+    )
 
 
 def climbs(names: tuple[Any, ...], path: tuple[str, ...]) -> bool:

@@ -165,6 +165,13 @@ class _Merge:
 
     def meet(self, entry: Entry) -> None:
         """Take the walk's next entry."""
+        self._take(entry)
+        if entry.reason is not None and entry.reason.startswith(UNLISTED):
+            self._pass_below(entry.path + SEPARATOR)
+        if len(self._new) + len(self._gone) >= _BATCH:
+            self._flush()
+
+    def _take(self, entry: Entry) -> None:
         while self._next is not None and self._next.path < entry.path:
             self._drop()
             self.counts.gone += 1
@@ -179,10 +186,6 @@ class _Merge:
         else:
             self.counts.added += 1
         self._new.append(entry)
-        if entry.reason is not None and entry.reason.startswith(UNLISTED):
-            self._pass_below(entry.path + SEPARATOR)
-        if len(self._new) + len(self._gone) >= _BATCH:
-            self._flush()
 
     def _pass_below(self, prefix: bytes) -> None:
         """What is in a folder that can't be listed isn't known to be gone: it stays as it is."""

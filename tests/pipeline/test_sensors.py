@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
 
 from pipeline.backend import REPOSITORY, Backend
 from pipeline.processes import builds, runs, started, wait_until
@@ -83,16 +84,20 @@ def test_projects_that_dagster_does_not_know_get_their_partitions(backend: Backe
         context = dg.build_sensor_context(
             instance=instance, resources={"catalog": CatalogResource()}, definitions=defs
         )
-        data = watch.watch.evaluate_tick(context)
-        assert [(r.partition_key, r.tags["dagster/partition"]) for r in data.run_requests or []] == [
-            ("echo", "echo")
-        ]
+        with partition_loading_context(dynamic_partitions_store=instance):  # as the daemon does
+            data = watch.watch.evaluate_tick(context)
+            assert auto.auto.evaluate_tick(context).dynamic_partitions_requests
+        assert not data.run_requests  # a run can't be asked for before its partition is there
         (new,) = data.dynamic_partitions_requests or []
         assert (new.partitions_def_name, list(new.partition_keys)) == ("projects", ["delta", "echo"])
         # the daemon would have added them
         instance.add_dynamic_partitions("projects", list(new.partition_keys))
-        again = watch.tick(backend.catalog, instance, data.cursor, 1)
-        assert again.dynamic_partitions_requests is None or again.dynamic_partitions_requests == []
+        with partition_loading_context(dynamic_partitions_store=instance):
+            again = watch.watch.evaluate_tick(context)
+        assert not again.dynamic_partitions_requests
+        assert [(r.partition_key, r.tags["dagster/partition"]) for r in again.run_requests or []] == [
+            ("echo", "echo")
+        ]
 
 
 def test_watch_looks_at_watched_projects_alone_and_forgets_the_others(sqlite: Backend) -> None:
@@ -176,9 +181,9 @@ def test_auto_leaves_other_projects_alone(sqlite: Backend) -> None:
 
 
 def test_carry_on_plans_and_builds_but_neither_scans_nor_reads_old_cars_back(sqlite: Backend) -> None:
-    sqlite.define()
-    scan(sqlite.catalog, "delta")
     with dg.DagsterInstance.ephemeral() as instance:
+        sqlite.define(instance=instance)
+        scan(sqlite.catalog, "delta")
         result = defs.resolve_job_def(jobs.carry_on.name).execute_in_process(
             tags={"dagster/partition": "delta"}, instance=instance
         )
@@ -218,6 +223,8 @@ def test_sensors_and_schedule_run_without_being_switched_on() -> None:
 def test_a_new_file_in_a_watched_folder_becomes_a_car_by_itself(sqlite: Backend) -> None:
     target = sqlite.folder()
     sqlite.define(target=target, watch=True, auto=True, quiet_seconds=0)
+    with sqlite.instance() as instance:  # as with a catalog that is older than its Dagster home
+        instance.delete_dynamic_partition("projects", "delta")
     env = dict(sqlite.env, PTOLEMY_SENSOR_SECONDS="1")
     daemon = ("dagster._daemon", "run", "-w", str(REPOSITORY / "workspace.yaml"))
     with started(Backend(sqlite.root, env), *daemon) as process:
@@ -228,6 +235,7 @@ def test_a_new_file_in_a_watched_folder_becomes_a_car_by_itself(sqlite: Backend)
         wait_until(lambda: all(run.is_finished for run in runs(sqlite)), alive=[process])
     assert staged_cars(sqlite.staging()) == sqlite.cars().keys()
     assert builds(sqlite) == {"delta|000000": 1, "delta|000001": 1}
+    print([(run.job_name, run.tags, run.run_id) for run in runs(sqlite)])
     launched = [(run.job_name, run.status.value) for run in reversed(runs(sqlite))]
     assert launched == [("scan", "SUCCESS"), ("carry_on", "SUCCESS")] * 2
     (version,) = history.versions(sqlite.catalog, "delta", "b/new.bin")

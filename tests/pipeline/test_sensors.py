@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 
-from pipeline.backend import REPOSITORY, Backend
+from pipeline.backend import REPOSITORY, Backend, in_process
 from pipeline.processes import builds, runs, started, wait_until
 from ptolemy_core.catalog import history, projects
+from ptolemy_core.catalog import skipped as records
 from ptolemy_core.stages.blitz import build_container
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_core.stages.scan import scan
@@ -219,6 +221,36 @@ def test_sensors_and_schedule_run_without_being_switched_on() -> None:
     ]
 
 
+def test_a_skipped_file_is_shown_by_the_blitz_and_agrees_with_the_checks(backend: Backend) -> None:
+    backend.define(target=backend.folder(files={"a": b"1", "b": b"2"}), on_error="skip")
+    with dg.DagsterInstance.ephemeral() as instance:
+        backend.define(target=backend.root / "data", instance=instance, on_error="skip")
+        for job in ("scan", "containerize"):
+            assert in_process(job, "delta", instance).success
+        (backend.root / "data" / "a").unlink()
+        result = in_process("blitz", "delta", instance)
+        (event,) = [
+            e for e in result.get_asset_materialization_events() if e.asset_key.path == ["built_cars"]
+        ]
+        shown = {key: value.value for key, value in event.materialization.metadata.items()}
+        assert shown["skipped"] == 1
+        assert "| a | is gone since the scan" in str(shown["files skipped"])
+        for job in ("containerize", "verify"):
+            checked = in_process(job, "delta", instance)
+            assert [check.passed for check in checked.get_asset_check_evaluations()] == [True]
+        assert len(backend.cars()) == 1
+        (backend.root / "data" / "c").write_bytes(b"3")
+        in_process("scan", "delta", instance)
+        in_process("containerize", "delta", instance)
+        (backend.root / "data" / "c").unlink()
+        assert in_process("blitz", "delta", instance).success  # of the new container nothing is left
+        assert in_process("blitz", "delta", instance).success
+        assert [row["reason"] for row in map(asdict, records.rows(backend.catalog, "delta"))] == [
+            "is gone since the scan (No such file or directory)"
+        ] * 2
+        assert len(backend.cars()) == 1
+
+
 @pytest.mark.slow
 def test_a_new_file_in_a_watched_folder_becomes_a_car_by_itself(sqlite: Backend) -> None:
     target = sqlite.folder()
@@ -235,8 +267,8 @@ def test_a_new_file_in_a_watched_folder_becomes_a_car_by_itself(sqlite: Backend)
         wait_until(lambda: all(run.is_finished for run in runs(sqlite)), alive=[process])
     assert staged_cars(sqlite.staging()) == sqlite.cars().keys()
     assert builds(sqlite) == {"delta|000000": 1, "delta|000001": 1}
-    print([(run.job_name, run.tags, run.run_id) for run in runs(sqlite)])
-    launched = [(run.job_name, run.status.value) for run in reversed(runs(sqlite))]
+    by_sensors = [run for run in reversed(runs(sqlite)) if run.tags.get("ptolemy/because") != "daily rescan"]
+    launched = [(run.job_name, run.status.value) for run in by_sensors]
     assert launched == [("scan", "SUCCESS"), ("carry_on", "SUCCESS")] * 2
     (version,) = history.versions(sqlite.catalog, "delta", "b/new.bin")
     assert version.containers == [1]

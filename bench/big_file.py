@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from bench import floors, peers
-from bench.builds import SHA256_IS_OPTIONAL
 from bench.data import Bench, big_file, can_hold, chill, clear, warm
 from bench.kernel import COMMITMENT, LEAVES
 from bench.machine import cores
@@ -79,11 +78,11 @@ def _memory_folder(bench: Bench, size: int) -> str:
 
 
 def _runs(path: Path, out: Path, name: str) -> dict[str, Run]:
-    common: dict[str, Any] = {"path": str(path), "out": str(out), "threads": cores()}
-    runs: dict[str, Run] = {f"{name}, sha256": partial(job, "builds.build", **common, sha256=True)}
-    if SHA256_IS_OPTIONAL:
-        runs[name] = partial(job, "builds.build", **common, sha256=False)
-    return runs
+    common: dict[str, Any] = {"path": str(path), "out": str(out)}
+    return {
+        f"{name}, sha256": partial(job, "builds.build", **common, sha256=True),
+        name: partial(job, "builds.build", **common, sha256=False),
+    }
 
 
 def _disk_limits(bench: Bench, section: Section) -> dict[str, float]:
@@ -114,7 +113,7 @@ def _agree(bench: Bench, section: Section, path: Path, built: dict[str, list[Sam
     pieces = {f"build {k}": str(sample.value["piece"]) for k, sample in enumerate(samples)}
     if len(set(pieces.values())) > 1:
         section.same("piece CIDs", pieces)
-    alone = job("builds.root", path=str(path), threads=cores())
+    alone = job("builds.root", path=str(path))
     section.same(
         "payload CID",
         {f"{len(samples)} builds": str(samples[0].value["root"]), "root_cid": alone.value["root"]},

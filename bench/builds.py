@@ -1,47 +1,33 @@
 """What Ptolemy does of folders and files, as jobs; other benchmarks run them."""
 
-import inspect
 import os
 import resource
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench.jobs import Clock
-from bench.machine import cores
 from bench.measure import Run, job
 from ptolemy_core import cid
-from ptolemy_core.build import Source, build_car
+from ptolemy_core.build import build_car
 from ptolemy_core.build.root import root_cid
-from ptolemy_core.layout import ItemsBuilder, Kind, compute_layout
-from ptolemy_core.walk import look, walk
-
-SHA256_IS_OPTIONAL = "sha256" in inspect.signature(build_car).parameters
+from ptolemy_core.build.whole import whole
+from ptolemy_core.layout import compute_layout
 
 
-def build(path: str, out: str, sha256: bool, threads: int) -> dict[str, Any]:
+def build(path: str, out: str, sha256: bool) -> dict[str, Any]:
     """Job: the CAR of a file or folder in the folder `out`: walk, layout, build."""
     target = os.fsencode(path)
-    options: dict[str, Any] = {"sha256": sha256} if SHA256_IS_OPTIONAL else {}
-    with Clock() as whole:
-        top = look(target)
+    with Clock() as clock:
         with Clock() as walking:
-            entries = list(walk(target)) if top.kind == Kind.DIRECTORY else [top]
-        builder = ItemsBuilder()
-        for entry in entries:
-            builder.add(entry.path, Kind(entry.kind), entry.size)
-        items = builder.build()
-        mtimes = np.array([entry.mtime for entry in entries], dtype=np.int64)
-        source = Source(target, items, items.sizes.copy(), mtimes, {})
+            items, source = whole(target)
         with Clock() as laying:
             layout = compute_layout(items)
         with Clock() as building:
-            built = build_car(layout, source, out, ".bench.car.part", threads=threads, **options)
+            built = build_car(layout, source, out, ".bench.car.part", sha256=sha256)
     os.unlink(os.path.join(out, built.file_name))
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return whole.answer(
+    return clock.answer(
         walk_cpu=walking.cpu,
         layout_cpu=laying.cpu,
         build_wall=building.wall,
@@ -56,32 +42,24 @@ def build(path: str, out: str, sha256: bool, threads: int) -> dict[str, Any]:
 
 def keep(path: str, out: str, name: str) -> dict[str, Any]:
     """Job: the CAR of a file or folder, left in `out` under `name`, for a peer to check."""
-    target = os.fsencode(path)
-    top = look(target)
-    entries = list(walk(target)) if top.kind == Kind.DIRECTORY else [top]
-    builder = ItemsBuilder()
-    builder.extend((entry.path, Kind(entry.kind), entry.size) for entry in entries)
-    items = builder.build()
-    mtimes = np.array([entry.mtime for entry in entries], dtype=np.int64)
-    source = Source(target, items, items.sizes.copy(), mtimes, {})
-    built = build_car(compute_layout(items), source, out, ".bench.car.part", threads=cores())
+    items, source = whole(os.fsencode(path))
+    built = build_car(compute_layout(items), source, out, ".bench.car.part")
     os.replace(os.path.join(out, built.file_name), os.path.join(out, name))
     return {"piece": built.piece_cid_v1.hex(), "piece_size": built.piece_size}
 
 
-def root(path: str, threads: int) -> dict[str, Any]:
+def root(path: str) -> dict[str, Any]:
     """Job: the CID of a file or folder, without a CAR."""
     with Clock() as clock:
-        binary = root_cid(os.fsencode(path), threads=threads)
+        binary = root_cid(os.fsencode(path))
     return clock.answer(root=cid.to_text(binary))
 
 
 def ours(path: Path, out: Path) -> dict[str, Run]:
     """Ptolemy's rows of a comparison, by what they make."""
-    common: dict[str, Any] = {"path": str(path), "threads": cores()}
+    common: dict[str, Any] = {"path": str(path)}
     car = partial(job, "builds.build", **common, out=str(out))
     rows: dict[str, Run] = {"CAR, piece CIDs, sha256": partial(car, sha256=True)}
-    if SHA256_IS_OPTIONAL:
-        rows["CAR, piece CIDs"] = partial(car, sha256=False)
+    rows["CAR, piece CIDs"] = partial(car, sha256=False)
     rows["root CID"] = partial(job, "builds.root", **common)
     return rows

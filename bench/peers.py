@@ -21,6 +21,7 @@ INSTALL = {
     "aleph-cid": "PyPI aleph-cid",
     "ipfs-car": "npm ipfs-car",
     "car": "go install github.com/ipld/go-car/cmd/car",
+    "gocar": "go build in bench/gocar",
     "stream-commp": "go install github.com/filecoin-project/go-fil-commp-hashhash/cmd/stream-commp",
     "hashhash": "go build in bench/hashhash",
     "singularity": "go install github.com/data-preservation-programs/singularity",
@@ -87,10 +88,10 @@ def here(folder: Path, out: Path) -> Iterator[Peer]:
     if tool := find("ipfs-car"):
         yield Peer("ipfs-car", "CAR", partial(run_tool, [tool, "pack", target, "--output", car]), math.inf)
     commitment = find("stream-commp") or find("hashhash")
-    if (tool := find("car")) and commitment:
-        yield Peer(
-            "go-car, then commitment", "CAR, piece CID", partial(_go, tool, commitment, target, car), None
-        )
+    if commitment and (steps := _go_car(target, car)):
+        steps += [f"{commitment} < {shlex.quote(car)}", f"cp {shlex.quote(car)} {shlex.quote(car)}.copy"]
+        command = ["sh", "-c", " && ".join(steps)]
+        yield Peer("go-car, then commitment", "CAR, piece CID", partial(run_tool, command), None)
     if tool := find("singularity"):
         command = [tool, "ez-prep", "--output-dir", str(out), "--database-file", "", target]
         yield Peer("singularity", "CAR, piece CID", partial(run_tool, command), None)
@@ -98,7 +99,9 @@ def here(folder: Path, out: Path) -> Iterator[Peer]:
 
 def absent() -> list[str]:
     """Lines for the peers that aren't here."""
-    lines = [missing(name) for name in ("ipfs-car", "car", "singularity") if not find(name)]
+    lines = [missing(name) for name in ("ipfs-car", "singularity") if not find(name)]
+    if not (find("car") or find("gocar")):
+        lines.append(missing("car"))
     if not (find("stream-commp") or find("hashhash")):
         lines.append(missing("stream-commp"))
     if not importlib.util.find_spec("aleph_cid"):
@@ -106,13 +109,11 @@ def absent() -> list[str]:
     return lines
 
 
-def _go(tool: str, commitment: str, target: str, car: str) -> Sample:
-    """`car create`, `car root`, the commitment, and the copy under the piece's name into staging."""
-    t, c, source, goal = map(shlex.quote, (tool, commitment, target, car))
-    steps = [
-        f"{t} create --version 1 --no-wrap -f {goal} {source}",
-        f"{t} root {goal}",
-        f"{c} < {goal}",
-        f"cp {goal} {goal}.copy",
-    ]
-    return run_tool(["sh", "-c", " && ".join(steps)])
+def _go_car(target: str, car: str) -> list[str]:
+    """`car create` and `car root`, or the same by the libraries that they are made of; empty if neither is here."""
+    source, goal = shlex.quote(target), shlex.quote(car)
+    if tool := find("car"):
+        return [f"{tool} create --version 1 --no-wrap -f {goal} {source}", f"{tool} root {goal}"]
+    if tool := find("gocar"):
+        return [f"{tool} {goal} {source}"]
+    return []

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from ptolemy_core import cid, commp
 from ptolemy_core.build import nodes
-from ptolemy_core.build.fill import UNIT, fill
+from ptolemy_core.build.fill import THREADS, UNIT, fill
 from ptolemy_core.build.output import partial_file
+from ptolemy_core.build.readback import is_left, read_back
 from ptolemy_core.build.source import Source
 from ptolemy_core.layout import WHOLE, Block, Layout
 
@@ -63,7 +64,7 @@ def build_car(
     staging_dir: str,
     part_name: str,
     *,
-    threads: int = 2,
+    threads: int = THREADS,
     unit: int = UNIT,
     sha256: bool = True,
     progress: Callable[[int], None] | None = None,
@@ -89,17 +90,21 @@ def build_car(
     lock = threading.Lock()
     with partial_file(part, layout.car_size) as output:
 
+        def commit(number: int, data: memoryview) -> None:
+            subtree = piece.subtree_root_of(data)
+            with lock:
+                piece.set(number, subtree)
+
         def close(number: int, data: memoryview) -> None:
             output.write(data, number * unit)
-            root = piece.subtree_root_of(data)
-            with lock:
-                piece.set(number, root)
+            if not (sha256 and is_left(number)):
+                commit(number, data)
 
         digests = fill(layout, source, close, threads=threads, unit=unit, progress=progress)
         output.sync()
+        digest = read_back(output, layout.car_size, unit, commit) if sha256 else None
         root = piece.digest()
         v1 = commp.piece_cid_v1(root)
-        digest = output.sha256() if sha256 else None
         file_name = cid.to_text(v1) + ".car"
         os.replace(part, os.path.join(staging_dir, file_name))
     _sync_folder(staging_dir)
@@ -117,15 +122,15 @@ def build_car(
 
 def _built_items(layout: Layout, source: Source, digests: NDArray[np.uint8]) -> list[BuiltItem]:
     roots = layout.roots
-    codecs = layout.kind[roots] == Block.LEAF
-    rows = digests[roots].tobytes()
-    offsets = layout.offset[roots].tolist()
-    out = []
-    shards = source.items.shards.tolist()
-    for k, (raw, offset) in enumerate(zip(codecs.tolist(), offsets, strict=True)):
-        digest = rows[32 * k : 32 * k + 32]
-        below = b"" if shards[k] == WHOLE else _lowest_nodes(layout, int(roots[k]), digests)
-        out.append(BuiltItem(cid.of_digest(cid.RAW if raw else cid.DAG_PB, digest), offset, below))
+    prefix = np.frombuffer(cid.RAW_PREFIX + cid.DAG_PB_PREFIX, dtype=np.uint8).reshape(2, -1)
+    is_node = (layout.kind[roots] != Block.LEAF).astype(np.int64)
+    cids = np.hstack([prefix[is_node], digests[roots]]).tobytes()
+    out = [
+        BuiltItem(cids[at : at + cid.SIZE], offset, b"")
+        for at, offset in zip(range(0, len(cids), cid.SIZE), layout.offset[roots].tolist(), strict=True)
+    ]
+    for k in np.flatnonzero(source.items.shards != WHOLE).tolist():
+        out[k] = out[k]._replace(nodes=_lowest_nodes(layout, int(roots[k]), digests))
     return out
 
 

@@ -4,17 +4,15 @@ Writing through the cache costs ten times the CPU of direct I/O, and a CAR is la
 """
 
 import errno
-import hashlib
+import mmap
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
-from ptolemy_core.build.buffers import PAGE, Buffers
+from ptolemy_core.build.buffers import PAGE, whole_pages
 from ptolemy_core.errors import StagingError
 
-_READ = 4 << 20
 _RESERVE = 64 << 20
 """Bytes that a CAR leaves free in the staging folder, so that the catalog beside it can still be written."""
 
@@ -59,25 +57,22 @@ class Output:
         """See that all is on the disk."""
         os.fsync(self._plain)
 
-    def sha256(self) -> bytes:
-        """Digest of the file. It needs a pass of its own: the first block, the root, is known last."""
-        digest = hashlib.sha256()
-        source = self._direct if self._direct >= 0 else self._plain
-        buffers = Buffers(_READ)
+    def read(self, buffer: mmap.mmap, offset: int, size: int) -> memoryview:
+        """Read `size` bytes at an offset back into a page-aligned buffer, around the page cache where it can be.
 
-        def read(at: int) -> memoryview:
-            buffer = memoryview(buffers.take())
-            return buffer[: os.preadv(source, [buffer], at)]
-
-        with ThreadPoolExecutor(1) as ahead:
-            following = ahead.submit(read, 0)
-            at = 0
-            while got := following.result():
-                at += len(got)
-                following = ahead.submit(read, at if at < self._size else self._size)
-                digest.update(got)
-                buffers.give(got.obj)  # type: ignore[arg-type]
-        return digest.digest()
+        Raises:
+            OSError: the disk fails.
+        """
+        view = memoryview(buffer)
+        done = 0
+        while done < size:
+            aligned = self._direct >= 0 and (offset + done) % PAGE == done % PAGE == 0
+            source = self._direct if aligned else self._plain
+            got = os.preadv(source, [view[done : whole_pages(size)]], offset + done)
+            if not got:
+                raise OSError(errno.EIO, f"{self._path} ends at {offset + done}")
+            done += got
+        return view[:size]
 
     def close(self) -> None:
         """Close the file."""

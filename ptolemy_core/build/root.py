@@ -2,22 +2,18 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from ptolemy_core.build import nodes
-from ptolemy_core.build.fill import fill
-from ptolemy_core.build.source import Source
-from ptolemy_core.errors import SourceError
-from ptolemy_core.layout import ItemsBuilder, Kind, compute_layout
+from ptolemy_core.build.fill import THREADS, fill
+from ptolemy_core.build.whole import whole
+from ptolemy_core.layout import compute_layout
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.walk import LEFT_OUT, look, walk
 
 
 def root_cid(
     path: bytes,
     profile: Profile = UNIXFS_V1_2025,
     *,
-    threads: int = 2,
+    threads: int = THREADS,
     started: Callable[[int], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> bytes:
@@ -33,26 +29,8 @@ def root_cid(
     Raises:
         SourceError: something can't be read, is neither file, link nor folder, or changes meanwhile.
     """
-    top = look(path)
-    entries = list(walk(path)) if top.kind == Kind.DIRECTORY else [top]
-    builder = ItemsBuilder()
-    targets = {}
-    for number, entry in enumerate(entries):
-        if entry.kind == LEFT_OUT:
-            name = path + b"/" + entry.path.replace(b"\0", b"/")
-            raise SourceError(f"{name.decode('utf-8', 'backslashreplace')}: {entry.reason}; it has no CID")
-        builder.add(entry.path, Kind(entry.kind), entry.size)
-        if entry.target is not None:
-            targets[number] = entry.target
-    items = builder.build()
+    items, source = whole(path)
     layout = compute_layout(items, profile)
-    source = Source(
-        path,
-        items,
-        items.sizes,
-        np.array([entry.mtime for entry in entries], dtype=np.int64),
-        targets,
-    )
     if started:
         started(layout.car_size)
     digests = fill(layout, source, lambda number, data: None, threads=threads, progress=progress)

@@ -102,14 +102,9 @@ class Source:
         self, descriptor: int, path: bytes, offset: int, buffers: Sequence[memoryview], wanted: int
     ) -> int:
         """Read from the cache if all is there, else around it; returns how many bytes there were."""
-        if wanted < _DIRECT_FROM or not _CACHED_ONLY or not _DIRECT:
+        if wanted < _DIRECT_FROM or not _DIRECT:
             return _read_all(descriptor, offset, buffers)
-        try:
-            done = os.preadv(descriptor, buffers[:_IOVECS], offset, _CACHED_ONLY)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
-                raise
-            done = 0
+        done = _read_cached(descriptor, offset, buffers, wanted)
         if done == wanted:
             return done
         rest = _behind(buffers, done)
@@ -208,6 +203,25 @@ def _open(path: bytes, flags: int) -> int:
         if error.errno != errno.ENAMETOOLONG:
             raise
         return paths.at_path(path, lambda p, at: os.open(p, flags, dir_fd=at))
+
+
+def _read_cached(descriptor: int, offset: int, buffers: Sequence[memoryview], wanted: int) -> int:
+    """Read what the page cache holds of the range's begin; returns how many bytes that were.
+
+    A whole read that misses makes the system read ahead megabytes that are then read once more around the
+    cache. So a page at either end is tried first, which makes it read next to nothing.
+    """
+    if not _CACHED_ONLY:
+        return 0
+    try:
+        for at in (offset, offset + wanted - 1):
+            if not os.preadv(descriptor, [bytearray(1)], at, _CACHED_ONLY):
+                return 0
+        return os.preadv(descriptor, buffers[:_IOVECS], offset, _CACHED_ONLY)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
+            raise
+        return 0
 
 
 def _read_all(descriptor: int, offset: int, buffers: Sequence[memoryview]) -> int:

@@ -1,7 +1,8 @@
-"""Many rows at once: COPY on Postgres, prepared batches on SQLite."""
+"""Many rows at once: COPY on Postgres, statements of many rows on SQLite."""
 
 import io
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,22 +10,56 @@ from sqlalchemy.engine import Connection
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
+_ROWS = 50
+"""Rows of one SQLite statement: one row each costs twice the time."""
+
 
 def insert(
-    connection: Connection, table: sa.Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    connection: Connection,
+    table: sa.Table,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    constants: Mapping[str, Any] | None = None,
 ) -> None:
-    """Insert rows of these columns, within the connection's transaction."""
-    names = ", ".join(f'"{name}"' for name in columns)
+    """Insert rows of these columns, within the connection's transaction.
+
+    Args:
+        connection: of the catalog.
+        table: to insert into.
+        columns: of the rows.
+        rows: their values.
+        constants: columns that are the same in all rows.
+    """
+    same = constants or {}
+    names = ", ".join(f'"{name}"' for name in (*same, *columns))
     cursor: Any = connection.connection.cursor()
     try:
         if connection.dialect.name == "postgresql":
-            text = io.StringIO("".join("\t".join(map(_copy_text, row)) + "\n" for row in rows))
+            head = "".join(_copy_text(value) + "\t" for value in same.values())
+            text = io.StringIO("".join(head + "\t".join(map(_copy_text, row)) + "\n" for row in rows))
             cursor.copy_expert(f'COPY "{table.name}" ({names}) FROM STDIN', text)
         else:
-            marks = ", ".join("?" * len(columns))
-            cursor.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', rows)
+            _insert_sqlite(cursor, f'INSERT INTO "{table.name}" ({names}) VALUES', rows, len(columns), same)
     finally:
         cursor.close()
+
+
+def _insert_sqlite(
+    cursor: Any, insert_into: str, rows: Iterable[Sequence[Any]], width: int, same: Mapping[str, Any]
+) -> None:
+    fixed = tuple(same.values())
+    waiting = iter(rows)
+    statement, size = "", 0
+    while part := list(itertools.islice(waiting, _ROWS)):
+        if len(part) != size:
+            size = len(part)
+            first = [f"?{1 + k}" for k in range(len(fixed))]
+            marks = (
+                ", ".join(first + [f"?{1 + len(fixed) + row * width + k}" for k in range(width)])
+                for row in range(size)
+            )
+            statement = f"{insert_into} " + ", ".join(f"({of})" for of in marks)
+        cursor.execute(statement, (*fixed, *itertools.chain.from_iterable(part)))
 
 
 def _copy_text(value: Any) -> str:

@@ -164,6 +164,8 @@ def _configure_sqlite(engine: Engine) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA cache_size=-65536")  # KiB: the inner pages of an index of millions
+        connection.execute("PRAGMA wal_autocheckpoint=10000")  # pages: bulk rows are copied less often
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-INTERFACE = 2
+INTERFACE = 3
 """The number that `ptolemy_kernel_interface` of native/kernel.h must return."""
 
 PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" else "libkernel.so")
@@ -80,6 +80,27 @@ class Library:
         )
         return fine.astype(np.bool_)
 
+    def list_folder(
+        self, descriptor: int, prefix: bytes, paths: bytearray, columns: NDArray[np.int64]
+    ) -> tuple[int, tuple[int, int]]:
+        """List a folder into the paths and the columns mode, size, mtime.
+
+        Returns:
+            the number of entries, or -errno; and the entries and bytes that are needed.
+        """
+        needs = (ctypes.c_int64 * 2)()
+        found = self.handle.ptolemy_list_folder(
+            descriptor,
+            prefix,
+            len(prefix),
+            (ctypes.c_char * len(paths)).from_buffer(paths),
+            len(paths),
+            *(column.ctypes.data for column in columns),
+            columns.shape[1],
+            needs,
+        )
+        return found, (needs[0], needs[1])
+
 
 @functools.cache
 def library(path: Path = PATH) -> Library | str:
@@ -120,6 +141,18 @@ def _declare(handle: ctypes.CDLL) -> None:
     handle.ptolemy_subtree_roots.restype = None
     handle.ptolemy_read_files.argtypes = [ctypes.c_char_p, *[address] * 6, number, address]
     handle.ptolemy_read_files.restype = number
+    text = ctypes.c_char_p
+    handle.ptolemy_list_folder.argtypes = [
+        ctypes.c_int,
+        text,
+        number,
+        address,
+        number,
+        *[address] * 3,
+        number,
+        address,
+    ]
+    handle.ptolemy_list_folder.restype = number
 
 
 def _variants(handle: ctypes.CDLL) -> dict[str, int]:

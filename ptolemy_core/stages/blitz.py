@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from ptolemy_core.build import BuiltCar, build_car
-from ptolemy_core.build.fill import UNIT
+from ptolemy_core.build.fill import THREADS, UNIT
 from ptolemy_core.catalog import cars, containers, projects, skipped
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
@@ -47,7 +47,8 @@ def build_container(
     number: int,
     *,
     rebuild: bool = False,
-    threads: int = 2,
+    threads: int = THREADS,
+    sha256: bool = True,
     unit: int = UNIT,
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
@@ -62,6 +63,7 @@ def build_container(
         number: the container's.
         rebuild: also build it where it has a receipt but its file isn't in the staging folder any more.
         threads: that read and hash at once.
+        sha256: whether to hash the CAR's bytes as well; half as much CPU again.
         unit: bytes of a fill unit.
         profile: of the DAG.
         progress: called with bytes of the CAR done since the last call.
@@ -88,7 +90,7 @@ def build_container(
         started = time.monotonic()
         while True:
             try:
-                built = _build(catalog, project, row, threads, unit, profile, progress)
+                built = _build(catalog, project, row, threads, sha256, unit, profile, progress)
                 break
             except SourceError as error:
                 if found is not None or project.on_error != "skip":
@@ -119,6 +121,7 @@ def _build(
     project: Project,
     row: ContainerRow,
     threads: int,
+    sha256: bool,
     unit: int,
     profile: Profile,
     progress: Callable[[int], None] | None,
@@ -141,7 +144,14 @@ def _build(
                 progress(done)
 
         return build_car(
-            layout, source, project.staging_dir, part, threads=threads, unit=unit, progress=report
+            layout,
+            source,
+            project.staging_dir,
+            part,
+            threads=threads,
+            sha256=sha256,
+            unit=unit,
+            progress=report,
         )
 
 

@@ -6,14 +6,15 @@ that missed it; if a later scan meets it again as it was, it is the current one 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ptolemy_core import paths
+from ptolemy_core.ahead import ahead
 from ptolemy_core.catalog import bulk, projects, skipped
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import absence, shard
@@ -24,10 +25,10 @@ from ptolemy_core.layout import Kind
 from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.rules import Rules
 from ptolemy_core.stages.folders import FolderMerge, forget
-from ptolemy_core.walk import LEFT_OUT, UNLISTED, Entry, walk
+from ptolemy_core.walk import LEFT_OUT, UNLISTED, Entry, walk_batches
 
 _BATCH = 10_000
-_COLUMNS = ("project", "path", "kind", "size", "mtime", "target", "reason", "first_scan")
+_COLUMNS = ("path", "kind", "size", "mtime", "target", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +87,17 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
             forget(catalog, name)
         found = data = 0
         with Reporter(catalog, name, "scan", None) as reporter:
-            for entry in walk(project.target_bytes, project.rules, folder=folders.meet if folders else None):
-                merge.meet(entry)
-                found += 1
-                data += entry.size if entry.kind == Kind.FILE else 0
-                if not found % 1000:
-                    reporter.advance(1000)
-                    if progress:
-                        progress(found, data)
+            note = folders.meet if folders else None
+            for batch in ahead(walk_batches(project.target_bytes, project.rules, folder=note)):
+                merge.meet(batch)
+                found += len(batch)
+                data += sum(entry.size for entry in batch if entry.kind == Kind.FILE)
+                reporter.advance(len(batch))
+                if progress:
+                    progress(found, data)
             merge.finish()
             if folders:
                 folders.finish()
-        if progress:
-            progress(found, data)
         with catalog.write() as connection:
             connection.execute(scans.update().where(scans.c.id == number).values(finished_at=time.time()))
         return summary(catalog, name, merge.counts, time.time() - started)
@@ -113,6 +112,14 @@ class _Counts:
     retried: int = 0
 
 
+class _Known(NamedTuple):
+    """A live row of the catalog; `withdrawn` when a blitz has dropped it."""
+
+    entry: Entry
+    id: int
+    withdrawn: bool
+
+
 class _Merge:
     """Walk's entries against the catalog's live rows, both in path order; writes in batches."""
 
@@ -124,7 +131,9 @@ class _Merge:
         self._scan = scan
         self._has_gone = self._any_gone()
         self._known = self._live_rows()
-        self._next = next(self._known, None)
+        self._page: Sequence[_Known] = ()
+        self._at = 0
+        self._turn()
         self._new: list[Entry] = []
         self._gone: list[int] = []
 
@@ -134,21 +143,12 @@ class _Merge:
         with self._catalog.read() as connection:
             return connection.scalar(query.limit(1)) is not None
 
-    def _live_rows(self) -> Iterator[Any]:
+    def _live_rows(self) -> Iterator[list[_Known]]:
         """Rows that earlier scans left live, a page at a time: no cursor is open while others write."""
         last = None
         while True:
             query = (
-                sa.select(
-                    files.c.path,
-                    files.c.kind,
-                    files.c.size,
-                    files.c.mtime,
-                    files.c.target,
-                    files.c.reason,
-                    files.c.id,
-                    skipped.withdrawn().label("withdrawn"),
-                )
+                sa.select(*(files.c[name] for name in (*_COLUMNS, "id")), skipped.withdrawn())
                 .where(files.c.project == self._project, files.c.gone_scan.is_(None))
                 .where(files.c.first_scan < self._scan)
                 .order_by(files.c.path)
@@ -157,28 +157,54 @@ class _Merge:
             if last is not None:
                 query = query.where(files.c.path > last)
             with self._catalog.read() as connection:
-                page = connection.execute(query).all()
-            yield from page
+                page = [_Known(Entry(*row[:6]), row[6], row[7]) for row in connection.execute(query)]
+            if page:
+                yield page
             if len(page) < _BATCH:
                 return
-            last = page[-1].path
+            last = page[-1].entry.path
 
-    def meet(self, entry: Entry) -> None:
-        """Take the walk's next entry."""
-        self._take(entry)
-        if entry.reason is not None and entry.reason.startswith(UNLISTED):
-            self._pass_below(entry.path + SEPARATOR)
+    def _turn(self) -> None:
+        self._page, self._at = next(self._known, ()), 0
+
+    def _next(self) -> _Known | None:
+        """The catalog's next row that the walk hasn't passed."""
+        return self._page[self._at] if self._at < len(self._page) else None
+
+    def _pass(self) -> None:
+        self._at += 1
+        if self._at >= len(self._page):
+            self._turn()
+
+    def meet(self, batch: list[Entry]) -> None:
+        """Take the walk's next entries."""
+        at = 0
+        while at < len(batch):
+            known = self._next()
+            if known is None:
+                self._new += batch[at:]
+                self.counts.added += len(batch) - at
+                break
+            entry = batch[at]
+            if known.entry == entry and not known.withdrawn:
+                self._pass()
+            else:
+                self._meet_news(entry)
+            if entry.reason is not None and entry.reason.startswith(UNLISTED):
+                self._pass_below(entry.path + SEPARATOR)
+            at += 1
         if len(self._new) + len(self._gone) >= _BATCH:
             self._flush()
 
-    def _take(self, entry: Entry) -> None:
-        while self._next is not None and self._next.path < entry.path:
+    def _meet_news(self, entry: Entry) -> None:
+        """Take an entry that isn't what the catalog's next row says."""
+        while (known := self._next()) is not None and known.entry.path < entry.path:
             self._drop()
             self.counts.gone += 1
-        if self._next is not None and self._next.path == entry.path:
-            same = tuple(self._next[1:6]) == _identity(entry)
-            if same and not self._next.withdrawn:
-                self._next = next(self._known, None)
+        if known is not None and known.entry.path == entry.path:
+            same = known.entry == entry
+            if same and not known.withdrawn:
+                self._pass()
                 return
             self._drop()
             self.counts.changed += 1
@@ -189,32 +215,34 @@ class _Merge:
 
     def _pass_below(self, prefix: bytes) -> None:
         """What is in a folder that can't be listed isn't known to be gone: it stays as it is."""
-        while self._next is not None and bytes(self._next.path).startswith(prefix):
-            if self._rules is not None and not self._rules.keep_path(bytes(self._next.path)):
+        while (known := self._next()) is not None and known.entry.path.startswith(prefix):
+            if self._rules is not None and not self._rules.keep_path(known.entry.path):
                 self._drop()
                 self.counts.gone += 1
             else:
-                self._next = next(self._known, None)
+                self._pass()
 
     def finish(self) -> None:
         """All rows behind the walk's last entry are gone."""
-        while self._next is not None:
+        while self._next() is not None:
             self._drop()
             self.counts.gone += 1
         self._flush()
 
     def _drop(self) -> None:
-        if self._next is not None:
-            self._gone.append(self._next.id)
-            self._next = next(self._known, None)
+        known = self._next()
+        if known is not None:
+            self._gone.append(known.id)
+            self._pass()
 
     def _flush(self) -> None:
         with self._catalog.write() as connection:
             for part in _parts(self._gone):
                 connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=self._scan))
             back = self._return(connection)
-            new = [(self._project, *entry, self._scan) for entry in self._new if entry.path not in back]
-            bulk.insert(connection, files, _COLUMNS, new)
+            new = [entry for entry in self._new if entry.path not in back] if back else self._new
+            same = {"project": self._project, "first_scan": self._scan}
+            bulk.insert(connection, files, _COLUMNS, new, same)
         self._new, self._gone = [], []
 
     def _return(self, connection: Connection) -> set[bytes]:
@@ -235,7 +263,7 @@ class _Merge:
             for row in connection.execute(query):
                 found[row.path, row.kind, row.size, row.mtime, row.target] = row
         back = set()
-        for entry in self._new:
+        for entry in self._new if found else ():
             if entry[:5] not in found:
                 continue
             row = found[entry[:5]]
@@ -253,33 +281,31 @@ def _parts(values: list[Any]) -> Iterator[list[Any]]:
         yield values[low : low + 500]
 
 
-def _identity(entry: Entry) -> tuple[Any, ...]:
-    return (entry.kind, entry.size, entry.mtime, entry.target, entry.reason)
-
-
 def summary(catalog: Catalog, name: str, counts: _Counts | None = None, seconds: float = 0.0) -> ScanResult:
     """Counts over the live rows of a project."""
     counts = counts or _Counts()
     live = (files.c.project == name, files.c.gone_scan.is_(None))
-    is_file = files.c.kind == Kind.FILE
+    counts_of = sa.select(
+        files.c.kind,
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(files.c.size), 0),
+        sa.func.max(files.c.size),
+        sa.func.sum(sa.case((files.c.size == 0, 1), else_=0)),
+    )
     with catalog.read() as connection:
-        by_kind = sa.select(files.c.kind, sa.func.count()).where(*live).group_by(files.c.kind)
-        kinds: dict[int, int] = {kind: count for kind, count in connection.execute(by_kind)}
-        data, largest = connection.execute(
-            sa.select(sa.func.sum(files.c.size), sa.func.max(files.c.size)).where(*live, is_file)
-        ).one()
-        empty = connection.scalar(
-            sa.select(sa.func.count()).select_from(files).where(*live, is_file, files.c.size == 0)
-        )
+        found = connection.execute(counts_of.where(*live).group_by(files.c.kind))
+        of_kind = {kind: tuple(map(int, rest)) for kind, *rest in found}
         sample = list(left_out(connection, name, limit=20))
+    none = (0, 0, 0, 0)
+    number, data, largest, empty = of_kind.get(Kind.FILE, none)
     return ScanResult(
-        files=kinds.get(Kind.FILE, 0),
-        empty_files=empty or 0,
-        links=kinds.get(Kind.SYMLINK, 0),
-        empty_folders=kinds.get(Kind.DIRECTORY, 0),
-        left_out=kinds.get(LEFT_OUT, 0),
-        data_bytes=int(data or 0),
-        largest=int(largest or 0),
+        files=number,
+        empty_files=empty,
+        links=of_kind.get(Kind.SYMLINK, none)[0],
+        empty_folders=of_kind.get(Kind.DIRECTORY, none)[0],
+        left_out=of_kind.get(LEFT_OUT, none)[0],
+        data_bytes=data,
+        largest=largest,
         added=counts.added,
         changed=counts.changed,
         gone=counts.gone,

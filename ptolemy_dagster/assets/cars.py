@@ -39,7 +39,7 @@ def car(
     with as_failure():
         project, number = parse_car_key(context.partition_key)
         built, new = blitz.build_container(
-            catalog.open(), project, number, rebuild=True, threads=builder.threads
+            catalog.open(), project, number, rebuild=True, threads=builder.threads, sha256=builder.sha256
         )
     if built is None:
         context.log.warning("nothing is left of this container: all of its files were skipped")
@@ -88,7 +88,9 @@ def build_batch(
     done = 0
     for number in numbers:
         try:
-            built, new = blitz.build_container(opened, name, number, threads=builder.threads)
+            built, new = blitz.build_container(
+                opened, name, number, threads=builder.threads, sha256=builder.sha256
+            )
         except StagingError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
         except PtolemyError as error:

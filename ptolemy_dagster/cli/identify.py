@@ -25,7 +25,6 @@ def cid_command(
             task = bars.add_task("hashing", total=None, visible=bars.console.is_terminal)
             value = root_cid(
                 os.fsencode(path),
-                threads=os.cpu_count() or 1,
                 started=lambda total, task=task: bars.update(task, total=total),  # type: ignore[misc]
                 progress=lambda done, task=task: bars.advance(task, done),  # type: ignore[misc]
             )

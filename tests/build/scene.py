@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from dag import oracle
 
 from ptolemy_core.build import BuiltCar, Source, build_car
+from ptolemy_core.build.whole import whole
 from ptolemy_core.layout import Items, ItemsBuilder, Kind, Layout, compute_layout
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.walk import look, walk
 
 SMALL = Profile(chunk=8, width=3, hamt_threshold=300)
 
@@ -34,21 +33,6 @@ def write_tree(path: bytes | str | Path, content: oracle.Content) -> bytes:
         for name, below in content.items():
             write_tree(place + b"/" + name, below)
     return place
-
-
-def scanned(path: bytes) -> tuple[Items, Source]:
-    """The items of what stands at `path`, and their source."""
-    top = look(path)
-    entries = list(walk(path)) if top.kind == Kind.DIRECTORY else [top]
-    builder = ItemsBuilder()
-    targets = {}
-    for number, entry in enumerate(entries):
-        builder.add(entry.path, Kind(entry.kind), entry.size)
-        if entry.target is not None:
-            targets[number] = entry.target
-    items = builder.build()
-    mtimes = np.array([entry.mtime for entry in entries], dtype=np.int64)
-    return items, Source(path, items, items.sizes.copy(), mtimes, targets)
 
 
 def with_shards(
@@ -74,6 +58,6 @@ def build(
     path: bytes, staging: str | Path, profile: Profile = UNIXFS_V1_2025, **options: Any
 ) -> tuple[BuiltCar, Layout]:
     """The CAR of what stands at `path`."""
-    items, source = scanned(path)
+    items, source = whole(path)
     layout = compute_layout(items, profile)
     return build_car(layout, source, str(staging), ".test.car.part", **options), layout

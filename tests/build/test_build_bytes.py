@@ -80,7 +80,7 @@ def test_built_items_name_cids_offsets_and_lowest_nodes(
     """Also where files are split: each shard is a file of its own, named after its number."""
     with tempfile.TemporaryDirectory() as folder:
         path = scene.write_tree(folder + "/tree", content)
-        items, source = scene.scanned(path)
+        items, source = scene.whole(path)
         sizes = dict(zip(items.paths, items.sizes.tolist(), strict=True))
         files = [p for p, kind in zip(items.paths, items.kinds, strict=True) if kind == Kind.FILE]
         chosen = data.draw(st.sets(st.sampled_from(files)), "split") if files else set()
@@ -164,7 +164,7 @@ def test_bytes_are_the_same_for_any_threads_and_units(tmp_path: Path) -> None:
 
 def test_fill_closes_every_unit_once_and_whole(tmp_path: Path) -> None:
     path = scene.write_tree(tmp_path / "tree", TREE)
-    items, source = scene.scanned(path)
+    items, source = scene.whole(path)
     layout = compute_layout(items, scene.SMALL)
     expected = oracle.car(oracle.dag(TREE, scene.sizes(scene.SMALL)))
     closed: dict[int, bytes] = {}

@@ -32,7 +32,7 @@ def prepare(tmp_path: Path) -> tuple[Path, Layout, Source]:
     scene.write_tree(
         tree, {b"a": b"first", b"odd\nname": b"x" * 100, b"empty": {}, b"link": scene.oracle.Link(b"a")}
     )
-    items, source = scene.scanned(bytes(tree))
+    items, source = scene.whole(bytes(tree))
     return tree, compute_layout(items, scene.SMALL), source
 
 
@@ -165,7 +165,7 @@ def test_file_that_changes_while_it_is_read_is_noticed(
     big = tmp_path / "big"
     big.touch()
     os.truncate(big, LARGE)
-    items, source = scene.scanned(bytes(big))
+    items, source = scene.whole(bytes(big))
     done: list[int] = []
 
     def change_once(step: int) -> None:

@@ -22,7 +22,7 @@ CONTENT = {b"a": b"x" * 3000, b"b": b"y" * 10}
 
 def prepared(tmp_path: Path) -> tuple[Layout, Source]:
     path = scene.write_tree(tmp_path / "tree", CONTENT)
-    items, source = scene.scanned(path)
+    items, source = scene.whole(path)
     return compute_layout(items, scene.SMALL), source
 
 
@@ -119,7 +119,7 @@ from ptolemy_core.layout import compute_layout
 
 tree, disk = sys.argv[1:]
 shutil.disk_usage = lambda path: shutil._ntuple_diskusage(1 << 40, 0, 1 << 40)
-items, source = scene.scanned(tree.encode())
+items, source = scene.whole(tree.encode())
 try:
     build_car(compute_layout(items, scene.SMALL), source, disk, ".p.part")
 except StagingError as error:

@@ -1,0 +1,63 @@
+"""Listing folders: names in byte order with what lstat says, in one call a folder where the compiled kernel is."""
+
+import errno
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from ptolemy_core.kernel import _native, variant
+
+
+class Listing(NamedTuple):
+    """A folder's entries, sorted by name, a list each.
+
+    Attributes:
+        paths: prefix and name.
+        modes: st_mode; -errno of an entry that can't be looked at.
+        sizes: st_size, bytes.
+        mtimes: st_mtime_ns, nanoseconds.
+    """
+
+    paths: list[bytes]
+    modes: list[int]
+    sizes: list[int]
+    mtimes: list[int]
+
+
+def list_folder(descriptor: int, prefix: bytes) -> Listing:
+    """List the open folder; entries that vanish meanwhile are left out. The GIL is released.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    loaded = _native.library()
+    if not isinstance(loaded, _native.Library) or variant() == "python":
+        return _list_in_python(descriptor, prefix)
+    bytes_, entries = 1 << 16, 1 << 10
+    while True:
+        paths, columns = bytearray(bytes_), np.empty((3, entries), dtype=np.int64)
+        found, needs = loaded.list_folder(descriptor, prefix, paths, columns)
+        if found >= 0:
+            break
+        if found != -errno.ERANGE:
+            raise OSError(-found, os.strerror(-found))
+        entries, bytes_ = needs[0] + needs[0] // 8, needs[1] + needs[1] // 8  # it may grow meanwhile
+    modes, sizes, mtimes = columns[:, :found].tolist()
+    return Listing(bytes(paths).split(b"/", found)[:found], modes, sizes, mtimes)
+
+
+def _list_in_python(descriptor: int, prefix: bytes) -> Listing:
+    out = Listing([], [], [], [])
+    for name in sorted(map(os.fsencode, os.listdir(descriptor))):
+        try:
+            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            row = (status.st_mode, status.st_size, status.st_mtime_ns)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            row = (-(error.errno or errno.EIO), 0, 0)
+        out.paths.append(prefix + name)
+        for column, value in zip(out[1:], row, strict=True):
+            column.append(value)
+    return out

@@ -43,3 +43,25 @@ class PlanError(PtolemyError):
 
 class ReceiptError(PtolemyError):
     """A receipt doesn't fit the plan in the catalog."""
+
+
+class NoRoomError(StagingError):
+    """A serial project's staging folder is full of finished CARs: the next one waits until some have left.
+
+    Attributes:
+        number: of the container that waits.
+        bytes: that must leave staging_dir before it can be built.
+    """
+
+    def __init__(self, message: str, number: int, missing: int) -> None:
+        super().__init__(message)
+        self.number = number
+        self.bytes = missing
+
+
+class DeliveryError(PtolemyError):
+    """A CAR can't be marked as delivered, or not be removed."""
+
+
+class DeletionError(PtolemyError):
+    """Sources can't be deleted."""

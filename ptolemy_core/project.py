@@ -16,6 +16,7 @@ MAX_QUIET = 86_400
 CHANGEABLE = ("include", "exclude", "hidden", "on_error", "watch", "auto", "quiet_seconds")
 """Settings that may change in a project's life; the others say what its CARs are."""
 
+_MAX_BUDGET = 1_000_000
 _BAD_PADDING = 1 / 8
 """Share of a piece that may be padding before a car_size is worth a warning."""
 
@@ -38,6 +39,9 @@ class Project(BaseModel):
         watch: whether a sensor looks for changes and scans.
         auto: whether what a scan found is containerized and blitzed by itself.
         quiet_seconds: a folder that changed must rest so long before it is scanned.
+        staging_budget: whole GiB that finished CARs of a serial project may take in staging_dir, at least one CAR
+            of the largest size that car_size makes. None: room for two, so that the next one is built while the
+            one before is on its way out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +60,7 @@ class Project(BaseModel):
     watch: bool = False
     auto: bool = False
     quiet_seconds: int = 60
+    staging_budget: int | None = None
 
     @field_validator("name")
     @classmethod
@@ -82,6 +87,19 @@ class Project(BaseModel):
             )
         if value < MIN_GIB:
             raise ValueError(f"{name} must be {MIN_GIB} to {MAX_GIB} GiB, got {value}; use {name}={MIN_GIB}")
+        return value
+
+    @field_validator("staging_budget", mode="before")
+    @classmethod
+    def _whole_budget(cls, value: Any) -> int | None:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+            value = int(value)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MAX_BUDGET:
+            raise ValueError(
+                f"staging_budget must be whole GiB from 1 to {_MAX_BUDGET}, got {value!r}: room for one CAR or more"
+            )
         return value
 
     @field_validator("encryption", mode="before")
@@ -146,6 +164,17 @@ class Project(BaseModel):
                 f"shard_size {self.shard_size} GiB is larger than car_size {self.car_size} GiB: "
                 f"a shard must fit a CAR; use shard_size={self.car_size} or less"
             )
+        if self.staging_budget is not None and self.load_type != "serial":
+            raise ValueError(
+                f"staging_budget {self.staging_budget} GiB goes with load_type serial, and this project's is "
+                f"{self.load_type}: use load_type=serial, or leave staging_budget out"
+            )
+        if self.staging_budget is not None and self.staging_budget < self._least_budget(UNIXFS_V1_2025):
+            least = self._least_budget(UNIXFS_V1_2025)
+            raise ValueError(
+                f"staging_budget {self.staging_budget} GiB is too small: with car_size {self.car_size} a CAR, its "
+                f"data and structure, may take up to {least} GiB; use staging_budget={least} or more"
+            )
         if os.path.commonpath([self.target_dir, self.staging_dir]) == self.target_dir:
             raise ValueError(
                 f"staging_dir {self.staging_dir!r} is inside target_dir {self.target_dir!r}: "
@@ -172,6 +201,16 @@ class Project(BaseModel):
     def car_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
         """car_size in bytes."""
         return self.car_size * profile.unit
+
+    def budget_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int | None:
+        """Bytes that this project's CARs may take in staging_dir; None in a blitz, which has no budget."""
+        if self.load_type != "serial":
+            return None
+        return (self.staging_budget or 2 * self._least_budget(profile)) * profile.unit
+
+    def _least_budget(self, profile: Profile) -> int:
+        """Whole units that hold the largest CAR of this car_size: one that fills its piece."""
+        return -(-commp.capacity(commp.piece_size(self.car_bytes(profile))) // profile.unit)
 
 
 def parse_project(settings: dict[str, Any]) -> Project:

@@ -6,17 +6,20 @@ from ptolemy_dagster import checks, jobs
 from ptolemy_dagster.assets.cars import built_cars, car
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
+from ptolemy_dagster.handover import CatalogIOManager
 from ptolemy_dagster.resources import Builder, CatalogResource
 from ptolemy_dagster.schedules import rescan
 from ptolemy_dagster.sensors.auto import auto
+from ptolemy_dagster.sensors.room import staging_room
 from ptolemy_dagster.sensors.watch import watch
 
+catalog = CatalogResource()
 defs = dg.Definitions(
     assets=[scan_result, container_plan, built_cars, car],
     asset_checks=[checks.plan_covers_scan, checks.cars_verify],
     jobs=jobs.ALL,
-    sensors=[watch, auto],
+    sensors=[watch, auto, staging_room],
     schedules=[rescan],
-    resources={"catalog": CatalogResource(), "builder": Builder()},
+    resources={"catalog": catalog, "builder": Builder(), "io_manager": CatalogIOManager(catalog=catalog)},
     executor=jobs.executor,
 )

@@ -10,6 +10,8 @@ from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.machines.executor import dask_executor
+from ptolemy_dagster.machines.settings import scheduler_address
 from ptolemy_dagster.partitions import define
 from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
 
@@ -17,12 +19,17 @@ from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
 # the steps of a fan-out that were lost with the run's worker. Receipts make the repetition cheap.
 _TAGS = {"dagster/retry_strategy": "ALL_STEPS"}
 
-executor = dg.multiprocess_executor.configured(
-    {
-        "max_concurrent": BUILD_PROCESSES,
-        "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.preload"]}},
-    },
-    name="ptolemy_multiprocess",
+_scheduler = scheduler_address()
+executor = (
+    dask_executor.configured({"address": _scheduler}, name="ptolemy_workers")
+    if _scheduler
+    else dg.multiprocess_executor.configured(
+        {
+            "max_concurrent": BUILD_PROCESSES,
+            "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.preload"]}},
+        },
+        name="ptolemy_multiprocess",
+    )
 )
 
 _verification = dg.AssetSelection.checks(checks.cars_verify)
@@ -80,6 +87,7 @@ class ProjectSettings(dg.Config):
     watch: bool = False
     auto: bool = False
     quiet_seconds: int = 60
+    staging_budget: int | None = None
 
 
 @dg.op(description="Defines a project, so that its partition can be materialized.")

@@ -7,6 +7,7 @@ import dagster as dg
 from ptolemy_core import cid
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
+from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.sizes import readable
 
 _ROWS = 200
@@ -29,6 +30,24 @@ def _cell(value: object) -> str:
 def size(value: int) -> str:
     """Bytes with their readable form."""
     return f"{readable(value)} ({value:,} bytes)"
+
+
+def missing(cars: Sequence[CarRow]) -> str:
+    """A sentence on CARs that are neither in staging nor marked as delivered; empty if there are none."""
+    if not cars:
+        return ""
+    names = ", ".join(f"{car.project}/{car.number}" for car in cars[:5]) + (", …" if len(cars) > 5 else "")
+    return (
+        f"{len(cars)} built CARs aren't whole in staging_dir and aren't marked as delivered ({names}): mark those "
+        "that are with `ptolemy release`, build lost ones again by materializing their partition of asset car"
+    )
+
+
+def waiting(rows: Iterable[Waiting]) -> str:
+    """What a serial project waits for."""
+    for row in rows:
+        return f"{size(row.bytes)} to leave staging_dir, before CAR {row.number:06d}"
+    return "nothing"
 
 
 def code(binary: bytes) -> str:

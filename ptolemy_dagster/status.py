@@ -9,6 +9,7 @@ import dagster as dg
 
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.progress import STALE
+from ptolemy_core.sizes import readable
 from ptolemy_core.stages.status import Standing, standing
 
 HOST_TAG, PID_TAG = "ptolemy/host", "ptolemy/pid"
@@ -74,7 +75,14 @@ def project_status(catalog: Catalog, instance: dg.DagsterInstance, name: str) ->
         if run.status in _FAILED or run.status in _UNFINISHED:
             word = "canceled" if run.status == dg.DagsterRunStatus.CANCELED else "failed"
             return Status(name, f"{_stage(instance, run)} {word}", stands, run.run_id)
-    return Status(name, _DONE[stands.done], stands, newest[0].dagster_run.run_id if newest else None)
+    text = _DONE[stands.done]
+    if stands.waiting is not None and stands.done == "containerization":
+        text = (
+            f"waiting for {readable(stands.waiting.bytes)} in staging"
+            if stands.waiting.bytes
+            else "room to go on"
+        )
+    return Status(name, text, stands, newest[0].dagster_run.run_id if newest else None)
 
 
 def under_way(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> bool:

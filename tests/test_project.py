@@ -31,6 +31,10 @@ def test_defaults_are_1_gib_shards_in_31_gib_cars() -> None:
         {"shard_size": "2", "car_size": "31"},
         {"car_size": 1},
         {"load_type": "serial"},
+        {"load_type": "serial", "staging_budget": 32},
+        {"load_type": "serial", "staging_budget": "100", "car_size": 16},
+        {"load_type": "serial", "staging_budget": 2, "car_size": 1},
+        {"staging_budget": None},
         {"encryption": None},
         {"name": "A-b_9"},
         {"name": "x" * 63},
@@ -67,6 +71,23 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
         ),
         ({"encryption": "aes"}, "encryption 'aes' is not offered, only \"None\"; encrypt the files before"),
         ({"load_type": "fast"}, 'load_type must be "blitz" or "serial", got \'fast\''),
+        (
+            {"load_type": "serial", "staging_budget": 31},
+            "staging_budget 31 GiB is too small: with car_size 31 a CAR, its data and structure, may take up to "
+            "32 GiB; use staging_budget=32 or more",
+        ),
+        (
+            {"load_type": "serial", "staging_budget": 1, "car_size": 1},
+            "may take up to 2 GiB; use staging_budget=2",
+        ),
+        (
+            {"staging_budget": 100},
+            "staging_budget 100 GiB goes with load_type serial, and this project's is blitz",
+        ),
+        ({"staging_budget": 0}, "staging_budget must be whole GiB from 1 to 1000000, got 0"),
+        ({"staging_budget": 1.5}, "staging_budget must be whole GiB from 1 to 1000000, got 1.5"),
+        ({"staging_budget": True}, "staging_budget must be whole GiB from 1 to 1000000, got True"),
+        ({"staging_budget": "2 GiB"}, "staging_budget must be whole GiB from 1 to 1000000, got '2 GiB'"),
         ({"target_dir": "in"}, "target_dir must be an absolute path, got 'in'"),
         ({"staging_dir": ""}, "staging_dir must be an absolute path, got ''"),
         ({"target_dir": "/a\0b"}, "target_dir holds a NUL character"),
@@ -90,6 +111,15 @@ def test_bad_setting_is_refused_with_value_limit_and_remedy(settings: dict[str, 
         parse_project(GOOD | settings)
     assert "\n" not in str(caught.value)
     assert caught.value.__suppress_context__  # a user sees no traceback of the validation
+
+
+@pytest.mark.parametrize(("car_size", "gib"), [(1, 4), (2, 8), (3, 8), (7, 16), (16, 64), (31, 64)])
+def test_serial_budget_is_two_of_the_largest_cars_unless_given(car_size: int, gib: int) -> None:
+    """The largest CAR fills its piece: 1 GiB of data stands in a 2 GiB piece, 31 GiB in one of 32 GiB."""
+    serial = GOOD | {"load_type": "serial", "car_size": car_size}
+    assert parse_project(serial).budget_bytes() == gib << 30
+    assert parse_project(serial | {"staging_budget": gib // 2}).budget_bytes() == gib << 29
+    assert parse_project(GOOD | {"car_size": car_size}).budget_bytes() is None
 
 
 @pytest.mark.parametrize("setting", ["name", "target_dir", "staging_dir"])

@@ -69,13 +69,13 @@ def build_car(
     sha256: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> BuiltCar:
-    """Build the CAR of a layout into `staging_dir`; until it is whole it is called `part_name`.
+    """Build the CAR of a layout into `staging_dir`; until it is whole its name begins as `part_name` does.
 
     Args:
         layout: of the container.
         source: of its items.
         staging_dir: an existing folder.
-        part_name: the same for each try of one container, so that a try overwrites the one before.
+        part_name: `….part`, the same for each try of one container: a try removes what an earlier one left.
         threads: that read and hash at once; the bytes don't depend on it.
         unit: bytes of a fill unit, 127 * 2**k.
         sha256: whether to hash the CAR's bytes too; it reads the whole CAR back, and costs half as much CPU again.
@@ -84,6 +84,7 @@ def build_car(
     Raises:
         SourceError: a source can't be read or isn't what the scan saw.
         StagingError: the folder hasn't room, or can't be written.
+        BusyError: another try still writes this CAR, or took over from this one.
     """
     part = os.path.join(staging_dir, part_name)
     piece = commp.PieceTree(layout.car_size, unit)
@@ -106,7 +107,7 @@ def build_car(
         root = piece.digest()
         v1 = commp.piece_cid_v1(root)
         file_name = cid.to_text(v1) + ".car"
-        os.replace(part, os.path.join(staging_dir, file_name))
+        output.rename(file_name)
     _sync_folder(staging_dir)
     return BuiltCar(
         file_name=file_name,

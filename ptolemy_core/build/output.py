@@ -4,16 +4,19 @@ Writing through the cache costs ten times the CPU of direct I/O, and a CAR is la
 """
 
 import errno
+import fcntl
 import mmap
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
+from ptolemy_core.build import attempts
 from ptolemy_core.build.buffers import PAGE, whole_pages
-from ptolemy_core.errors import StagingError
+from ptolemy_core.errors import BusyError, StagingError
 
-_RESERVE = 64 << 20
+RESERVE = 64 << 20
 """Bytes that a CAR leaves free in the staging folder, so that the catalog beside it can still be written."""
 
 _FLAGS = os.O_RDWR | os.O_CLOEXEC
@@ -32,6 +35,7 @@ class Output:
         self._path = path
         self._size = size
         self._plain = os.open(path, _FLAGS | os.O_CREAT | os.O_TRUNC, 0o644)
+        attempts.hold(self._plain)
         self._direct = -1
         if _DIRECT:
             with suppress(OSError):  # not every file system has direct I/O
@@ -74,6 +78,19 @@ class Output:
             done += got
         return view[:size]
 
+    def rename(self, name: str) -> None:
+        """Give the file its name in the folder.
+
+        Raises:
+            BusyError: a later try took over.
+        """
+        try:
+            os.replace(self._path, os.path.join(os.path.dirname(self._path), name))
+        except FileNotFoundError:
+            raise BusyError(
+                f"{name} is being built by another process, which took over from this one"
+            ) from None
+
     def close(self) -> None:
         """Close the file."""
         for descriptor in (self._plain, self._direct):
@@ -81,27 +98,78 @@ class Output:
                 os.close(descriptor)
 
 
-@contextmanager
-def partial_file(path: str, size: int) -> Iterator[Output]:
-    """An Output at `path`, removed at the end unless its owner has renamed it.
+class Space(NamedTuple):
+    """Bytes of a disk: `free` for a CAR, its own earlier try counted in, `promised` to others being built there."""
+
+    free: int
+    promised: int
+
+    def lacks(self, size: int) -> int:
+        """Bytes that a CAR of `size` lacks, the reserve counted; 0 if it fits."""
+        return max(0, size + RESERVE + self.promised - self.free)
+
+
+def space(folder: str, part_name: str) -> Space:
+    """Room in a folder for the CAR that is called `part_name` while it is built.
 
     Raises:
+        OSError: the folder can't be read.
+    """
+    free, promised = shutil.disk_usage(folder).free, 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(attempts.PART):
+                with suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    taken = status.st_blocks * 512
+                    if attempts.is_try(entry.name, part_name):
+                        free += taken  # it will be removed
+                    else:
+                        promised += max(0, status.st_size - taken)
+    return Space(free, promised)
+
+
+@contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """One process at a time looks for room and takes it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # not every file system locks folders: taking the room then tells
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def no_room(folder: str, size: int, room: Space) -> str:
+    """What a user should know of a disk that can't take a CAR of `size` bytes."""
+    promised = f", {room.promised} of them for CARs that are being built" if room.promised else ""
+    return (
+        f"{folder} has {room.free} bytes free{promised}, a CAR of {size} bytes needs {size + RESERVE}: "
+        "move or delete finished CARs, or free space, then run blitz again"
+    )
+
+
+@contextmanager
+def partial_file(path: str, size: int) -> Iterator[Output]:
+    """An Output beside `path`, removed at the end unless its owner has renamed it. Earlier tries' are removed.
+
+    Raises:
+        BusyError: an earlier try still writes.
         StagingError: the folder can't be written, hasn't room, or its disk fails within the block.
     """
     folder = os.path.dirname(path)
+    own = attempts.own_path(path)
     try:
-        free = shutil.disk_usage(folder).free
-        with suppress(OSError):
-            free += os.stat(path).st_blocks * 512  # an earlier try's file is overwritten
-        if free < size + _RESERVE:
-            raise StagingError(
-                f"{folder} has {free} bytes free, a CAR of {size} bytes needs {size + _RESERVE}: "
-                "move or delete finished CARs, or free space, then run blitz again"
-            )
-        output = Output(path, size)
+        with _alone(folder):
+            attempts.drop_earlier(path)
+            room = space(folder, os.path.basename(path))
+            if room.lacks(size):
+                raise StagingError(no_room(folder, size, room))
+            output = Output(own, size)
     except OSError as error:
         with suppress(OSError):
-            os.unlink(path)
+            os.unlink(own)
         raise _staging_error(folder, size, error) from error
     try:
         yield output
@@ -110,7 +178,7 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
     finally:
         output.close()
         with suppress(FileNotFoundError):
-            os.unlink(path)
+            os.unlink(own)
 
 
 def _staging_error(folder: str, size: int, error: OSError) -> StagingError:

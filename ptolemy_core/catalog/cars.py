@@ -1,4 +1,7 @@
-"""Receipts of built CARs: written in one transaction each, never changed."""
+"""Receipts of built CARs: written in one transaction each; what they say of a CAR is never changed.
+
+What happens to a CAR later, that it was verified and delivered, stands beside that (see `delivery`).
+"""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +21,11 @@ from ptolemy_core.errors import ReceiptError
 
 @dataclass(frozen=True, slots=True)
 class CarRow:
-    """A built CAR. CIDs are binary, sizes bytes, times seconds (since 1970, and of the build)."""
+    """A built CAR. CIDs are binary, sizes bytes, times seconds (since 1970, and of the build).
+
+    `verified_at`: when it last passed verification wholly; `delivered_at`, `delivered_to`: when it was marked as
+    delivered, and what was noted of the place. None: it wasn't.
+    """
 
     container_id: int
     project: str
@@ -34,6 +41,9 @@ class CarRow:
     sha256: bytes | None
     built_at: float
     build_seconds: float
+    verified_at: float | None
+    delivered_at: float | None
+    delivered_to: str | None
 
     def as_text(self) -> dict[str, object]:
         """All of it for people and JSON: CIDs as text, digests in hex."""
@@ -49,6 +59,9 @@ class CarRow:
             "items": self.items,
             "sha256": self.sha256.hex() if self.sha256 else None,
             "file_name": self.file_name,
+            "verified_at": self.verified_at,
+            "delivered_at": self.delivered_at,
+            "delivered_to": self.delivered_to,
         }
 
 
@@ -90,15 +103,19 @@ def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds:
 
 def rows(catalog: Catalog, project: str, number: int | None = None) -> Iterator[CarRow]:
     """Built CARs of a project, by number; or the one of container `number`, if it is built."""
+    wanted = container.c.project == project
+    yield from select(catalog, wanted if number is None else wanted & (container.c.number == number))
+
+
+def select(catalog: Catalog, wanted: sa.ColumnElement[bool]) -> Iterator[CarRow]:
+    """Built CARs for which a condition on tables `car` and `container` holds, by project and number."""
     columns = [car.c[f] if f in car.c else container.c[f] for f in CarRow.__dataclass_fields__]
     query = (
         sa.select(*columns)
         .join(container, container.c.id == car.c.container_id)
-        .where(container.c.project == project)
-        .order_by(container.c.number)
+        .where(wanted)
+        .order_by(container.c.project, container.c.number)
     )
-    if number is not None:
-        query = query.where(container.c.number == number)
     with catalog.read() as connection:
         found = connection.execute(query).all()
     for row in found:

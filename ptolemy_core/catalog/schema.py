@@ -63,6 +63,7 @@ project = Table(
     Column("watch", Boolean, nullable=False, server_default=false()),
     Column("auto", Boolean, nullable=False, server_default=false()),
     Column("quiet_seconds", Integer, nullable=False, server_default="60"),
+    Column("staging_budget", Integer),
 )
 
 scan = Table(
@@ -148,6 +149,9 @@ car = Table(
     Column("sha256", LargeBinary),
     Column("built_at", Float, nullable=False),
     Column("build_seconds", Float, nullable=False),
+    Column("verified_at", Float),
+    Column("delivered_at", Float),
+    Column("delivered_to", String),
 )
 
 built_shard = Table(
@@ -181,4 +185,47 @@ progress = Table(
     Column("total", BigInteger),
     Column("started_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+)
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("project", ForeignKey("project.name"), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("since", Float, nullable=False),
+)
+
+deletion = Table(
+    "deletion",
+    metadata,
+    Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("project", ForeignKey("project.name"), nullable=False, index=True),
+    Column("file_id", ForeignKey("file.id"), nullable=False, unique=True),
+    Column("path", LargeBinary, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime", BigInteger, nullable=False),
+    Column("cid", LargeBinary),
+    Column("intended_at", Float, nullable=False),
+    Column("deleted_at", Float),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("host", String, primary_key=True),
+    Column("pid", Integer, primary_key=True, autoincrement=False),
+    Column("project", String),
+    Column("container", Integer),
+    Column("started_at", Float, nullable=False),
+    Column("heartbeat_at", Float, nullable=False),
+)
+
+handover = Table(
+    "handover",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("written_at", Float, nullable=False),
 )

@@ -5,7 +5,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,10 +17,20 @@ from ptolemy_core.errors import BusyError, SettingsError
 PG_URL = "PTOLEMY_PG_URL"
 """The environment variable that puts catalog and Dagster storage on one Postgres."""
 
-REVISION = "0002"
+REVISION = "0005"
 """Revision of the schema that this version reads and writes."""
 
 _POLL = 0.2
+_DEAD = 30
+"""Seconds after which Postgres and its client give up a connection whose other side is cut off, and its locks."""
+
+_TIMEOUTS = {
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 4,
+    "tcp_user_timeout": _DEAD * 1000,
+}
+_CLIENT_TIMEOUTS = {name.replace("tcp_keepalives", "keepalives"): value for name, value in _TIMEOUTS.items()}
 _SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
 
 
@@ -59,7 +69,10 @@ class Catalog:
         self.url = url or default_url()
         self.is_postgres = self.url.startswith("postgresql")
         if self.is_postgres:
-            self.engine = sa.create_engine(self.url, pool_pre_ping=True, pool_size=4, max_overflow=4)
+            self.engine = sa.create_engine(
+                self.url, pool_pre_ping=True, pool_size=4, max_overflow=4, connect_args=_CLIENT_TIMEOUTS
+            )
+            _notice_lost_clients(self.engine)
         else:
             self._path = self.url.removeprefix("sqlite:///")
             os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
@@ -83,6 +96,16 @@ class Catalog:
             connection.begin(),
         ):
             yield connection
+
+    def sync(self) -> None:
+        """See that what is committed also survives a loss of power (SQLite here syncs at checkpoints alone)."""
+        if not self.is_postgres:
+            with suppress(FileNotFoundError):
+                descriptor = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     @contextmanager
     def lock(self, name: str, *, wait: float = 0.0, busy: str = "") -> Iterator[None]:
@@ -155,6 +178,14 @@ class Catalog:
 
         with self.lock("schema", wait=300), self.write() as connection:
             upgrade(connection)
+
+
+def _notice_lost_clients(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("; ".join(f"SET {name} = {value}" for name, value in _TIMEOUTS.items()))
+        connection.commit()  # else it would be undone with the first transaction that is
 
 
 def _configure_sqlite(engine: Engine) -> None:

@@ -2,25 +2,26 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ptolemy_core.build import BuiltCar, build_car
 from ptolemy_core.build.fill import THREADS, UNIT
-from ptolemy_core.catalog import cars, containers, projects, skipped
+from ptolemy_core.catalog import cars, containers, deletions, delivery, projects, skipped, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import ReceiptError, SourceError, StageOrderError
+from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
+from ptolemy_core.stages import room
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_core.stages.skip import drop_unreadable, source_of
 from ptolemy_core.stages.stitch import stitch_files
 
-_WAIT = 24 * 3600.0
-"""Seconds to wait for another process that builds the same CAR: its receipt is then ours."""
+_PAUSE = 1.0
+"""Seconds until a build is tried again that another's try was in the way of."""
 
 
 def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
@@ -74,40 +75,84 @@ def build_container(
     Raises:
         UnknownProjectError, StageOrderError: no such project or container.
         SourceError: a file isn't what the scan saw.
-        StagingError: the staging folder can't take the CAR.
+        StagingError: the staging folder can't take the CAR; a NoRoomError where finished CARs must leave it first.
         ReceiptError: the plan changed meanwhile.
     """
     project = projects.get(catalog, name)
-    with catalog.lock(f"build {name} {number}", wait=_WAIT):
+    end = time.monotonic() + room.WAIT
+    while True:
+        try:
+            new = _build_once(catalog, project, number, rebuild, threads, sha256, unit, profile, progress)
+            return next(cars.rows(catalog, name, number), None), new
+        except BusyError:  # of two processes that build it, one lost the catalog's lock with its connection
+            if time.monotonic() > end:
+                raise
+        time.sleep(_PAUSE)
+
+
+def _build_once(
+    catalog: Catalog,
+    project: Project,
+    number: int,
+    rebuild: bool,
+    threads: int,
+    sha256: bool,
+    unit: int,
+    profile: Profile,
+    progress: Callable[[int], None] | None,
+) -> bool:
+    """Build a CAR unless it is there; whether it was built."""
+    name = project.name
+    with catalog.lock(room.build_lock(name, number), wait=room.WAIT):  # another's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
         if found is not None and (not rebuild or in_staging(project, found)):
-            return found, False
+            return False
         row = next((row for row in containers.rows(catalog, name) if row.number == number), None)
         if row is None:
             if skipped.any_dropped(catalog, name, number):
-                return None, False
+                return False
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
-        started = time.monotonic()
-        while True:
-            try:
-                built = _build(catalog, project, row, threads, sha256, unit, profile, progress)
-                break
-            except SourceError as error:
-                if found is not None or project.on_error != "skip":
-                    raise
-                row = drop_unreadable(catalog, project, row, error, profile)
-                if row is None:
-                    return None, False
-        if found is None:
-            cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
-        elif built.piece_cid_v2 != found.piece_cid_v2:
-            raise ReceiptError(
-                f"container {number} of {name!r} was rebuilt as {built.file_name}, its receipt says "
-                f"{found.file_name}: keep the older CAR if you have it, and report this"
-            )
+        if found is not None:
+            _require_sources(catalog, found)
+        with room.reserved(catalog, project, number, row.car_size, profile):
+            started = time.monotonic()
+            while True:
+                try:
+                    built = _build(catalog, project, row, threads, sha256, unit, profile, progress)
+                    break
+                except SourceError as error:
+                    if found is not None or project.on_error != "skip":
+                        raise
+                    row = drop_unreadable(catalog, project, row, error, profile)
+                    if row is None:
+                        return False
+            if found is None:
+                cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
+                waiting.clear(catalog, name)
+            else:
+                delivery.set_verified(catalog, found, False)  # this file was never read back
+                _require_same(built, found)
     if any(item.nodes for item in built.items):
         stitch_files(catalog, name, profile)
-    return next(cars.rows(catalog, name, number)), True
+    return True
+
+
+def _require_sources(catalog: Catalog, row: CarRow) -> None:
+    gone = deletions.of_container(catalog, row.container_id)
+    if gone:
+        place = f" from {row.delivered_to}" if row.delivered_to else " from where it was delivered to"
+        raise SourceError(
+            f"CAR {row.number:06d} of project {row.project!r} can't be rebuilt: {gone} of its sources were deleted "
+            f"after its delivery (`ptolemy deleted {row.project}` lists them); fetch {row.file_name}{place}"
+        )
+
+
+def _require_same(built: BuiltCar, found: CarRow) -> None:
+    if built.piece_cid_v2 != found.piece_cid_v2:
+        raise ReceiptError(
+            f"container {found.number} of {found.project!r} was rebuilt as {built.file_name}, its receipt says "
+            f"{found.file_name}: keep the older CAR if you have it, and report this"
+        )
 
 
 def in_staging(project: Project, car: CarRow) -> bool:
@@ -134,7 +179,7 @@ def _build(
             f"{layout.car_size}: it was planned by another version; containerize again"
         )
     source = source_of(project, content)
-    part = f".{project.name}-{row.number:06d}.car.part"
+    part = room.part_name(project.name, row.number)
     reporter = Reporter(catalog, project.name, f"build {row.number:06d}", layout.car_size)
     with reporter:
 
@@ -155,13 +200,21 @@ def _build(
         )
 
 
-def seal(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025) -> list[CarRow]:
+def seal(
+    catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025, *, left: Collection[int] = ()
+) -> list[CarRow]:
     """See that every container of the plan has a receipt; returns all CARs.
+
+    Args:
+        catalog: that holds the project.
+        name: the project's.
+        profile: of the DAG.
+        left: containers that a serial blitz said it leaves, for want of room; any other must have its receipt.
 
     Raises:
         ReceiptError: some have none.
     """
-    missing = [row.number for row in pending(catalog, name)]
+    missing = [row.number for row in pending(catalog, name) if row.number not in left]
     if missing:
         raise ReceiptError(
             f"{len(missing)} CARs of project {name!r} are not built, the first is number {missing[0]}: "

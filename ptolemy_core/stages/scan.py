@@ -7,7 +7,7 @@ that missed it; if a later scan meets it again as it was, it is the current one 
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from ptolemy_core import paths
 from ptolemy_core.ahead import ahead
-from ptolemy_core.catalog import bulk, projects, skipped
+from ptolemy_core.catalog import bulk, deletions, projects, skipped
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import absence, shard
 from ptolemy_core.catalog.schema import file as files
@@ -44,6 +44,7 @@ class ScanResult:
         retried: how many of those changed are as they were, but a blitz had dropped them.
         left_out_sample: some of the entries left out, with the reason.
         seconds: time it took.
+        deleted: how many of those gone were deleted by `delete_source`, after delivery.
     """
 
     files: int
@@ -60,6 +61,7 @@ class ScanResult:
     retried: int
     left_out_sample: list[tuple[str, str]]
     seconds: float
+    deleted: int = 0
 
 
 def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | None = None) -> ScanResult:
@@ -85,10 +87,15 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
         folders = FolderMerge(catalog, name) if project.watch else None
         if folders is None:
             forget(catalog, name)
+        emptied = deletions.folders(catalog, name)  # by deletion of sources: their CARs have them
         found = data = 0
         with Reporter(catalog, name, "scan", None) as reporter:
             note = folders.meet if folders else None
             for batch in ahead(walk_batches(project.target_bytes, project.rules, folder=note)):
+                if emptied:
+                    batch = [
+                        entry for entry in batch if entry.kind != Kind.DIRECTORY or entry.path not in emptied
+                    ]
                 merge.meet(batch)
                 found += len(batch)
                 data += sum(entry.size for entry in batch if entry.kind == Kind.FILE)
@@ -100,7 +107,8 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
                 folders.finish()
         with catalog.write() as connection:
             connection.execute(scans.update().where(scans.c.id == number).values(finished_at=time.time()))
-        return summary(catalog, name, merge.counts, time.time() - started)
+        deleted = deletions.settle(catalog, name, number)
+        return replace(summary(catalog, name, merge.counts, time.time() - started), deleted=deleted)
 
 
 @dataclass(slots=True)

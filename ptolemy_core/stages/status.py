@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from ptolemy_core.catalog import containers, progress
+from ptolemy_core.catalog import containers, progress, waiting
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.catalog.waiting import Waiting
+from ptolemy_core.errors import StagingError
+from ptolemy_core.stages import room
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class Standing:
         containers, built: of the plan, and how many of them are CARs.
         car_bytes, built_bytes: of all planned CARs, and of those built.
         tasks: under way now, in any process.
+        waiting: what the next CAR of a serial project waits for; None if it doesn't wait.
     """
 
     scanned: bool
@@ -28,6 +32,7 @@ class Standing:
     car_bytes: int
     built_bytes: int
     tasks: list[progress.Task]
+    waiting: Waiting | None = None
 
     @property
     def done(self) -> str:
@@ -55,4 +60,12 @@ def standing(catalog: Catalog, name: str) -> Standing:
         car_bytes=sum(row.car_size for row in rows),
         built_bytes=sum(row.car_size for row in rows if row.built),
         tasks=progress.running(catalog, name),
+        waiting=_waiting(catalog, name),
     )
+
+
+def _waiting(catalog: Catalog, name: str) -> Waiting | None:
+    try:
+        return room.still_waiting(catalog, name)
+    except StagingError:  # no room comes by itself: what the blitz met stands
+        return next(iter(waiting.rows(catalog, name)), None)

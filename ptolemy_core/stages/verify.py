@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ptolemy_core import paths
-from ptolemy_core.catalog import cars, projects
+from ptolemy_core.catalog import cars, delivery, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import built_shard, file, shard
@@ -17,6 +17,7 @@ from ptolemy_core.layout import WHOLE, Kind, names
 from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader import Entry, Expected, verify_car
+from ptolemy_core.stages import room
 
 _KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink"}
 _SHOWN = 20
@@ -33,12 +34,14 @@ class Verdict:
         car: the CAR's receipt.
         blocks: read and hashed.
         entries: files (or shards), links and empty folders that agree with the scan.
+        away: it is marked as delivered and not in the staging folder any more, so nothing was read.
     """
 
     car: CarRow
     blocks: int
     entries: int
     problems: list[str]
+    away: bool = False
 
     @property
     def ok(self) -> bool:
@@ -54,7 +57,7 @@ def verify(
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Verdict]:
-    """Verify the CARs of a project in its staging folder, one by one.
+    """Verify the CARs of a project in its staging folder, one by one, and record those that pass wholly.
 
     Args:
         catalog: that holds the project.
@@ -72,7 +75,8 @@ def verify(
     if not rows:
         which = "no CAR" if number is None else f"no CAR of container {number}"
         raise StageOrderError(f"project {name!r} has {which} built yet: run `ptolemy blitz {name}` first")
-    with Reporter(catalog, name, "verify", sum(row.car_size for row in rows)) as reporter:
+    total = sum(row.car_size for row in rows if not room.is_away(project, row))
+    with Reporter(catalog, name, "verify", total) as reporter:
         for row in rows:
             done = 0
 
@@ -83,6 +87,9 @@ def verify(
                 if progress:
                     progress(step)
 
+            if room.is_away(project, row):
+                yield Verdict(row, 0, 0, [], away=True)
+                continue
             yield _verify_one(catalog, os.path.join(project.staging_dir, row.file_name), row, profile, report)
 
 
@@ -100,10 +107,19 @@ def _verify_one(
     )
     try:
         report = verify_car(path, profile, expect=expect, on_entry=listing.meet, progress=progress)
+    except FileNotFoundError as error:
+        problem = (
+            f"{row.file_name} can't be read: {error.strerror}; if it was delivered, say so: "
+            f"ptolemy release {row.project}/{row.number} --note WHERE; else materialize car "
+            f"{row.project}|{row.number:06d} to build it again"
+        )
+        return Verdict(row, 0, 0, [problem])
     except OSError as error:
         return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {error.strerror}"])
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
     problems += [f"{row.file_name}: {problem}" for problem in listing.differences(catalog, row.container_id)]
+    if not problems or row.verified_at is not None:
+        delivery.set_verified(catalog, row, not problems)
     return Verdict(row, report.blocks, len(listing.found), problems)
 
 

@@ -1,18 +1,21 @@
 """The built CARs of a project: one run, up to 256 batches in parallel, a receipt per CAR, and a seal.
 
 A batch builds only what has no receipt, so any step may die and be run again. The seal compares receipts with
-the plan: a run that lost steps on the way can't succeed.
+the plan: a run that lost steps on the way can't succeed. A serial project's batch ends early when staging_dir is full
+of finished CARs; it names what it leaves, and the seal lets those alone be missing.
 """
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import dagster as dg
 
-from ptolemy_core.catalog import cars, projects, skipped
-from ptolemy_core.errors import PtolemyError, StagingError
+from ptolemy_core.catalog import Catalog, cars, projects, skipped, waiting
+from ptolemy_core.catalog.workers import Heartbeat
+from ptolemy_core.errors import NoRoomError, PtolemyError, StagingError
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import blitz
+from ptolemy_core.stages import blitz, room
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import as_failure
@@ -38,15 +41,25 @@ def car(
     """Build one CAR."""
     with as_failure():
         project, number = parse_car_key(context.partition_key)
-        built, new = blitz.build_container(
-            catalog.open(), project, number, rebuild=True, threads=builder.threads, sha256=builder.sha256
-        )
+        opened = catalog.open()
+        with Heartbeat(opened) as heartbeat, heartbeat.building(project, number):
+            built, new = blitz.build_container(
+                opened, project, number, rebuild=True, threads=builder.threads, sha256=builder.sha256
+            )
     if built is None:
         context.log.warning("nothing is left of this container: all of its files were skipped")
         return dg.MaterializeResult(metadata={"items": 0})
     if not new:
         context.log.info(f"{built.file_name} is built and in place: nothing to do")
     return dg.MaterializeResult(metadata=(show.car_metadata(built)))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a batch did: CARs built, and the containers that it left for want of room."""
+
+    built: int
+    left: list[int] = field(default_factory=list)
 
 
 @dg.op(
@@ -62,8 +75,15 @@ def pending(
     with as_failure():
         opened = catalog.open()
         todo = blitz.pending(opened, name)
-        serial = projects.get(opened, name).load_type == "serial"
+        project = projects.get(opened, name)
+        serial = project.load_type == "serial"
+        if todo:
+            room.drop_parts(opened, project)
+        missing = room.missing(opened, project)
+    if missing:
+        context.log.warning(show.missing(missing))
     if not todo:
+        waiting.clear(opened, name)
         context.log.info("nothing to build: every container has its CAR")
         return
     step = math.ceil(len(todo) / (1 if serial else MAX_BATCHES))
@@ -80,19 +100,37 @@ def pending(
 )
 def build_batch(
     context: dg.OpExecutionContext, catalog: CatalogResource, builder: Builder, numbers: list[int]
-) -> int:
+) -> Batch:
     """Build each CAR of a batch; one that fails doesn't keep the others from being built."""
-    name = context.partition_key
     opened = catalog.open()
+    with Heartbeat(opened) as heartbeat:
+        return _build(context, opened, builder, heartbeat, numbers)
+
+
+def _build(
+    context: dg.OpExecutionContext,
+    opened: Catalog,
+    builder: Builder,
+    heartbeat: Heartbeat,
+    numbers: list[int],
+) -> Batch:
+    name = context.partition_key
     failed: list[str] = []
+    left: list[int] = []
     done = 0
-    for number in numbers:
+    for place, number in enumerate(numbers):
         try:
-            built, new = blitz.build_container(
-                opened, name, number, threads=builder.threads, sha256=builder.sha256
-            )
+            with heartbeat.building(name, number):
+                built, new = blitz.build_container(
+                    opened, name, number, threads=builder.threads, sha256=builder.sha256
+                )
+        except NoRoomError as error:
+            waiting.record(opened, name, error.number, error.bytes)
+            context.log.warning(str(error))
+            left = numbers[place:]
+            break
         except StagingError as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from None
+            raise dg.Failure(description="\n".join([*failed, str(error)]), allow_retries=False) from None
         except PtolemyError as error:
             context.log.error(f"CAR {number:06d}: {error}")
             failed.append(f"CAR {number:06d}: {error}")
@@ -106,16 +144,21 @@ def build_batch(
             )
     if failed:
         raise dg.Failure(description="\n".join(failed), allow_retries=False)
-    return done
+    return Batch(done, left)
 
 
-@dg.op(out=dg.Out(dg.Nothing), description="Fails unless every container of the plan has a receipt.")
-def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[int]) -> dg.Output[None]:
+@dg.op(
+    out=dg.Out(dg.Nothing),
+    description="Fails unless every container of the plan has a receipt, or was left for want of room.",
+)
+def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[Batch]) -> dg.Output[None]:
     """See that the CARs are complete, and show them."""
     name = context.partition_key
+    left = {number for batch in batches for number in batch.left}
     with as_failure():
-        sealed = blitz.seal(catalog.open(), name)
         dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
+        sealed = blitz.seal(catalog.open(), name, left=left)
+        missing = room.missing(catalog.open(), projects.get(catalog.open(), name))
     if dropped:
         context.log.warning(f"{len(dropped)} files were skipped, the first is {dropped[0].path}")
     _record_missing_events(context, name, [row.number for row in sealed], catalog)
@@ -123,7 +166,10 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[i
         None,
         metadata={
             "CARs": len(sealed),
-            "built in this run": sum(built),
+            "built in this run": sum(batch.built for batch in batches),
+            "left for later": len(left),
+            "waits for": show.waiting(waiting.rows(catalog.open(), name) if left else []),
+            "missing": show.missing(missing) or "none",
             "CAR bytes": show.size(sum(row.car_size for row in sealed)),
             "piece bytes": show.size(sum(row.piece_size for row in sealed)),
             "skipped": len(dropped),

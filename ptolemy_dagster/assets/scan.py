@@ -39,6 +39,7 @@ def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> 
             "entries left out": show.table(("path", "reason"), result.left_out_sample),
             "skipped before, to be tried again": result.retried,
             "new, changed, gone": f"{result.added:,}, {result.changed:,}, {result.gone:,}",
+            "gone, deleted after delivery": result.deleted,
             "seconds": round(result.seconds, 3),
         }
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from ptolemy_dagster.cli import identify, lookup, records, settings, stages
+from ptolemy_dagster.cli import delivery, identify, lookup, machines, records, settings, stages
 
 app = typer.Typer(
     name="ptolemy",
@@ -31,8 +31,14 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "changes": records.changes,
     "history": records.history,
     "skipped": records.skipped,
+    "release": delivery.release,
+    "delete-source": delivery.delete_source,
+    "deleted": delivery.deleted,
     "cid": identify.cid_command,
     "commp": identify.commp_command,
+    "scheduler": machines.scheduler,
+    "worker": machines.worker,
+    "workers": machines.workers,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

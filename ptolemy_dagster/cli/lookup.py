@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog import find as look_up
-from ptolemy_core.catalog import projects
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import readable
-from ptolemy_dagster.cli import output
+from ptolemy_core.stages import room
+from ptolemy_dagster.cli import output, waiting
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
 
 
@@ -19,6 +21,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """How far projects are, and what runs now."""
+    from ptolemy_dagster import show
     from ptolemy_dagster.instance import open_instance
     from ptolemy_dagster.status import project_status
 
@@ -29,7 +32,9 @@ def status(
         found = [project_status(catalog, instance, name) for name in chosen]
     if as_json:
         rows = [
-            {"project": one.project, "status": one.text, "run_id": one.run_id} | asdict(one.standing)
+            {"project": one.project, "status": one.text, "run_id": one.run_id}
+            | asdict(one.standing)
+            | {"missing": len(_missing(catalog, one.project))}
             for one in found
         ]
         output.print_json(rows)
@@ -58,6 +63,19 @@ def status(
                 else f"{readable(task.done)} of {readable(task.total)}"
             )
             output.say(f"{one.project}: {task.task}: {done}")
+        with output.errors_shown():
+            waiting.say(catalog, one.project)
+        missing = _missing(catalog, one.project)
+        if missing:
+            output.say(f"{one.project}: {show.missing(missing)}")
+
+
+def _missing(catalog: Catalog, project: str) -> list[CarRow]:
+    try:
+        return room.missing(catalog, projects.get(catalog, project))
+    except StagingError as error:
+        output.say(f"{project}: {error}")
+        return []
 
 
 def cars_command(project: Name, as_json: Json = False) -> None:

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from ptolemy_core.catalog import Catalog, cars, containers, projects
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.project import padding_warning, parse_project
 from ptolemy_core.sizes import readable
+from ptolemy_core.stages import room
 from ptolemy_core.stages import scan as scan_stage
 from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.containerize import require_scan
-from ptolemy_dagster.cli import output
+from ptolemy_dagster.cli import output, waiting
 
 Name = Annotated[str, typer.Argument(help="The project's name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -56,6 +58,10 @@ def create(
     watch: Annotated[bool, typer.Option(help="Scan by itself when the folder changed.")] = False,
     auto: Annotated[bool, typer.Option(help="Go on to CARs by itself after a scan.")] = False,
     quiet_seconds: Annotated[int, typer.Option(help="Rest of a folder before it is scanned.")] = 60,
+    staging_budget: Annotated[
+        int | None,
+        typer.Option(help="GiB that a serial project's CARs may take in staging-dir; by default two CARs."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Define a project. The same settings again change nothing."""
@@ -79,6 +85,7 @@ def create(
                 "watch": watch,
                 "auto": auto,
                 "quiet_seconds": quiet_seconds,
+                "staging_budget": staging_budget,
             }
         )
         instance = open_instance()
@@ -165,34 +172,59 @@ def containerize(
         output.say("dry run: nothing was saved")
 
 
-def blitz(project: Name, as_json: Json = False) -> None:
-    """Build all CARs that aren't built yet."""
-    show_cars(_stage("blitz", project, as_json), project, as_json)
+def blitz(
+    project: Name,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Serial: wait while staging-dir is full, and go on until all is built."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Build all CARs that aren't built yet; of a serial project, those for which staging-dir has room."""
+    catalog = _stage("blitz", project, as_json)
+    with output.errors_shown():
+        while wait and waiting.until_room(catalog, project):
+            _stage("blitz", project, as_json)
+        show_cars(catalog, project, as_json)
+        waiting.say(catalog, project)
 
 
 def run(project: Name, as_json: Json = False) -> None:
     """Scan, containerize, blitz and verify."""
-    show_cars(_stage("onboard", project, as_json), project, as_json)
+    catalog = _stage("onboard", project, as_json)
+    with output.errors_shown():
+        show_cars(catalog, project, as_json)
+        waiting.say(catalog, project)
 
 
 def verify(project: Name, as_json: Json = False) -> None:
     """Read all CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong."""
     catalog = _stage("verify", project, as_json)
-    count = len(list(cars.rows(catalog, project)))
+    settings = projects.get(catalog, project)
+    built = list(cars.rows(catalog, project))
+    away = sum(room.is_away(settings, row) for row in built)
     if as_json:
-        output.print_json({"project": project, "ok": True, "cars": count})
-    else:
-        output.say(f"{count} CARs verified: every block, the trees, the piece CIDs")
+        output.print_json({"project": project, "ok": True, "cars": len(built) - away, "delivered": away})
+        return
+    output.say(f"{len(built) - away} CARs verified: every block, the trees, the piece CIDs")
+    if away:
+        output.say(f"{away} CARs are delivered and not in staging_dir any more: they weren't read")
 
 
 def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
-    """Print a project's CARs."""
+    """Print a project's CARs, and where they are."""
     rows = list(cars.rows(catalog, project))
+    staging_dir = projects.get(catalog, project).staging_dir
+    try:
+        there = room.sizes_in_staging(projects.get(catalog, project))
+    except StagingError as error:
+        there = {}
+        output.say(f"warning: {error}")
     if as_json:
-        output.print_json([row.as_text() for row in rows])
+        output.print_json([row.as_text() | {"in_staging": row.file_name in there} for row in rows])
         return
     output.print_table(
-        ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items"),
+        ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items", "verified", "where"),
         [
             (
                 f"{row.number:06d}",
@@ -201,12 +233,24 @@ def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
                 f"{row.car_size:,}",
                 readable(row.piece_size),
                 f"{row.items:,}",
+                "yes" if row.verified_at else "",
+                _where(row, there),
             )
             for row in rows
         ],
     )
     if rows:
-        output.say(f"CARs are in {projects.get(catalog, project).staging_dir}")
+        output.say(f"staging_dir is {staging_dir}")
+
+
+def _where(row: CarRow, there: dict[str, int]) -> str:
+    size = there.get(row.file_name)
+    places = (
+        ["staging" if size == row.car_size else f"staging, {size:,} bytes only"] if size is not None else []
+    )
+    if row.delivered_at is not None:
+        places.append(f"delivered {row.delivered_to or ''}".strip())
+    return ", ".join(places) or "missing: neither in staging nor marked as delivered"
 
 
 _NEEDS_SCAN = ("containerize", "blitz", "verify")

@@ -88,15 +88,15 @@ def test_foreign_keys_hold(catalog: Catalog) -> None:
         connection.execute(scan.insert().values(project="nobody's", started_at=0.0))
 
 
-COLUMNS = ("project", "path", "kind", "size", "mtime", "target", "reason", "first_scan")
+COLUMNS = ("project", "path", "kind", "size", "mtime", "target", "reason")
 
 
 def insert_files(catalog: Catalog, rows: list[tuple[Any, ...]]) -> list[Any]:
     with catalog.write() as connection:
         key = connection.execute(scan.insert().values(project="p", started_at=0.0)).inserted_primary_key[0]
-        bulk.insert(connection, file, COLUMNS, [(*row, key) for row in rows])
+        bulk.insert(connection, file, COLUMNS, rows, {"first_scan": key})
     with catalog.read() as connection:
-        query = sa.select(*(file.c[name] for name in COLUMNS[:-1])).order_by(file.c.id)
+        query = sa.select(*(file.c[name] for name in COLUMNS)).order_by(file.c.id)
         return [tuple(row) for row in connection.execute(query)]
 
 
@@ -116,6 +116,12 @@ def test_any_text_survives_a_bulk_insert(catalog: Catalog, project: str, text: s
 
 def test_many_rows_keep_their_order(catalog: Catalog, project: str) -> None:
     rows = [("p", b"%05d" % k + value[:300], 0, k, k, None, None) for k, value in enumerate(NASTY * 500)]
+    assert insert_files(catalog, rows) == rows
+
+
+@pytest.mark.parametrize("count", [49, 50, 51, 149])
+def test_rows_that_fill_statements_or_don_t(catalog: Catalog, project: str, count: int) -> None:
+    rows = [("p", b"%d" % k, 0, k, k, None, None) for k in range(count)]
     assert insert_files(catalog, rows) == rows
 
 

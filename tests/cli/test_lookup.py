@@ -24,6 +24,9 @@ COMMANDS = (
     "find",
     "cid",
     "commp",
+    "release",
+    "delete-source",
+    "deleted",
 )
 
 

@@ -19,7 +19,7 @@ def postgres() -> Iterator[server.Postgres]:
         yield running
 
 
-def _enter(root: Path, url: str | None, monkeypatch: pytest.MonkeyPatch) -> Backend:
+def enter(root: Path, url: str | None, monkeypatch: pytest.MonkeyPatch) -> Backend:
     env = environment(root, url)
     for name in os.environ:
         if name.startswith(("PTOLEMY_", "DAGSTER_")):
@@ -37,7 +37,7 @@ def backend(
 ) -> Iterator[Backend]:
     """A clean home, once on SQLite and once on Postgres."""
     url = request.getfixturevalue("postgres").database() if request.param == "postgres" else None
-    made = _enter(tmp_path, url, monkeypatch)
+    made = enter(tmp_path, url, monkeypatch)
     yield made
     made.close()
 
@@ -45,7 +45,7 @@ def backend(
 @pytest.fixture
 def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
     """A clean home on SQLite, for what doesn't depend on the database."""
-    made = _enter(tmp_path, None, monkeypatch)
+    made = enter(tmp_path, None, monkeypatch)
     yield made
     made.close()
 

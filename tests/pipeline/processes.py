@@ -26,9 +26,16 @@ def started(backend: Backend, *arguments: str) -> Iterator["subprocess.Popen[byt
 @contextmanager
 def started_python(backend: Backend, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
     """`started`, for any arguments of Python."""
+    with started_command(backend, sys.executable, *arguments) as process:
+        yield process
+
+
+@contextmanager
+def started_command(backend: Backend, *command: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """`started`, for any command."""
     with open(backend.root / "process.log", "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, *arguments],
+            command,
             env=dict(backend.env),
             cwd=backend.root,
             stdin=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from build import scene
 from dag import oracle
+from pipeline.fixtures import postgres
 
 from ptolemy_core.catalog import Catalog, cars, projects
 from ptolemy_core.catalog.cars import CarRow
@@ -19,6 +20,8 @@ from ptolemy_core.stages.blitz import build_container, pending, seal
 from ptolemy_core.stages.containerize import PlanResult, containerize
 from ptolemy_core.stages.scan import ScanResult, scan
 from ptolemy_core.stages.verify import Verdict, verify
+
+__all__ = ["PROFILE", "Scene", "catalog_url", "make", "postgres", "stage"]
 
 PROFILE = Profile(chunk=512, width=2, hamt_threshold=400)
 """1 "GiB" is 1024 bytes here."""
@@ -94,7 +97,9 @@ class Scene:
 
 @pytest.fixture(params=["sqlite"])
 def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    assert request.param == "sqlite"
+    if request.param == "postgres":
+        url: str = request.getfixturevalue("postgres").database()
+        return url
     return f"sqlite:///{tmp_path}/home/catalog.db"
 
 
@@ -103,11 +108,11 @@ def make(catalog_url: str, tmp_path: Path) -> Any:
     """Makes a scene of a project with these settings."""
     catalog = Catalog(catalog_url)
 
-    def make(name: str = "p", shard_size: int = 1, car_size: int = 4) -> Scene:
+    def make(name: str = "p", shard_size: int = 1, car_size: int = 4, **more: Any) -> Scene:
         target = tmp_path / name / "target"
         target.mkdir(parents=True)
         settings = {"name": name, "target_dir": str(target), "staging_dir": str(tmp_path / name / "staging")}
-        project = parse_project(settings | {"shard_size": shard_size, "car_size": car_size})
+        project = parse_project(settings | {"shard_size": shard_size, "car_size": car_size} | more)
         projects.create(catalog, project)
         return Scene(catalog, project)
 

@@ -15,9 +15,17 @@ from ptolemy_core import cid, commp
 from ptolemy_core.build.root import root_cid
 from ptolemy_core.catalog import Catalog, cars, containers, find, progress
 from ptolemy_core.catalog.schema import built_shard, car, container, shard
-from ptolemy_core.errors import ReceiptError, SourceError, StageOrderError, StagingError, UnknownProjectError
+from ptolemy_core.errors import (
+    BusyError,
+    ReceiptError,
+    SourceError,
+    StageOrderError,
+    StagingError,
+    UnknownProjectError,
+)
 from ptolemy_core.profile import Profile
 from ptolemy_core.reader import decode_node, decode_unixfs, open_car, verify_car
+from ptolemy_core.stages import blitz
 from ptolemy_core.stages.blitz import build_container, pending
 from ptolemy_core.stages.status import standing
 from ptolemy_core.stages.stitch import file_cid
@@ -331,6 +339,27 @@ def test_two_builders_of_one_container_build_it_once(stage: Scene, catalog_url: 
         builder.join()
     assert built == [False, True]
     assert len(stage.in_staging()) == 1
+
+
+def test_a_builder_that_was_overtaken_takes_the_others_receipt(
+    stage: Scene, catalog_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.put(TREE)
+    stage.scan()
+    stage.plan()
+    real = blitz.build_car
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(blitz, "build_car", real)
+        built = real(*arguments, **options)
+        cars.write_receipt(Catalog(catalog_url), containers.rows(stage.catalog, stage.name)[0].id, built, 0.0)
+        raise BusyError("another process took over")
+
+    monkeypatch.setattr(blitz, "build_car", overtaken)
+    monkeypatch.setattr(blitz, "_PAUSE", 0.0)
+    built, new = stage.build(0)
+    assert not new
+    assert stage.in_staging() == [built.file_name]
 
 
 def test_progress_is_exact_and_leaves_no_task(stage: Scene) -> None:

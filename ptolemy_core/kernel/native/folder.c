@@ -121,6 +121,7 @@ EXPORT int64_t ptolemy_list_folder(int folder, const char *prefix, int64_t lengt
         qsort(found.entries, (size_t)found.count, sizeof(entry), by_name);
         result = put_out(&found, prefix, length, paths, modes, sizes, mtimes);
     }
+    rewinddir(stream); /* both descriptors share one place: leave it as others expect it */
     closedir(stream);
     free(found.arena);
     free(found.entries);

@@ -1,0 +1,237 @@
+"""The journal of deleted sources, and which entries of a project may be deleted at all.
+
+An entry is journaled before it is deleted (`intended_at`), and again after that (`deleted_at`).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ptolemy_core.catalog.schema import built_shard, car, deletion, file, shard
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.layout import WHOLE
+from ptolemy_core.layout.items import SEPARATOR
+
+_PAGE = 2000
+_MANY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A live entry of a project's last scan, and how far its bytes are.
+
+    Attributes:
+        file_id, path, kind, size, mtime, target: of the entry, as the scan saw it.
+        cid: of the whole file, binary, where it is known.
+        shards, covered: that stand in containers, and their bytes together.
+        built, verified, delivered: how many of its shards stand in CARs that are built, verified, delivered.
+    """
+
+    file_id: int
+    path: bytes
+    kind: int
+    size: int
+    mtime: int
+    target: bytes | None
+    cid: bytes | None
+    shards: int
+    covered: int
+    built: int
+    verified: int
+    delivered: int
+
+    @property
+    def held_back(self) -> str | None:
+        """Why the catalog doesn't let it be deleted; None if it does."""
+        if not self.shards or self.covered != self.size:
+            return "not containerized"
+        for count, what in (
+            (self.built, "built"),
+            (self.verified, "verified"),
+            (self.delivered, "delivered"),
+        ):
+            if count < self.shards:
+                return f"not all of it stands in a CAR that is {what}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A row of the journal; `deleted_at` is None where a deletion was begun and not finished."""
+
+    file_id: int
+    path: bytes
+    kind: int
+    size: int
+    mtime: int
+    cid: bytes | None
+    intended_at: float
+    deleted_at: float | None
+
+
+def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Source]:
+    """Entries of a project that stand at a path, or below it, in path order; what is journaled isn't among them."""
+    whole_cid = (
+        sa.select(built_shard.c.cid)
+        .join(
+            shard,
+            (shard.c.container_id == built_shard.c.container_id)
+            & (shard.c.position == built_shard.c.position),
+        )
+        .where(shard.c.file_id == file.c.id, shard.c.number == WHOLE)
+        .limit(1)
+        .scalar_subquery()
+    )
+    page = (
+        sa.select(
+            file.c.id.label("file_id"),
+            file.c.path,
+            file.c.kind,
+            file.c.size,
+            file.c.mtime,
+            file.c.target,
+            sa.func.coalesce(file.c.cid, whole_cid).label("cid"),
+        )
+        .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind >= 0)
+        .where(~sa.exists().where(deletion.c.file_id == file.c.id))
+        .order_by(file.c.path)
+        .limit(_PAGE)
+    )
+    if below:
+        page = page.where(_at_or_below(file.c.path, below))
+    last: bytes | None = None
+    while True:
+        part = (page if last is None else page.where(file.c.path > last)).subquery()
+        query = (
+            sa.select(
+                part,
+                sa.func.count(shard.c.file_id),
+                sa.func.coalesce(sa.func.sum(shard.c.length), 0),
+                sa.func.count(car.c.container_id),
+                sa.func.count(car.c.verified_at),
+                sa.func.count(car.c.delivered_at),
+            )
+            .outerjoin(shard, shard.c.file_id == part.c.file_id)
+            .outerjoin(car, car.c.container_id == shard.c.container_id)
+            .group_by(*part.c)
+            .order_by(part.c.path)
+        )
+        with catalog.read() as connection:
+            rows = connection.execute(query).all()
+        for row in rows:
+            key, path, kind, size, mtime, target, cid, *counts = row
+            yield Source(
+                key, bytes(path), kind, size, mtime, _bytes(target), _bytes(cid), *(int(n) for n in counts)
+            )
+        if len(rows) < _PAGE:
+            return
+        last = bytes(rows[-1].path)
+
+
+def exists(catalog: Catalog, project: str, path: bytes) -> bool:
+    """Whether the last scan of a project saw something at this path or below it."""
+    query = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_(None)).limit(1)
+    with catalog.read() as connection:
+        return connection.scalar(query.where(_at_or_below(file.c.path, path))) is not None
+
+
+def intend(catalog: Catalog, project: str, chosen: Sequence[Source]) -> None:
+    """Journal entries that are about to be deleted; when this returns, a loss of power doesn't lose it."""
+    now = time.time()
+    fields = ("file_id", "path", "kind", "size", "mtime", "cid")
+    rows = [{f: getattr(one, f) for f in fields} | {"project": project, "intended_at": now} for one in chosen]
+    with catalog.write() as connection:
+        connection.execute(deletion.insert(), rows)
+    catalog.sync()
+
+
+def finish(catalog: Catalog, file_ids: Sequence[int]) -> None:
+    """Journal that these were deleted."""
+    with catalog.write() as connection:
+        for low in range(0, len(file_ids), _MANY):
+            these = deletion.c.file_id.in_(file_ids[low : low + _MANY])
+            connection.execute(deletion.update().where(these).values(deleted_at=time.time()))
+
+
+def forget(catalog: Catalog, file_ids: Sequence[int]) -> None:
+    """Take these out of the journal: they weren't deleted after all."""
+    with catalog.write() as connection:
+        for low in range(0, len(file_ids), _MANY):
+            connection.execute(deletion.delete().where(deletion.c.file_id.in_(file_ids[low : low + _MANY])))
+
+
+def rows(
+    catalog: Catalog, project: str, *, unfinished: bool = False, below: bytes = b""
+) -> Iterator[Deletion]:
+    """The journal of a project in the order of deletion; or what of it is unfinished."""
+    query = (
+        sa.select(deletion.c.id, *(deletion.c[name] for name in Deletion.__dataclass_fields__))
+        .where(deletion.c.project == project)
+        .order_by(deletion.c.id)
+        .limit(_PAGE)
+    )
+    if unfinished:
+        query = query.where(deletion.c.deleted_at.is_(None))
+    if below:
+        query = query.where(_at_or_below(deletion.c.path, below))
+    last = -1
+    while True:
+        with catalog.read() as connection:
+            page = connection.execute(query.where(deletion.c.id > last)).all()
+        for row in page:
+            last, file_id, path, kind, size, mtime, cid, *times = row
+            yield Deletion(file_id, bytes(path), kind, size, mtime, _bytes(cid), *times)
+        if len(page) < _PAGE:
+            return
+
+
+def folders(catalog: Catalog, project: str, below: bytes = b"") -> set[bytes]:
+    """All folders below target_dir that something was deleted from, at any depth."""
+    found: set[bytes] = set()
+    for row in rows(catalog, project, below=below):
+        folder = row.path.rpartition(SEPARATOR)[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition(SEPARATOR)[0]
+    return found
+
+
+def settle(catalog: Catalog, project: str, scan: int) -> int:
+    """After a scan: what it saw isn't deleted, what it missed is; returns how many it missed for that reason."""
+    mine = deletion.c.project == project
+    seen = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_(None))
+    gone = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_not(None))
+    with catalog.write() as connection:
+        connection.execute(deletion.delete().where(mine, deletion.c.file_id.in_(seen)))
+        open_ones = (mine, deletion.c.deleted_at.is_(None), deletion.c.file_id.in_(gone))
+        connection.execute(deletion.update().where(*open_ones).values(deleted_at=time.time()))
+        count: int = connection.execute(
+            sa.select(sa.func.count())
+            .select_from(deletion.join(file, file.c.id == deletion.c.file_id))
+            .where(mine, file.c.gone_scan == scan)
+        ).scalar_one()
+    return count
+
+
+def of_container(catalog: Catalog, container_id: int) -> int:
+    """How many shards of a container come from sources that were deleted."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(deletion.join(shard, shard.c.file_id == deletion.c.file_id))
+        .where(shard.c.container_id == container_id)
+    )
+    with catalog.read() as connection:
+        count: int = connection.execute(query).scalar_one()
+    return count
+
+
+def _at_or_below(column: "sa.ColumnElement[bytes]", path: bytes) -> "sa.ColumnElement[bool]":
+    return sa.or_(
+        column == path, sa.and_(column >= path + SEPARATOR, column < path + bytes((SEPARATOR[0] + 1,)))
+    )
+
+
+def _bytes(value: bytes | None) -> bytes | None:
+    return None if value is None else bytes(value)

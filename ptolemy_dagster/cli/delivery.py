@@ -1,0 +1,156 @@
+"""Commands for what comes after a CAR is built: release, delete-source, deleted."""
+
+import itertools
+import os
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from ptolemy_core import cid, paths
+from ptolemy_core.catalog import deletions, delivery, projects
+from ptolemy_core.errors import DeletionError
+from ptolemy_core.layout import Kind
+from ptolemy_core.layout.items import SEPARATOR
+from ptolemy_core.project import Project
+from ptolemy_core.sizes import readable
+from ptolemy_core.stages import release as release_stage
+from ptolemy_core.stages.delete_source import DeletionResult
+from ptolemy_core.stages.delete_source import delete_source as delete
+from ptolemy_dagster.cli import output
+from ptolemy_dagster.cli.stages import Json, Name, open_catalog
+
+
+def release(
+    car: Annotated[
+        list[str],
+        typer.Argument(metavar="CAR…", help="Payload CID, piece CID v1 or v2, file name, or PROJECT/NUMBER."),
+    ],
+    note: Annotated[str | None, typer.Option(help="Where it went, e.g. a URL.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete its file from staging-dir too.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the mark back.")] = False,
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Look in this project only.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz."""
+    if undo and (note is not None or remove):
+        raise typer.BadParameter("--undo goes without --note and --remove")
+    with output.errors_shown():
+        catalog = open_catalog()
+        found = {row.container_id: row for text in car for row in delivery.named(catalog, text, project)}
+        chosen = list(found.values())
+        if undo:
+            results = release_stage.undo(catalog, chosen)
+        else:
+            results = release_stage.release(catalog, chosen, note=note, remove=remove)
+    if as_json:
+        output.print_json([one.car.as_text() | {"done": one.done, "warning": one.warning} for one in results])
+        return
+    for one in results:
+        output.out.print(
+            f"{one.car.project}/{one.car.number:06d} {one.car.file_name}: {one.done}", markup=False
+        )
+        if one.warning:
+            output.say(f"{one.car.project}/{one.car.number:06d}: {one.warning}")
+
+
+def delete_source(
+    project: Name,
+    path: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH…]", help="Below target-dir; everything without.")
+    ] = None,
+    really: Annotated[
+        bool, typer.Option("--delete", help="Delete; without it, only show what would be.")
+    ] = False,
+    folders: Annotated[
+        bool, typer.Option("--folders", help="Remove folders that are empty then, too.")
+    ] = False,
+    ignore_project: Annotated[
+        list[str] | None,
+        typer.Option(help="A project over the same files that needn't be delivered before."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Delete source files whose every byte stands in verified, delivered CARs. A dry run without --delete."""
+    with output.errors_shown():
+        catalog = open_catalog()
+        settings = projects.get(catalog, project)
+        chosen = [_below(settings, text) for text in path or []]
+        result = delete(catalog, project, chosen, really=really, folders=folders, ignore=ignore_project or [])
+        if as_json:
+            output.print_json(asdict(result))
+        else:
+            _show(result, project)
+        if path and really and not result.files and result.held:
+            raise DeletionError("nothing was deleted")
+
+
+def _below(project: Project, text: str) -> bytes:
+    """The NUL-joined path of what a user typed: below target_dir, or absolute.
+
+    Raises:
+        DeletionError: it isn't below target_dir. An empty path, as of a shell's unset variable, isn't either.
+    """
+    inside = project.target_dir.rstrip("/") + "/"
+    real = os.path.normpath(text)
+    if real == project.target_dir:
+        return b""
+    path = paths.from_display(real.removeprefix(inside))
+    outside = os.path.isabs(real) and not real.startswith(inside)
+    if not text or outside or path.split(SEPARATOR)[0] in (b"", b".", b".."):
+        raise DeletionError(
+            f"{text!r} isn't below target_dir {project.target_dir}: give a path below it, or none for everything"
+        )
+    return path
+
+
+def _show(result: DeletionResult, project: str) -> None:
+    output.print_table(("path", "bytes"), [(path, f"{size:,}") for path, size in result.sample])
+    if result.files > len(result.sample):
+        output.say(f"… and {result.files - len(result.sample):,} more")
+    did = "deleted" if result.deleted else "dry run, nothing was deleted; --delete would delete"
+    output.say(f"{did}: {result.files:,} entries, {readable(result.bytes)}")
+    if result.folders:
+        output.say(f"{result.folders:,} empty folders removed")
+    for reason, count in sorted(result.held.items(), key=lambda item: -item[1]):
+        example = next((path for path, why in result.held_sample if why == reason), None)
+        output.say(f"{count:,} stay: {reason}" + (f" (as {example})" if example else ""))
+    if result.deleted and result.files:
+        output.say(f"ptolemy deleted {project} lists all that was deleted")
+
+
+def deleted(
+    project: Name,
+    limit: Annotated[int, typer.Option(help="Show so many at most.")] = 1000,
+    as_json: Json = False,
+) -> None:
+    """The journal of source files that were deleted after delivery."""
+    with output.errors_shown():
+        catalog = open_catalog()
+        projects.get(catalog, project)
+        rows = list(itertools.islice(deletions.rows(catalog, project), limit))
+    shown = [
+        {
+            "path": paths.display(row.path),
+            "kind": Kind(row.kind).name.lower(),
+            "size": row.size,
+            "mtime_ns": row.mtime,
+            "cid": None if row.cid is None else cid.to_text(row.cid),
+            "deleted_at": row.deleted_at,
+        }
+        for row in rows
+    ]
+    if as_json:
+        output.print_json(shown)
+        return
+    output.print_table(
+        ("path", "bytes", "CID", "deleted"),
+        [(row["path"], row["size"], row["cid"] or "", _when(row["deleted_at"])) for row in shown],
+    )
+
+
+def _when(seconds: object) -> str:
+    if not isinstance(seconds, float):
+        return "interrupted: run delete-source again"
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")

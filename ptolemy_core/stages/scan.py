@@ -200,10 +200,13 @@ class _Merge:
                 self._new += batch[at:]
                 self.counts.added += len(batch) - at
                 break
-            if known.entry == batch[at] and not known.withdrawn:
+            entry = batch[at]
+            if known.entry == entry and not known.withdrawn:
                 self._pass()
             else:
-                self._meet_news(batch[at])
+                self._meet_news(entry)
+            if entry.reason is not None and entry.reason.startswith(UNLISTED):
+                self._pass_below(entry.path + SEPARATOR)
             at += 1
         if len(self._new) + len(self._gone) >= _BATCH:
             self._flush()
@@ -224,8 +227,6 @@ class _Merge:
         else:
             self.counts.added += 1
         self._new.append(entry)
-        if entry.reason is not None and entry.reason.startswith(UNLISTED):
-            self._pass_below(entry.path + SEPARATOR)
 
     def _pass_below(self, prefix: bytes) -> None:
         """What is in a folder that can't be listed isn't known to be gone: it stays as it is."""

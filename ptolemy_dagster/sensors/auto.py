@@ -35,9 +35,12 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None) -> 
     """One look at all automatic projects; `cursor` holds the last scan of each that is dealt with."""
     handled: dict[str, int] = json.loads(cursor or "{}")
     names = projects.names(catalog)
+    new = missing(instance, names)
     requests: list[dg.RunRequest] = []
     said: list[str] = []
     for name in names:
+        if new is not None and name in new.partition_keys:
+            continue  # next time
         if not projects.get(catalog, name).auto:
             handled.pop(name, None)  # switched on again, it goes on with what is left to do
             continue
@@ -57,7 +60,6 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None) -> 
             continue
         tags = {"ptolemy/because": f"scan {scan}"}
         requests.append(dg.RunRequest(run_key=f"auto|{name}|{scan}", partition_key=name, tags=tags))
-    new = missing(instance, names)
     return dg.SensorResult(
         run_requests=requests,
         cursor=json.dumps(handled),

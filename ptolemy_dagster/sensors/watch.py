@@ -48,7 +48,9 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None, now
     before = json.loads(cursor or "{}")
     states = {name: _state(values) for name, values in before.get("projects", {}).items()}
     names = projects.names(catalog)
-    watched = [project for project in map(lambda n: projects.get(catalog, n), names) if project.watch]
+    new = missing(instance, names)
+    ready = [name for name in names if new is None or name not in new.partition_keys]  # others: next time
+    watched = [project for project in (projects.get(catalog, name) for name in ready) if project.watch]
     first = before.get("next", "")
     watched.sort(key=lambda project: (project.name < first, project.name))
     deadline = time.monotonic() + _SECONDS
@@ -72,7 +74,6 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None, now
             requests.append(dg.RunRequest(run_key=key, partition_key=name, tags=tags))
             states[name] = found.asking(now)
     kept = {project.name: asdict(states[project.name]) for project in watched if project.name in states}
-    new = missing(instance, names)
     return dg.SensorResult(
         run_requests=requests,
         cursor=json.dumps({"next": following, "projects": kept}),

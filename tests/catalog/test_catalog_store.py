@@ -1,5 +1,6 @@
 """The catalog itself: its schema, its transactions, its bulk rows, and locks that die with their process."""
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from ptolemy_core.catalog import PG_URL, Catalog, bulk, default_url, home, progress, projects
 from ptolemy_core.catalog.migrations import VERSION_TABLE
@@ -248,3 +250,31 @@ def test_postgres_url_is_one_setting_in_any_spelling(monkeypatch: pytest.MonkeyP
         with pytest.raises(SettingsError, match="PTOLEMY_PG_URL must look like postgresql://") as caught:
             default_url()
         assert "secret" not in str(caught.value)
+
+
+def test_projects_of_the_first_schema_keep_working(tmp_path: Path) -> None:
+    """Their new settings are those that change nothing."""
+    url = f"sqlite:///{tmp_path}/catalog.db"
+    first = importlib.import_module("ptolemy_core.catalog.migrations.versions.0001_first")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        with Operations.context(MigrationContext.configure(connection)):
+            first.upgrade()
+        connection.execute(sa.text(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(sa.text(f"INSERT INTO {VERSION_TABLE} VALUES ('0001')"))
+        connection.execute(
+            sa.text("INSERT INTO project VALUES ('old', '/data', '/cars', 1, 31, 'None', 'blitz', 0.0)")
+        )
+    engine.dispose()
+    old = projects.get(Catalog(url), "old")
+    same = {"name": "old", "target_dir": "/data", "staging_dir": "/cars"}
+    assert old == parse_project(same)
+    assert projects.change(Catalog(url), "old", {"exclude": ["*.tmp"]}).exclude == ("*.tmp",)
+
+
+def test_only_some_settings_can_be_changed(catalog: Catalog, project: str) -> None:
+    with pytest.raises(SettingsError, match="car_size, name of a project can't be changed, only include, "):
+        projects.change(catalog, project, {"name": "q", "car_size": 2, "watch": True})
+    assert not projects.get(catalog, project).watch
+    with pytest.raises(UnknownProjectError):
+        projects.change(catalog, "other", {"watch": True})

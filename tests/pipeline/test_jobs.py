@@ -49,13 +49,16 @@ def test_job_create_defines_a_project_from_its_config(backend: Backend) -> None:
         "target_dir": str(target),
         "staging_dir": str(backend.staging()),
         "car_size": 7,
+        "exclude": ["*.tmp", "cache/"],
+        "watch": True,
     }
     config = backend.root / "create.yaml"
     arguments = ("dagster", "job", "execute", *MODULE, "-j", "create", "--config", str(config))
     config.write_text(json.dumps({"ops": {"define_project": {"config": settings}}}))
     backend.run(*arguments)
     backend.run(*arguments)  # the same again changes nothing
-    assert projects.get(backend.catalog, "delta").car_size == 7
+    made = projects.get(backend.catalog, "delta")
+    assert (made.car_size, made.exclude, made.watch, made.auto) == (7, ("*.tmp", "cache/"), True, False)
     with backend.instance() as instance:
         assert instance.get_dynamic_partitions("projects") == ["delta"]
     wrong = settings | {"name": "echo", "car_size": 64}

@@ -18,7 +18,7 @@ from ptolemy_core.catalog.outage import PATIENCE
 from ptolemy_dagster.instance import open_instance, prepare_home
 from ptolemy_dagster.liveness import is_alive
 
-COUNT = 60
+COUNT = 150
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def assert_whole(backend: Backend, count: int) -> None:
 
 
 def test_a_killed_build_step_is_retried_and_builds_no_car_twice(backend: Backend) -> None:
-    count = 40
+    count = 150
     backend.define(target=backend.folder(files=tiny_files(count)), load_type="serial")
     plan_small(backend.catalog, "delta", 3100)
     with started(backend, *execute_arguments("blitz", "delta")) as run:

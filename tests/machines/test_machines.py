@@ -51,10 +51,7 @@ def test_a_worker_killed_in_the_middle_of_a_blitz_takes_no_car_with_it(home: Bac
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=lambda end: end.name)
-def test_builds_of_a_run_that_was_stopped_or_died_end_on_the_workers(
-    home: Backend, end: signal.Signals
-) -> None:
+def test_builds_of_a_run_that_is_stopped_end_on_the_workers(home: Backend) -> None:
     define(home)
     hold = home.root / "hold"
     hold.touch()
@@ -64,7 +61,7 @@ def test_builds_of_a_run_that_was_stopped_or_died_end_on_the_workers(
         started(orchestrator, *execute_arguments("blitz", "delta")) as run,
     ):
         wait_until(lambda: building(home, one), alive=[run, one])
-        run.send_signal(end)
+        run.send_signal(signal.SIGINT)
         run.wait()
         wait_until(lambda: not building(home, one), alive=[one])
         assert home.cars() == {}

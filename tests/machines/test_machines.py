@@ -15,9 +15,9 @@ from machines.cluster import building, machine, scheduler
 COUNT = 12
 
 
-def define(home: Backend) -> None:
-    """A project of COUNT containers."""
-    home.define(target=home.folder(files=tiny_files(COUNT)))
+def define(home: Backend, count: int) -> None:
+    """A project of so many containers."""
+    home.define(target=home.folder(files=tiny_files(count)))
     plan_small(home.catalog, "delta", 3100)
 
 
@@ -27,7 +27,7 @@ def builds_third(home: Backend, process: "subprocess.Popen[bytes]") -> bool:
 
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_of_a_blitz_takes_no_car_with_it(home: Backend) -> None:
-    define(home)
+    define(home, COUNT)
     with (
         scheduler(home) as orchestrator,
         machine(orchestrator, "one", "-n", "1") as one,
@@ -52,7 +52,7 @@ def test_a_worker_killed_in_the_middle_of_a_blitz_takes_no_car_with_it(home: Bac
 
 @pytest.mark.slow
 def test_builds_of_a_run_that_is_stopped_end_on_the_workers(home: Backend) -> None:
-    define(home)
+    define(home, 2)
     hold = home.root / "hold"
     hold.touch()
     with (
@@ -68,5 +68,5 @@ def test_builds_of_a_run_that_is_stopped_end_on_the_workers(home: Backend) -> No
         hold.unlink()
         with started(orchestrator, *execute_arguments("blitz", "delta")) as again:
             assert again.wait() == 0
-    assert len(home.cars()) == COUNT
+    assert len(home.cars()) == 2
     assert home.staged() == home.cars().keys()  # what the ended builds left half done is gone

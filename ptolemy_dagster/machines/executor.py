@@ -196,10 +196,15 @@ class _Run:
             return
         self._looked = time.monotonic()
         try:
-            found = self._client.scheduler_info(n_workers=-1)["workers"]
-        except OSError as error:
-            if self._client.status == "closed":  # it has tried to connect again for a while
-                raise PtolemyError("the scheduler went away: start it again, then run this again") from error
+            found = self._client.scheduler_info(n_workers=-1).get("workers")
+        except OSError:
+            found = None
+        if found is None:  # the connection is lost; Dask tries to connect again, then closes
+            if self._client.status == "closed":
+                raise PtolemyError(
+                    "the scheduler went away: start it again, then run this again, it goes on where it stopped"
+                )
+            self._slots = 0
             return
         self._slots = sum(worker["nthreads"] for worker in found.values())
         now = {address: str(worker["name"]) for address, worker in found.items()}

@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,9 @@ from ptolemy_dagster.machines.settings import DASK, SCHEDULER
 
 _PAUSE = 5.0
 """Seconds before a lost scheduler is tried again."""
+
+_PATIENCE = 30.0
+"""Seconds that a stopped worker has for ending its steps."""
 
 Say = Callable[[str], None]
 
@@ -71,8 +76,13 @@ async def _serve(scheduler: str, name: str, builds: int, say: Say) -> None:
 
     steps.forkserver()
     stop = asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        threading.Thread(target=_end_for_sure, daemon=True).start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     with tempfile.TemporaryDirectory(prefix="ptolemy-worker-") as folder:
         while not stop.is_set():
             try:
@@ -83,6 +93,12 @@ async def _serve(scheduler: str, name: str, builds: int, say: Say) -> None:
                 )
             if not stop.is_set():
                 await _first(stop.wait(), asyncio.sleep(_PAUSE))
+
+
+def _end_for_sure() -> None:
+    """End this process, whatever it still waits for; its steps' processes end when they see that."""
+    time.sleep(_PATIENCE)
+    os._exit(0)
 
 
 async def _work(scheduler: str, name: str, builds: int, folder: str, stop: asyncio.Event, say: Say) -> None:

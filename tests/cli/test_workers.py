@@ -46,6 +46,7 @@ def test_a_scheduler_says_when_its_port_is_taken(sqlite: Backend) -> None:
         assert f"can't listen at 127.0.0.1:{port}" in error_of("scheduler", "--port", port)
 
 
+@pytest.mark.slow
 def test_a_run_says_when_its_scheduler_does_not_answer(
     sqlite: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

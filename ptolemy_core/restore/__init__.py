@@ -5,8 +5,8 @@
 
 from ptolemy_core.restore.extract import CarsError, Extraction
 from ptolemy_core.restore.project import NeededCar, Needs, ProjectRestore, RestoreError
+from ptolemy_core.restore.report import Report
 from ptolemy_core.restore.target import TargetError
-from ptolemy_core.restore.write import Report
 
 __all__ = [
     "CarsError",

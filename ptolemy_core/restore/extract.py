@@ -17,9 +17,10 @@ from ptolemy_core.reader.findings import CarError
 from ptolemy_core.reader.hashes import cid_text
 from ptolemy_core.restore.blocks import Blocks
 from ptolemy_core.restore.dag import Entry, entries
+from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.shards import Naming, Split
 from ptolemy_core.restore.target import STATE, EntryError, Names, Target, check_names, check_room, state_name
-from ptolemy_core.restore.write import FileItem, Report, Segment, Writer
+from ptolemy_core.restore.write import Writer
 
 INCOMPLETE = b"incomplete"
 """Folder in the state folder for shards of files of which other shards are missing."""

@@ -25,8 +25,9 @@ from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import read_node
+from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.target import EntryError, Names, Target, check_room, state_name
-from ptolemy_core.restore.write import FileItem, Report, Segment, Writer
+from ptolemy_core.restore.write import Writer
 from ptolemy_core.stages.stitch import file_cid
 
 _PAGE = 5000

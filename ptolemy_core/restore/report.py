@@ -1,0 +1,74 @@
+"""What a restore is given and what it says: files as parts of CARs, and the report of what became of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ptolemy_core import paths
+from ptolemy_core.restore.blocks import Spot
+from ptolemy_core.restore.target import Names
+
+MAX_PROBLEMS = 1000
+"""Problems that are kept; the rest is counted."""
+
+
+class Segment(NamedTuple):
+    """A shard of a file, or all of it: `length` bytes from `start`, the DAG of `cid`, whose root is at `spot`."""
+
+    start: int
+    length: int
+    cid: bytes
+    spot: Spot
+
+
+@dataclass(frozen=True, slots=True)
+class FileItem:
+    """A file to restore.
+
+    Attributes:
+        names: its path below the target.
+        size: bytes.
+        segments: its parts, in order.
+        mtime: modification time to set, nanoseconds since 1970; None sets none.
+        check: is given the CIDs of the nodes right above the raw leaves, in order, when all is written; what it
+            returns is what is wrong.
+    """
+
+    names: Names
+    size: int
+    segments: tuple[Segment, ...]
+    mtime: int | None = None
+    check: Callable[[list[bytes]], str | None] | None = None
+
+
+@dataclass
+class Report:
+    """What a restore did.
+
+    Attributes:
+        files, links, folders: entries written now.
+        kept: entries that were there already, with the very bytes.
+        written_bytes: bytes of files written now.
+        problems: what could not be restored: path for people, and why.
+        more_problems: how many more there are.
+    """
+
+    files: int = 0
+    links: int = 0
+    folders: int = 0
+    kept: int = 0
+    written_bytes: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    more_problems: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked for is there."""
+        return not self.problems
+
+    def problem(self, path: bytes, reason: str) -> None:
+        """Keep a problem with the entry of this NUL-joined path."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append((paths.display(path), reason))
+        else:
+            self.more_problems += 1

@@ -1,15 +1,18 @@
 """Asset checks: what must hold of a plan and of CARs."""
 
+import time
 import warnings
 
 import dagster as dg
 
+from ptolemy_core.catalog import cars as receipts
 from ptolemy_core.stages.coverage import uncovered
 from ptolemy_core.stages.verify import verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.resources import CatalogResource
 
@@ -45,8 +48,19 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
     """Read all CARs of the project back."""
     problems: list[str] = []
     cars = blocks = entries = size = 0
+    opened = catalog.open()
+    total = sum(row.car_size for row in receipts.rows(opened, context.partition_key))
+    live = Live(context.op_execution_context, opened, "built_cars", at_once=False)
+    started = time.monotonic()
+    read = 0
+
+    def report(step: int) -> None:
+        nonlocal read
+        read += step
+        live.verifying(read, total, time.monotonic() - started)
+
     with as_failure():
-        for verdict in verify(catalog.open(), context.partition_key):
+        for verdict in verify(opened, context.partition_key, progress=report):
             cars += 1
             blocks += verdict.blocks
             entries += verdict.entries

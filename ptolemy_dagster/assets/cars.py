@@ -9,13 +9,16 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from ptolemy_core.catalog import cars, projects
+from ptolemy_core.catalog import cars, containers, projects
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import blitz
-from ptolemy_dagster import show
+from ptolemy_core.stages.pace import last_spell
+from ptolemy_dagster import charts, show
+from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import Builder, CatalogResource
 
@@ -27,8 +30,9 @@ MAX_BATCHES = 256
     name="car",
     partitions_def=car_partitions,
     deps=[container_plan],
-    group_name="ptolemy",
-    kinds={"car"},
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"car", "file"},
     description="One CAR, by project and container number. Materialize it to build it alone, or to rebuild "
     "a CAR whose file isn't in the staging folder any more.",
 )
@@ -83,10 +87,17 @@ def build_batch(
     opened = catalog.open()
     failed: list[str] = []
     done = 0
+    live = Live(context, opened, "built_cars", at_once=True)
     for number in numbers:
+        live.building()
         try:
             built, new = blitz.build_container(
-                opened, name, number, threads=builder.threads, sha256=builder.sha256
+                opened,
+                name,
+                number,
+                threads=builder.threads,
+                sha256=builder.sha256,
+                progress=lambda _: live.building(),
             )
         except StagingError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
@@ -121,6 +132,8 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[i
             "CAR bytes": show.size(sum(row.car_size for row in sealed)),
             "piece bytes": show.size(sum(row.piece_size for row in sealed)),
             "staging folder": dg.MetadataValue.path(projects.get(catalog.open(), name).staging_dir),
+            "fill": charts.fill_chart(containers.rows(catalog.open(), name)),
+            "build rate": charts.rate_chart(last_spell(sealed)),
             "table": show.car_table(sealed),
         },
     )
@@ -144,9 +157,12 @@ def _record_missing_events(
 @dg.graph_asset(
     partitions_def=project_partitions,
     ins={"container_plan": dg.AssetIn(dagster_type=dg.Nothing)},
-    group_name="ptolemy",
-    kinds={"car"},
-    description="All CARs of a project, in its staging folder: the blitz.",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"car", "file"},
+    description="All CARs of a project, in its staging folder: the blitz. What has a receipt isn't built again, so "
+    "it may be stopped and run again at any time. While it runs, its progress is here and on the run's page; each "
+    "CAR with its CIDs is a partition of asset `car`.",
 )
 def built_cars(container_plan: None) -> None:
     """Build what the plan holds and no receipt covers."""

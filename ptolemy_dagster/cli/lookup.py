@@ -1,6 +1,7 @@
 """Commands that answer questions: status, cars, find."""
 
 import itertools
+import math
 from dataclasses import asdict
 from typing import Annotated
 
@@ -9,9 +10,14 @@ import typer
 from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog import projects
 from ptolemy_core.errors import PtolemyError
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import duration, readable
+from ptolemy_core.stages.pace import blitz_pace, task_said
+from ptolemy_core.stages.status import Standing
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
+
+_TASKS = 8
+"""CARs under way that `status` names at most."""
 
 
 def status(
@@ -38,26 +44,28 @@ def status(
         output.say("no project yet: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER")
         return
     output.print_table(
-        ("project", "status", "CARs built", "bytes built", "of"),
-        [
-            (
-                one.project,
-                one.text,
-                f"{one.standing.built}/{one.standing.containers}",
-                readable(one.standing.built_bytes),
-                readable(one.standing.car_bytes),
-            )
-            for one in found
-        ],
+        ("project", "status", "CARs built", "bytes built", "share", "rate", "time left"),
+        [(one.project, one.text, *_progress(one.standing)) for one in found],
     )
     for one in found:
-        for task in one.standing.tasks:
-            done = (
-                f"{task.done:,} entries"
-                if task.total is None
-                else f"{readable(task.done)} of {readable(task.total)}"
-            )
-            output.say(f"{one.project}: {task.task}: {done}")
+        for task in one.standing.tasks[:_TASKS]:
+            output.say(f"{one.project}: {task.task}: {task_said(task)}")
+        if len(one.standing.tasks) > _TASKS:
+            output.say(f"{one.project}: and {len(one.standing.tasks) - _TASKS} more CARs under way")
+
+
+def _progress(stands: Standing) -> tuple[str, ...]:
+    """Columns of a project's CARs; a dash where there is nothing to say yet."""
+    if not stands.containers:
+        return ("-",) * 5
+    pace = blitz_pace(stands)
+    return (
+        f"{stands.built:,} of {stands.containers:,}",
+        f"{readable(pace.done)} of {readable(pace.total)}",
+        f"{math.floor(100 * pace.share)}%",  # 100% only when it is all of it
+        f"{readable(pace.rate)}/s" if pace.rate else "-",
+        duration(pace.seconds_left) if pace.seconds_left else "-",
+    )
 
 
 def cars_command(project: Name, as_json: Json = False) -> None:

@@ -1,5 +1,6 @@
 """How fast CARs are built: of a blitz under way, and of the CARs that stand."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,18 +42,22 @@ class Pace:
 
 def blitz_pace(standing: Standing) -> Pace:
     """The pace of a project's blitz."""
-    builds = [task for task in standing.tasks if task.task.startswith("build ")]
-    rate = sum(task.done / max(task.updated_at - task.started_at, 1e-3) for task in builds)
-    done = standing.built_bytes + sum(task.done for task in builds)
-    return Pace(min(done, standing.car_bytes), standing.car_bytes, rate)
+    under_way = sum(task.done for task in standing.tasks if task.task.startswith("build "))
+    done = min(standing.built_bytes + under_way, standing.car_bytes)
+    return Pace(done, standing.car_bytes, standing.rate)
 
 
 def said(pace: Pace) -> str:
-    """A pace in a line: "41% of 3.2 TiB, 812 MiB/s, 1 h 12 min left"."""
-    if pace.seconds_left is None:
-        return f"{pace.share:.0%} of {readable(pace.total)}"
-    left = duration(pace.seconds_left)
-    return f"{pace.share:.0%} of {readable(pace.total)}, {readable(pace.rate)}/s, {left} left"
+    """A pace in a line: "41%, 1 h 12 min left, 812 MiB/s, 3.2 TiB in all"."""
+    rate = ""
+    if pace.seconds_left is not None:
+        rate = f"{duration(pace.seconds_left)} left, {readable(pace.rate)}/s, "
+    return f"{percent(pace.share)}, {rate}{readable(pace.total)} in all"
+
+
+def percent(share: float) -> str:
+    """A share of 1 in whole percent; 100% only when it is all."""
+    return f"{math.floor(100 * share)}%"
 
 
 def task_said(task: Task) -> str:

@@ -1,12 +1,17 @@
 """How far a project is, from the catalog alone; the pipeline adds what its runs say."""
 
+import time
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from ptolemy_core.catalog import containers, progress
+from ptolemy_core.catalog.schema import car, container
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
+
+_RECENT = 60.0
+"""Seconds: CARs built in the last ones count for the rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,7 @@ class Standing:
         containers, built: of the plan, and how many of them are CARs.
         car_bytes, built_bytes: of all planned CARs, and of those built.
         tasks: under way now, in any process.
+        rate: bytes of CARs a second, of the last minute's builds and those under way; 0 if there are none.
     """
 
     scanned: bool
@@ -28,6 +34,7 @@ class Standing:
     car_bytes: int
     built_bytes: int
     tasks: list[progress.Task]
+    rate: float = 0.0
 
     @property
     def done(self) -> str:
@@ -42,11 +49,17 @@ class Standing:
 def standing(catalog: Catalog, name: str) -> Standing:
     """The standing of a project."""
     rows = containers.rows(catalog, name)
+    tasks = progress.running(catalog, name)
     with catalog.read() as connection:
         scanned = connection.scalar(
             sa.select(scans.c.id).where(scans.c.project == name, scans.c.finished_at.is_not(None)).limit(1)
         )
         unplanned = connection.execute(containers.unplanned(connection, name).limit(1)).first()
+        recent = connection.execute(
+            sa.select(sa.func.sum(car.c.car_size), sa.func.min(car.c.built_at - car.c.build_seconds))
+            .join(container, container.c.id == car.c.container_id)
+            .where(container.c.project == name, car.c.built_at > time.time() - _RECENT)
+        ).one()
     return Standing(
         scanned=scanned is not None,
         unplanned=unplanned is not None,
@@ -54,5 +67,14 @@ def standing(catalog: Catalog, name: str) -> Standing:
         built=sum(row.built for row in rows),
         car_bytes=sum(row.car_size for row in rows),
         built_bytes=sum(row.car_size for row in rows if row.built),
-        tasks=progress.running(catalog, name),
+        tasks=tasks,
+        rate=_rate(
+            int(recent[0] or 0), recent[1], [task for task in tasks if task.task.startswith("build ")]
+        ),
     )
+
+
+def _rate(built: int, since: float | None, builds: list[progress.Task]) -> float:
+    done = built + sum(task.done for task in builds)
+    starts = [task.started_at for task in builds] + ([] if since is None else [since])
+    return done / max(time.time() - min(starts), 1e-3) if starts else 0.0

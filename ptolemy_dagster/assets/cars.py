@@ -87,7 +87,7 @@ def build_batch(
     opened = catalog.open()
     failed: list[str] = []
     done = 0
-    live = Live(context, opened, "built_cars", at_once=True)
+    live = Live(context, opened, "build", at_once=True)
     for number in numbers:
         live.building()
         try:
@@ -124,12 +124,14 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, built: list[i
     with as_failure():
         sealed = blitz.seal(catalog.open(), name)
     _record_missing_events(context, name, [row.number for row in sealed], catalog)
+    all_bytes = sum(row.car_size for row in sealed)
+    Live(context, catalog.open(), "build").ended(f"build 100%, {len(sealed):,} CARs, {readable(all_bytes)}")
     return dg.Output(
         None,
         metadata={
             "CARs": len(sealed),
             "built in this run": sum(built),
-            "CAR bytes": show.size(sum(row.car_size for row in sealed)),
+            "CAR bytes": show.size(all_bytes),
             "piece bytes": show.size(sum(row.piece_size for row in sealed)),
             "staging folder": dg.MetadataValue.path(projects.get(catalog.open(), name).staging_dir),
             "fill": charts.fill_chart(containers.rows(catalog.open(), name)),

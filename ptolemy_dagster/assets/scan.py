@@ -1,7 +1,5 @@
 """The scan result of a project."""
 
-import time
-
 import dagster as dg
 
 from ptolemy_core.stages.scan import scan
@@ -25,12 +23,11 @@ def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> 
     """Scan the project's target folder."""
     with as_failure():
         opened = catalog.open()
-        live = Live(context, opened, "scan_result", at_once=False)
-        started = time.monotonic()
+        live = Live(context, opened, "scan")
         result = scan(
             opened,
             context.partition_key,
-            progress=lambda found, data: live.scanning(found, data, time.monotonic() - started),
+            progress=live.scanning,
         )
     if not (result.added or result.changed or result.gone):
         context.log.info("nothing changed since the last scan")

@@ -1,7 +1,6 @@
 """Commands that answer questions: status, cars, find."""
 
 import itertools
-import math
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog import projects
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.sizes import duration, readable
-from ptolemy_core.stages.pace import blitz_pace, task_said
+from ptolemy_core.stages.pace import blitz_pace, percent, task_said
 from ptolemy_core.stages.status import Standing
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
@@ -59,12 +58,13 @@ def _progress(stands: Standing) -> tuple[str, ...]:
     if not stands.containers:
         return ("-",) * 5
     pace = blitz_pace(stands)
+    moving = pace.rate > 0 and pace.done < pace.total
     return (
         f"{stands.built:,} of {stands.containers:,}",
         f"{readable(pace.done)} of {readable(pace.total)}",
-        f"{math.floor(100 * pace.share)}%",  # 100% only when it is all of it
-        f"{readable(pace.rate)}/s" if pace.rate else "-",
-        duration(pace.seconds_left) if pace.seconds_left else "-",
+        percent(pace.share),
+        f"{readable(pace.rate)}/s" if moving else "-",
+        duration(pace.seconds_left) if moving and pace.seconds_left is not None else "-",
     )
 
 

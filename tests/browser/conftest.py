@@ -14,6 +14,9 @@ __all__ = ["backend", "page", "postgres", "shots", "sqlite"]
 REQUIRED = os.environ.get("PTOLEMY_BROWSER") == "required"
 """Set in CI: there a missing browser is a failure, not a test that isn't run."""
 
+SHOTS = os.environ.get("PTOLEMY_SCREENSHOTS")
+"""Folder for screenshots: docs/images renews those of the docs."""
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
     "--headless",
@@ -42,7 +45,7 @@ def page() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
         try:
             opened = browser.new_page(viewport={"width": 1280, "height": 860})
-            opened.set_default_timeout(60_000)
+            opened.set_default_timeout(120_000)
             yield opened
         finally:
             browser.close()
@@ -50,5 +53,5 @@ def page() -> Iterator[Any]:
 
 @pytest.fixture
 def shots(tmp_path: Path) -> Path:
-    """Where screenshots go: PTOLEMY_SCREENSHOTS (docs/images, to renew those of the docs) or a temporary folder."""
-    return Path(os.environ.get("PTOLEMY_SCREENSHOTS") or tmp_path)
+    """Where screenshots go."""
+    return Path(SHOTS or tmp_path)

@@ -31,25 +31,26 @@ def test_a_person_makes_a_project_and_its_cars_in_the_browser(
     port = free_port()
     server = f"http://127.0.0.1:{port}"
     webserver = ("dagster_webserver", *WORKSPACE, "-h", "127.0.0.1", "-p", str(port))
-    with (
-        started(sqlite, *webserver) as web,
-        started(sqlite, "dagster._daemon", "run", *WORKSPACE) as daemon,
-    ):
-        wait_until(lambda: answers(f"{server}/server_info"), alive=[web, daemon])
-        user = User(page, server, shots)
-        user.create(
-            name="delta", target_dir=str(photos), staging_dir=str(sqlite.staging()), shard_size=1, car_size=31
-        )
-        user.materialize("scan_result")
-        assert (
-            plan_small(sqlite.catalog, "delta", 7000) > 5
-        )  # several CARs of few bytes: no setting makes them
-        user.materialize("container_plan")
-        user.materialize("built_cars")
-        built = list(cars.rows(sqlite.catalog, "delta"))
-        assert len(built) > 5
-        user.sees_the_cars(built)
-        user.sees_the_runs()
+    with started(sqlite, *webserver) as web:
+        wait_until(lambda: answers(f"{server}/server_info"), alive=[web])
+        with started(sqlite, "dagster._daemon", "run", *WORKSPACE):
+            user = User(page, server, shots)
+            user.create(
+                name="delta",
+                target_dir=str(photos),
+                staging_dir=str(sqlite.staging()),
+                shard_size=1,
+                car_size=31,
+            )
+            user.materialize("scan_result")
+            # several CARs of a few bytes each: no setting makes such
+            assert plan_small(sqlite.catalog, "delta", 7000) > 5
+            user.materialize("container_plan")
+            user.materialize("built_cars")
+            built = list(cars.rows(sqlite.catalog, "delta"))
+            assert len(built) > 5
+            user.sees_the_cars(built)
+            user.sees_the_runs()
 
 
 class User:
@@ -88,14 +89,16 @@ class User:
     def materialize(self, asset: str) -> None:
         """Materialize an asset's partition delta on the asset's page."""
         self.go(f"/assets/{asset}")
-        self.page.get_by_role("button", name=re.compile("^Materialize")).first.click()
+        self.page.get_by_role("button", name=re.compile("Materialize")).first.click()
         dialog = self.page.get_by_role("dialog")
-        dialog.get_by_text("Launch run", exact=False).last.wait_for()
+        dialog.get_by_role("button", name="All", exact=True).click()
+        dialog.get_by_text("1 partition", exact=True).wait_for()
         if asset == "scan_result":
             self.picture("materialize")
-        dialog.get_by_role("button", name=re.compile("Launch run")).click()
+        dialog.get_by_role("button", name=re.compile("^Launch")).click()
+        dialog.wait_for(state="hidden")
         self.go(f"/assets/{asset}?view=partitions&partition=delta")
-        self.page.get_by_text("Materialized", exact=True).first.wait_for(timeout=90_000)
+        self.page.get_by_text("Materialized", exact=True).first.wait_for(timeout=180_000)
 
     def sees_the_cars(self, built: list[cars.CarRow]) -> None:
         """The project's page leads to each CAR's, with its CIDs, and that back to the project's."""

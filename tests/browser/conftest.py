@@ -31,7 +31,7 @@ _FLAGS = (
 
 
 @pytest.fixture
-def page() -> Iterator[Any]:
+def page(shots: Path) -> Iterator[Any]:
     """A page of a fresh browser."""
     path = next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
@@ -48,6 +48,8 @@ def page() -> Iterator[Any]:
             opened.set_default_timeout(120_000)
             yield opened
         finally:
+            shots.mkdir(parents=True, exist_ok=True)
+            opened.screenshot(path=shots / "last.png")
             browser.close()
 
 

@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from pipeline.backend import REPOSITORY, Backend, plan_small
 from pipeline.postgres import free_port
@@ -34,7 +35,7 @@ def test_a_person_makes_a_project_and_its_cars_in_the_browser(
     with started(sqlite, *webserver) as web:
         wait_until(lambda: answers(f"{server}/server_info"), alive=[web])
         with started(sqlite, "dagster._daemon", "run", *WORKSPACE):
-            user = User(page, server, shots)
+            user = User(sqlite, page, server, shots)
             user.create(
                 name="delta",
                 target_dir=str(photos),
@@ -56,7 +57,8 @@ def test_a_person_makes_a_project_and_its_cars_in_the_browser(
 class User:
     """Clicks and reads, and takes pictures."""
 
-    def __init__(self, page: Any, server: str, shots: Path) -> None:
+    def __init__(self, backend: Backend, page: Any, server: str, shots: Path) -> None:
+        self.backend = backend
         self.page = page
         self.server = server
         self.shots = shots
@@ -97,8 +99,13 @@ class User:
             self.picture("materialize")
         dialog.get_by_role("button", name=re.compile("^Launch")).click()
         dialog.wait_for(state="hidden")
+        wait_until(lambda: self.is_materialized(asset))
         self.go(f"/assets/{asset}?view=partitions&partition=delta")
-        self.page.get_by_text("Materialized", exact=True).first.wait_for(timeout=180_000)
+        self.page.get_by_text("Latest materialization").wait_for()
+
+    def is_materialized(self, asset: str) -> bool:
+        with self.backend.instance() as instance:
+            return "delta" in instance.get_materialized_partitions(dg.AssetKey(asset))
 
     def sees_the_cars(self, built: list[cars.CarRow]) -> None:
         """The project's page leads to each CAR's, with its CIDs, and that back to the project's."""

@@ -16,8 +16,10 @@ _ROWS = 200
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue:
-    """A Markdown table; a long one is cut, and says so."""
+    """A Markdown table; a long one is cut, and says so; one without rows is the word none."""
     kept = list(rows)
+    if not kept:
+        return dg.MetadataValue.md("none")
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in kept[:_ROWS]]
     if len(kept) > _ROWS:

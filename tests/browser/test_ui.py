@@ -45,7 +45,7 @@ def test_a_person_makes_a_project_and_its_cars_in_the_browser(
             )
             user.materialize("scan_result")
             # several CARs of a few bytes each: no setting makes such
-            assert plan_small(sqlite.catalog, "delta", 7000) > 5
+            assert plan_small(sqlite.catalog, "delta", 14_000) > 5
             user.materialize("container_plan")
             user.materialize("built_cars")
             built = list(cars.rows(sqlite.catalog, "delta"))

@@ -95,17 +95,17 @@ def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
 
 def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:
     """A project's CARs."""
-    header = ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items")
+    header = ("CAR", "items", "CAR size", "piece size", "payload CID", "piece CID")
     return table(
         header,
         (
             (
                 link(f"{car.number:06d}", "car", f"{car.project}|{car.number:06d}"),
-                code(car.payload_cid),
-                code(car.piece_cid_v1),
+                f"{car.items:,}",
                 readable(car.car_size),
                 readable(car.piece_size),
-                car.items,
+                code(car.payload_cid),
+                code(car.piece_cid_v1),
             )
             for car in cars
         ),

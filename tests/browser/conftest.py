@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from pipeline.fixtures import backend, postgres, sqlite
 
-__all__ = ["backend", "page", "postgres", "shots", "sqlite"]
+__all__ = ["backend", "folders", "page", "postgres", "shots", "sqlite"]
 
 REQUIRED = os.environ.get("PTOLEMY_BROWSER") == "required"
 """Set in CI: there a missing browser is a failure, not a test that isn't run."""
@@ -51,6 +52,13 @@ def page(shots: Path) -> Iterator[Any]:
             shots.mkdir(parents=True, exist_ok=True)
             opened.screenshot(path=shots / "last.png")
             browser.close()
+
+
+@pytest.fixture
+def folders() -> Iterator[Path]:
+    """A temporary folder with a short name, which pictures show."""
+    with tempfile.TemporaryDirectory(prefix="data-") as path:
+        yield Path(path)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Sizes for people: bytes as KiB, MiB, GiB."""
+"""Sizes and times for people: bytes as KiB, MiB, GiB; seconds as minutes and hours."""
 
 
 def readable(size: float) -> str:
@@ -9,3 +9,13 @@ def readable(size: float) -> str:
         size /= 1024
     text = f"{size:.2f}".rstrip("0").rstrip(".")
     return f"{text} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest fitting units: "8 s", "4 min 10 s", "1 h 12 min", "3 d 2 h"."""
+    whole = max(0, round(seconds))
+    for name, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {name}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"

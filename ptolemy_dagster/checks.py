@@ -5,12 +5,14 @@ import warnings
 import dagster as dg
 from pydantic import Field
 
+from ptolemy_core.catalog import cars as receipts
 from ptolemy_core.stages.coverage import uncovered
 from ptolemy_core.stages.verify import verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import AGAIN, as_failure
+from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.resources import CatalogResource
 
@@ -59,8 +61,20 @@ def cars_verify(
     """Read all CARs of the project back that weren't since they changed."""
     problems: list[str] = []
     cars = known = away = blocks = entries = size = 0
+    opened = catalog.open()
+    total = sum(row.car_size for row in receipts.rows(opened, context.partition_key))
+    live = Live(context.op_execution_context, opened, "verify")
+    read = 0
+
+    def report(step: int) -> None:
+        nonlocal read
+        read += step
+        live.verifying(read, total)
+
     with as_failure():
-        verdicts = verify(catalog.open(), context.partition_key, again=config.again, source=config.source)
+        verdicts = verify(
+            opened, context.partition_key, again=config.again, source=config.source, progress=report
+        )
         for verdict in verdicts:
             if verdict.away:
                 away += 1
@@ -73,6 +87,7 @@ def cars_verify(
             problems += verdict.problems
             for problem in verdict.problems:
                 context.log.error(problem)
+    live.ended(f"verify {cars:,} CARs, {len(problems):,} problems")
     return dg.AssetCheckResult(
         passed=not problems,
         description=_said(problems),

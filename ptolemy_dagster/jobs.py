@@ -23,7 +23,7 @@ _TAGS = {"dagster/retry_strategy": "ALL_STEPS"}
 
 _scheduler = scheduler_address()
 executor = (
-    dask_executor.configured({"address": _scheduler}, name="ptolemy_workers")
+    watched(dask_executor).configured({"address": _scheduler}, name="ptolemy_workers")
     if _scheduler
     else watched(dg.multiprocess_executor).configured(
         {
@@ -107,7 +107,10 @@ def define_project(context: dg.OpExecutionContext, config: ProjectSettings, cata
     context.log.info(f"project {project.name} {'is defined' if new else 'was defined so already'}")
 
 
-@dg.job(description="Define a project: give its settings in the Launchpad.")
+@dg.job(
+    description="Define a project: give its settings in the Launchpad.",
+    executor_def=dg.in_process_executor,  # one quick step: a process of its own would take longer than it
+)
 def create() -> None:
     """Define a project."""
     define_project()

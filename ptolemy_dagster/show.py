@@ -1,22 +1,27 @@
 """Metadata as a person reads it: sizes with units, CIDs as code, Markdown tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
 
 import dagster as dg
 
 from ptolemy_core import cid
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
+from ptolemy_core.catalog.progress import Task
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.waiting import Waiting
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import duration, readable
+from ptolemy_core.stages.pace import Pace
 
 _ROWS = 200
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], rest: str = "") -> dg.MetadataValue:
-    """A Markdown table; a long one is cut, and says so, and where the `rest` is."""
+    """A Markdown table; a long one is cut, and says so, and where the rest is; without rows it is the word none."""
     kept = list(rows)
+    if not kept:
+        return dg.MetadataValue.md("none")
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in kept[:_ROWS]]
     if len(kept) > _ROWS:
@@ -56,6 +61,39 @@ def code(binary: bytes) -> str:
     return f"`{cid.to_text(binary)}`"
 
 
+def link(text: str, asset: str, partition: str) -> str:
+    """A Markdown link to a partition of an asset, relative to the page of a run or of an asset.
+
+    It holds behind a proxy's path prefix too. Paths of the UI have two parts there, as runs/ID and assets/KEY.
+    """
+    return f"[{text}](../assets/{asset}?view=partitions&partition={quote(partition, safe='')})"
+
+
+def bar(share: float, width: int = 24) -> str:
+    """A bar of text: `██████░░░░`."""
+    full = round(min(max(share, 0.0), 1.0) * width)
+    return f"`{'█' * full}{'░' * (width - full)}`"
+
+
+def pace(now: Pace) -> dict[str, str | int | dg.MetadataValue]:
+    """Progress of work in bytes."""
+    return {
+        "progress": dg.MetadataValue.md(f"{bar(now.share)} {now.share:.1%}"),
+        "done": f"{readable(now.done)} of {readable(now.total)}",
+        "rate": f"{readable(now.rate)}/s",
+        "time left": "unknown" if now.seconds_left is None else duration(now.seconds_left),
+    }
+
+
+def task_table(tasks: Iterable[Task]) -> dg.MetadataValue:
+    """CARs under way."""
+    builds = [task for task in tasks if task.task.startswith("build ")]
+    return table(
+        ("CAR", "done", "of"),
+        ((t.task.removeprefix("build "), readable(t.done), readable(t.total or 0)) for t in builds),
+    )
+
+
 def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
     """Metadata of one CAR's materialization."""
     return {
@@ -66,6 +104,8 @@ def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
         "piece size": dg.MetadataValue.text(size(car.piece_size)),
         "data": dg.MetadataValue.text(size(car.data_bytes)),
         "items": car.items,
+        "data, % of the piece": round(100 * car.data_bytes / car.piece_size, 2),
+        "project": dg.MetadataValue.md(link(car.project, "built_cars", car.project)),
         "sha256": dg.MetadataValue.md(f"`{car.sha256.hex()}`" if car.sha256 else "not taken"),
         "file": dg.MetadataValue.text(car.file_name),
         "build seconds": round(car.build_seconds, 3),
@@ -99,7 +139,7 @@ def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:
         header,
         (
             (
-                f"{car.number:06d}",
+                link(f"{car.number:06d}", "car", f"{car.project}|{car.number:06d}"),
                 _unbroken(readable(car.car_size)),
                 _unbroken(readable(car.piece_size)),
                 f"{car.items:,}",
@@ -119,15 +159,17 @@ def _unbroken(text: str) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def plan_table(containers: Iterable[ContainerRow]) -> dg.MetadataValue:
-    """A project's containers."""
+def plan_table(project: str, containers: Iterable[ContainerRow]) -> dg.MetadataValue:
+    """A project's containers; the number of a built one leads to its CAR."""
     header = ("container", "items", "data", "CAR size", "piece size", "padding", "built")
     return table(
         header,
         (
             (
-                f"{row.number:06d}",
-                row.items,
+                link(f"{row.number:06d}", "car", f"{project}|{row.number:06d}")
+                if row.built
+                else f"{row.number:06d}",
+                f"{row.items:,}",
                 readable(row.data_bytes),
                 readable(row.car_size),
                 readable(row.piece_size),

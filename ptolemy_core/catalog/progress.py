@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from ptolemy_core.catalog.outage import is_lost, survives_outage
 from ptolemy_core.catalog.schema import progress as table
@@ -17,6 +18,10 @@ _INTERVAL = 1.0
 
 STALE = 60.0
 """Seconds without a write after which a task isn't running any more: its process was killed."""
+
+
+_TURN = "tell "
+"""How rows begin that aren't tasks: who told of work last, and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,31 @@ def running(catalog: Catalog, project: str) -> list[Task]:
     query = (
         sa.select(*(table.c[name] for name in Task.__dataclass_fields__))
         .where(table.c.project == project, table.c.updated_at > time.time() - STALE)
+        .where(table.c.task.not_like(f"{_TURN}%"))
         .order_by(table.c.task)
     )
     with catalog.read() as connection:
         return [Task(*row) for row in connection.execute(query)]
+
+
+def my_turn(catalog: Catalog, project: str, work: str, interval: float) -> bool:
+    """Whether the caller is the one to tell of some work now.
+
+    Of all processes that ask, one gets True every `interval` seconds at most, on however many machines.
+    """
+    mine = sa.and_(table.c.project == project, table.c.task == _TURN + work)
+    now = time.time()
+    with catalog.read() as connection:
+        last: float | None = connection.scalar(sa.select(table.c.updated_at).where(mine))
+    if last is not None and abs(now - last) < interval:  # another machine's clock may be ahead
+        return False
+    row = {"done": 0, "total": None, "started_at": now, "updated_at": now}
+    try:
+        with catalog.write() as connection:
+            if last is None:
+                connection.execute(table.insert().values(project=project, task=_TURN + work, **row))
+                return True
+            unchanged = sa.and_(mine, table.c.updated_at == last)
+            return connection.execute(table.update().where(unchanged).values(row)).rowcount == 1
+    except IntegrityError:
+        return False  # another process was first

@@ -11,16 +11,19 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from ptolemy_core.catalog import Catalog, projects, skipped, waiting
+from ptolemy_core.catalog import Catalog, containers, projects, skipped, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import NoRoomError, PtolemyError, StagingError, UnavailableError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import blitz, room
-from ptolemy_dagster import show
+from ptolemy_core.stages.pace import last_spell
+from ptolemy_dagster import charts, show
+from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.events import CarEvents
 from ptolemy_dagster.failures import AGAIN, as_failure
+from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
 
@@ -37,8 +40,9 @@ _BATCH_BYTES = 1 << 30
     partitions_def=car_partitions,
     retry_policy=AGAIN,
     deps=[container_plan],
-    group_name="ptolemy",
-    kinds={"car"},
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"car", "file"},
     description="One CAR, by project and container number. Materialize it to build it alone, or to rebuild "
     "a CAR whose file isn't in the staging folder any more.",
 )
@@ -132,11 +136,18 @@ def _build(
     left: list[int] = []
     done = 0
     events = CarEvents(context, name)
+    live = Live(context, opened, "build", at_once=True)
     for place, number in enumerate(numbers):
+        live.building()
         try:
             with heartbeat.building(name, number):
                 built, new = blitz.build_container(
-                    opened, name, number, threads=builder.threads, sha256=builder.sha256
+                    opened,
+                    name,
+                    number,
+                    threads=builder.threads,
+                    sha256=builder.sha256,
+                    progress=lambda _: live.building(),
                 )
         except NoRoomError as error:
             waiting.record(opened, name, error.number, error.bytes)
@@ -177,6 +188,8 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list
     if dropped:
         context.log.warning(f"{len(dropped)} files were skipped, the first is {dropped[0].path}")
     _record_missing_events(context, name, sealed)
+    all_bytes = sum(row.car_size for row in sealed)
+    Live(context, catalog.open(), "build").ended(f"build 100%, {len(sealed):,} CARs, {readable(all_bytes)}")
     return dg.Output(
         None,
         metadata={
@@ -185,11 +198,13 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list
             "left for later": len(left),
             "waits for": show.waiting(waiting.rows(catalog.open(), name) if left else []),
             "missing": show.missing(missing) or "none",
-            "CAR bytes": show.size(sum(row.car_size for row in sealed)),
+            "CAR bytes": show.size(all_bytes),
             "piece bytes": show.size(sum(row.piece_size for row in sealed)),
             "skipped": len(dropped),
             "files skipped": show.table(("path", "reason"), ((one.path, one.reason) for one in dropped)),
             "staging folder": dg.MetadataValue.path(projects.get(catalog.open(), name).staging_dir),
+            "fill": charts.fill_chart(containers.rows(catalog.open(), name)),
+            "build rate": charts.rate_chart(last_spell(sealed)),
             "table": show.car_table(sealed),
         },
     )
@@ -208,9 +223,12 @@ def _record_missing_events(context: dg.OpExecutionContext, name: str, sealed: li
 @dg.graph_asset(
     partitions_def=project_partitions,
     ins={"container_plan": dg.AssetIn(dagster_type=dg.Nothing)},
-    group_name="ptolemy",
-    kinds={"car"},
-    description="All CARs of a project, in its staging folder: the blitz.",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"car", "file"},
+    description="All CARs of a project, in its staging folder: the blitz. What has a receipt isn't built again, so "
+    "it may be stopped and run again at any time. While it runs, its progress is here and on the run's page; each "
+    "CAR with its CIDs is a partition of asset `car`.",
 )
 def built_cars(container_plan: None) -> None:
     """Build what the plan holds and no receipt covers."""

@@ -8,6 +8,7 @@ from ptolemy_core.catalog import waiting
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import write_manifest
 from ptolemy_dagster import show
+from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.failures import as_failure
 from ptolemy_dagster.partitions import project_partitions
@@ -17,7 +18,8 @@ from ptolemy_dagster.resources import CatalogResource
 @dg.asset(
     partitions_def=project_partitions,
     deps=[built_cars],
-    group_name="ptolemy",
+    group_name=GROUP,
+    owners=OWNERS,
     kinds={"car"},
     output_required=False,
     description="The whole tree of a project as one DAG: its root CID, and a CAR of the folders and file nodes "
@@ -49,7 +51,8 @@ class ManifestSettings(dg.Config):
 @dg.asset(
     partitions_def=project_partitions,
     deps=[built_cars, dataset_root],
-    group_name="ptolemy",
+    group_name=GROUP,
+    owners=OWNERS,
     kinds={"parquet"},
     description="What stands in which CAR at which bytes, and the summary of CARs, in the staging folder's "
     "`manifests`; format is parquet, csv or jsonl, url a template as https://example.com/{piece_cid}.car.",

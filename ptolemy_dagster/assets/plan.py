@@ -3,7 +3,8 @@
 import dagster as dg
 
 from ptolemy_core.stages.containerize import containerize
-from ptolemy_dagster import show
+from ptolemy_dagster import charts, show
+from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.partitions import project_partitions, register_cars
@@ -14,9 +15,11 @@ from ptolemy_dagster.resources import CatalogResource
     partitions_def=project_partitions,
     retry_policy=AGAIN,
     deps=[scan_result],
-    group_name="ptolemy",
-    kinds={"sql"},
-    description="Containers of roughly equal size, as few as fit; each CAR's exact size before any data is read.",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"sql", "table"},
+    description="Which file, or shard of a file, goes into which CAR: containers of roughly equal size, as few as "
+    "fit. Each CAR's size is exact before any data is read. What stands in a container already stays there.",
 )
 def container_plan(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Plan containers for what the scan found and no container holds."""
@@ -40,6 +43,8 @@ def container_plan(context: dg.AssetExecutionContext, catalog: CatalogResource) 
             "pieces": show.size(piece_bytes),
             "padding": f"{show.size(padding)}, {padding / max(1, piece_bytes):.1%} of the pieces",
             "advice": result.warning or "car_size pads well",
-            "plan": show.plan_table(rows),
+            "fill": charts.fill_chart(rows),
+            "plan": show.plan_table(name, rows),
+            "CARs of this plan": dg.MetadataValue.md(show.link(name, "built_cars", name)),
         }
     )

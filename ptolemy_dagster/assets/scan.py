@@ -4,7 +4,9 @@ import dagster as dg
 
 from ptolemy_core.stages.scan import scan
 from ptolemy_dagster import show
+from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.failures import AGAIN, as_failure
+from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.resources import CatalogResource
 
@@ -12,19 +14,21 @@ from ptolemy_dagster.resources import CatalogResource
 @dg.asset(
     partitions_def=project_partitions,
     retry_policy=AGAIN,
-    group_name="ptolemy",
-    kinds={"filesystem"},
-    description="What the target folder of a project holds: walked, and merged into the catalog.",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"file", "sql"},
+    description="What the target folder of a project holds: files, links and empty folders, with sizes and times, "
+    "merged into the catalog. Scan again at any time: only what is new, changed or gone is written.",
 )
 def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Scan the project's target folder."""
     with as_failure():
+        opened = catalog.open()
+        live = Live(context, opened, "scan")
         result = scan(
-            catalog.open(),
+            opened,
             context.partition_key,
-            progress=lambda found, data: (
-                context.log.info(f"{found:,} entries, {show.size(data)}") if found % 100_000 == 0 else None
-            ),
+            progress=live.scanning,
         )
     if not (result.added or result.changed or result.gone):
         context.log.info("nothing changed since the last scan")

@@ -20,6 +20,7 @@ from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import UnavailableError
+from ptolemy_core.stages.pace import task_said
 from ptolemy_core.stages.status import Standing, standing
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.instance import log_folder, open_instance
@@ -135,8 +136,7 @@ def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project
             now = standing(catalog, project)
             tasks = {task.task: task for task in now.tasks}
             if "scan" in tasks:
-                found = f"scanning: {tasks['scan'].done:,} entries"
-                bars.update(scan, description=found, visible=True)
+                bars.update(scan, description=f"scanning: {task_said(tasks['scan'])}", visible=True)
             _show_build(bars, build, start, now)
             if "verify" in tasks:
                 task = tasks["verify"]

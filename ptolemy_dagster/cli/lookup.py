@@ -15,10 +15,15 @@ from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.layout.items import SEPARATOR
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import duration, readable
 from ptolemy_core.stages import room
+from ptolemy_core.stages.pace import blitz_pace, percent, task_said
+from ptolemy_core.stages.status import Standing
 from ptolemy_dagster.cli import output, waiting
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
+
+_TASKS = 8
+"""CARs under way that `status` names at most."""
 
 
 def status(
@@ -48,26 +53,14 @@ def status(
         output.say("no project yet: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER")
         return
     output.print_table(
-        ("project", "status", "CARs built", "bytes built", "of"),
-        [
-            (
-                one.project,
-                one.text,
-                f"{one.standing.built}/{one.standing.containers}",
-                readable(one.standing.built_bytes),
-                readable(one.standing.car_bytes),
-            )
-            for one in found
-        ],
+        ("project", "status", "CARs built", "bytes built", "share", "rate", "time left"),
+        [(one.project, one.text, *_progress(one.standing)) for one in found],
     )
     for one in found:
-        for task in one.standing.tasks:
-            done = (
-                f"{task.done:,} entries"
-                if task.total is None
-                else f"{readable(task.done)} of {readable(task.total)}"
-            )
-            output.say(f"{one.project}: {task.task}: {done}")
+        for task in one.standing.tasks[:_TASKS]:
+            output.say(f"{one.project}: {task.task}: {task_said(task)}")
+        if len(one.standing.tasks) > _TASKS:
+            output.say(f"{one.project}: and {len(one.standing.tasks) - _TASKS} more CARs under way")
         with output.errors_shown():
             waiting.say(catalog, one.project)
         missing = _missing(catalog, one.project)
@@ -81,6 +74,21 @@ def _missing(catalog: Catalog, project: str) -> list[CarRow]:
     except StagingError as error:
         output.say(f"{project}: {error}")
         return []
+
+
+def _progress(stands: Standing) -> tuple[str, ...]:
+    """Columns of a project's CARs; a dash where there is nothing to say yet."""
+    if not stands.containers:
+        return ("-",) * 5
+    pace = blitz_pace(stands)
+    moving = pace.rate > 0 and pace.done < pace.total
+    return (
+        f"{stands.built:,} of {stands.containers:,}",
+        f"{readable(pace.done)} of {readable(pace.total)}",
+        percent(pace.share),
+        f"{readable(pace.rate)}/s" if moving else "-",
+        duration(pace.seconds_left) if moving and pace.seconds_left is not None else "-",
+    )
 
 
 def cars_command(project: Name, as_json: Json = False) -> None:

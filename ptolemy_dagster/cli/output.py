@@ -12,12 +12,14 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from ptolemy_core.errors import PtolemyError
 
@@ -59,13 +61,27 @@ def errors_shown() -> Iterator[None]:
         raise typer.Exit(FAILED) from None
 
 
+class _Amount(DownloadColumn):
+    """Bytes done of a total; nothing for a task without one, such as a scan."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total is not None else Text()
+
+
+class _Rate(TransferSpeedColumn):
+    """Bytes a second; nothing for a task that counts no bytes."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total is not None else Text()
+
+
 def byte_progress() -> Progress:
     """Bars of bytes with rate and time left, on standard error."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
+        _Amount(binary_units=True),
+        _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=err,

@@ -56,7 +56,8 @@ def test_status_shows_each_project_and_its_progress(delta: Backend) -> None:
     assert row["built_bytes"] == row["car_bytes"] > 0
     text = ptolemy("status").stdout
     assert "blitz complete" in text
-    assert "1/1" in text
+    assert "1 of 1" in text
+    assert "100%" in text
 
 
 def test_status_without_projects_says_how_to_make_one(sqlite: Backend) -> None:

@@ -115,4 +115,4 @@ class Live:
         self._context.log_event(dg.AssetObservation(asset, partition=self._project, metadata=facts))
 
     def _tag(self, text: str) -> None:
-        self._context.instance.add_run_tags(self._context.run_id, {TAG: text})
+        self._context.instance.add_run_tags(self._context.run.run_id, {TAG: text})

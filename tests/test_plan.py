@@ -223,7 +223,7 @@ def test_item_that_no_piece_can_hold_is_refused_with_a_remedy() -> None:
 def test_planned_size_is_the_built_cars(content: oracle.Content, car_size: int, threshold: int) -> None:
     profile = Profile(chunk=512, width=2, hamt_threshold=threshold)
     with tempfile.TemporaryDirectory() as folder:
-        items, source = scene.scanned(scene.write_tree(folder + "/tree", content))
+        items, source = scene.whole(scene.write_tree(folder + "/tree", content))
         for container in plan(items, car_size * profile.unit, profile):
             rows = slice(container.start, container.stop)
             part = Source(

@@ -83,7 +83,7 @@ def test_blitz_without_wait_says_how_to_go_on(sqlite: Backend, monkeypatch: pyte
     row, _ = blitz_stage.build_container(sqlite.catalog, "delta", 0)
     os.truncate(sqlite.staging() / row.file_name, 4 << 30)
     waiting.record(sqlite.catalog, "delta", 1, 5)
-    monkeypatch.setattr(stages, "_stage", lambda *_: sqlite.catalog)
+    monkeypatch.setattr(stages, "run_stage", lambda *_: sqlite.catalog)
     for command in ("blitz", "run"):
         said = ptolemy(command, "delta").stderr
         assert "1 of 2 CARs are built; CAR 000001 waits for" in said
@@ -99,7 +99,7 @@ def test_ctrl_c_ends_the_wait_with_a_word(sqlite: Backend, monkeypatch: pytest.M
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stages, "_stage", lambda *_: sqlite.catalog)
+    monkeypatch.setattr(stages, "run_stage", lambda *_: sqlite.catalog)
     monkeypatch.setattr("ptolemy_core.stages.room.still_waiting", lambda *_: Waiting("delta", 1, 5, 0.0))
     monkeypatch.setattr("ptolemy_dagster.cli.waiting.time", SimpleNamespace(sleep=interrupt))
     stopped = ptolemy("blitz", "delta", "--wait", code=1)

@@ -42,7 +42,13 @@ def test_stages_one_by_one_print_json(delta: Backend) -> None:
     assert car["piece_cid_v2"].startswith("bafkzcib")
     assert (delta.staging() / car["file_name"]).stat().st_size == car["car_size"]
     assert printed("cars", "delta") == [car]
-    assert printed("verify", "delta") == {"project": "delta", "ok": True, "cars": 1, "delivered": 0}
+    assert printed("verify", "delta") == {
+        "project": "delta",
+        "ok": True,
+        "cars": 1,
+        "read": 1,
+        "delivered": 0,
+    }
     assert printed("commp", delta.staging() / car["file_name"])[0]["piece_cid"] == car["piece_cid"]
     assert printed("cid", delta.root / "data")[0]["cid"] == car["payload_cid"]
 

@@ -77,12 +77,15 @@ def test_what_others_have_yet_to_write_is_not_free(planned: Scene, monkeypatch: 
 def test_an_earlier_try_of_the_same_car_takes_nothing(
     planned: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = planned.staging / ".p-000000.car.part"
+    part = planned.staging / ".p-000000.car.lost-host.1.0.part"
     part.write_bytes(bytes(1 << 20))
     taken = part.stat().st_blocks * 512
     assert taken >= size_of(planned, 0)
-    free(monkeypatch, output.RESERVE + size_of(planned, 0) - taken)
+    enough = output.RESERVE + size_of(planned, 0)
+    free(monkeypatch, enough)
+    assert output.space(str(planned.staging), ".p-000000.car.part") == (enough + taken, 0)
     assert planned.build(0)[1]
+    assert not part.exists()
 
 
 def test_disk_that_fills_up_in_the_middle_leaves_nothing(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dag.trees import folders
 from hypothesis import HealthCheck, given, settings
 
 from ptolemy_core.catalog import Catalog, history, projects
+from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.project import parse_project
 from ptolemy_core.stages.coverage import uncovered
@@ -49,6 +51,11 @@ def versions(stage: Scene, path: str) -> list[history.Version]:
     return list(history.versions(stage.catalog, stage.name, path))
 
 
+def unverified(cars: list[CarRow]) -> list[CarRow]:
+    """The same without the time of their last verification."""
+    return [replace(car, verified_at=None) for car in cars]
+
+
 def test_unchanged_files_keep_their_cars_and_only_news_go_to_new_ones(stage: Scene) -> None:
     first = stage.run(TREE)
     assert again(stage) == []
@@ -56,7 +63,7 @@ def test_unchanged_files_keep_their_cars_and_only_news_go_to_new_ones(stage: Sce
     (stage.target / "new").write_bytes(b"n")
     (stage.target / "d" / "x").unlink()
     (number,) = again(stage)
-    assert stage.cars()[: len(first)] == first
+    assert unverified(stage.cars())[: len(first)] == unverified(first)
     assert stage.cars()[-1].items == 2
     assert changed(stage) == [("changed", "a"), ("gone", "d/x"), ("added", "new")]
     old, new = versions(stage, "a")
@@ -188,7 +195,7 @@ def test_new_rules_take_effect_with_the_next_scan_and_back(stage: Scene) -> None
     projects.change(stage.catalog, stage.name, {"exclude": []})
     assert again(stage) == []
     assert len(changed(stage)) == 5
-    assert stage.cars() == cars
+    assert unverified(stage.cars()) == unverified(cars)
 
 
 def test_a_broken_off_scans_findings_count_to_the_next_finished_one(stage: Scene) -> None:

@@ -233,5 +233,5 @@ def snapshot(backend: Backend) -> Any:
             for name in ("file", "container", "shard", "car", "built_shard")
         ]
     rows = [[tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in t] for t in tables]
-    staged = {path.name: path.stat().st_mtime_ns for path in backend.staging().iterdir()}
+    staged = {path.name: path.stat().st_mtime_ns for path in backend.staging().glob("*.car")}
     return rows, staged

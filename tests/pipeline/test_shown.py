@@ -150,9 +150,9 @@ def test_scan_and_verification_tell_their_progress(
     sqlite: Backend, instance: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "INTERVAL", 0.0)
-    sqlite.define(target=sqlite.folder(files={f"{k}": b"" for k in range(1500)}), instance=instance)
+    sqlite.define(target=sqlite.folder(files={f"{k}": b"" for k in range(2500)}), instance=instance)
     run = in_process("onboard", "delta", instance).run_id
-    assert {one["entries so far"] for one in observations(instance, "scan_result")} == {"1,000", "1,500"}
+    assert {one["entries so far"] for one in observations(instance, "scan_result")} == {"2,000", "2,500"}
     assert tag_of(instance, run) == "verify 1 CARs, 0 problems"
 
 

@@ -2,18 +2,18 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 _T = TypeVar("_T")
 _END = object()
 
 
-def ahead(values: Iterator[_T], depth: int = 4) -> Iterator[_T]:
+def ahead(values: Iterator[_T], depth: int = 4) -> Generator[_T, None, None]:
     """The same values; up to `depth` of them are made in a thread before they are asked for.
 
     It pays where making one waits or leaves the GIL. What the iterator raises is raised here, in its place; when
-    the caller stops early, so does the thread, after the value it is at.
+    the caller stops early (and closes this), so does the thread, after the value it is at.
     """
     made: queue.Queue[object] = queue.Queue(depth)
     stop = threading.Event()

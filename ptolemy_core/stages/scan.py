@@ -6,30 +6,25 @@ that missed it; if a later scan meets it again as it was, it is the current one 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ptolemy_core import paths
 from ptolemy_core.ahead import ahead
-from ptolemy_core.catalog import bulk, deletions, projects, skipped
+from ptolemy_core.catalog import deletions, projects
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter
-from ptolemy_core.catalog.schema import absence, shard
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import Kind
-from ptolemy_core.layout.items import SEPARATOR
-from ptolemy_core.rules import Rules
 from ptolemy_core.stages.folders import FolderMerge, forget
-from ptolemy_core.walk import LEFT_OUT, UNLISTED, Entry, walk_batches
-
-_BATCH = 10_000
-_COLUMNS = ("path", "kind", "size", "mtime", "target", "reason")
+from ptolemy_core.stages.merge import Counts, Merge
+from ptolemy_core.walk import LEFT_OUT, walk_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +81,7 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
             number: int = connection.execute(
                 scans.insert().values(project=name, started_at=started).returning(scans.c.id)
             ).scalar_one()
-        merge = _Merge(catalog, name, number, project.rules, held)
+        merge = Merge(catalog, name, number, project.rules, held)
         folders = FolderMerge(catalog, name) if project.watch else None
         if folders is None:
             forget(catalog, name)
@@ -94,17 +89,15 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
         found = data = 0
         with Reporter(catalog, name, "scan", None) as reporter:
             note = folders.meet if folders else None
-            for batch in ahead(walk_batches(project.target_bytes, project.rules, folder=note)):
-                if emptied:
-                    batch = [
-                        entry for entry in batch if entry.kind != Kind.DIRECTORY or entry.path not in emptied
-                    ]
-                merge.meet(batch)
-                found += len(batch)
-                data += sum(entry.size for entry in batch if entry.kind == Kind.FILE)
-                reporter.advance(len(batch))
-                if progress:
-                    progress(found, data)
+            with closing(ahead(walk_batches(project.target_bytes, project.rules, folder=note))) as batches:
+                for batch in batches:
+                    kept = [e for e in batch if e.path not in emptied or e.kind != Kind.DIRECTORY]
+                    merge.meet(kept)
+                    found += len(kept)
+                    data += sum(entry.size for entry in kept if entry.kind == Kind.FILE)
+                    reporter.advance(len(kept))
+                    if progress:
+                        progress(found, data)
             merge.finish()
             if folders:
                 folders.finish()
@@ -115,192 +108,10 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
         return replace(summary(catalog, name, merge.counts, time.time() - started), deleted=deleted)
 
 
-@dataclass(slots=True)
-class _Counts:
-    added: int = 0
-    changed: int = 0
-    gone: int = 0
-    returned: int = 0
-    retried: int = 0
-
-
-class _Known(NamedTuple):
-    """A live row of the catalog; `withdrawn` when a blitz has dropped it."""
-
-    entry: Entry
-    id: int
-    withdrawn: bool
-
-
-class _Merge:
-    """Walk's entries against the catalog's live rows, both in path order; writes in batches."""
-
-    def __init__(
-        self, catalog: Catalog, project: str, scan: int, rules: Rules | None, held: Callable[[], None]
-    ) -> None:
-        self.counts = _Counts()
-        self._rules = rules
-        self._catalog = catalog
-        self._held = held
-        self._project = project
-        self._scan = scan
-        self._has_gone = self._any_gone()
-        self._known = self._live_rows()
-        self._page: Sequence[_Known] = ()
-        self._at = 0
-        self._turn()
-        self._new: list[Entry] = []
-        self._gone: list[int] = []
-
-    def _any_gone(self) -> bool:
-        """Whether there are versions that may return."""
-        query = sa.select(files.c.id).where(files.c.project == self._project, files.c.gone_scan.is_not(None))
-        with self._catalog.read() as connection:
-            return connection.scalar(query.limit(1)) is not None
-
-    def _live_rows(self) -> Iterator[list[_Known]]:
-        """Rows that earlier scans left live, a page at a time: no cursor is open while others write."""
-        last = None
-        while True:
-            query = (
-                sa.select(*(files.c[name] for name in (*_COLUMNS, "id")), skipped.withdrawn())
-                .where(files.c.project == self._project, files.c.gone_scan.is_(None))
-                .where(files.c.first_scan < self._scan)
-                .order_by(files.c.path)
-                .limit(_BATCH)
-            )
-            if last is not None:
-                query = query.where(files.c.path > last)
-            with self._catalog.read() as connection:
-                page = [_Known(Entry(*row[:6]), row[6], row[7]) for row in connection.execute(query)]
-            if page:
-                yield page
-            if len(page) < _BATCH:
-                return
-            last = page[-1].entry.path
-
-    def _turn(self) -> None:
-        self._page, self._at = next(self._known, ()), 0
-
-    def _next(self) -> _Known | None:
-        """The catalog's next row that the walk hasn't passed."""
-        return self._page[self._at] if self._at < len(self._page) else None
-
-    def _pass(self) -> None:
-        self._at += 1
-        if self._at >= len(self._page):
-            self._turn()
-
-    def meet(self, batch: list[Entry]) -> None:
-        """Take the walk's next entries."""
-        at = 0
-        while at < len(batch):
-            known = self._next()
-            if known is None:
-                self._new += batch[at:]
-                self.counts.added += len(batch) - at
-                break
-            entry = batch[at]
-            if known.entry == entry and not known.withdrawn:
-                self._pass()
-            else:
-                self._meet_news(entry)
-            if entry.reason is not None and entry.reason.startswith(UNLISTED):
-                self._pass_below(entry.path + SEPARATOR)
-            at += 1
-        if len(self._new) + len(self._gone) >= _BATCH:
-            self._flush()
-
-    def _meet_news(self, entry: Entry) -> None:
-        """Take an entry that isn't what the catalog's next row says."""
-        while (known := self._next()) is not None and known.entry.path < entry.path:
-            self._drop()
-            self.counts.gone += 1
-        if known is not None and known.entry.path == entry.path:
-            same = known.entry == entry
-            if same and not known.withdrawn:
-                self._pass()
-                return
-            self._drop()
-            self.counts.changed += 1
-            self.counts.retried += same
-        else:
-            self.counts.added += 1
-        self._new.append(entry)
-
-    def _pass_below(self, prefix: bytes) -> None:
-        """What is in a folder that can't be listed isn't known to be gone: it stays as it is."""
-        while (known := self._next()) is not None and known.entry.path.startswith(prefix):
-            if self._rules is not None and not self._rules.keep_path(known.entry.path):
-                self._drop()
-                self.counts.gone += 1
-            else:
-                self._pass()
-
-    def finish(self) -> None:
-        """All rows behind the walk's last entry are gone."""
-        while self._next() is not None:
-            self._drop()
-            self.counts.gone += 1
-        self._flush()
-
-    def _drop(self) -> None:
-        known = self._next()
-        if known is not None:
-            self._gone.append(known.id)
-            self._pass()
-
-    def _flush(self) -> None:
-        with self._catalog.write() as connection:
-            self._held()
-            for part in _parts(self._gone):
-                connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=self._scan))
-            back = self._return(connection)
-            new = [entry for entry in self._new if entry.path not in back] if back else self._new
-            same = {"project": self._project, "first_scan": self._scan}
-            bulk.insert(connection, files, _COLUMNS, new, same)
-        self._new, self._gone = [], []
-
-    def _return(self, connection: Connection) -> set[bytes]:
-        """Make versions current again that an earlier scan missed and this one meets as they were.
-
-        Only those that containers hold in full: any other is as good as new.
-        """
-        held = sa.select(sa.func.sum(shard.c.length)).where(shard.c.file_id == files.c.id).scalar_subquery()
-        found: dict[tuple[Any, ...], Any] = {}
-        for part in _parts([entry.path for entry in self._new]) if self._has_gone else ():
-            query = (
-                sa.select(files)
-                .where(files.c.project == self._project, files.c.path.in_(part))
-                .where(files.c.gone_scan.is_not(None), files.c.kind >= 0)
-                .where(held == files.c.size, ~skipped.withdrawn())
-                .order_by(files.c.id)
-            )
-            for row in connection.execute(query):
-                found[row.path, row.kind, row.size, row.mtime, row.target] = row
-        back = set()
-        for entry in self._new if found else ():
-            if entry[:5] not in found:
-                continue
-            row = found[entry[:5]]
-            away = {"file_id": row.id, "gone_scan": row.gone_scan, "back_scan": self._scan}
-            connection.execute(absence.insert().values(away))
-            connection.execute(files.update().where(files.c.id == row.id).values(gone_scan=None))
-            back.add(entry.path)
-        self.counts.returned += len(back)
-        return back
-
-
-def _parts(values: list[Any]) -> Iterator[list[Any]]:
-    """A list in pieces that one query takes."""
-    for low in range(0, len(values), 500):
-        yield values[low : low + 500]
-
-
 @survives_outage
-def summary(catalog: Catalog, name: str, counts: _Counts | None = None, seconds: float = 0.0) -> ScanResult:
+def summary(catalog: Catalog, name: str, counts: Counts | None = None, seconds: float = 0.0) -> ScanResult:
     """Counts over the live rows of a project."""
-    counts = counts or _Counts()
+    counts = counts or Counts()
     live = (files.c.project == name, files.c.gone_scan.is_(None))
     counts_of = sa.select(
         files.c.kind,

@@ -156,7 +156,7 @@ def test_a_scan_and_a_plan_outlast_broken_connections(
     target = Path(projects.get(catalog, "p").target_dir)
     for number in range(2500):
         (target / f"{number:04d}").write_bytes(b"%d" % number)
-    monkeypatch.setattr("ptolemy_core.stages.scan._BATCH", 500)
+    monkeypatch.setattr("ptolemy_core.stages.merge._BATCH", 500)
     broken = iter([True])
 
     def once(found: int, _: int) -> None:

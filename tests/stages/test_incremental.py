@@ -212,7 +212,7 @@ def test_a_broken_off_scans_findings_count_to_the_next_finished_one(stage: Scene
         raise Crash
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ptolemy_core.stages.scan._BATCH", 2)
+        patch.setattr("ptolemy_core.stages.merge._BATCH", 2)
         with pytest.raises(Crash):
             stage.scan(progress=crash)
     (stage.target / "0000-new").unlink()

@@ -17,7 +17,7 @@ from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.errors import BusyError, SourceError, UnknownProjectError
 from ptolemy_core.layout import Kind
 from ptolemy_core.project import parse_project
-from ptolemy_core.stages import scan as scan_module
+from ptolemy_core.stages import merge as merge_module
 from ptolemy_core.stages.scan import scan
 from ptolemy_core.walk import LEFT_OUT, walk
 
@@ -145,7 +145,7 @@ test_after_any_change_the_live_rows_are_the_tree.count = 0  # type: ignore[attr-
 
 def test_small_pages_and_batches_merge_alike(stage: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are read a page at a time while others are written."""
-    monkeypatch.setattr(scan_module, "_BATCH", 7)
+    monkeypatch.setattr(merge_module, "_BATCH", 7)
     stage.put({b"%03d" % k: b"x" for k in range(0, 300, 2)})
     stage.scan()
     for k in range(0, 300, 3):
@@ -164,7 +164,7 @@ def test_scan_that_crashed_midway_is_made_good_by_the_next(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the crashed one had written already."""
-    monkeypatch.setattr(scan_module, "_BATCH", 100)
+    monkeypatch.setattr(merge_module, "_BATCH", 100)
     crashed, calm = make("crashed"), make("calm")
     tree = {b"%05d" % k: b"x" for k in range(2500)}
     for stage in (crashed, calm):

@@ -7,6 +7,7 @@ bit for bit, is nothing half-finished left in the staging folder?
 import hashlib
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -225,7 +226,10 @@ class Driver:
         if run.status != dg.DagsterRunStatus.SUCCESS:
             self.tally.problems.append(f"{name}: the last run ended as {run.status.value}")
         staging = self._backend.staging(name)
-        found = {path.name: hashlib.sha256(path.read_bytes()).digest() for path in staging.iterdir()}
+        found = {
+            file: hashlib.sha256((staging / file).read_bytes()).digest()
+            for file in self._backend.staged(name)
+        }
         for file, digest in self._calm.items():
             if found.pop(file, None) != digest:
                 self.tally.problems.append(f"{name}: {file} is missing or differs from an undisturbed run's")
@@ -238,8 +242,8 @@ class Driver:
         self.tally.runs += len(runs)
         self.tally.ends.update(run.status.value for run in runs)
         self.tally.cars += len(self._calm)
-        for path in staging.iterdir():
-            path.unlink()
+        shutil.rmtree(staging)
+        staging.mkdir()
 
 
 def _awaits_retry(run: dg.DagsterRun) -> bool:

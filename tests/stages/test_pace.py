@@ -15,9 +15,8 @@ MIB = 1 << 20
 
 def car(number: int, size: int, start: float, stop: float) -> CarRow:
     """A CAR built from `start` to `stop`, seconds since 1970."""
-    return CarRow(
-        number, "delta", number, 1, size, f"{number}.car", b"", b"", b"", size, size, None, stop, stop - start
-    )
+    built = (size, size, None, stop, stop - start)
+    return CarRow(number, "delta", number, 1, size, f"{number}.car", b"", b"", b"", *built, None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from bench import (
     plan,
     scan,
     small_files,
+    verify,
 )
 from bench.report import Section
 
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "plan": plan.measure,
     "orchestration": orchestration.measure,
     "lookup": lookup.measure,
+    "verify": verify.measure,
     "million": small_files.million,
     "orchestration-100k": orchestration.hundred_thousand,
 }

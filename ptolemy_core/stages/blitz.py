@@ -12,6 +12,7 @@ from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
+from ptolemy_core.interrupts import held
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
@@ -22,8 +23,6 @@ from ptolemy_core.stages.stitch import stitch_files
 
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""
-
-_PAUSE = 1.0
 
 
 def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
@@ -116,11 +115,17 @@ def _build_once(
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         if found is not None:
             _require_sources(catalog, found)
-        with room.reserved(catalog, project, number, row.car_size, profile):
+        with room.reserved(catalog, project, number, row.car_size, profile), held() as hold:
             started = time.monotonic()
+
+            def report(done: int) -> None:
+                hold.check()
+                if progress:
+                    progress(done)
+
             while True:
                 try:
-                    built = _build(catalog, project, row, threads, sha256, unit, profile, progress)
+                    built = _build(catalog, project, row, threads, sha256, unit, profile, report)
                     break
                 except SourceError as error:
                     if found is not None or project.on_error != "skip":
@@ -171,7 +176,7 @@ def _build(
     sha256: bool,
     unit: int,
     profile: Profile,
-    progress: Callable[[int], None] | None,
+    progress: Callable[[int], None],
 ) -> BuiltCar:
     content = containers.content(catalog, row.id)
     layout = compute_layout(content.items, profile)
@@ -187,8 +192,7 @@ def _build(
 
         def report(done: int) -> None:
             reporter.advance(done)
-            if progress:
-                progress(done)
+            progress(done)
 
         return build_car(
             layout,

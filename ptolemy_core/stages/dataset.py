@@ -28,6 +28,7 @@ from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import BusyError, PlanError, ReceiptError, StageOrderError, StagingError
+from ptolemy_core.interrupts import held
 from ptolemy_core.layout import HEADER_SIZE, WHOLE, Kind, item_extents
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
@@ -73,18 +74,20 @@ def build_root(
         done = last is not None and last.scan == scan
         if last is not None and done and (not rebuild or _in_staging(project, last)):
             return last, False
-        with Reporter(catalog, name, "root", None) as reporter:
+        with held() as hold:
+            with Reporter(catalog, name, "root", None) as reporter:
 
-            def report(count: int) -> None:
-                reporter.advance(count)
-                if progress:
-                    progress(count)
+                def report(count: int) -> None:
+                    hold.check()
+                    reporter.advance(count)
+                    if progress:
+                        progress(count)
 
-            same = None if done else last
-            row, built = _build(catalog, project, scan, same, profile, report)
-        if not done:
-            roots.write(catalog, row)
-        elif last is not None and row.root_cid != last.root_cid:
+                same = None if done else last
+                row, built = _build(catalog, project, scan, same, profile, report)
+            if not done:
+                roots.write(catalog, row)
+        if done and last is not None and row.root_cid != last.root_cid:
             raise ReceiptError(
                 f"the root of {name!r} at scan {scan} was {cid.to_text(last.root_cid)} and is now "
                 f"{cid.to_text(row.root_cid)}: scan, containerize and blitz, then try again"

@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import os
 import random
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from dag import oracle
 
 from ptolemy_core import cid, commp
-from ptolemy_core.build.output import partial_file
+from ptolemy_core.build.output import Output, partial_file
 from ptolemy_core.build.root import root_cid
 from ptolemy_core.catalog import Catalog, cars, containers, find, progress
 from ptolemy_core.catalog.schema import built_shard, car, container, shard
@@ -251,6 +252,48 @@ def test_death_between_rename_and_receipt_is_made_good(stage: Scene, monkeypatch
     assert row.file_name == name
     assert (stage.staging / name).read_bytes() == data
     assert stage.in_staging() == [name]
+
+
+@pytest.mark.parametrize("method", ["rename", "close"])
+def test_an_interrupt_leaves_no_named_car_without_a_receipt(
+    stage: Scene, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    stage.put(TREE)
+    stage.scan()
+    stage.plan()
+    original = getattr(Output, method)
+
+    def interrupted(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        original(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Output, method, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stage.build(0)
+    assert stage.in_staging() == [row.file_name for row in stage.cars()]
+    assert len(stage.cars()) == 1
+
+
+def test_an_interrupt_ends_a_build_that_has_still_much_to_do(
+    stage: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.put(TREE)
+    stage.scan()
+    stage.plan()
+    write = Output.write
+
+    def interrupted(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Output, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stage.build(0)
+    assert stage.in_staging() == []
+    assert stage.cars() == []
+    assert stage.build(0)[1]
 
 
 def test_receipt_is_written_as_a_whole_or_not_at_all(stage: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ptolemy_core import cid, commp
 from ptolemy_core.build import folders as folder_tree
 from ptolemy_core.build import nodes
 from ptolemy_core.build.folders import FolderTree, Target
+from ptolemy_core.build.output import Output
 from ptolemy_core.build.root import root_cid
 from ptolemy_core.build.spool import Spool
 from ptolemy_core.catalog import find, roots
@@ -297,3 +299,22 @@ def test_names_that_no_hamt_can_hold_are_refused(tmp_path: Path, monkeypatch: py
             tree.add(name, Target(cid.of_digest(cid.RAW, bytes(32)), 1))
         with pytest.raises(PlanError, match="have the same hash, rename one: b'one, two'"):
             tree.finish()
+
+
+def test_an_interrupt_leaves_no_named_root_without_a_record(
+    stage: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.run(MIXED)
+    before = stage.in_staging()
+    rename = Output.rename
+
+    def interrupted(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        rename(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Output, "rename", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build(stage)
+    (row,) = roots.rows(stage.catalog, stage.name)
+    assert stage.in_staging() == sorted([*before, row.file_name])

@@ -1,0 +1,73 @@
+"""A person's or a supervisor's request to end (SIGINT, SIGTERM), kept for a moment when all is tidy.
+
+Python raises an interrupt between any two statements: also between a CAR's name and its receipt, or within the very
+clean-up that an interrupt calls for.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_ASKS_AGAIN = 5.0
+"""Seconds after which another interrupt isn't the first's echo, but a person who won't wait."""
+
+Handler = Callable[[int, FrameType | None], object]
+
+
+class Hold:
+    """Interrupts while a `held` block lasts."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[int, Handler] = {}
+        self._came: tuple[int, FrameType | None] | None = None
+        self._since = 0.0
+
+    def check(self) -> None:
+        """Do now what an interrupt that came meanwhile asks for: mostly, raise.
+
+        Raises:
+            BaseException: what the handler raises that the block found, a KeyboardInterrupt as a rule.
+        """
+        if self._came is not None:
+            (number, frame), self._came = self._came, None
+            self._handlers[number](number, frame)
+
+    def _take(self) -> None:
+        for number in _SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):  # what ends the process at once, or is ignored, stays as it is
+                self._handlers[number] = handler
+                signal.signal(number, self._note)
+
+    def _give_back(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._came is None:
+            self._came, self._since = (number, frame), time.monotonic()
+        elif time.monotonic() - self._since > _ASKS_AGAIN:
+            self.check()
+
+
+@contextmanager
+def held() -> Iterator[Hold]:
+    """Keep interrupts until `check` is called, the block ends, or one comes again seconds later.
+
+    In other threads than the main one, which Python doesn't interrupt, nothing is kept.
+    """
+    hold = Hold()
+    if threading.current_thread() is not threading.main_thread():
+        yield hold
+        return
+    try:
+        hold._take()
+        yield hold
+    finally:
+        hold._give_back()
+        hold.check()

@@ -30,12 +30,32 @@ class Counts:
     retried: int = 0
 
 
-class _Known(NamedTuple):
-    """A live row of the catalog; `withdrawn` when a blitz has dropped it."""
+class _Page(NamedTuple):
+    """Live rows of the catalog, in path order; `withdrawn` are those that a blitz has dropped.
 
-    entry: Entry
+    An entry is a tuple as a walk's `Entry` is, so that the two compare, many at once: most rows of most scans are as
+    they were.
+    """
+
+    entries: list[tuple[Any, ...]]
+    ids: Sequence[int]
+    withdrawn: Sequence[bool]
+
+
+_NONE = _Page([], (), ())
+
+
+class _Known(NamedTuple):
+    """One of them."""
+
+    entry: tuple[Any, ...]
     id: int
     withdrawn: bool
+
+    @property
+    def path(self) -> bytes:
+        path: bytes = self.entry[0]
+        return path
 
 
 class Merge:
@@ -61,7 +81,7 @@ class Merge:
         self._scan = scan
         self._has_gone = self._any_gone()
         self._known = self._live_rows()
-        self._page: Sequence[_Known] = ()
+        self._page = _NONE
         self._at = 0
         self._turn()
         self._new: list[Entry] = []
@@ -73,7 +93,7 @@ class Merge:
         with self._catalog.read() as connection:
             return connection.scalar(query.limit(1)) is not None
 
-    def _live_rows(self) -> Iterator[list[_Known]]:
+    def _live_rows(self) -> Iterator[_Page]:
         """Rows that earlier scans left live, a page at a time: no cursor is open while others write."""
         last = None
         while True:
@@ -87,51 +107,67 @@ class Merge:
             if last is not None:
                 query = query.where(files.c.path > last)
             with self._catalog.read() as connection:
-                page = [_Known(Entry(*row[:6]), row[6], row[7]) for row in connection.execute(query)]
-            if page:
-                yield page
-            if len(page) < _BATCH:
+                rows = connection.execute(query).all()
+            if rows:
+                *values, ids, withdrawn = zip(*rows, strict=True)
+                yield _Page(list(zip(*values, strict=True)), ids, withdrawn)
+            if len(rows) < _BATCH:
                 return
-            last = page[-1].entry.path
+            last = rows[-1].path
 
     def _turn(self) -> None:
-        self._page, self._at = next(self._known, ()), 0
+        self._page, self._at = next(self._known, _NONE), 0
 
     def _next(self) -> _Known | None:
         """The catalog's next row that the walk hasn't passed."""
-        return self._page[self._at] if self._at < len(self._page) else None
+        at, page = self._at, self._page
+        return _Known(page.entries[at], page.ids[at], page.withdrawn[at]) if at < len(page.ids) else None
 
-    def _pass(self) -> None:
-        self._at += 1
-        if self._at >= len(self._page):
+    def _pass(self, count: int = 1) -> None:
+        self._at += count
+        if self._at >= len(self._page.ids):
             self._turn()
 
     def meet(self, batch: list[Entry]) -> None:
         """Take the walk's next entries."""
         at = 0
         while at < len(batch):
-            known = self._next()
-            if known is None:
+            if self._next() is None:
                 self._new += batch[at:]
                 self.counts.added += len(batch) - at
                 break
-            entry = batch[at]
-            if known.entry == entry and not known.withdrawn:
-                self._pass()
+            same = self._unchanged(batch, at)
+            if same:
+                self._pass(same)
+                at += same
             else:
-                self._meet_news(entry)
+                self._meet_news(batch[at])
+                at += 1
+            # of several unchanged entries only the last can have rows below it that the walk doesn't meet
+            entry = batch[at - 1]
             if entry.reason is not None and entry.reason.startswith(UNLISTED):
                 self._pass_below(entry.path + SEPARATOR)
-            at += 1
         if len(self._new) + len(self._gone) >= _BATCH:
             self._flush()
 
+    def _unchanged(self, batch: list[Entry], at: int) -> int:
+        """How many entries from `at` on are the catalog's next rows; perhaps not all of them, but one if any is."""
+        page, low = self._page, self._at
+        count, step = 0, 1
+        while True:
+            met = batch[at + count : at + count + step]
+            span = slice(low + count, low + count + len(met))
+            if not met or page.entries[span] != met or any(page.withdrawn[span]):
+                return count
+            count += len(met)
+            step *= 2
+
     def _meet_news(self, entry: Entry) -> None:
         """Take an entry that isn't what the catalog's next row says."""
-        while (known := self._next()) is not None and known.entry.path < entry.path:
+        while (known := self._next()) is not None and known.path < entry.path:
             self._drop()
             self.counts.gone += 1
-        if known is not None and known.entry.path == entry.path:
+        if known is not None and known.path == entry.path:
             same = known.entry == entry
             if same and not known.withdrawn:
                 self._pass()
@@ -145,8 +181,8 @@ class Merge:
 
     def _pass_below(self, prefix: bytes) -> None:
         """What is in a folder that can't be listed isn't known to be gone: it stays as it is."""
-        while (known := self._next()) is not None and known.entry.path.startswith(prefix):
-            if self._rules is not None and not self._rules.keep_path(known.entry.path):
+        while (known := self._next()) is not None and known.path.startswith(prefix):
+            if self._rules is not None and not self._rules.keep_path(known.path):
                 self._drop()
                 self.counts.gone += 1
             else:

@@ -21,6 +21,7 @@ from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.collector import seldom
 from ptolemy_core.layout import Kind
 from ptolemy_core.stages.folders import FolderMerge, forget
 from ptolemy_core.stages.merge import Counts, Merge
@@ -87,7 +88,7 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
             forget(catalog, name)
         emptied = deletions.folders(catalog, name)  # by deletion of sources: their CARs have them
         found = data = 0
-        with Reporter(catalog, name, "scan", None) as reporter:
+        with seldom(), Reporter(catalog, name, "scan", None) as reporter:
             note = folders.meet if folders else None
             with closing(ahead(walk_batches(project.target_bytes, project.rules, folder=note))) as batches:
                 for batch in batches:

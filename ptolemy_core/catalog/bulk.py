@@ -2,18 +2,25 @@
 
 import io
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from ptolemy_core import paths
 from ptolemy_core.catalog.outage import LostConnectionError
+from ptolemy_core.errors import SourceError
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 _ROWS = 50
 """Rows of one SQLite statement: one row each costs twice the time."""
+
+_LIMIT = "54000"
+"""The SQLSTATE program_limit_exceeded: here, of an index entry (2,704 bytes once compressed)."""
 
 
 def insert(
@@ -53,6 +60,26 @@ def insert(
             _insert_sqlite(cursor, f'INSERT INTO "{table.name}" ({names}) VALUES', rows, len(columns), same)
     finally:
         cursor.close()
+
+
+@contextmanager
+def indexed(rows: Sequence[bytes]) -> Iterator[None]:
+    """Name the path that Postgres can't index, should the block's `insert` of rows with these paths fail on one.
+
+    Raises:
+        SourceError: there is one, with what to do.
+    """
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "pgcode", None) != _LIMIT:
+            raise
+        place = re.search(r"line (\d+)", getattr(getattr(error, "diag", None), "context", None) or "")
+        path = rows[int(place[1]) - 1] if place else max(rows, key=len)
+        raise SourceError(
+            f"{paths.display(path)} has a path of {len(path)} bytes, and Postgres can index some 2,700: shorten "
+            "names in it, leave it out by an exclude pattern, or keep the catalog in SQLite"
+        ) from error
 
 
 def _insert_sqlite(

@@ -65,7 +65,8 @@ class FolderMerge:
         with self._catalog.write() as connection:
             if self._old:
                 connection.execute(gone, [{"old": path} for path in self._old])
-            bulk.insert(connection, folder, ("project", "path", "mtime"), self._new)
+            with bulk.indexed([path for _, path, _ in self._new]):
+                bulk.insert(connection, folder, ("project", "path", "mtime"), self._new)
         self._new, self._old = [], []
 
 

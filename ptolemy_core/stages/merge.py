@@ -209,7 +209,8 @@ class Merge:
             back = self._return(connection)
             new = [entry for entry in self._new if entry.path not in back] if back else self._new
             same = {"project": self._project, "first_scan": self._scan}
-            bulk.insert(connection, files, _COLUMNS, new, same)
+            with bulk.indexed([entry.path for entry in new]):
+                bulk.insert(connection, files, _COLUMNS, new, same)
         self._new, self._gone = [], []
 
     def _return(self, connection: Connection) -> set[bytes]:

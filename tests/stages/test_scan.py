@@ -1,6 +1,7 @@
 """Scans merge into the catalog: what didn't change isn't written, what is gone is marked, crashes lose nothing."""
 
 import os
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from dag import oracle
 from dag.trees import folders
 from hypothesis import HealthCheck, given, settings
 
+from ptolemy_core import paths
 from ptolemy_core.catalog import Catalog, progress, projects
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.errors import BusyError, SourceError, UnknownProjectError
@@ -266,3 +268,33 @@ def test_kinds_in_the_catalog_are_those_of_the_layout(stage: Scene) -> None:
     assert kinds[b"link"] == Kind.SYMLINK
     assert kinds[b"void"] == Kind.DIRECTORY
     assert kinds[b"pipe"] == LEFT_OUT
+
+
+@pytest.mark.parametrize("watch", [False, True])
+@pytest.mark.parametrize("catalog_url", ["sqlite", "postgres"], indirect=True)
+def test_a_path_that_postgres_cannot_index_is_named(stage: Scene, watch: bool) -> None:
+    names = [
+        random.Random(k).randbytes(120).hex() for k in range(12)
+    ]  # what Postgres compresses may be longer
+    here = os.open(stage.target, os.O_RDONLY)
+    for name in names:
+        os.mkdir(name, dir_fd=here)
+        deeper = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+    stage.put({b"a": b"", b"z": b""})
+    projects.change(stage.catalog, stage.name, {"watch": watch})
+    path = "/".join(names).encode()
+    if stage.catalog.engine.dialect.name == "sqlite":
+        assert stage.scan().empty_folders == 1
+        return
+    with pytest.raises(SourceError) as raised:
+        stage.scan()
+    words = (
+        f"{paths.display(path)} has a path of {len(path)} bytes, and Postgres can index some 2,700: shorten "
+    )
+    assert str(raised.value).startswith(words)
+    assert not stage.files()
+    projects.change(stage.catalog, stage.name, {"exclude": [names[0]]})
+    assert stage.scan().added == 2

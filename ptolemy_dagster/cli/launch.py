@@ -20,6 +20,7 @@ from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import UnavailableError
+from ptolemy_core.interrupts import sigterm_interrupts
 from ptolemy_core.stages.pace import task_said
 from ptolemy_core.stages.status import Standing, standing
 from ptolemy_dagster.cli import output
@@ -51,7 +52,7 @@ def run_job(
     quiet: bool = False,
     config: Mapping[str, object] | None = None,
 ) -> Outcome:
-    """Run a job on a project's partition and wait for it.
+    """Run a job on a project's partition and wait for it; Ctrl-C and SIGTERM stop it.
 
     Args:
         catalog: that holds the project.
@@ -75,7 +76,7 @@ def run_job(
         with open(settings, "w", encoding="utf-8") as written:
             json.dump(config, written)  # JSON is YAML
         command += ["-c", settings]
-    with open(log, "wb") as file:
+    with open(log, "wb") as file, sigterm_interrupts():
         process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
         try:
             _watch(process, catalog, job, project, quiet)
@@ -83,7 +84,7 @@ def run_job(
             process.wait()  # the run waits for the database too, and says more
         except KeyboardInterrupt:
             output.say("stopping; what is built stays built, and the next run goes on from there")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)  # SIGINT may be ignored: so it is in a shell's background
             process.wait()
     return _outcome(launch, process.returncode, log)
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import postgres as server
 from pipeline.backend import Backend, environment, execute_arguments, in_process, plan_small, tiny_files
-from pipeline.processes import builds, runs, started, wait_until
+from pipeline.processes import builds, runs, started, started_command, wait_until
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import PATIENCE
 from ptolemy_dagster.instance import open_instance, prepare_home
@@ -151,6 +151,33 @@ def test_a_canceled_blitz_leaves_nothing_half_built_and_goes_on_later(sqlite: Ba
         run.wait()
     wait_until(lambda: sqlite.staged() == sqlite.cars().keys())
     assert len(sqlite.cars()) < COUNT, "the blitz was done before it was canceled"
+    goes_on(sqlite)
+
+
+def is_gone(group: int) -> bool:
+    """Whether no process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("end", "ignored"), [("INT", ""), ("TERM", ""), ("TERM", "INT")])
+def test_a_command_that_is_told_to_end_takes_its_run_along(sqlite: Backend, end: str, ignored: str) -> None:
+    prepared(sqlite)
+    code = "from ptolemy_dagster.cli import main; main()"
+    script = (
+        f'trap "" {ignored}; exec "$0" -c "{code}" blitz delta'  # as a shell starts what it doesn't wait for
+    )
+    with started_command(sqlite, "sh", "-c", script, sys.executable) as command:
+        wait_until(lambda: len(sqlite.cars()) > 3, alive=[command])
+        os.kill(command.pid, getattr(signal, f"SIG{end}"))
+        assert command.wait() == 1
+        wait_until(lambda: is_gone(command.pid))
+    assert sqlite.staged() == sqlite.cars().keys()
+    assert len(sqlite.cars()) < COUNT, "the blitz was done before it was told to end"
+    assert runs(sqlite)[0].is_finished
     goes_on(sqlite)
 
 

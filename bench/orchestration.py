@@ -23,7 +23,7 @@ EVENTS_ONLY = "BENCH_EVENTS_ONLY"
 """See `bench.tiny`."""
 
 _SAMPLE = 0.5
-_HEAD = ("job", "wall s", "ms a CAR", "CPU s", "peak RSS MiB, all processes")
+_HEAD = ("job", "wall s", "ms a CAR", "CPU s of the first process", "peak RSS MiB, all processes")
 _JOBS = ("scan", "containerize", "blitz")
 
 
@@ -129,7 +129,7 @@ def _define(root: Path, names: tuple[str, ...], count: int) -> None:
 
 
 def _run_job(name: str, project: str, root: Path) -> tuple[float, float, int]:
-    """Wall and CPU seconds of `dagster job execute`, and the peak of its processes' resident bytes together."""
+    """Seconds of `dagster job execute`, CPU seconds of its own process, and all processes' peak of resident bytes."""
     command = [
         sys.executable,
         "-W",

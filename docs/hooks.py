@@ -63,7 +63,8 @@ def _plain(text: str) -> str:
 def benchmarks_page() -> str:
     """bench/RESULTS.md as a page."""
     text = (_ROOT / "bench" / "RESULTS.md").read_text(encoding="utf-8")
-    return text.replace("# Results", "# Benchmarks", 1).replace("[README.md](README.md)", "bench/README.md")
+    text = text.replace("# Results", "# Benchmarks", 1).replace("[README.md](README.md)", "bench/README.md")
+    return text.replace("](../docs/", "](")  # a page among those it links to
 
 
 def sizes_table() -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 import requests
 from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
+from requests.auth import AuthBase
 
 from ptolemy_dagster.http.problems import Problem
 
@@ -19,6 +20,18 @@ PROJECT_TAG = "dagster/partition"
 _TIMEOUT = 60
 _START_SECONDS = 90.0
 _POLL = 0.25
+
+
+class _Bearer(AuthBase):
+    """The token's header; also without a token, since requests would else send what a .netrc holds for the host."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 class Dagster:
@@ -29,11 +42,21 @@ class Dagster:
         ui_url: the web UI for links in answers.
     """
 
-    def __init__(self, instance: dg.DagsterInstance, url: str, ui_url: str | None = None) -> None:
-        """`url`: of Dagster's webserver as this process reaches it, with a path prefix if it has one."""
+    def __init__(
+        self, instance: dg.DagsterInstance, url: str, ui_url: str | None = None, token: str | None = None
+    ) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            instance: Dagster's storage of runs.
+            url: of Dagster's webserver as this process reaches it, with a path prefix if it has one.
+            ui_url: the web UI for links in answers; by default `url`.
+            token: that the webserver asks for.
+        """
         self.instance = instance
         self.url = url.rstrip("/")
         self.ui_url = ui_url or self.url
+        self._auth = _Bearer(token)
         self.starting_until = 0.0
 
     def expect_start(self) -> None:
@@ -86,6 +109,7 @@ class Dagster:
             use_https=parts.scheme == "https",
             timeout=_TIMEOUT,
             path_prefix=parts.path,
+            auth=self._auth,
         )
 
     def _away(self, error: DagsterGraphQLClientError) -> Problem:

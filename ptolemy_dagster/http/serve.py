@@ -5,8 +5,9 @@ How runs are launched, so that `ptolemy serve` alone is enough on a fresh home:
 - The API asks Dagster's webserver over GraphQL to launch a run, which puts it into Dagster's queue. dagster-daemon
   takes it from there, one run of a project at a time, and starts a process for it. This is the way of every run in
   Dagster: the same limits hold, the same retries, and it is in the web UI from the start.
-- So the server starts a webserver (on loopback: it has no authentication) and a daemon, restarts one that dies, and
-  ends both with itself. A run that is under way goes on by itself to its end, and is found again by the next server.
+- So the server starts a webserver (on loopback, behind the same guard as the API: see `web_ui`) and a daemon,
+  restarts one that dies, and ends both with itself. A run that is under way goes on by itself to its end, and is
+  found again by the next server.
 - It starts no webserver where `--dagster-url` names one, and no daemon with `--no-daemon`, nor while another one of
   the same storage sends heartbeats (Dagster's queue must have one reader).
 
@@ -31,10 +32,12 @@ import uvicorn
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import SettingsError
 from ptolemy_dagster.http.app import create_app
+from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.dagster_api import Dagster
 from ptolemy_dagster.http.settings import ApiSettings
 from ptolemy_dagster.http.supervise import Child
+from ptolemy_dagster.http.web_ui import Access
 from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
 from ptolemy_dagster.partitions import project_partitions
 
@@ -79,11 +82,12 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     children: list[Child] = []
     url = beside.dagster_url
     if url is None:
-        webserver, url = _webserver(home, beside.ui_port)
+        webserver, url = _webserver(home, beside.ui_port, settings)
         children.append(webserver)
     if beside.daemon:
         children.append(_daemon(home, instance))
-    dagster = Dagster(instance, url, settings.ui_url)
+    token = settings.token if beside.dagster_url is None else None  # a webserver of others isn't told ours
+    dagster = Dagster(instance, url, settings.ui_url, token)
     app = create_app(Context(catalog, dagster, settings))
     dagster.expect_start()
     stop = threading.Event()
@@ -92,14 +96,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     watch.start()
     try:
         _say(listener, settings, dagster)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,  # who asks is who connects: a header that anyone can send says nothing
-            server_header=False,
-            timeout_keep_alive=30,
-        )
+        config = configured(app, ConnectionLimits.of_machine(), log_level="error")
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
@@ -144,9 +141,8 @@ def _watch(children: list[Child], dagster: Dagster, stop: threading.Event) -> No
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+        return listen(host, port)
     except OSError as error:
         raise SettingsError(
             f"the API can't listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
@@ -154,14 +150,15 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _webserver(home: str, port: int | None) -> tuple[Child, str]:
+def _webserver(home: str, port: int | None, settings: ApiSettings) -> tuple[Child, str]:
     """The webserver and its address: that of another server of this home, if one runs."""
     child = Child("webserver", home)
     other = child.of_other_server(_HEARD_SECONDS)
     chosen = _free_port(port)
-    url = f"http://127.0.0.1:{chosen}"
-    command = [_script("dagster-webserver"), "-w", _workspace(home), "-h", "127.0.0.1", "-p", str(chosen)]
-    child.run_as(command, url)
+    access = Access.of(settings)
+    url = f"http://127.0.0.1:{chosen}{access.prefix}"
+    command = [sys.executable, "-m", "ptolemy_dagster.http.webserver", _workspace(home), str(chosen)]
+    child.run_as(command, url, access.to_json())
     return child, other.url if other else url
 
 

@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
+from ptolemy_core.catalog import Catalog
+from ptolemy_core.errors import UnavailableError
 from ptolemy_dagster.http import carfile_meta, files, problems, projects, runs, stages, workers
 from ptolemy_dagster.http.context import READERS, Context
 from ptolemy_dagster.http.docs_page import render
@@ -22,6 +24,10 @@ _DESCRIPTION = (
     "Dagster run, which is launched at once and followed at GET /v0/projects/NAME. All errors are problem details "
     "(RFC 9457). A slash at the end of an address changes nothing."
 )
+
+_HEALTH_SECONDS = 4.0
+_ASKING = 2
+"""Threads of /health: other requests may all wait for a database that hangs."""
 
 
 def create_app(context: Context) -> ASGIApp:
@@ -50,16 +56,18 @@ def api(context: Context) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = context
+    asking = anyio.CapacityLimiter(_ASKING)
     problems.install(app)
     for resource in (projects, stages, carfile_meta, files, runs, workers):
         app.include_router(resource.router, prefix="/v0")
 
     @app.get("/health", responses=problems.documented(503), tags=["server"], summary="Is it alive")
-    def health() -> dict[str, str]:
-        """Whether the catalog answers."""
-        with context.catalog.read() as connection:
-            connection.execute(sa.select(1))
-        return {"status": "ok"}
+    async def health() -> dict[str, str]:
+        """Whether the catalog answers, soon."""
+        with anyio.move_on_after(_HEALTH_SECONDS):
+            await anyio.to_thread.run_sync(_ask, context.catalog, limiter=asking, abandon_on_cancel=True)
+            return {"status": "ok"}
+        raise UnavailableError(f"the database didn't answer for {_HEALTH_SECONDS} s")
 
     @app.get("/", include_in_schema=False, response_class=HTMLResponse)
     @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
@@ -68,6 +76,11 @@ def api(context: Context) -> FastAPI:
 
     _complete(app.openapi())
     return app
+
+
+def _ask(catalog: Catalog) -> None:
+    with catalog.read() as connection:
+        connection.execute(sa.select(1))
 
 
 def _complete(schema: dict[str, Any]) -> None:

@@ -23,6 +23,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 BACKLOG = 128
 """Connections that the system keeps until they are accepted; so many are accepted before the first is looked at."""
 
+_LINGER = 2.0
+"""Seconds for a body that nobody wants to come to its end, so that its sender gets to read the answer."""
+
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 5\r\ncontent-length: 43\r\n"
     b"connection: close\r\n\r\ntoo many connections: try again in seconds\n"
@@ -105,8 +108,8 @@ def network(address: str) -> str:
 class Connection(Protocol):
     """What is counted."""
 
-    idle_since: float | None
-    """When it began to wait for a request's head; None while there is work for it."""
+    waits_since: float | None
+    """When it began to wait for its client; None while the client waits for it."""
 
     def end(self) -> None:
         """Close it at once."""
@@ -124,13 +127,19 @@ class Connections:
         return len(self._address_of)
 
     def admit(self, connection: Connection, address: str) -> bool:
-        """Count a connection, ending the one that idles longest where there are too many; False: all are busy."""
+        """Count a connection; where there are too many, the one that waits longest for its client is ended.
+
+        Returns:
+            False if there are too many, and none of them waits.
+        """
         own = self._by_address.get(address, set())
-        if len(own) >= self.limits.per_address and not self._end_idle(own):
+        if len(own) >= self.limits.per_address and not self._end_longest_waiting(own):
             return False
         if len(self) >= self.limits.total:
             largest = max(self._by_address.values(), key=len)
-            if not self._end_idle(largest) and not self._end_idle(set(self._address_of)):
+            if not self._end_longest_waiting(largest) and not self._end_longest_waiting(
+                set(self._address_of)
+            ):
                 return False
         self.count(connection, address)
         return True
@@ -150,11 +159,11 @@ class Connections:
         if not of_address:
             del self._by_address[address]
 
-    def _end_idle(self, among: set[Connection]) -> bool:
-        idle = [one for one in among if one.idle_since is not None]
-        if not idle:
+    def _end_longest_waiting(self, among: set[Connection]) -> bool:
+        waiting = [one for one in among if one.waits_since is not None]
+        if not waiting:
             return False
-        oldest = min(idle, key=lambda one: one.idle_since or 0.0)
+        oldest = min(waiting, key=lambda one: one.waits_since or 0.0)
         self.forget(oldest)
         oldest.end()
         return True
@@ -165,7 +174,7 @@ class LimitedHttp(H11Protocol):
 
     def __init__(self, open_ones: Connections, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.idle_since: float | None = None
+        self.waits_since: float | None = None
         self._open = open_ones
         self._limits = open_ones.limits
         self._phase: tuple[str, object] = ("new", None)
@@ -207,12 +216,14 @@ class LimitedHttp(H11Protocol):
     def pause_writing(self) -> None:
         """The client doesn't read."""
         super().pause_writing()
+        self.waits_since = time.monotonic()
         if self._stalled is None:
             self._stalled = self.loop.call_later(self._limits.stalled_seconds, self.end)
 
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
+        self.waits_since = None if self._phase[0] == "answer" else self.waits_since
         _cancel(self._stalled)
         self._stalled = None
 
@@ -226,11 +237,11 @@ class LimitedHttp(H11Protocol):
             return
         cycle = self.cycle
         under_way = cycle is not None and not cycle.response_complete
-        if self.conn.their_state is h11.SEND_BODY:  # also after an answer that came before the body's end
-            self._enter("body", cycle)
+        if self.conn.their_state is h11.SEND_BODY:
+            self._enter("body" if under_way else "rest of body", cycle)
         elif under_way:
             self._enter("answer", cycle)
-        elif self._phase[0] in ("body", "answer"):
+        elif self._phase[0] in ("body", "rest of body", "answer"):
             self._enter("idle")
         else:
             self._enter("head")
@@ -241,10 +252,11 @@ class LimitedHttp(H11Protocol):
         self._phase = (name, of)
         _cancel(self._deadline)
         self._deadline = None
-        self.idle_since = time.monotonic() if name in ("head", "idle") else None
+        self.waits_since = None if name == "answer" else time.monotonic()
         seconds = {
             "head": self._limits.head_seconds,
             "body": self._limits.body_seconds,
+            "rest of body": _LINGER,
             "idle": self._limits.idle_seconds,
         }.get(name)
         if seconds is not None:
@@ -264,7 +276,7 @@ class CountedWebSocket(WebSocketsSansIOProtocol):
 
     def __init__(self, open_ones: Connections, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.idle_since: float | None = time.monotonic()
+        self.waits_since: float | None = time.monotonic()
         self._open = open_ones
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -274,7 +286,7 @@ class CountedWebSocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a part of a message."""
-        self.idle_since = time.monotonic()
+        self.waits_since = time.monotonic()
         super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:

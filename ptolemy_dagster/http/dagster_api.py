@@ -14,7 +14,7 @@ import requests
 from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from requests.auth import AuthBase
 
-from ptolemy_dagster.http.problems import Problem
+from ptolemy_dagster.http.problems import Problem, logged
 
 PROJECT_TAG = "dagster/partition"
 _TIMEOUT = 60
@@ -113,11 +113,12 @@ class Dagster:
         )
 
     def _away(self, error: DagsterGraphQLClientError) -> Problem:
+        number = logged(error, "Dagster's webserver")
         return Problem(
             503,
             "dagster-away",
-            f"Dagster's webserver at {self.url} doesn't do it ({_reason(error)}): see that it runs, and loads "
-            "ptolemy_dagster.definitions, then try again",
+            f"Dagster's webserver at {self.url} doesn't do it ({_kind(error)}): see that it runs, and loads "
+            f"ptolemy_dagster.definitions, then try again; the server's log has more under {number}",
             {"Retry-After": "5"},
         )
 
@@ -128,8 +129,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _reason(error: DagsterGraphQLClientError) -> str:
-    """What Dagster said, or why it said nothing; the client puts its queries into its messages."""
+def _kind(error: DagsterGraphQLClientError) -> str:
+    """What kind of error it was: its message may name hosts, databases and folders, which are for the log."""
     if error.__cause__ is not None:
         return type(list(_causes(error))[-1]).__name__
-    return ": ".join(str(part) for part in error.args)[:300]
+    return str(error.args[0])[:60] if len(error.args) > 1 else type(error).__name__

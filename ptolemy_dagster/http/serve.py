@@ -16,6 +16,7 @@ wait for each other; launches go one by one through the webserver; so nothing fa
 need Postgres.
 """
 
+import logging
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ import dagster as dg
 import uvicorn
 
 from ptolemy_core.catalog import Catalog
+from ptolemy_core.catalog.outage import is_away, limit_patience
 from ptolemy_core.errors import SettingsError
 from ptolemy_dagster.http.app import create_app
 from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
@@ -42,7 +44,11 @@ from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
 from ptolemy_dagster.partitions import project_partitions
 
 DEFAULT_UI_PORT = 3000
+_log = logging.getLogger("ptolemy.http")
 _TICK = 1.0
+_PATIENCE = 2.0
+"""Seconds that a request waits for a Postgres that is away; its client is told to come again."""
+
 _HEARD_SECONDS = 75.0
 """A daemon sends a heartbeat each 30 s: one that was silent for longer than this is gone."""
 
@@ -88,6 +94,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
         children.append(_daemon(home, instance))
     token = settings.token if beside.dagster_url is None else None  # a webserver of others isn't told ours
     dagster = Dagster(instance, url, settings.ui_url, token)
+    limit_patience(_PATIENCE)
     app = create_app(Context(catalog, dagster, settings))
     dagster.expect_start()
     stop = threading.Event()
@@ -135,7 +142,14 @@ def _leave(*_: object) -> None:
 def _watch(children: list[Child], dagster: Dagster, stop: threading.Event) -> None:
     while not stop.is_set():
         for child in children:
-            if child.tick() and child.name == "webserver":
+            try:
+                started = child.tick()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                _log.warning("the %s isn't started while the database is away", child.name)
+                continue
+            if started and child.name == "webserver":
                 dagster.expect_start()
         stop.wait(_TICK)
 

@@ -14,6 +14,7 @@ from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import project_partitions
+from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.resources import CatalogResource
 
 _SHOWN = 20
@@ -53,15 +54,16 @@ class VerifyOptions(dg.Config):
     blocking=True,
     retry_policy=AGAIN,
     partitions_def=project_partitions,
+    config_schema=plain(VerifyOptions),
     description="Each CAR, read back: every block's hash, the tree against the scan, piece CIDs, sizes.",
 )
-def cars_verify(
-    context: dg.AssetCheckExecutionContext, config: VerifyOptions, catalog: CatalogResource
-) -> dg.AssetCheckResult:
+def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource) -> dg.AssetCheckResult:
     """Read all CARs of the project back that weren't since they changed."""
+    config = VerifyOptions(**context.op_execution_context.op_config)
     problems: list[str] = []
     cars = known = away = blocks = entries = size = 0
-    opened = catalog.open()
+    with as_failure():
+        opened = catalog.open_for(context.partition_key)
     total = sum(row.car_size for row in receipts.rows(opened, context.partition_key))
     live = Live(context.op_execution_context, opened, "verify")
     read = 0

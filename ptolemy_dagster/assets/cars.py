@@ -52,7 +52,7 @@ def car(
     """Build one CAR."""
     with as_failure():
         project, number = parse_car_key(context.partition_key)
-        opened = catalog.open()
+        opened = catalog.open_for(project)
         with Heartbeat(opened) as heartbeat, heartbeat.building(project, number):
             built, new = blitz.build_container(
                 opened, project, number, rebuild=True, threads=builder.threads, sha256=builder.sha256
@@ -85,7 +85,7 @@ def pending(
     """Batches of container numbers to build."""
     name = context.partition_key
     with as_failure():
-        opened = catalog.open()
+        opened = catalog.open_for(name)
         todo = blitz.pending(opened, name)
         project = projects.get(opened, name)
         serial = project.load_type == "serial"
@@ -119,7 +119,8 @@ def build_batch(
     context: dg.OpExecutionContext, catalog: CatalogResource, builder: Builder, numbers: list[int]
 ) -> Batch:
     """Build each CAR of a batch; one that fails doesn't keep the others from being built."""
-    opened = catalog.open()
+    with as_failure():
+        opened = catalog.open_for(context.partition_key)
     with Heartbeat(opened) as heartbeat:
         return _build(context, opened, builder, heartbeat, numbers)
 

@@ -25,6 +25,7 @@ from ptolemy_core.errors import (
     StageOrderError,
     UnknownProjectError,
 )
+from ptolemy_dagster.roots import OutsideRootsError
 
 _log = logging.getLogger("ptolemy.http")
 
@@ -126,6 +127,7 @@ _KINDS: dict[type[PtolemyError], tuple[int, str]] = {
     StageOrderError: (409, "stage-order"),
     BusyError: (409, "busy"),
     ProjectExistsError: (409, "project-exists"),
+    OutsideRootsError: (403, "outside-roots"),
     SettingsError: (422, "bad-value"),
 }
 

@@ -42,6 +42,7 @@ from ptolemy_dagster.http.supervise import Child
 from ptolemy_dagster.http.web_ui import Access
 from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
 from ptolemy_dagster.partitions import project_partitions
+from ptolemy_dagster.roots import set_environment
 
 DEFAULT_UI_PORT = 3000
 _log = logging.getLogger("ptolemy.http")
@@ -81,6 +82,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     Raises:
         SettingsError: an address can't be listened on.
     """
+    set_environment(settings.roots)
     listener = _listen(settings.host, settings.port)
     home = prepare_home()
     instance = open_instance()

@@ -1,4 +1,7 @@
-"""Imported once by the forkserver: what each step process would otherwise import and build by itself."""
+"""Imported once by the forkserver: what each step process would otherwise import and build by itself.
+
+And what makes each step process end with its run's worker.
+"""
 
 import alembic.command  # noqa: F401
 import dagster._core.storage.legacy_storage
@@ -8,5 +11,7 @@ import dagster_postgres  # noqa: F401
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 import ptolemy_dagster.storage  # noqa: F401
+from ptolemy_dagster.orphans import watch_parent_of_forks
 
 ReconstructableRepository.for_module("ptolemy_dagster.definitions", "defs").get_definition()
+watch_parent_of_forks()

@@ -1,6 +1,7 @@
 """Asset checks: what must hold of a plan and of CARs."""
 
 import warnings
+from contextlib import closing
 
 import dagster as dg
 from pydantic import Field
@@ -73,10 +74,10 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
         read += step
         live.verifying(read, total)
 
-    with as_failure():
-        verdicts = verify(
-            opened, context.partition_key, again=config.again, source=config.source, progress=report
-        )
+    verdicts = verify(
+        opened, context.partition_key, again=config.again, source=config.source, progress=report
+    )
+    with as_failure(), closing(verdicts):
         for verdict in verdicts:
             if verdict.away:
                 away += 1

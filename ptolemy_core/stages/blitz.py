@@ -3,9 +3,11 @@
 import os
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from ptolemy_core.build import BuiltCar, build_car
 from ptolemy_core.build.fill import THREADS, UNIT
+from ptolemy_core.build.source import Source
 from ptolemy_core.catalog import cars, containers, deletions, delivery, projects, skipped, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
@@ -13,7 +15,7 @@ from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.interrupts import held
-from ptolemy_core.layout import compute_layout
+from ptolemy_core.layout import Layout, compute_layout
 from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
 from ptolemy_core.stages import room
@@ -125,7 +127,9 @@ def _build_once(
 
             while True:
                 try:
-                    built = _build(catalog, project, row, threads, sha256, unit, profile, report)
+                    with hold.interruptible():
+                        prepared = _prepare(catalog, project, row, profile)
+                    built = _build(catalog, prepared, threads, sha256, unit, report)
                     break
                 except SourceError as error:
                     if found is not None or project.on_error != "skip":
@@ -168,16 +172,17 @@ def in_staging(project: Project, car: CarRow) -> bool:
     return os.path.isfile(path) and os.path.getsize(path) == car.car_size
 
 
-def _build(
-    catalog: Catalog,
-    project: Project,
-    row: ContainerRow,
-    threads: int,
-    sha256: bool,
-    unit: int,
-    profile: Profile,
-    progress: Callable[[int], None],
-) -> BuiltCar:
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a CAR is built from."""
+
+    project: Project
+    row: ContainerRow
+    layout: Layout
+    source: Source
+
+
+def _prepare(catalog: Catalog, project: Project, row: ContainerRow, profile: Profile) -> _Prepared:
     content = containers.content(catalog, row.id)
     layout = compute_layout(content.items, profile)
     if layout.car_size != row.car_size:
@@ -185,8 +190,18 @@ def _build(
             f"container {row.number} of {project.name!r} was planned as {row.car_size} bytes and lays out as "
             f"{layout.car_size}: it was planned by another version; containerize again"
         )
-    source = source_of(project, content)
-    part = room.part_name(project.name, row.number)
+    return _Prepared(project, row, layout, source_of(project, content))
+
+
+def _build(
+    catalog: Catalog,
+    prepared: _Prepared,
+    threads: int,
+    sha256: bool,
+    unit: int,
+    progress: Callable[[int], None],
+) -> BuiltCar:
+    project, row, layout = prepared.project, prepared.row, prepared.layout
     reporter = Reporter(catalog, project.name, f"build {row.number:06d}", layout.car_size)
     with reporter:
 
@@ -196,9 +211,9 @@ def _build(
 
         return build_car(
             layout,
-            source,
+            prepared.source,
             project.staging_dir,
-            part,
+            room.part_name(project.name, row.number),
             threads=threads,
             sha256=sha256,
             unit=unit,

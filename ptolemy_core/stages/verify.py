@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -73,8 +73,10 @@ def verify(
     at_once: int | None = None,
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
-) -> Iterator[Verdict]:
+) -> Generator[Verdict, None, None]:
     """Verify the CARs of a project in its staging folder, and record those that pass wholly.
+
+    Close it (`contextlib.closing`) where not all verdicts are taken: threads read on until then.
 
     Args:
         catalog: that holds the project.
@@ -101,10 +103,13 @@ def verify(
     if source:
         total += sum(row.data_bytes for row in rows if row.number not in away)
     lock = threading.Lock()
+    stop = threading.Event()
 
     with Reporter(catalog, name, "verify", total) as reporter:
 
         def advance(step: int) -> None:
+            if stop.is_set():
+                raise _StoppedError
             with lock:
                 reporter.advance(step)
                 if progress:
@@ -133,7 +138,8 @@ def verify(
                         yield running.popleft().result()
                 while running:
                     yield running.popleft().result()
-            finally:
+            finally:  # also where the caller gives up: what runs in the threads ends soon
+                stop.set()
                 for future in running:
                     future.cancel()
 
@@ -187,6 +193,10 @@ def _verify_one(
     if not problems or row.verified_at is not None:
         delivery.set_verified(catalog, row, not problems, began)
     return Verdict(row, report.blocks, len(listing.found), problems)
+
+
+class _StoppedError(Exception):
+    """Nobody waits for the verdict any more."""
 
 
 class _Listing:

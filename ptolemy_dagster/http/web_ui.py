@@ -193,7 +193,7 @@ class UiGuard:
         headers = {
             "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
             "Cache-Control": "no-store",
-            "Referrer-Policy": "no-referrer",
+            "Referrer-Policy": "same-origin",  # without a referrer the form's Origin would be null
         }
         return HTMLResponse(text, 401, headers)
 

@@ -56,6 +56,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "worker": machines.worker,
     "workers": machines.workers,
     "serve": serve.serve,
+    "web-ui": serve.web_ui,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

@@ -16,7 +16,7 @@ from ptolemy_dagster.http import carfile_meta, files, problems, projects, runs, 
 from ptolemy_dagster.http.context import READERS, Context
 from ptolemy_dagster.http.docs_page import render
 from ptolemy_dagster.http.failsafe import Failsafe
-from ptolemy_dagster.http.guard import Guard
+from ptolemy_dagster.http.guard import SiteGuard, TokenGuard
 from ptolemy_dagster.http.limits import BodyLimit, PlainPath, RateLimit
 
 _DESCRIPTION = (
@@ -35,7 +35,8 @@ def create_app(context: Context) -> ASGIApp:
     app = api(context)
     settings = context.settings
     protected: ASGIApp = BodyLimit(PlainPath(app), settings.max_body)
-    return Failsafe(RateLimit(Guard(protected, settings), settings.rate))
+    # what is refused for its site is no request of this address's user, and takes none of the rate
+    return Failsafe(SiteGuard(RateLimit(TokenGuard(protected, settings.token), settings.rate), settings))
 
 
 def api(context: Context) -> FastAPI:

@@ -36,33 +36,39 @@ Authorized = Callable[[str, Headers], bool]
 """Whether a request for a path, with these headers, may be answered."""
 
 
-class Guard:
-    """Refuses requests from other sites, under other names, and without the token."""
+class SiteGuard:
+    """Refuses requests from other sites and under other names."""
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app = app
         self._hosts = settings.hosts
-        self._token = settings.token.encode() if settings.token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        refusal = refused(scope, headers, self._hosts) or self._no_token(scope["path"], headers)
         guarded_send = with_headers(send, API_HEADERS)
+        refusal = refused(scope, Headers(scope=scope), self._hosts)
         if refusal:
             await problems.response(refusal)(scope, receive, guarded_send)
         else:
             await self._app(scope, receive, guarded_send)
 
-    def _no_token(self, path: str, headers: Headers) -> Problem | None:
-        if self._token is None or path in OPEN_PATHS:
-            return None
-        given = bearer(headers)
-        if hmac.compare_digest(given.encode(), self._token):
-            return None
-        return missing_token(given)
+
+class TokenGuard:
+    """Refuses requests without the token, where there is one."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app = app
+        self._token = token.encode() if token else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and self._token and scope["path"] not in OPEN_PATHS:
+            given = bearer(Headers(scope=scope))
+            if not hmac.compare_digest(given.encode(), self._token):
+                await problems.response(missing_token(given))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def refused(scope: Scope, headers: Headers, hosts: frozenset[str] | None) -> Problem | None:

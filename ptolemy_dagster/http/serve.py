@@ -26,6 +26,7 @@ import sysconfig
 import threading
 import time
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import dagster as dg
 import uvicorn
@@ -37,7 +38,7 @@ from ptolemy_dagster.http.app import create_app
 from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.dagster_api import Dagster
-from ptolemy_dagster.http.settings import ApiSettings
+from ptolemy_dagster.http.settings import ApiSettings, is_loopback
 from ptolemy_dagster.http.supervise import Child
 from ptolemy_dagster.http.web_ui import Access
 from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
@@ -83,10 +84,10 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
         SettingsError: an address can't be listened on.
     """
     set_environment(settings.roots)
-    listener = _listen(settings.host, settings.port)
+    listener = listener_on(settings.host, settings.port)
     home = prepare_home()
     instance = open_instance()
-    _make_storage(catalog, instance)
+    make_storage(catalog, instance)
     children: list[Child] = []
     url = beside.dagster_url
     if url is None:
@@ -94,7 +95,8 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
         children.append(webserver)
     if beside.daemon:
         children.append(_daemon(home, instance))
-    token = settings.token if beside.dagster_url is None else None  # a webserver of others isn't told ours
+    is_here = beside.dagster_url is None or is_loopback(urlsplit(beside.dagster_url).hostname or "")
+    token = settings.token if is_here else None  # other machines aren't told it
     dagster = Dagster(instance, url, settings.ui_url, token)
     limit_patience(_PATIENCE)
     app = create_app(Context(catalog, dagster, settings))
@@ -116,7 +118,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
             child.stop()
 
 
-def _make_storage(catalog: Catalog, instance: dg.DagsterInstance) -> None:
+def make_storage(catalog: Catalog, instance: dg.DagsterInstance) -> None:
     """Make Dagster's databases: processes that do it at the same time, on a fresh home, fail each other."""
     with catalog.lock("make Dagster's storage", wait=120):
         instance.get_runs(limit=1)
@@ -156,12 +158,17 @@ def _watch(children: list[Child], dagster: Dagster, stop: threading.Event) -> No
         stop.wait(_TICK)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listener_on(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        SettingsError: it can't.
+    """
     try:
         return listen(host, port)
     except OSError as error:
         raise SettingsError(
-            f"the API can't listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
+            f"nothing can listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
             "--port, or end what listens there"
         ) from None
 
@@ -173,13 +180,13 @@ def _webserver(home: str, port: int | None, settings: ApiSettings) -> tuple[Chil
     chosen = _free_port(port)
     access = Access.of(settings)
     url = f"http://127.0.0.1:{chosen}{access.prefix}"
-    command = [sys.executable, "-m", "ptolemy_dagster.http.webserver", _workspace(home), str(chosen)]
+    command = [sys.executable, "-m", "ptolemy_dagster.http.webserver", workspace_file(home), str(chosen)]
     child.run_as(command, url, access.to_json())
     return child, other.url if other else url
 
 
 def _daemon(home: str, instance: dg.DagsterInstance) -> Child:
-    command = [_script("dagster-daemon"), "run", "-w", _workspace(home)]
+    command = [_script("dagster-daemon"), "run", "-w", workspace_file(home)]
     return Child("daemon", home, command, wanted=lambda ended: not _daemon_is_heard(instance, ended))
 
 
@@ -189,7 +196,8 @@ def _daemon_is_heard(instance: dg.DagsterInstance, ended: float) -> bool:
     return any(beat.timestamp > since for beat in instance.get_daemon_heartbeats().values())
 
 
-def _workspace(home: str) -> str:
+def workspace_file(home: str) -> str:
+    """Write what Dagster's processes are to load; its path."""
     path = os.path.join(home, "serve-workspace.yaml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(_WORKSPACE)

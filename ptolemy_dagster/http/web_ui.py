@@ -17,7 +17,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -73,6 +73,8 @@ class Access:
         """The web UI's access by the API's settings."""
         reached = urlsplit(settings.ui_url or "")
         names = LOOPBACK_NAMES | (settings.hosts or frozenset()) | {(reached.hostname or "").rstrip(".")}
+        if settings.host not in ("0.0.0.0", "::"):
+            names |= {settings.host.strip("[]").lower()}
         key = _key(settings.token) if settings.token else ""
         return cls(tuple(sorted(names - {""})), key, reached.path.rstrip("/"))
 
@@ -110,7 +112,10 @@ class UiGuard:
                 and scope["path"] == self._prefix + SIGN_IN
                 and scope["method"] == "POST"
             ):
-                answer = await self._sign_in(Request(scope, receive))
+                try:
+                    answer = await self._sign_in(Request(scope, receive))
+                except ClientDisconnect:
+                    return
             elif scope["type"] == "http" and "text/html" in headers.get("accept", ""):
                 answer = self._page(_following(scope), "Sign in with this server's token.")
             else:
@@ -166,7 +171,10 @@ class UiGuard:
             body += part
             if len(body) > _MAX_SIGN_IN_BODY:
                 return problems.response(Problem(413, "too-large", "the form is too large"))
-        fields = parse_qs(body.decode("latin-1"), max_num_fields=10)
+        try:
+            fields = parse_qs(body.decode("latin-1"), max_num_fields=10)
+        except ValueError:
+            fields = {}
         following = fields.get("next", [""])[0]
         if not _PATH_HERE.fullmatch(following):
             following = f"{self._prefix}/"

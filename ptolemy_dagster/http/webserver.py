@@ -1,4 +1,4 @@
-"""Dagster's webserver behind our guard: the process that `ptolemy serve` starts for the web UI.
+"""Dagster's webserver behind our guard: `ptolemy web-ui`, and the process that `ptolemy serve` starts.
 
     python -m ptolemy_dagster.http.webserver WORKSPACE PORT < ACCESS
 
@@ -8,6 +8,8 @@ It is Dagster's own application, as `dagster-webserver` makes it, within the gua
 
 import asyncio
 import logging
+import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -26,13 +28,15 @@ from dagster_webserver.version import __version__
 
 from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
 from ptolemy_dagster.http.limits import BodyLimit
+from ptolemy_dagster.http.settings import TOKEN_VARIABLE
 from ptolemy_dagster.http.web_ui import MAX_BODY, Access, UiGuard
 from ptolemy_dagster.instance import open_instance
 
 
-def run(workspace: str, port: int, access: Access) -> None:
-    """Serve the web UI on loopback until SIGINT or SIGTERM."""
+def run(workspace: str, listener: socket.socket, access: Access) -> None:
+    """Serve the web UI until SIGINT or SIGTERM."""
     setup_interrupt_handlers()
+    os.environ.pop(TOKEN_VARIABLE, None)  # the processes of runs would inherit it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     with open_instance() as instance:
         instance.optimize_for_webserver(
@@ -45,7 +49,7 @@ def run(workspace: str, port: int, access: Access) -> None:
             config = configured(
                 guarded, ConnectionLimits.of_machine(), log_level="error", timeout_graceful_shutdown=5
             )
-            uvicorn.Server(config).run(sockets=[listen("127.0.0.1", port)])
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 @asynccontextmanager
@@ -58,7 +62,8 @@ def main() -> None:
     """Serve as the arguments and the standard input say."""
     workspace, port = sys.argv[1:]
     with suppress(KeyboardInterrupt):
-        run(workspace, int(port), Access.from_json(sys.stdin.buffer.read()))
+        access = Access.from_json(sys.stdin.buffer.read())
+        run(workspace, listen("127.0.0.1", int(port)), access)
 
 
 if __name__ == "__main__":

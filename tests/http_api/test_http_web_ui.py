@@ -254,6 +254,11 @@ def test_the_session_of_another_token_opens_nothing(secret: TestClient) -> None:
     assert secret.get("/runs", headers={"cookie": f"{COOKIE}={value}"}).status_code == 401
 
 
+def test_a_form_that_is_none_signs_nobody_in(secret: TestClient) -> None:
+    for content in (b"", b"\xff\x00", b"&".join(b"token=x" for _ in range(50)), b"token=%ff%00"):
+        assert secret.post(SIGN_IN, content=content).status_code == 401
+
+
 def test_a_large_form_is_refused_before_it_is_read(secret: TestClient) -> None:
     assert secret.post(SIGN_IN, content=b"token=" + b"x" * 100_000).status_code == 413
 

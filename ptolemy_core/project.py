@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from ptolemy_core import commp, rules
+from ptolemy_core import commp
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.rules import selection
 
 MIN_GIB, MAX_GIB = 1, 31
 MAX_QUIET = 86_400
@@ -137,7 +138,7 @@ class Project(BaseModel):
     @classmethod
     def _patterns(cls, value: tuple[str, ...], info: Any) -> tuple[str, ...]:
         try:
-            return rules.checked(value)
+            return selection.checked(value)
         except ValueError as error:
             raise ValueError(f"{info.field_name}: {error}") from None
 
@@ -189,11 +190,11 @@ class Project(BaseModel):
         return os.fsencode(self.target_dir)
 
     @property
-    def rules(self) -> rules.Rules | None:
+    def rules(self) -> selection.Rules | None:
         """What of the target belongs in; None if all does."""
         if self.hidden and not self.include and not self.exclude:
             return None
-        return rules.Rules(self.include, self.exclude, self.hidden)
+        return selection.Rules(self.include, self.exclude, self.hidden)
 
     def shard_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
         """shard_size in bytes."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from build import nobody
 
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.project import Project, padding_warning, parse_project
+from tests.car import nobody
 
 GOOD: dict[str, Any] = {"name": "p", "target_dir": "/data/in", "staging_dir": "/data/out"}
 

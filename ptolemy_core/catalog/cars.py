@@ -11,12 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from ptolemy_core import cid
-from ptolemy_core.build.car import BuiltCar
+from ptolemy_core.car.build import BuiltCar
 from ptolemy_core.catalog import bulk
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import built_shard, car, container
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
 from ptolemy_core.errors import ReceiptError
 
 

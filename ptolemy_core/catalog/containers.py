@@ -15,7 +15,7 @@ from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import car, container, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE, Items
-from ptolemy_core.plan import PlannedContainer
+from ptolemy_core.layout.plan import PlannedContainer
 
 _BATCH = 20_000
 

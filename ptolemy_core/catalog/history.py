@@ -7,12 +7,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from ptolemy_core import paths
 from ptolemy_core.catalog.schema import absence, car, container, file, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import StageOrderError
-from ptolemy_core.layout import Kind
-from ptolemy_core.layout.items import SEPARATOR
+from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "empty folder", Kind.SYMLINK: "link"}
 _PAGE = 2000

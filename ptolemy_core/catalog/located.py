@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from ptolemy_core.catalog.schema import built_shard, car, container, file, shard
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.layout import item_extents
-from ptolemy_core.profile import Profile
 
 PAGE, LARGEST_PAGE = 64, 4096
 """Rows of a look-up's first page, and of its largest: pages grow, as most look-ups need one only."""

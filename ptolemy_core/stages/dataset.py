@@ -15,24 +15,26 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ptolemy_core import cid, commp
-from ptolemy_core.build import nodes
-from ptolemy_core.build.buffers import Buffers
-from ptolemy_core.build.folders import FolderTree, Target
-from ptolemy_core.build.output import partial_file, sync_folder
-from ptolemy_core.build.spool import NOT_HELD, Spool
+from ptolemy_core import commp
+from ptolemy_core.car import nodes
+from ptolemy_core.car.folders import FolderTree, Target
+from ptolemy_core.car.spool import NOT_HELD, Spool
 from ptolemy_core.catalog import containers, projects, roots
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, PlanError, ReceiptError, StageOrderError, StagingError
 from ptolemy_core.interrupts import held
-from ptolemy_core.layout import HEADER_SIZE, WHOLE, Kind, item_extents
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.layout import HEADER_SIZE, WHOLE, item_extents
 from ptolemy_core.project import Project
+from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.stages.stitch import FileNode, stitched
+from ptolemy_core.staging.output import partial_file, sync_folder
+from ptolemy_core.tree import Kind
 
 _WAIT = 24 * 3600.0
 _PAGE = 10_000

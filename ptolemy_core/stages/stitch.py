@@ -11,13 +11,12 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ptolemy_core import cid
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.dag import balanced, dagpb, unixfs
+from ptolemy_core.dag import balanced, cid, dagpb, unixfs
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import WHOLE
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 
 
 class FileNode(NamedTuple):

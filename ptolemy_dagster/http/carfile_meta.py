@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
-from ptolemy_core import cid
 from ptolemy_core.catalog import cars, pages, projects
 from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.dag import cid
 from ptolemy_dagster.http.context import Context, Name, opened
 from ptolemy_dagster.http.paging import LINK, Limit, NumberCursor, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented

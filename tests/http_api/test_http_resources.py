@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from pipeline.backend import Backend, in_process, plan_small, tiny_files
 
-from http_api.client import Api
 from ptolemy_core.catalog import progress
 from ptolemy_core.catalog.workers import Heartbeat, list_workers
+from tests.http_api.client import Api
+from tests.pipeline.backend import Backend, in_process, plan_small, tiny_files
 
 
 def build(backend: Backend, project: str = "delta", *jobs: str) -> None:

@@ -36,16 +36,16 @@ class FolderMerge:
                 return
             last = page[-1].path
 
-    def meet(self, path: bytes, mtime: int) -> None:
+    def meet(self, path: bytes, token: int) -> None:
         """Take the walk's next folder."""
         while self._next is not None and self._next.path < path:
             self._drop()
         if self._next is not None and self._next.path == path:
-            if self._next.mtime == mtime:
+            if self._next.mtime == token:
                 self._next = next(self._known, None)
                 return
             self._drop()
-        self._new.append((self._project, path, mtime))
+        self._new.append((self._project, path, token))
         if len(self._new) + len(self._old) >= _BATCH:
             self._flush()
 

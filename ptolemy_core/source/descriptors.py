@@ -4,7 +4,8 @@
 import errno
 import fcntl
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 from ptolemy_core.source.buffers import PAGE, Buffers, whole_pages
 
@@ -18,6 +19,78 @@ _DIRECT_FROM = 1 << 20
 
 _IOVECS = 1000
 """Buffers of one call; Linux takes 1024."""
+
+
+SETTLED = 60.0
+"""Seconds since the last change of a file after which its holes are believed: a file system may report a hole where
+data isn't written out yet (OpenZFS 2.1 and 2.2 did)."""
+
+
+_HOLE = 1 << 20
+"""Bytes of the smallest hole that isn't read."""
+
+
+def may_skip_holes(status: os.stat_result) -> bool:
+    """Whether looking for holes is worth a call, and safe: the file has some, and hasn't changed for a while."""
+    blocks: int = getattr(status, "st_blocks", 0)
+    sparse = blocks * 512 < status.st_size and hasattr(os, "SEEK_DATA")
+    return sparse and time.time() - status.st_ctime > SETTLED
+
+
+def read_sparse(descriptor: int, offset: int, buffers: Sequence[memoryview], bounce: Buffers) -> int:
+    """`read_at` that fills in the zeros of large holes by itself. The range must lie within the file."""
+    end = offset + sum(map(len, buffers))
+    at, rest = offset, buffers
+    for low, high in _data(descriptor, offset, end):
+        rest = _zeros(rest, low - at)
+        part = _before(rest, high - low)
+        got = read_at(descriptor, low, part, bounce)
+        if got < high - low:
+            return low + got - offset
+        at, rest = high, _after(rest, got)
+    _zeros(rest, end - at)
+    return end - offset
+
+
+def _data(descriptor: int, low: int, end: int) -> Iterator[tuple[int, int]]:
+    """Ranges of a part of a file that hold data: what is between them are holes of _HOLE bytes or more."""
+    start = at = low  # from start to at there is data, with small holes
+    while at < end:
+        data = min(_seek(descriptor, at, os.SEEK_DATA, at), end)
+        if data - at >= _HOLE:
+            if start < at:
+                yield start, at
+            start = data
+        hole = min(_seek(descriptor, data, os.SEEK_HOLE, end), end)
+        at = hole if hole > at else end
+    if start < end:
+        yield start, end
+
+
+def _seek(descriptor: int, at: int, how: int, unknown: int) -> int:
+    """The next data or hole from `at` on; far away if there is none, `unknown` if the file system can't say."""
+    try:
+        return os.lseek(descriptor, at, how)
+    except OSError as error:
+        return 1 << 62 if error.errno == errno.ENXIO else unknown
+
+
+def _zeros(buffers: Sequence[memoryview], count: int) -> Sequence[memoryview]:
+    """Zero the first `count` bytes; returns the rest."""
+    for buffer in _before(buffers, count):
+        buffer[:] = bytes(len(buffer))
+    return _after(buffers, count)
+
+
+def _before(buffers: Sequence[memoryview], count: int) -> Sequence[memoryview]:
+    """The first `count` bytes of the buffers."""
+    out = []
+    for buffer in buffers:
+        if not count:
+            break
+        out.append(buffer[:count])
+        count -= len(out[-1])
+    return out
 
 
 def read_at(descriptor: int, offset: int, buffers: Sequence[memoryview], bounce: Buffers) -> int:
@@ -44,9 +117,8 @@ def read_at(descriptor: int, offset: int, buffers: Sequence[memoryview], bounce:
     rest = _after(buffers, done)
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
-        fcntl.fcntl(
-            descriptor, fcntl.F_SETFL, flags | _DIRECT
-        )  # the same file: a second open may find another
+        # on the same descriptor: a second open may find another file
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | _DIRECT)
     except OSError:
         return done + _read_all(descriptor, offset + done, rest)
     try:
@@ -54,8 +126,9 @@ def read_at(descriptor: int, offset: int, buffers: Sequence[memoryview], bounce:
     except OSError as error:
         if error.errno != errno.EINVAL:  # this file system wants another alignment, or none at all
             raise
+    finally:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
-        return done + _read_all(descriptor, offset + done, rest)
+    return done + _read_all(descriptor, offset + done, rest)
 
 
 def _read_direct(descriptor: int, offset: int, buffers: Sequence[memoryview], bounces: Buffers) -> int:

@@ -65,7 +65,7 @@ class PosixSource:
             try:
                 before = os.fstat(descriptor)
                 self._compare(path, before, stamp)
-                done = descriptors.read_at(descriptor, offset, buffers, self._bounce) if wanted else 0
+                done = self._fill(descriptor, before, offset, buffers) if wanted else 0
                 after = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
@@ -122,6 +122,16 @@ class PosixSource:
             return paths.at_path(self.root, lambda p, at: os.open(p, flags, dir_fd=at))
         with beneath.opened(self.root) as root:
             return files.open_beneath(root, path, flags)
+
+    def _fill(
+        self, descriptor: int, status: os.stat_result, offset: int, buffers: Sequence[memoryview]
+    ) -> int:
+        """Fill the buffers from an open file; returns how many bytes there were."""
+        within = offset + sum(map(len, buffers)) <= status.st_size
+        read = descriptors.read_at
+        if within and descriptors.may_skip_holes(status):
+            read = descriptors.read_sparse
+        return read(descriptor, offset, buffers, self._bounce)
 
     def _compare(self, path: bytes, status: os.stat_result, stamp: Stamp) -> None:
         if not stat.S_ISREG(status.st_mode):

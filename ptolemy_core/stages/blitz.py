@@ -10,6 +10,7 @@ from ptolemy_core.catalog import cars, containers, deletions, delivery, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
@@ -19,7 +20,6 @@ from ptolemy_core.project import Project
 from ptolemy_core.stages import room
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_core.stages.skip import drop_unreadable, source_of
-from ptolemy_core.stages.stitch import stitch_files
 
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from ptolemy_core.catalog import pages, projects
+from ptolemy_core.catalog import projects
 from ptolemy_core.catalog.progress import Task
 from ptolemy_core.errors import UnknownProjectError
 from ptolemy_core.project import MAX_GIB, MIN_GIB, NAME_PATTERN, Project, padding_warning, parse_project
@@ -162,7 +162,7 @@ def list_projects(
     ] = None,
 ) -> list[ProjectOut]:
     """Projects by name, with their settings."""
-    page, more = first_page(pages.projects_after(context.catalog, cursor, limit + 1), limit)
+    page, more = first_page(projects.rows(context.catalog, after=cursor, limit=limit + 1), limit)
     if more:
         link_next(request, response, page[-1].name)
     return [_described(project) for project in page]

@@ -18,6 +18,7 @@ from ptolemy_core.catalog import Catalog, cars, containers, find, progress
 from ptolemy_core.catalog.schema import built_shard, car, container, shard
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import Profile
+from ptolemy_core.dag.stitch import file_cid
 from ptolemy_core.errors import (
     BusyError,
     ReceiptError,
@@ -30,7 +31,6 @@ from ptolemy_core.reader import decode_node, decode_unixfs, open_car, verify_car
 from ptolemy_core.stages import blitz
 from ptolemy_core.stages.blitz import build_container, pending
 from ptolemy_core.stages.status import standing
-from ptolemy_core.stages.stitch import file_cid
 from ptolemy_core.staging.output import Output, partial_file
 from tests.dag import oracle
 

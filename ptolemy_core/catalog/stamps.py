@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
@@ -33,7 +34,7 @@ class ReadStamp:
 def one_state() -> tuple[sa.ColumnElement[int | None], sa.ColumnElement[int | None]]:
     """`read_ctime` and `read_inode` of `ReadStamp`, for a query that is grouped by file.
 
-    It must have `shard` joined, and `built_shard` outer-joined by `of_shard()`.
+    It must have `shard` joined, and `built_shard` outer-joined by `joins.SAME_SHARD`.
     """
     ctime, inode = built_shard.c.read_ctime, built_shard.c.read_inode
     one = sa.and_(
@@ -44,13 +45,6 @@ def one_state() -> tuple[sa.ColumnElement[int | None], sa.ColumnElement[int | No
     return (
         sa.case((one, sa.func.min(ctime))).label("read_ctime"),
         sa.case((one, sa.func.min(inode))).label("read_inode"),
-    )
-
-
-def of_shard() -> sa.ColumnElement[bool]:
-    """The condition that joins `built_shard` to `shard`."""
-    return sa.and_(
-        built_shard.c.container_id == shard.c.container_id, built_shard.c.position == shard.c.position
     )
 
 
@@ -67,7 +61,7 @@ def read_stamps(
     page = (
         sa.select(file.c.id, file.c.path, *one_state())
         .join(shard, shard.c.file_id == file.c.id)
-        .outerjoin(built_shard, of_shard())
+        .outerjoin(built_shard, SAME_SHARD)
         .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind >= 0)
         .group_by(file.c.id, file.c.path)
         .order_by(file.c.path)
@@ -91,7 +85,7 @@ def mixed(catalog: Catalog, container_id: int) -> list[bytes]:
     query = (
         sa.select(file.c.path)
         .join(shard, shard.c.file_id == file.c.id)
-        .join(built_shard, of_shard())
+        .join(built_shard, SAME_SHARD)
         .where(file.c.id.in_(here))
         .group_by(file.c.id, file.c.path)
         .having(sa.or_(sa.func.min(ctime) != sa.func.max(ctime), sa.func.min(inode) != sa.func.max(inode)))

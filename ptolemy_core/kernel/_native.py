@@ -67,8 +67,8 @@ class Library:
     def read_files(
         self, root: int, paths: bytes, ends: NDArray[np.int64], into: FileRanges, by_steps: bool
     ) -> NDArray[np.int64]:
-        """Read files beneath an open folder into checked ranges of a buffer; five numbers for each."""
-        answers = np.zeros((ends.size, 5), dtype=np.int64)
+        """Read files beneath an open folder into checked ranges of a buffer; six numbers for each."""
+        answers = np.zeros((ends.size, 6), dtype=np.int64)
         self.handle.ptolemy_read_files(
             root,
             paths,

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.kernel import Buffer, _native, as_bytes, check_ranges, variant
+from ptolemy_core.tree import SEPARATOR
 
-DONE, SIZE, MTIME, CTIME, INODE = range(5)
+DONE, SIZE, MTIME, CTIME, INODE, DEVICE = range(6)
 """Columns of what `read_files` says of each file: bytes read (or -errno), then what it was after that."""
 
 BY_STEPS: bool = False
 """Open each folder on the way by itself, also where the kernel has openat2: for tests."""
 
 _FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_SEPARATOR = b"\0"
 
 
 def open_beneath(root: int, path: bytes, flags: int) -> int:
@@ -38,14 +38,14 @@ def open_beneath(root: int, path: bytes, flags: int) -> int:
     flags |= os.O_NOFOLLOW | os.O_CLOEXEC
     if not isinstance(loaded, _native.Library):
         return _open_by_steps(root, path, flags)
-    found = loaded.open_beneath(root, path.replace(_SEPARATOR, b"/"), flags, BY_STEPS)
+    found = loaded.open_beneath(root, path.replace(SEPARATOR, b"/"), flags, BY_STEPS)
     if found < 0:
         raise OSError(-found, os.strerror(-found))
     return found
 
 
 def _open_by_steps(root: int, path: bytes, flags: int) -> int:
-    *above, name = path.split(_SEPARATOR)
+    *above, name = path.split(SEPARATOR)
     folder = root
     try:
         for part in [*above, name]:
@@ -88,7 +88,7 @@ def read_files(
     """
     loaded = _native.library()
     if not isinstance(loaded, _native.Library) or variant() == "python" or not paths:
-        return np.full((len(paths), 5), -errno.ENOSYS, dtype=np.int64)
+        return np.full((len(paths), 6), -errno.ENOSYS, dtype=np.int64)
     data = as_bytes(buffer)
     check_ranges(data.size, places, lengths)
     ends = np.cumsum(np.fromiter(map(len, paths), dtype=np.int64, count=len(paths)))

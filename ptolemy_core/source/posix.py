@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ptolemy_core.errors import SourceError
 from ptolemy_core.kernel import files
 from ptolemy_core.rules.selection import Rules
-from ptolemy_core.source import beneath, descriptors, refusals
+from ptolemy_core.source import beneath, descriptors, mounts, refusals
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.source.protocol import BATCH, Entry, FolderSeen, State
 from ptolemy_core.source.stamps import Stamp, Stamps, wrapped
@@ -37,6 +37,7 @@ class PosixSource:
     """
 
     root: bytes
+    _keeps_inodes: dict[int, bool] = field(default_factory=dict, compare=False, repr=False)
     _bounce: Buffers = field(default_factory=lambda: Buffers(descriptors.BOUNCE), compare=False, repr=False)
 
     def name(self, path: bytes) -> str:
@@ -75,7 +76,7 @@ class PosixSource:
             raise refusals.torn(self.name(path))
         if done < wanted:
             raise self._changed(path, f"only {offset + done} bytes of it can be read")
-        return wrapped(after.st_ctime_ns), wrapped(after.st_ino)
+        return wrapped(after.st_ctime_ns), wrapped(after.st_ino) if self._has_inodes(after.st_dev) else 0
 
     def read_many(
         self, names: Sequence[bytes], buffer: mmap.mmap, places: NDArray[np.int64], stamps: Stamps
@@ -87,6 +88,9 @@ class PosixSource:
         except OSError:
             return np.zeros(len(names), dtype=np.bool_), np.zeros((len(names), 2), dtype=np.int64)
         same = stamps.same(Stamps(found[:, files.SIZE], found[:, files.MTIME]))
+        for device in np.unique(found[same, files.DEVICE]).tolist():
+            if not self._has_inodes(device):
+                found[found[:, files.DEVICE] == device, files.INODE] = 0
         return same & (found[:, files.DONE] == stamps.sizes), found[:, [files.CTIME, files.INODE]]
 
     def check(self, path: bytes, kind: int, stamp: Stamp) -> None:
@@ -132,6 +136,11 @@ class PosixSource:
         if within and descriptors.may_skip_holes(status):
             read = descriptors.read_sparse
         return read(descriptor, offset, buffers, self._bounce)
+
+    def _has_inodes(self, device: int) -> bool:
+        if device not in self._keeps_inodes:
+            self._keeps_inodes[device] = mounts.keeps_inodes(device)
+        return self._keeps_inodes[device]
 
     def _compare(self, path: bytes, status: os.stat_result, stamp: Stamp) -> None:
         if not stat.S_ISREG(status.st_mode):

@@ -18,8 +18,11 @@ BATCH = 2_000
 """Entries that are listed together."""
 
 State: TypeAlias = tuple[int, int]
-"""Tells the states of a file apart more sharply than its stamp; on a file system: ctime in nanoseconds and inode,
-each modulo 2^64. Only for comparing what was read at different times: a chmod changes it too."""
+"""Tells the states of a file apart more sharply than its stamp. Only for comparing what was read at different times.
+
+On a file system: ctime in nanoseconds and inode (0 where inode numbers don't last), each modulo 2^64; a chmod
+changes it too.
+"""
 
 
 class Entry(NamedTuple):

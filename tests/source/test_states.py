@@ -13,7 +13,7 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025
 from ptolemy_core.errors import SourceError
 from ptolemy_core.kernel import files
 from ptolemy_core.layout import compute_layout
-from ptolemy_core.source import beneath, posix
+from ptolemy_core.source import beneath, mounts, posix
 from tests.car import scene
 
 LARGE = 96 << 20
@@ -160,4 +160,24 @@ def test_the_batched_read_says_what_each_file_is(
         b"AAAA", b"B\0\0\0", b"CCC\0", b"AA\0\0", b"TOP\0"
     ]  # fmt: skip
     status = (tmp_path / "t" / "e" / "f" / "c").stat()
-    assert found[3].tolist() == [3, 3, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    times = [status.st_mtime_ns, status.st_ctime_ns]
+    assert found[3].tolist() == [3, 3, *times, status.st_ino, status.st_dev]
+
+
+def test_inode_numbers_count_only_where_they_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sshfs, rclone's mounts and others may give a file a new number when it is opened again."""
+    path = tmp_path / "t" / "f"
+    scene.write_tree(tmp_path / "t", {b"f": b"data"})
+    device = path.stat().st_dev
+    own = f"{os.major(device)}:{os.minor(device)}"
+    listed = tmp_path / "mountinfo"
+    for kind, inode in (("fuse.sshfs sshfs x", 0), ("ext4 /dev/sda x", path.stat().st_ino)):
+        listed.write_text(f"21 1 0:1 / / rw - fuse x y\n22 1 {own} / {tmp_path} rw,shared:1 - {kind}\n")
+        monkeypatch.setattr(mounts, "MOUNTS", listed)
+        _, inputs = scene.whole(bytes(tmp_path / "t"))
+        rows = np.array([0])
+        inputs.read_small(rows, mmap.mmap(-1, 4096), rows)
+        inputs.read_into(0, 0, [memoryview(bytearray(4))])
+        assert inputs.states() == [(path.stat().st_ctime_ns, inode)]
+    monkeypatch.setattr(mounts, "MOUNTS", tmp_path / "none")
+    assert mounts.keeps_inodes(device)

@@ -22,7 +22,7 @@ enum { FOLDER_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 enum { FOLDER_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 #endif
 
-enum { COLUMNS = 5 }; /* of an answer: bytes read or -errno, size, mtime, ctime, inode */
+enum { COLUMNS = 6 }; /* of an answer: bytes read or -errno, size, mtime, ctime, inode, device */
 
 /* The folder of the last file, kept open where the next one is in it too. */
 typedef struct {
@@ -69,6 +69,7 @@ static int describe(int file, int64_t *answer) {
     nanoseconds(is.CTIME, &answer[3]); /* only compared, so modulo 2^64 will do */
     answer[1] = (int64_t)is.st_size;
     answer[4] = (int64_t)is.st_ino;
+    answer[5] = (int64_t)is.st_dev;
     return 0;
 }
 
@@ -90,8 +91,8 @@ static void read_one(int file, uint8_t *to, int64_t length, int64_t *answer) {
 
 /* Read the first lengths[i] bytes of file i to buffer + places[i]. Its path, names joined by NUL beneath the open
  * folder `root`, is the bytes of `paths` from ends[i - 1] to ends[i].
- * Of each there are five numbers in `answers`: bytes read, or -errno (EAGAIN: it changed while it was read); size,
- * mtime, ctime (nanoseconds) and inode after the read. */
+ * Of each there are six numbers in `answers`: bytes read, or -errno (EAGAIN: it changed while it was read); size,
+ * mtime, ctime (nanoseconds), inode and device after the read. */
 EXPORT void ptolemy_read_files(int root, const char *paths, const int64_t *ends, uint8_t *buffer,
                                const int64_t *places, const int64_t *lengths, int64_t count, int64_t *answers,
                                int by_steps) {

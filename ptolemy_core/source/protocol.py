@@ -87,9 +87,9 @@ class ReadsMany(Protocol):
     """What a source may offer beside that: many small files in one call."""
 
     def read_many(
-        self, paths: Sequence[bytes], buffer: mmap.mmap, places: NDArray[np.int64], stamps: Stamps
+        self, names: Sequence[bytes], buffer: mmap.mmap, places: NDArray[np.int64], stamps: Stamps
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Read whole files to their places in the buffer.
+        """Read whole files, given by their paths, to their places in the buffer.
 
         Returns:
             which files were read and have their stamps (the others are for `read`, which says what is wrong), and

@@ -85,7 +85,11 @@ static int open_by_steps(int root, const char *path, int flags) {
 }
 
 static int open_short(int root, const char *path, int flags, int by_steps) {
-    return !by_steps && has_openat2() ? open_at_once(root, path, flags | O_NOFOLLOW) : open_by_steps(root, path, flags);
+    if (!by_steps && has_openat2()) {
+        int file = open_at_once(root, path, flags | O_NOFOLLOW);
+        if (file != -EAGAIN) return file;
+    }
+    return open_by_steps(root, path, flags);
 }
 
 enum { PART = 4000 }; /* bytes of a path that one call takes; Linux allows 4095 */

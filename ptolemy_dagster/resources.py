@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from ptolemy_core.build.fill import THREADS
+from ptolemy_core.car.fill import THREADS
 from ptolemy_core.catalog import Catalog
 
 BUILD_PROCESSES = int(os.environ.get("PTOLEMY_BUILD_PROCESSES") or os.cpu_count() or 1)

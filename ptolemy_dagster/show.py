@@ -5,12 +5,12 @@ from urllib.parse import quote
 
 import dagster as dg
 
-from ptolemy_core import cid
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Task
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.waiting import Waiting
+from ptolemy_core.dag import cid
 from ptolemy_core.sizes import duration, readable
 from ptolemy_core.stages.pace import Pace
 

@@ -1,4 +1,7 @@
-"""Opens a CAR without waiting: a pipe, a socket or an endless device in its place is an error, not a reading that hangs."""
+"""Opens a CAR without waiting for it.
+
+A pipe, a socket or an endless device in a CAR's place is an error at once, and never a reading that hangs.
+"""
 
 import errno
 import os

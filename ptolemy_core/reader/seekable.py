@@ -8,16 +8,15 @@ import errno
 import os
 from array import array
 from collections.abc import Callable
-from io import RawIOBase
 from os import PathLike, fsdecode
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import cid as profile_cid
-from ptolemy_core import varint
+from ptolemy_core.dag import cid as profile_cid
+from ptolemy_core.dag import varint
 from ptolemy_core.reader.car import MAX_SECTION, CarReader, Section
 from ptolemy_core.reader.findings import CarError, Code
 from ptolemy_core.reader.hashes import IDENTITY, parse_cid
@@ -31,6 +30,8 @@ _HEAD = 128
 """Bytes of a section's beginning that hold its length and any usual CID."""
 _PREFIXES = (profile_cid.RAW_PREFIX, profile_cid.DAG_PB_PREFIX)
 
+CarFile = str | bytes | PathLike[str] | BinaryIO
+"""Path of a CAR, or a file that is open already."""
 Index = tuple[NDArray[np.uint64], NDArray[np.int64]]
 """Keys of all blocks' digests, sorted, and the offsets of their sections."""
 
@@ -54,10 +55,12 @@ class SeekableCar:
         OSError: the file can't be opened or read.
     """
 
-    def __init__(
-        self, path: str | bytes | PathLike[str] | RawIOBase, *, max_section: int = MAX_SECTION
-    ) -> None:
-        self.name = "standard input" if isinstance(path, RawIOBase) else fsdecode(path)
+    def __init__(self, path: CarFile, *, max_section: int = MAX_SECTION) -> None:
+        if isinstance(path, (str, bytes, PathLike)):
+            self.name = fsdecode(path)
+            self._file = open_regular(path)
+        else:
+            self.name, self._file = "standard input", path
         self._max_section = max_section
         self._window = b""
         self._base = 0
@@ -65,7 +68,6 @@ class SeekableCar:
         self._ahead = _FAR_FROM
         self._index: Index | None = None
         self._fault: CarError | None = None
-        self._file = path if isinstance(path, RawIOBase) else open_regular(path)
         try:
             self.size = size_of(self._file)
             reader = CarReader(self._file, self.name, max_section=max_section, read_size=_FAR_FROM)

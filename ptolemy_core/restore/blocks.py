@@ -7,8 +7,6 @@ block stands behind the one read before, and no index is made. Any other order c
 import resource
 from collections.abc import Sequence
 from contextlib import suppress
-from io import RawIOBase
-from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +22,7 @@ from ptolemy_core.reader.hashes import (
     is_profile_cid,
     parse_cid,
 )
-from ptolemy_core.reader.seekable import SeekableCar, index_key
+from ptolemy_core.reader.seekable import CarFile, SeekableCar, index_key
 
 _RECENT = 8
 """CARs that keep what they read ahead."""
@@ -83,9 +81,7 @@ class Blocks:
         cars: the CARs, in the order given.
     """
 
-    def __init__(
-        self, paths: Sequence[str | bytes | PathLike[str] | RawIOBase], *, index: bool = True
-    ) -> None:
+    def __init__(self, paths: Sequence[CarFile], *, index: bool = True) -> None:
         """Open CARs.
 
         Args:
@@ -98,7 +94,9 @@ class Blocks:
         """
         self._may_index = index
         self._merged: _Merged | None = None
-        self._recent: dict[int, None] = {}  # CARs that hold what they read ahead, the last one used at the end
+        self._recent: dict[
+            int, None
+        ] = {}  # CARs that hold what they read ahead, the last one used at the end
         self.cars: list[SeekableCar] = []
         _allow_open(len(paths))
         try:

@@ -7,7 +7,7 @@ links), https://ipld.io/specs/codecs/dag-pb/spec/. Every node's hash is checked.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ptolemy_core import cid as profile_cid
+from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.reader.dagpb import DagPbError, Link, Type, UnixFs, decode_node, decode_unixfs
 from ptolemy_core.reader.entry import Kind
 from ptolemy_core.reader.hashes import IDENTITY, cid_text, is_profile_cid, parse_cid

@@ -4,11 +4,11 @@ Whether another CAR is one of that data set is decided by its entries: most of t
 same path and with the same CID. Such a CAR isn't extracted again, and by its own names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 
-from ptolemy_core import cid as profile_cid
+from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.reader import hamt
 from ptolemy_core.reader.dagpb import Link, Type
 from ptolemy_core.reader.hashes import parse_cid
@@ -104,7 +104,7 @@ class RootTree:
         return links[0].cid if links else None
 
 
-def _entry(node: Node, name: bytes, read: "lru_cache[Node]") -> Link | None:  # type: ignore[type-arg]
+def _entry(node: Node, name: bytes, read: Callable[[bytes], Node]) -> Link | None:
     """The link of an entry in a folder, plain or sharded."""
     bits = hamt.murmur3(name) if node.unixfs.type == Type.HAMT else 0
     left = hamt.HASH_BITS

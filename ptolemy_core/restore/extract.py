@@ -9,12 +9,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from io import RawIOBase
 
-from ptolemy_core import paths
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.layout import names as car_names
 from ptolemy_core.reader.findings import CarError
+from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore.blocks import Blocks
 from ptolemy_core.restore.measure import Limits
 from ptolemy_core.restore.naming import Furthest
@@ -25,13 +24,11 @@ from ptolemy_core.restore.shards import Split
 from ptolemy_core.restore.target import STATE, EntryError, Target, check_room, state_name
 from ptolemy_core.restore.walk import Entry, Problem, Walk, Wanted
 from ptolemy_core.restore.write import Writer
+from ptolemy_core.tree import paths
 
 INCOMPLETE = b"incomplete"
 """Folder in the state folder for shards of files of which other shards are missing."""
 _SAID_EACH = 1000
-
-CarFile = str | bytes | os.PathLike[str] | RawIOBase
-"""Path of a CAR, or a file that is open already."""
 
 
 class CarsError(PtolemyError):

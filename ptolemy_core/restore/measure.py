@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ptolemy_core import cid as profile_cid
+from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.reader.dagpb import Link
 from ptolemy_core.reader.hashes import parse_cid
@@ -195,7 +195,9 @@ class Measure:
             raise BlockError("too deep")
         self._path_bytes += folder.size
         self._near = seen.next
-        self._stack.append(_Open(folder, Total(cars=1 << seen.spot.car), seen.spot, levels, (cid, id(wanted))))
+        self._stack.append(
+            _Open(folder, Total(cars=1 << seen.spot.car), seen.spot, levels, (cid, id(wanted)))
+        )
 
     def _close(self) -> None:
         done = self._stack.pop()
@@ -252,7 +254,11 @@ class Measure:
             cid = node.links[0].cid
             found = self._blocks.find(cid, node.next)
             car = found.car
-            node = read_node(self._blocks, cid, node.next) if parse_cid(cid).codec == profile_cid.DAG_PB else None
+            node = (
+                read_node(self._blocks, cid, node.next)
+                if parse_cid(cid).codec == profile_cid.DAG_PB
+                else None
+            )
         total.cars |= 1 << car
         total.content |= 1 << car
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NoReturn, Self
 
-from ptolemy_core import paths
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.restore.path import ROOT, Names, Path, path_of
 from ptolemy_core.sizes import readable
+from ptolemy_core.tree import paths
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _PART = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -80,7 +80,9 @@ class Target:
 
     def __init__(self, folder: bytes, state: bytes, *, replace: bool = False) -> None:
         if not folder:
-            raise TargetError("the folder to write to is an empty text: give its path, `.` for the current one")
+            raise TargetError(
+                "the folder to write to is an empty text: give its path, `.` for the current one"
+            )
         self.path = folder
         self.state = state
         self.replace = replace
@@ -230,7 +232,9 @@ class Target:
             return None
         except EntryError:
             if self.replace:
-                return None  # what is in the way of its folder may be replaced; making the folder says so if not
+                return (
+                    None  # what is in the way of its folder may be replaced; making the folder says so if not
+                )
             raise
         except OSError as error:
             raise EntryError(f"can't be looked at ({error.strerror})") from None
@@ -271,7 +275,9 @@ class Target:
         try:
             with os.scandir(descriptor) as inside:
                 if next(inside, None) is not None:
-                    raise EntryError("is a folder with entries in the target: move it away, nothing deletes it")
+                    raise EntryError(
+                        "is a folder with entries in the target: move it away, nothing deletes it"
+                    )
         finally:
             os.close(descriptor)
 

@@ -246,9 +246,7 @@ class Walk:
             seen = look(self._blocks, link.cid, self._near)
             self._near = seen.next
             real, shard = (
-                self._tree.naming.file(name)
-                if seen.kind == "file"
-                else (self._tree.naming.other(name), None)
+                self._tree.naming.file(name) if seen.kind == "file" else (self._tree.naming.other(name), None)
             )
             path = folder.path.child(real)
             here = folder.wanted.at(real)

@@ -4,22 +4,22 @@ import os
 import time
 from collections.abc import Callable, Collection
 
-from ptolemy_core.build import BuiltCar, build_car
-from ptolemy_core.build.fill import THREADS, UNIT
+from ptolemy_core.car import BuiltCar, build_car
+from ptolemy_core.car.fill import THREADS, UNIT
 from ptolemy_core.catalog import cars, containers, deletions, delivery, projects, skipped, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.interrupts import held
 from ptolemy_core.layout import compute_layout
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
 from ptolemy_core.stages import room
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_core.stages.skip import drop_unreadable, source_of
-from ptolemy_core.stages.stitch import stitch_files
 
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""

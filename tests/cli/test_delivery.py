@@ -7,12 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pipeline.backend import Backend, in_process, plan_small, tiny_files
 
-from cli.commands import error_of, printed, process, ptolemy
 from ptolemy_core.catalog import cars
 from ptolemy_core.stages import blitz as blitz_stage
 from ptolemy_core.stages.verify import verify as verify_stage
+from tests.cli.commands import error_of, printed, process, ptolemy
+from tests.pipeline.backend import Backend, in_process, plan_small, tiny_files
 
 
 def built(backend: Backend, count: int = 3) -> list[Path]:

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from dag import oracle
 
-from ptolemy_core import cid, commp
-from ptolemy_core.build.output import Output, partial_file
-from ptolemy_core.build.root import root_cid
+from ptolemy_core import commp
+from ptolemy_core.car.root import root_cid
 from ptolemy_core.catalog import Catalog, cars, containers, find, progress
 from ptolemy_core.catalog.schema import built_shard, car, container, shard
+from ptolemy_core.dag import cid
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.dag.stitch import file_cid
 from ptolemy_core.errors import (
     BusyError,
     ReceiptError,
@@ -26,12 +27,12 @@ from ptolemy_core.errors import (
     StagingError,
     UnknownProjectError,
 )
-from ptolemy_core.profile import Profile
 from ptolemy_core.reader import decode_node, decode_unixfs, open_car, verify_car
 from ptolemy_core.stages import blitz
 from ptolemy_core.stages.blitz import build_container, pending
 from ptolemy_core.stages.status import standing
-from ptolemy_core.stages.stitch import file_cid
+from ptolemy_core.staging.output import Output, partial_file
+from tests.dag import oracle
 
 from .conftest import PROFILE, Scene
 

@@ -36,6 +36,10 @@ class BlockError(ValueError):
     """A block that isn't there, doesn't have the hash that its CID states, or isn't what it should be."""
 
 
+class MissingBlockError(BlockError):
+    """A block that is in none of the CARs."""
+
+
 class Spot(NamedTuple):
     """A place in one of the CARs: the CAR's number and a byte offset in it."""
 
@@ -130,7 +134,8 @@ class Blocks:
             near: where it is if its CAR is in depth-first order.
 
         Raises:
-            BlockError: no CAR holds it.
+            MissingBlockError: no CAR has it.
+            BlockError: no index is made, and it isn't where it should be.
         """
         found = self.expected(cid, near)
         if found is not None:
@@ -142,7 +147,7 @@ class Blocks:
             raise BlockError(f"the block {cid_text(cid)} isn't where it should be ({place})")
         found = self._indexed(cid, near.car)
         if found is None:
-            raise BlockError(f"the block {cid_text(cid)} isn't there{self._faults()}")
+            raise MissingBlockError(f"the block {cid_text(cid)} isn't there{self._faults()}")
         return found
 
     def _indexed(self, cid: bytes, first: int) -> Found | None:

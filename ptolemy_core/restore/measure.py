@@ -12,7 +12,7 @@ from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.reader.dagpb import Link
 from ptolemy_core.reader.hashes import parse_cid
-from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
+from ptolemy_core.restore.blocks import BlockError, Blocks, MissingBlockError, Spot
 from ptolemy_core.restore.dag import MAX_PATH_BYTES, Seen, look, read_node
 from ptolemy_core.restore.path import ROOT
 from ptolemy_core.restore.walk import Folder, Tree, Wanted
@@ -173,8 +173,8 @@ class Measure:
                 out.entries = out.depth = 1
                 return out
             self._open(seen, tree.root, tree.wanted, 0)
-        except BlockError:
-            return Total(lost=1)
+        except BlockError as error:
+            return Total(lost=int(isinstance(error, MissingBlockError)))
         while True:
             top = self._stack[-1]
             if top.folder.next < len(top.folder.links):
@@ -239,8 +239,8 @@ class Measure:
                 return
             self._near = seen.next
             self._content(seen, total)
-        except BlockError:
-            total.lost += 1
+        except BlockError as error:
+            total.lost += isinstance(error, MissingBlockError)
 
     def _content(self, seen: Seen, total: Total) -> None:
         """Count a file's bytes, or a link, and the CAR where they are: of a file, its first leaf."""

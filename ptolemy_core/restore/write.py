@@ -19,7 +19,7 @@ from ptolemy_core.reader.hashes import cid_text, hash_fault, parse_cid
 from ptolemy_core.restore.blocks import BlockError, Blocks
 from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, wrong_leaves
 from ptolemy_core.restore.dag import Leaf, leaves
-from ptolemy_core.restore.holes import data_runs
+from ptolemy_core.restore.holes import BLOCK, data_runs
 from ptolemy_core.restore.path import Path
 from ptolemy_core.restore.report import FileItem, Report
 from ptolemy_core.restore.target import EntryError, TakenError, Target, TargetError
@@ -328,9 +328,10 @@ class Writer:
         try:
             descriptor = self._target.open_part(b"new", empty=True)
             try:
-                if self._sparse:
+                sparse = self._sparse and len(data) >= BLOCK
+                if sparse:
                     os.ftruncate(descriptor, len(data))
-                _write(descriptor, memoryview(data), 0, self._sparse)
+                _write(descriptor, memoryview(data), 0, sparse)
                 self._seal(file, descriptor)
             finally:
                 os.close(descriptor)

@@ -89,14 +89,14 @@ def extract_command(
             ) as extraction:
                 extraction.select().check_complete()
                 if listing:
-                    bars.remove_task(reading)
+                    bars.update(reading, visible=False)
                     bars.stop()
                     _list(extraction, as_json)
                     return
                 task = bars.add_task("restoring", total=None, visible=False)
 
                 def started(total: int) -> None:
-                    bars.remove_task(reading)
+                    bars.update(reading, visible=False)
                     bars.update(task, total=total, visible=bars.console.is_terminal)
 
                 report = extraction.write(

@@ -12,7 +12,6 @@ from typing import BinaryIO
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFCHR: "a device without an end",
-    stat.S_IFDIR: "a folder",
 }
 
 
@@ -31,9 +30,10 @@ def open_regular(path: str | bytes | PathLike[str]) -> BinaryIO:
         raise
     try:
         kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        if kind == stat.S_IFDIR:
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), fsdecode(path))
         if kind in _KINDS:
-            code = errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL
-            raise OSError(code, f"it is {_KINDS[kind]}, not a file", fsdecode(path))
+            raise OSError(errno.EINVAL, f"it is {_KINDS[kind]}, not a file", fsdecode(path))
         os.set_blocking(descriptor, True)
         return open(descriptor, "rb", buffering=0)
     except BaseException:

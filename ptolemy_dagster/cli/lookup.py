@@ -167,13 +167,17 @@ def _places(catalog: Catalog, what: str, project: str | None) -> list[tuple[str,
         }
         inside = [(paths.below(top, what), name) for name, top in tops.items()]
         found: list[tuple[str, str | None]] = [
-            (text if text != "." else "", name) for text, name in inside if text is not None
+            (_plain(text), name) for text, name in inside if text is not None
         ]
         if found:
             return found
-    while what.startswith("./"):
-        what = what[2:].lstrip("/")
-    return [(what if what != "." else "", project)]
+    return [(_plain(what), project)]
+
+
+def _plain(text: str) -> str:
+    """A path without what means nothing in it: names that are a single dot, and slashes that are doubled."""
+    names = [name for name in text.split("/") if name not in ("", ".")]
+    return "/".join(names) + ("/" if names and text.endswith("/") else "")
 
 
 def _nothing(

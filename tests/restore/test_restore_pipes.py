@@ -54,7 +54,9 @@ def run(*arguments: str, given: bytes = b"", code: int = 0) -> "subprocess.Compl
 @pytest.mark.parametrize("kind", OTHERS)
 def test_no_reader_waits_for_what_is_not_a_file(places: dict[str, str], kind: str) -> None:
     path = places[kind]
-    said = {"pipe": "a named pipe", "device": "a device", "socket": "a socket", "folder": "a folder"}[kind]
+    said = {"pipe": "a named pipe", "device": "a device", "socket": "a socket", "folder": "Is a directory"}[
+        kind
+    ]
     for read in (verify_car, inspect_car, SeekableCar, lambda p: list(read_entries(p))):
         with pytest.raises(OSError, match=said):
             read(path)
@@ -71,7 +73,7 @@ def test_no_command_waits_for_what_is_not_a_file(places: dict[str, str], kind: s
         ("commp", path),
     ):
         said = error_of(*arguments)
-        assert "not a file" in said
+        assert ("Is a directory" if kind == "folder" else "not a file") in said
         assert path in said
     if kind != "folder":
         assert path in error_of("cid", path)
@@ -87,7 +89,7 @@ def test_verify_names_what_is_in_a_cars_place(stage: Scene, places: dict[str, st
     os.symlink(places[kind], path)
     ((problem),) = stage.problems()
     assert row.file_name in problem
-    assert "can't be read: it is" in problem
+    assert "can't be read: " in problem
 
 
 @pytest.mark.parametrize("how", ["-", "/dev/stdin", "/dev/fd/0"])
@@ -151,6 +153,7 @@ def test_a_streams_cid_is_that_of_the_file(tmp_path: Path, size: int, step: int)
     assert stream_cid(read, SMALL) == (root_cid(os.fsencode(path), SMALL), size)
 
 
+@pytest.mark.slow
 def test_a_streams_cid_under_the_real_profile(tmp_path: Path) -> None:
     path = tmp_path / "f"
     with path.open("wb") as file:

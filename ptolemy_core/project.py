@@ -71,6 +71,12 @@ class Project(BaseModel):
     quiet_seconds: int = _setting(
         60, "seconds a folder must be unchanged before it is scanned, 0 to 86400", changeable=True
     )
+    car_sha256: bool = _setting(
+        False,
+        "whether each CAR's own SHA-256 is recorded; receivers check the piece CID, and this takes half as much "
+        "CPU again",
+        changeable=True,
+    )
     staging_budget: int | None = _setting(
         None,
         "GiB that finished CARs of a serial project may take in staging_dir before the next one waits; "

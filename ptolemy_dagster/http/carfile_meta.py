@@ -30,7 +30,7 @@ class CarMeta(BaseModel):
     data_bytes: int = Field(description="Of the files in it.")
     items: int = Field(description="Files, shards, links and empty folders in it.")
     file_name: str = Field(description="In staging_dir.")
-    sha256: str | None = Field(description="Of the CAR file, hex; null if it wasn't taken.")
+    sha256: str | None = Field(description="Of the CAR file, hex; null if the project's car_sha256 is off.")
     built_at: float = Field(description="Seconds since 1970.")
     build_seconds: float
 

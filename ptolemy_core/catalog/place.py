@@ -43,6 +43,19 @@ def home() -> str:
     return os.path.abspath(folder)
 
 
+def require_plain(folder: str) -> None:
+    """See that a home is one that Dagster can be configured in: it looks for its configuration by a pattern.
+
+    Raises:
+        SettingsError: its path has a character that stands for others in a pattern.
+    """
+    if any(character in folder for character in "*?["):
+        raise SettingsError(
+            f"the folder of state {folder!r} has a *, ? or [ in its path, which Dagster takes for a pattern: "
+            "set DAGSTER_HOME to a path without them"
+        )
+
+
 def make_folder(folder: str) -> None:
     """Make a folder of state if it isn't there.
 

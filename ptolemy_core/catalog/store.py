@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from ptolemy_core.catalog import sqlite
 from ptolemy_core.catalog.outage import LostConnectionError, connect_patiently, is_lost, survives_outage
-from ptolemy_core.catalog.place import PG_URL, default_url, home
+from ptolemy_core.catalog.place import PG_URL, cannot_write, default_url, home, make_folder
 from ptolemy_core.errors import BusyError, ReadOnlyStateError, SettingsError, StateError
 
 __all__ = ["PG_URL", "REVISION", "Catalog", "default_url", "home"]
@@ -162,13 +162,16 @@ class Catalog:
     @contextmanager
     def _file_lock(self, name: str) -> Iterator[tuple[Callable[[], bool], Callable[[], None]]]:
         folder = f"{self._path}.locks"
-        os.makedirs(folder, exist_ok=True)
+        make_folder(folder)
         path = os.path.join(folder, name.replace("/", "_"))
         descriptor = -1
 
         def attempt() -> bool:
             nonlocal descriptor
-            taken = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                taken = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise cannot_write(folder, error) from error
             try:
                 fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.samestat(os.fstat(taken), os.stat(path)):
@@ -218,8 +221,8 @@ class Catalog:
         with self.engine.connect() as connection:
             if not sa.inspect(connection).has_table("ptolemy_schema"):
                 return None
-            value: str | None = connection.scalar(sa.text("SELECT version_num FROM ptolemy_schema"))
-            return value
+            found = list(connection.scalars(sa.text("SELECT version_num FROM ptolemy_schema")))
+            return found[0] if found else None
 
     @survives_outage
     def _upgrade(self) -> None:

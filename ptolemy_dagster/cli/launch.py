@@ -13,6 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import dagster as dg
@@ -20,7 +21,7 @@ from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import UnavailableError
-from ptolemy_core.interrupts import sigterm_interrupts
+from ptolemy_core.interrupts import interruptible
 from ptolemy_core.stages.pace import task_said
 from ptolemy_core.stages.status import Standing, standing
 from ptolemy_dagster.cli import output
@@ -29,6 +30,8 @@ from ptolemy_dagster.status import HOST_TAG, PID_TAG
 
 _LAUNCH_TAG = "ptolemy/launch"
 _POLL = 0.5
+_STOP_SECONDS = 30.0
+"""Seconds that a run has to end when it is stopped."""
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 """What Dagster raises behind a check that failed: the check's own words say more."""
 _FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
@@ -52,7 +55,9 @@ def run_job(
     quiet: bool = False,
     config: Mapping[str, object] | None = None,
 ) -> Outcome:
-    """Run a job on a project's partition and wait for it; Ctrl-C and SIGTERM stop it.
+    """Run a job on a project's partition and wait for it.
+
+    Ctrl-C, SIGTERM and SIGHUP stop it; the interrupt is raised again when it has ended.
 
     Args:
         catalog: that holds the project.
@@ -69,24 +74,42 @@ def run_job(
         HOST_TAG: socket.gethostname(),
         PID_TAG: str(os.getpid()),
     }
-    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "ptolemy_dagster.definitions"]
+    command = [sys.executable, "-m", "ptolemy_dagster.attached", str(os.getpid())]
+    command += ["job", "execute", "-m", "ptolemy_dagster.definitions"]
     command += ["-j", job, "--tags", json.dumps(tags)]
     if config:
         settings = os.path.join(log_folder(), f"{job}-{project}.config.yaml")
         with open(settings, "w", encoding="utf-8") as written:
             json.dump(config, written)  # JSON is YAML
         command += ["-c", settings]
-    with open(log, "wb") as file, sigterm_interrupts():
-        process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
+    with open(log, "wb") as file, interruptible():
+        # of a session of its own: a terminal's Ctrl-C and hang-up reach it through this process, once
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             _watch(process, catalog, job, project, quiet)
         except UnavailableError:
             process.wait()  # the run waits for the database too, and says more
-        except KeyboardInterrupt:
-            output.say("stopping; what is built stays built, and the next run goes on from there")
-            process.send_signal(signal.SIGTERM)  # SIGINT may be ignored: so it is in a shell's background
-            process.wait()
+        except BaseException:
+            output.say("stopping; what is built stays built")
+            _stop(process)
+            _outcome(launch, process.returncode, log)
+            raise
     return _outcome(launch, process.returncode, log)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a run's process and those that it started; with force if they aren't done soon."""
+    process.send_signal(signal.SIGTERM)  # SIGINT may be ignored: so it is in a shell's background
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _outcome(launch: str, code: int, log: str) -> Outcome:

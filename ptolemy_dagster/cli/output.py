@@ -51,13 +51,18 @@ def say(text: str) -> None:
     err.print(escape(text))
 
 
+def fail(text: str) -> None:
+    """An error's message."""
+    err.print(f"[bold red]error:[/] {escape(text)}")
+
+
 @contextmanager
 def errors_shown() -> Iterator[None]:
     """A PtolemyError becomes its message and exit code 1."""
     try:
         yield
     except PtolemyError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        fail(str(error))
         raise typer.Exit(FAILED) from None
 
 

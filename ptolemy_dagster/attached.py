@@ -38,9 +38,9 @@ def main() -> None:
     if os.getppid() != parent:
         sys.exit(1)  # it ended meanwhile
     end_with_parent(parent)
-    from dagster._cli import create_dagster_cli
+    from dagster._cli import cli
 
-    create_dagster_cli()(prog_name="dagster", auto_envvar_prefix="DAGSTER_CLI")
+    cli(prog_name="dagster", auto_envvar_prefix="DAGSTER_CLI")
 
 
 if __name__ == "__main__":

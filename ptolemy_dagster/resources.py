@@ -9,14 +9,15 @@ from pydantic import Field, PrivateAttr
 
 from ptolemy_core.build.fill import THREADS
 from ptolemy_core.catalog import Catalog
+from ptolemy_core.environment import whole_number
 
-BUILD_PROCESSES = int(os.environ.get("PTOLEMY_BUILD_PROCESSES") or os.cpu_count() or 1)
+BUILD_PROCESSES = whole_number("PTOLEMY_BUILD_PROCESSES", os.cpu_count() or 1, 10_000)
 """CARs that a blitz builds at once on this machine."""
 
 CAR_SHA256 = os.environ.get("PTOLEMY_CAR_SHA256", "yes").lower() not in ("no", "false", "off", "0")
 """Whether a blitz records each CAR's own SHA-256."""
 
-SENSOR_SECONDS = int(os.environ.get("PTOLEMY_SENSOR_SECONDS") or 30)
+SENSOR_SECONDS = whole_number("PTOLEMY_SENSOR_SECONDS", 30, 86_400)
 """Seconds between two looks of the sensors."""
 
 

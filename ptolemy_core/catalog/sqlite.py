@@ -5,6 +5,7 @@ write-ahead mode, unless it is told that the file never changes; then it ignores
 there. So a database with a log is read as a copy, elsewhere.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, ExceptionContext
 
-from ptolemy_core.catalog.place import make_folder, reason
+from ptolemy_core.catalog.place import cannot_write, make_folder, reason
 from ptolemy_core.errors import ReadOnlyStateError, StateError
 
 WAIT = 120
@@ -65,9 +66,12 @@ def open_writable(path: str) -> Engine:
     """An engine on a database, which is made if it isn't there.
 
     Raises:
-        StateError: its folder can't be made.
+        StateError: its folder can't be made or written.
     """
-    make_folder(os.path.dirname(path) or ".")
+    folder = os.path.dirname(path) or "."
+    make_folder(folder)
+    if not os.path.exists(path) and not os.access(folder, os.W_OK | os.X_OK):
+        raise cannot_write(folder, OSError(errno.EACCES, "it can only be read"))
     # not the URL's text: a folder's name may hold a question mark
     place = sa.URL.create("sqlite", database=path)
     engine = sa.create_engine(place, connect_args={"timeout": WAIT, "check_same_thread": False})

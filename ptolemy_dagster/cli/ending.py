@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from ptolemy_core.catalog import place, sqlite
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.interrupts import interruptible
+from ptolemy_core.kernel import ENVIRONMENT
 from ptolemy_dagster.cli import output, streams
 
 INTERRUPTED = 128
@@ -49,7 +52,7 @@ def errors_told(interrupted: str = "interrupted") -> Iterator[None]:
         output.say(interrupted)
         raise typer.Exit(INTERRUPTED + getattr(interrupt, "number", signal.SIGINT)) from None
     except PtolemyError as error:
-        _fail(str(error))
+        _fail(output.told(error))
     except streams.OutputError as error:
         streams.discard_output()
         if error.errno == errno.EPIPE:  # whoever read it has enough, as `head` has
@@ -62,7 +65,7 @@ def errors_told(interrupted: str = "interrupted") -> Iterator[None]:
     except MemoryError:
         _fail("memory is short: end other programs, then run this again")
     except Exception as error:
-        known = _of_a_database(error)
+        known = str(error) if ENVIRONMENT in str(error) else _of_a_database(error)
         if known is None:
             raise
         _fail(known)
@@ -70,12 +73,6 @@ def errors_told(interrupted: str = "interrupted") -> Iterator[None]:
 
 def _of_a_database(error: Exception) -> str | None:
     """What a database's error says; None for an error of another kind."""
-    if "sqlalchemy" not in sys.modules:  # which takes long to import
-        return None
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
-    from ptolemy_core.catalog import place, sqlite
-
     if not isinstance(error, SQLAlchemyError):
         return None
     cause = getattr(error, "orig", None) or error

@@ -6,6 +6,7 @@ UI, and any way of starting one shows the same progress.
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -34,6 +35,8 @@ _STOP_SECONDS = 30.0
 """Seconds that a run has to end when it is stopped."""
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 """What Dagster raises behind a check that failed: the check's own words say more."""
+_LOG_TAIL = 65_536
+_ERROR = re.compile(r"[\w.]*(?:Error|Exception): (.*)")
 _FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
@@ -116,13 +119,22 @@ def _outcome(launch: str, code: int, log: str) -> Outcome:
     instance = open_instance()
     runs = instance.get_runs(dg.RunsFilter(tags={_LAUNCH_TAG: launch}))
     if not runs:
-        return Outcome(None, False, [f"the run could not be started: see {log}"], log)
+        return Outcome(None, False, [f"the run could not be started: {_last_error(log)}"], log)
     run = runs[0]
     if code == 0 and run.status == dg.DagsterRunStatus.SUCCESS:
         return Outcome(run.run_id, True, [], log)
     if not run.is_finished:
         instance.report_run_failed(run, "its process ended before it did")
-    return Outcome(run.run_id, False, _reasons(instance, run.run_id) or [f"see {log}"], log)
+    return Outcome(run.run_id, False, _reasons(instance, run.run_id) or [_last_error(log)], log)
+
+
+def _last_error(log: str) -> str:
+    """The last error in a run's log, without its traceback."""
+    with open(log, "rb") as file:
+        file.seek(max(0, os.path.getsize(log) - _LOG_TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+    found = [match[1] for match in map(_ERROR.fullmatch, lines) if match]
+    return found[-1] if found else f"see {log}"
 
 
 def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:

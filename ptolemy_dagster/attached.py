@@ -1,7 +1,7 @@
 """Processes that end with the one that started them, also when that was killed and could tell nobody.
 
 `python -m ptolemy_dagster.attached PARENT ...` is Dagster's command line as a child of the process PARENT. A step's
-process, which a forkserver starts, calls `end_with_parent`.
+process, which a forkserver starts, calls `end_as_told`.
 """
 
 import os
@@ -22,6 +22,13 @@ def end_with_parent(parent: int) -> None:
         parent: the id of the process that started this one.
     """
     threading.Thread(target=_watch, args=(parent,), name="end with parent", daemon=True).start()
+
+
+def end_as_told(parent: int) -> None:
+    """For a step's process: end with its parent, and when the terminal hangs up as on SIGTERM, with all tidied."""
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else it is ignored, as nohup does
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    end_with_parent(parent)
 
 
 def _watch(parent: int) -> None:

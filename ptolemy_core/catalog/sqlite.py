@@ -2,7 +2,7 @@
 
 A home on a read-only file system (a snapshot, a backup) can be read. SQLite needs to write beside a database in
 write-ahead mode, unless it is told that the file never changes; then it ignores a write-ahead log that is still
-there. So a database with a log is read as a copy, elsewhere.
+there. So a database with a log, but without the log's index, is read as a copy, elsewhere.
 """
 
 import errno
@@ -102,11 +102,24 @@ def open_read_only(path: str) -> Engine:
         StateError: it can't be read, or not be copied.
     """
     log = f"{path}-wal"
-    if os.path.exists(log) and os.path.getsize(log):
+    if not os.path.exists(log) or not os.path.getsize(log):
+        return _reading(path, "immutable=1")
+    engine = _reading(
+        path, "mode=ro"
+    )  # SQLite can read a log whose index is beside it, also one that is in use
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+    except StateError:
+        engine.dispose()
         return open_copy(path)
+    return engine
+
+
+def _reading(path: str, options: str) -> Engine:
     engine = sa.create_engine(
-        f"sqlite:///file:{quote(os.fsencode(path))}?mode=ro&immutable=1&uri=true",
-        connect_args={"check_same_thread": False},
+        f"sqlite:///file:{quote(os.fsencode(path))}?{options}&uri=true",
+        connect_args={"timeout": WAIT, "check_same_thread": False},
     )
     _explain_errors(engine, path)
 

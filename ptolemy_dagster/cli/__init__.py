@@ -13,5 +13,6 @@ def main() -> None:
     try:
         from ptolemy_dagster.cli.app import main as run
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         sys.exit(130)
     run()

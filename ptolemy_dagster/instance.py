@@ -72,7 +72,7 @@ def open_instance() -> dg.DagsterInstance:
         return dg.DagsterInstance.get()
     except OSError as error:
         raise cannot_write(folder, error) from error
-    except (yaml.YAMLError, dg.DagsterError) as error:
+    except (yaml.YAMLError, dg.DagsterError, TypeError) as error:
         raise StateError(
             f"{os.path.join(folder, _CONFIG)} isn't a configuration that Dagster accepts: {error}\n"
             "Correct it, or remove it: then it is written anew"

@@ -2,8 +2,6 @@
 
 import time
 
-import typer
-
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.sizes import readable
@@ -55,10 +53,8 @@ def until_room(catalog: Catalog, project: str) -> bool:
                 if found is not None:
                     line.update(_line(found))
     except KeyboardInterrupt:
-        output.say(
-            f"waiting stopped; what is built stays built, and ptolemy blitz {project} goes on from there"
-        )
-        raise typer.Exit(output.FAILED) from None
+        output.say("waiting stopped; what is built stays built")
+        raise
     return True
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from pipeline.backend import Backend
 
-from ptolemy_core.stages.scan import scan
-
 from cli.commands import command, error_of, ptolemy
+from ptolemy_core.stages.scan import scan
 
 QUESTIONS = [["status"], ["status", "--json"], ["find", "a.txt"], ["changes", "delta", "--json"], ["--help"]]
 

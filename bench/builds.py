@@ -8,10 +8,10 @@ from typing import Any
 
 from bench.jobs import Clock
 from bench.measure import Run, job
-from ptolemy_core import cid
-from ptolemy_core.build import build_car
-from ptolemy_core.build.root import root_cid
-from ptolemy_core.build.whole import whole
+from ptolemy_core.car import build_car
+from ptolemy_core.car.root import root_cid
+from ptolemy_core.car.whole import whole
+from ptolemy_core.dag import cid
 from ptolemy_core.layout import compute_layout
 
 

@@ -48,7 +48,7 @@ def scan(folder: str, home: str) -> dict[str, Any]:
 
 def walk(folder: str) -> dict[str, Any]:
     """Job: the walk alone, no catalog."""
-    from ptolemy_core.walk import walk as entries
+    from ptolemy_core.source.walk import walk as entries
 
     with Clock() as clock:
         count = sum(1 for _ in entries(os.fsencode(folder)))

@@ -7,15 +7,12 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from ptolemy_core.build.fill import THREADS
+from ptolemy_core.car.fill import THREADS
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.environment import whole_number
 
 BUILD_PROCESSES = whole_number("PTOLEMY_BUILD_PROCESSES", os.cpu_count() or 1, 10_000)
 """CARs that a blitz builds at once on this machine."""
-
-CAR_SHA256 = os.environ.get("PTOLEMY_CAR_SHA256", "yes").lower() not in ("no", "false", "off", "0")
-"""Whether a blitz records each CAR's own SHA-256."""
 
 SENSOR_SECONDS = whole_number("PTOLEMY_SENSOR_SECONDS", 30, 86_400)
 """Seconds between two looks of the sensors."""
@@ -51,8 +48,4 @@ class Builder(dg.ConfigurableResource):  # type: ignore[type-arg]
     threads: int = Field(
         default=THREADS,
         description="Threads that read and hash for one CAR; the CAR doesn't depend on it.",
-    )
-    sha256: bool = Field(
-        default=CAR_SHA256,
-        description="Whether the CAR's own SHA-256 is recorded; it costs half as much CPU again.",
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ptolemy_core.ahead import ahead
+from ptolemy_core.prefetch import ahead
 
 
 @pytest.mark.parametrize("depth", [1, 4, 100])

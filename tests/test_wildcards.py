@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptolemy_core.wildcards import between_stars
+from ptolemy_core.rules.wildcards import between_stars
 
 PIECES = st.lists(st.text("ab", max_size=2), min_size=1, max_size=6)
 

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.layout.items import SEPARATOR
-from ptolemy_core.wildcards import between_stars
+from ptolemy_core.rules.wildcards import between_stars
+from ptolemy_core.tree import SEPARATOR
 
 _SPECIAL = re.compile(r"[*?\[]")
 _SET = re.compile(r"\[(!|(?!!))(\][^\]]*|[^\]]+)\]")

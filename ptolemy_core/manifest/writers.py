@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from ptolemy_core.build.output import sync_folder
 from ptolemy_core.errors import StagingError
 from ptolemy_core.manifest.rows import Page
 from ptolemy_core.manifest.schema import COLUMNS, MANIFEST_SCHEMA
+from ptolemy_core.staging.output import sync_folder
 
 _ROW_GROUP = 1 << 16
 _TEXT = [k for k, column in enumerate(COLUMNS) if column.type != "binary"]

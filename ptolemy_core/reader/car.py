@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from os import PathLike, fsdecode
 from typing import BinaryIO, NamedTuple
 
-from ptolemy_core import cid as profile_cid
-from ptolemy_core import varint
+from ptolemy_core.dag import cid as profile_cid
+from ptolemy_core.dag import varint
 from ptolemy_core.reader.findings import CarError, Code
 from ptolemy_core.reader.hashes import parse_cid
 

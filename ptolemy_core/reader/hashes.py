@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ptolemy_core import cid as profile_cid
-from ptolemy_core import varint
+from ptolemy_core.dag import cid as profile_cid
+from ptolemy_core.dag import varint
 from ptolemy_core.kernel import sha256_ranges
 
 SHA2_256 = 0x12

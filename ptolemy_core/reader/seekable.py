@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import cid as profile_cid
-from ptolemy_core import varint
+from ptolemy_core.dag import cid as profile_cid
+from ptolemy_core.dag import varint
 from ptolemy_core.reader.car import MAX_SECTION, CarReader, Section
 from ptolemy_core.reader.findings import CarError, Code
 from ptolemy_core.reader.hashes import IDENTITY, parse_cid

@@ -6,9 +6,9 @@ https://specs.ipfs.tech/unixfs/, profile `unixfs-v1-2025` of IPIP-499. It holds 
 
 from collections.abc import Callable
 
-from ptolemy_core import cid as profile_cid
-from ptolemy_core import varint
-from ptolemy_core.profile import Profile
+from ptolemy_core.dag import cid as profile_cid
+from ptolemy_core.dag import varint
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.reader import hamt
 from ptolemy_core.reader.car import Section
 from ptolemy_core.reader.dagpb import DagPbError, Link, Node, Type, UnixFs, decode_node, decode_unixfs

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike, fsdecode
 
-from ptolemy_core import cid as profile_cid
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.dag import cid as profile_cid
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader import car as reader_car
 from ptolemy_core.reader.car import MAX_SECTION, Batch, CarReader, Section
 from ptolemy_core.reader.digests import Digests

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ptolemy_core import cid as profile_cid
+from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.reader import hamt
 from ptolemy_core.reader.dagpb import DagPbError, Link, Type, UnixFs, decode_node, decode_unixfs
 from ptolemy_core.reader.entry import Kind

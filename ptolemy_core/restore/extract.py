@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from ptolemy_core import paths
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.layout import names as car_names
 from ptolemy_core.reader.findings import CarError
@@ -21,6 +20,7 @@ from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.shards import Naming, Split
 from ptolemy_core.restore.target import STATE, EntryError, Names, Target, check_names, check_room, state_name
 from ptolemy_core.restore.write import Writer
+from ptolemy_core.tree import paths
 
 INCOMPLETE = b"incomplete"
 """Folder in the state folder for shards of files of which other shards are missing."""

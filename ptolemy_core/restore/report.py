@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ptolemy_core import paths
 from ptolemy_core.restore.blocks import Spot
 from ptolemy_core.restore.target import Names
+from ptolemy_core.tree import paths
 
 MAX_PROBLEMS = 1000
 """Problems that are kept; the rest is counted."""

@@ -12,9 +12,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from ptolemy_core import paths
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.sizes import readable
+from ptolemy_core.tree import paths
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _PART = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

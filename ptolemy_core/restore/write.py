@@ -16,14 +16,14 @@ from itertools import chain
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from ptolemy_core import paths
-from ptolemy_core.build.buffers import Buffers
 from ptolemy_core.reader.hashes import cid_text
 from ptolemy_core.restore.blocks import BlockError, Blocks
 from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, wrong_leaves
 from ptolemy_core.restore.dag import Leaf, leaves
 from ptolemy_core.restore.report import FileItem, Report
 from ptolemy_core.restore.target import EntryError, Names, TakenError, Target, TargetError, check_names
+from ptolemy_core.source.buffers import Buffers
+from ptolemy_core.tree import paths
 
 _GAP = 64 << 10
 """Bytes between two leaves in a CAR that are read with them rather than skipped."""

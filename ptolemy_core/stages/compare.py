@@ -12,16 +12,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ptolemy_core import paths
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.layout import Kind
 from ptolemy_core.project import Project
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.compare import compare
 from ptolemy_core.restore.dag import leaves, read_node
+from ptolemy_core.tree import Kind, paths
 
 MAX_DIFFERENCES = 100
 """Differences of one CAR that are named."""

@@ -11,16 +11,16 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from ptolemy_core.build import attempts, output
 from ptolemy_core.catalog import cars, containers, projects, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import car, container
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.waiting import Waiting
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, NoRoomError, StagingError
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import readable
+from ptolemy_core.staging import attempts, output
 
 WAIT = 24 * 3600.0
 """Seconds to wait for another process that builds a CAR."""

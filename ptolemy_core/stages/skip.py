@@ -6,15 +6,15 @@ What is left is the container that there would be if the dropped files had never
 import os
 import time
 
-from ptolemy_core.build import Source
 from ptolemy_core.catalog import bulk, containers
 from ptolemy_core.catalog.containers import ContainerRow, Content
 from ptolemy_core.catalog.schema import skipped
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.errors import ReceiptError, SourceError
-from ptolemy_core.plan import measured
-from ptolemy_core.profile import Profile
+from ptolemy_core.layout.plan import measured
 from ptolemy_core.project import Project
+from ptolemy_core.source.posix import Source
 
 _COLUMNS = ("project", "file_id", "container", "shard", "reason", "skipped_at")
 

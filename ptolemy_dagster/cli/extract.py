@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ptolemy_core import paths
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.restore import Extraction, Report
 from ptolemy_core.sizes import readable
+from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import output
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over files that are there and differ.")]

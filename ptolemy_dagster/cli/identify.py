@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core import cid, commp
-from ptolemy_core.build.root import root_cid
+from ptolemy_core import commp
+from ptolemy_core.car.root import root_cid
+from ptolemy_core.dag import cid
 from ptolemy_core.errors import SourceError
 from ptolemy_dagster.cli import output
 

@@ -9,16 +9,15 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core import paths
 from ptolemy_core.catalog import Catalog, place, projects
 from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
-from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.sizes import duration, readable
 from ptolemy_core.stages import room
 from ptolemy_core.stages.pace import blitz_pace, percent, task_said
 from ptolemy_core.stages.status import Standing
+from ptolemy_core.tree import SEPARATOR, paths
 from ptolemy_dagster.cli import output, waiting
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
 

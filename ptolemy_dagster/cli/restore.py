@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core import cid, paths
+from ptolemy_core.dag import cid
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.restore import Needs, ProjectRestore, Report
 from ptolemy_core.sizes import readable
+from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.extract import Overwrite, show
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog

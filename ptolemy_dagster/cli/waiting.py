@@ -53,7 +53,9 @@ def until_room(catalog: Catalog, project: str) -> bool:
                 if found is not None:
                     line.update(_line(found))
     except KeyboardInterrupt:
-        output.say("waiting stopped; what is built stays built")
+        output.say(
+            f"waiting stopped; what is built stays built, and ptolemy blitz {project} goes on from there"
+        )
         raise
     return True
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from pipeline.backend import Backend
 
-from cli.commands import command, error_of, ptolemy
 from ptolemy_core.stages.scan import scan
+from tests.cli.commands import command, error_of, ptolemy
+from tests.pipeline.backend import Backend
 
 QUESTIONS = [["status"], ["status", "--json"], ["find", "a.txt"], ["changes", "delta", "--json"], ["--help"]]
 

@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from pipeline.backend import Backend, in_process, materialize_car, plan_small, tiny_files
-from ptolemy_core import cid
 from ptolemy_core.catalog import cars, schema
 from ptolemy_core.catalog.schema import shard
+from ptolemy_core.dag import cid
 from ptolemy_dagster.partitions import car_key
+from tests.pipeline.backend import Backend, in_process, materialize_car, plan_small, tiny_files
 
 
 def metadata_of(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:

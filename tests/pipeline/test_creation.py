@@ -11,9 +11,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from pipeline.backend import Backend, environment
 from ptolemy_core.errors import SettingsError, StateError
 from ptolemy_dagster.instance import open_instance, prepare_home
+from tests.pipeline.backend import Backend, environment
 
 _MAIN = "from ptolemy_dagster.cli import main; main()"
 _OLDER = "5771160a95ad"

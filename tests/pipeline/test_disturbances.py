@@ -11,13 +11,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline import postgres as server
-from pipeline.backend import Backend, environment, execute_arguments, in_process, plan_small, tiny_files
-from pipeline.processes import builds, runs, started, started_command, wait_until
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import PATIENCE
 from ptolemy_dagster.instance import open_instance, prepare_home
 from ptolemy_dagster.liveness import is_alive
+from tests.pipeline import postgres as server
+from tests.pipeline.backend import Backend, environment, execute_arguments, in_process, plan_small, tiny_files
+from tests.pipeline.processes import builds, runs, started, started_command, wait_until
 
 COUNT = 150
 _MAIN = "from ptolemy_dagster.cli import main; main()"

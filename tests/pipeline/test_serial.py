@@ -7,8 +7,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipeline.backend import Backend, failure_of, in_process, plan_small, tiny_files
-from pipeline.test_assets import metadata_of, problems_of
 from ptolemy_core.catalog import cars, delivery, waiting
 from ptolemy_core.project import Project
 from ptolemy_core.stages import release
@@ -17,6 +15,8 @@ from ptolemy_dagster.definitions import defs
 from ptolemy_dagster.resources import CatalogResource
 from ptolemy_dagster.sensors.room import staging_room
 from ptolemy_dagster.status import project_status
+from tests.pipeline.backend import Backend, failure_of, in_process, plan_small, tiny_files
+from tests.pipeline.test_assets import metadata_of, problems_of
 
 BUDGET = 4000
 """Bytes: room for one CAR of 3,000 bytes of data. No setting is so small."""

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from reader.encoder import Dag, car, directory, file, leaf, symlink, write
-from stages.conftest import Scene
 
-from ptolemy_core.profile import Profile
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.restore import RestoreError
 from ptolemy_core.restore import write as writing
+from tests.reader.encoder import Dag, car, directory, file, leaf, symlink, write
+from tests.stages.conftest import Scene
 
 from .test_restore_same import BIG, TREE, car_files, restore
 from .trees import extract, read_tree

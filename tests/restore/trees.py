@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dag import oracle
 from hypothesis import strategies as st
 
 from ptolemy_core.restore import Extraction, Report
+from tests.dag import oracle
 
 
 def read_tree(path: str | bytes | Path) -> oracle.Content:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import skipped
+from ptolemy_core.source.walk import UNLISTED, Entry
 from ptolemy_core.stages import merge as merge_module
 from ptolemy_core.stages import scan as scan_module
-from ptolemy_core.walk import LEFT_OUT, UNLISTED, Entry
+from ptolemy_core.tree import LEFT_OUT
 
 from .conftest import Scene
 

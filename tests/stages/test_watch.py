@@ -4,13 +4,14 @@ import os
 from typing import Any
 
 import pytest
-from dag import oracle
 
-from ptolemy_core import paths, watch
 from ptolemy_core.catalog import projects
 from ptolemy_core.errors import SourceError
+from ptolemy_core.stages import watch
 from ptolemy_core.stages.scan import scan
-from ptolemy_core.watch import RETRY, Look, State, look
+from ptolemy_core.stages.watch import RETRY, Look, State, look
+from ptolemy_core.tree import paths
+from tests.dag import oracle
 
 from .conftest import Scene
 

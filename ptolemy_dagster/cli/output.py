@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import typer
 from rich.console import Console
@@ -21,7 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.catalog import place
+from ptolemy_core.errors import PtolemyError, UnknownProjectError
 
 FAILED = 1
 """Exit code of a command that failed; bad usage is 2, as usual."""
@@ -54,13 +55,26 @@ def say(text: str) -> None:
     err.print(escape(text))
 
 
+def fail(text: str) -> None:
+    """An error's message."""
+    err.print(f"[bold red]error:[/] {escape(text)}")
+
+
+def told(error: PtolemyError) -> str:
+    """An error's message; where a project isn't known, also where was looked."""
+    if isinstance(error, UnknownProjectError):
+        with suppress(PtolemyError):
+            return f"{error}; state is in {place.place()}"
+    return str(error)
+
+
 @contextmanager
 def errors_shown() -> Iterator[None]:
     """A PtolemyError becomes its message and exit code 1."""
     try:
         yield
     except PtolemyError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        fail(told(error))
         raise typer.Exit(FAILED) from None
 
 

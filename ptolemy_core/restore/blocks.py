@@ -4,11 +4,12 @@ In a CAR in depth-first order with duplicates (https://specs.ipfs.tech/http-gate
 block stands behind the one read before, and no index is made. Any other order costs 16 bytes a block.
 """
 
-import resource
+import errno
 from collections.abc import Sequence
 from os import PathLike
 from typing import NamedTuple
 
+from ptolemy_core.open_files import needed_limit
 from ptolemy_core.reader.car import Section
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.reader.hashes import IDENTITY, cid_text, hash_matches, is_profile_cid, parse_cid
@@ -40,15 +41,6 @@ class Found(NamedTuple):
         return len(parse_cid(self.cid).digest) if self.section is None else self.section.length
 
 
-def _allow_open(files: int) -> None:
-    """Let this process open so many files more, as far as the system lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = files + 512
-    if soft != resource.RLIM_INFINITY and wanted > soft:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
-
-
 class Blocks:
     """The blocks of CARs that are open together.
 
@@ -65,15 +57,23 @@ class Blocks:
 
         Raises:
             CarError: a header is malformed.
-            OSError: a file can't be opened or read, or they are more than a process may open.
+            OSError: a file can't be opened or read, or they are more than this process may open (see `open_files`).
         """
         self._index = index
         self._last = 0
         self.cars: list[SeekableCar] = []
-        _allow_open(len(paths))
         try:
             for path in paths:
                 self.cars.append(SeekableCar(path))
+        except OSError as error:
+            self.close()
+            if error.errno != errno.EMFILE:
+                raise
+            reason = (
+                f"{len(paths)} CARs are more files than this process may open at once: raise its limit with "
+                f"`ulimit -n {needed_limit(len(paths))}`, or in Python with ptolemy_core.open_files"
+            )
+            raise OSError(errno.EMFILE, reason, error.filename) from None
         except BaseException:
             self.close()
             raise

@@ -7,7 +7,8 @@ of finished CARs; it names what it leaves, and the seal lets those alone be miss
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -117,11 +118,11 @@ def _batches(total: int) -> int:
 )
 def build_batch(
     context: dg.OpExecutionContext, catalog: CatalogResource, builder: Builder, numbers: list[int]
-) -> Batch:
-    """Build each CAR of a batch; one that fails doesn't keep the others from being built."""
+) -> dict[str, Any]:
+    """Build each CAR of a batch, also after one failed; returns a `Batch` as JSON."""
     opened = catalog.open()
     with Heartbeat(opened) as heartbeat:
-        return _build(context, opened, builder, heartbeat, numbers)
+        return asdict(_build(context, opened, builder, heartbeat, numbers))
 
 
 def _build(
@@ -177,10 +178,13 @@ def _build(
     out=dg.Out(dg.Nothing),
     description="Fails unless every container of the plan has a receipt, or was left for want of room.",
 )
-def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[Batch]) -> dg.Output[None]:
+def seal(
+    context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[dict[str, Any]]
+) -> dg.Output[None]:
     """See that the CARs are complete, and show them."""
     name = context.partition_key
-    left = {number for batch in batches for number in batch.left}
+    done = [Batch(**batch) for batch in batches]
+    left = {number for batch in done for number in batch.left}
     with as_failure():
         sealed = blitz.seal(catalog.open(), name, left=left)
         dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
@@ -194,7 +198,7 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list
         None,
         metadata={
             "CARs": len(sealed),
-            "built in this run": sum(batch.built for batch in batches),
+            "built in this run": sum(batch.built for batch in done),
             "left for later": len(left),
             "waits for": show.waiting(waiting.rows(catalog.open(), name) if left else []),
             "missing": show.missing(missing) or "none",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ptolemy_core.errors import PtolemyError
+from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.restore import Extraction, Report
 from ptolemy_core.sizes import readable
@@ -43,6 +44,7 @@ def extract_command(
         wanted = [paths.from_display(one) for one in path or []]
         names = [os.fsencode(car) for car in cars]
         roots = [_binary(text) for text in root or []]
+        allow_open_files(len(names))
         with Extraction(
             names, wanted=wanted, raw_names=raw_names, roots=roots, complete=complete
         ) as extraction:

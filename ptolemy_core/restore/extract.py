@@ -27,7 +27,9 @@ INCOMPLETE = b"incomplete"
 
 
 class CarsError(PtolemyError):
-    """CARs that can't be opened."""
+    """CAR files that can't be opened, or aren't CARs."""
+
+    code = "cars-unreadable"
 
 
 @dataclass

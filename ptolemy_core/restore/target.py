@@ -26,7 +26,9 @@ Names = tuple[bytes, ...]
 
 
 class TargetError(PtolemyError):
-    """The target folder can't be used."""
+    """The folder to restore into can't be used, or has too little free space."""
+
+    code = "target-unusable"
 
 
 class EntryError(Exception):

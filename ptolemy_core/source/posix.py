@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core import kernel
-from ptolemy_core.errors import SourceError
+from ptolemy_core.errors import SourceChangedError, SourceError, SourceUnreadableError
 from ptolemy_core.layout import Items
 from ptolemy_core.source.buffers import PAGE, Buffers, whole_pages
 from ptolemy_core.tree import Kind, paths
@@ -186,15 +186,15 @@ class Source:
         if error.errno in (errno.EISDIR, errno.ESPIPE, errno.ENXIO, errno.ELOOP):
             return self._changed(item, "it is no regular file any more")
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return self._error(item, f"is gone since the scan ({error.strerror})", _REMEDY)
+            reason = f"is gone since the scan ({error.strerror})"
+            return SourceChangedError(f"{self._name(item)} {reason}: {_REMEDY}", item=item, reason=reason)
+        reason = f"can't be read ({error.strerror})"
         remedy = "make it readable, then run blitz again"
-        return self._error(item, f"can't be read ({error.strerror})", remedy)
+        return SourceUnreadableError(f"{self._name(item)} {reason}: {remedy}", item=item, reason=reason)
 
     def _changed(self, item: int, how: str) -> SourceError:
-        return self._error(item, f"changed since the scan, {how}", _REMEDY)
-
-    def _error(self, item: int, reason: str, remedy: str) -> SourceError:
-        return SourceError(f"{self._name(item)} {reason}: {remedy}", item=item, reason=reason)
+        reason = f"changed since the scan, {how}"
+        return SourceChangedError(f"{self._name(item)} {reason}: {_REMEDY}", item=item, reason=reason)
 
 
 def _open(path: bytes, flags: int) -> int:

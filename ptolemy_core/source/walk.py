@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ptolemy_core.errors import SourceError
+from ptolemy_core.errors import SourceUnreadableError
 from ptolemy_core.kernel.folders import list_folder
 from ptolemy_core.rules.selection import Rules, Scope
 from ptolemy_core.tree import LEFT_OUT, SEPARATOR, Kind, paths
@@ -75,7 +75,7 @@ def walk_batches(
     try:
         listed = _listing(root, b"", folder)
     except OSError as error:
-        raise SourceError(
+        raise SourceUnreadableError(
             f"{paths.display(root)} can't be scanned ({error.strerror}): "
             "check that the folder is there, mounted, and readable"
         ) from error
@@ -157,7 +157,7 @@ def look(path: bytes) -> Entry:
         is_ = os.lstat(path)
         return _entry(Entry(b"", int(Kind.FILE), is_.st_size, is_.st_mtime_ns), path, None, is_.st_mode)
     except OSError as error:
-        raise SourceError(f"{paths.display(path)} can't be read: {error.strerror}") from error
+        raise SourceUnreadableError(f"{paths.display(path)} can't be read: {error.strerror}") from error
 
 
 def _listing(folder: bytes, path: bytes, note: FolderSeen | None) -> tuple[list[Entry], list[int]]:

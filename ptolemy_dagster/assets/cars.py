@@ -23,7 +23,7 @@ from ptolemy_dagster import charts, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.events import CarEvents
-from ptolemy_dagster.failures import AGAIN, as_failure
+from ptolemy_dagster.failures import AGAIN, as_failure, failure
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
@@ -134,6 +134,7 @@ def _build(
 ) -> Batch:
     name = context.partition_key
     failed: list[str] = []
+    errors: list[PtolemyError] = []
     left: list[int] = []
     done = 0
     events = CarEvents(context, name)
@@ -156,20 +157,21 @@ def _build(
             left = numbers[place:]
             break
         except UnavailableError as error:
-            raise dg.Failure(description=str(error), allow_retries=True) from None
+            raise failure([error]) from None
         except StagingError as error:
             events.write()
-            raise dg.Failure(description="\n".join([*failed, str(error)]), allow_retries=False) from None
+            raise failure([*errors, error], "\n".join([*failed, str(error)])) from None
         except PtolemyError as error:
             context.log.error(f"CAR {number:06d}: {error}")
             failed.append(f"CAR {number:06d}: {error}")
+            errors.append(error)
             continue
         if built is not None and new:
             done += 1
             events.add(built)
     events.write()
     if failed:
-        raise dg.Failure(description="\n".join(failed), allow_retries=False)
+        raise failure(errors, "\n".join(failed))
     return Batch(done, left)
 
 

@@ -1,6 +1,8 @@
 """All commands, assembled. Dagster is imported only by those that need it: `ptolemy cid` stays quick."""
 
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import typer
 
@@ -11,6 +13,7 @@ from ptolemy_dagster.cli import (
     identify,
     lookup,
     machines,
+    output,
     records,
     restore,
     serve,
@@ -57,8 +60,21 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "workers": machines.workers,
     "serve": serve.serve,
 }
+
+
+def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command; given --json, it also shows errors as JSON."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        with output.json_errors(bool(given.get("as_json"))):
+            command(**given)
+
+    return run
+
+
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name)(_with_json_errors(_command))
 
 
 def main() -> None:

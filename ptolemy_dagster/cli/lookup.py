@@ -12,7 +12,7 @@ import typer
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.errors import PtolemyError, StagingError
+from ptolemy_core.errors import NotFoundError, StagingError
 from ptolemy_core.sizes import duration, readable
 from ptolemy_core.stages import room
 from ptolemy_core.stages.pace import blitz_pace, percent, task_said
@@ -127,7 +127,7 @@ def find(
         if as_json:
             output.print_json([asdict(one) for one in found])
         if not found:
-            raise PtolemyError(_nothing(catalog, what, project, search))
+            raise NotFoundError(_nothing(catalog, what, project, search))
     if not as_json:
         _show_found(found)
     if cut:

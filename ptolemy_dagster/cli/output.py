@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import typer
 from rich.console import Console
@@ -25,6 +26,8 @@ from ptolemy_core.errors import PtolemyError
 
 FAILED = 1
 """Exit code of a command that failed; bad usage is 2, as usual."""
+
+_json_errors: ContextVar[bool] = ContextVar("json_errors", default=False)
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -52,12 +55,25 @@ def say(text: str) -> None:
 
 
 @contextmanager
+def json_errors(wanted: bool) -> Iterator[None]:
+    """Within the block, errors are shown as JSON if that is wanted: of a command that was given --json."""
+    token = _json_errors.set(wanted)
+    try:
+        yield
+    finally:
+        _json_errors.reset(token)
+
+
+@contextmanager
 def errors_shown() -> Iterator[None]:
-    """A PtolemyError becomes its message and exit code 1."""
+    """A PtolemyError becomes its message on standard error (JSON within `json_errors`), and exit code 1."""
     try:
         yield
     except PtolemyError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        if _json_errors.get():
+            sys.stderr.write(json.dumps({"error": {"code": error.code, "message": str(error)}}) + "\n")
+        else:
+            err.print(f"[bold red]error:[/] {escape(str(error))}")
         raise typer.Exit(FAILED) from None
 
 

@@ -22,8 +22,8 @@ from ptolemy_core.stages.pace import last_spell
 from ptolemy_dagster import charts, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.plan import container_plan
-from ptolemy_dagster.events import CarEvents
 from ptolemy_dagster.failures import AGAIN, as_failure, failure
+from ptolemy_dagster.internals.events import CarEvents
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource

@@ -1,4 +1,4 @@
-"""A source distribution, the wheel built from it, and both ways to install that, in environments outside the clone."""
+"""A source distribution, the wheel built from it, and two ways to install that, outside the clone."""
 
 import json
 import os

@@ -18,14 +18,16 @@ from bench.jobs import Clock
 from bench.measure import Spread, job
 from bench.plan import items as photos
 from bench.report import Section, mib
-from ptolemy_core import cid, commp, paths
-from ptolemy_core import plan as planning
+from ptolemy_core import commp
 from ptolemy_core.catalog import bulk, containers, find, projects
 from ptolemy_core.catalog.schema import built_shard, car, container, file, scan, shard
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
+from ptolemy_core.dag.profile import UNIXFS_V1_2025
 from ptolemy_core.layout import HEADER_SIZE, WHOLE, item_extents
-from ptolemy_core.profile import UNIXFS_V1_2025
+from ptolemy_core.layout import plan as planning
 from ptolemy_core.project import Project
+from ptolemy_core.tree import paths
 
 PG_URL = "PTOLEMY_BENCH_PG_URL"
 """The environment variable with the URL of an empty Postgres database to measure in."""

@@ -9,10 +9,11 @@ from bench.data import Bench
 from bench.jobs import Clock, peak_rss
 from bench.measure import alternate, job, spread
 from bench.report import Section, mib
-from ptolemy_core import plan as planning
-from ptolemy_core.layout import Items, Kind
+from ptolemy_core.dag.profile import UNIXFS_V1_2025
+from ptolemy_core.layout import Items
+from ptolemy_core.layout import plan as planning
 from ptolemy_core.layout.items import WHOLE
-from ptolemy_core.profile import UNIXFS_V1_2025
+from ptolemy_core.tree import Kind
 
 _PER_FOLDER = 250
 _MEDIAN, _SIGMA = 40_000, 2.2

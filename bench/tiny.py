@@ -10,7 +10,7 @@ from bench.orchestration import EVENTS_ONLY
 from ptolemy_core.catalog import Catalog, cars, containers
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
 from ptolemy_core.stages import blitz
 

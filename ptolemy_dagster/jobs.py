@@ -1,8 +1,6 @@
 """Jobs: a stage each, all of them in a row, verification, and the definition of projects."""
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from pydantic import Field
 
 from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
@@ -11,11 +9,13 @@ from ptolemy_dagster.assets.dataset import dataset_root, manifest
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.internals.dask_executor import dask_executor
+from ptolemy_dagster.internals.running import AnyJob
 from ptolemy_dagster.liveness import watched
-from ptolemy_dagster.machines.executor import dask_executor
 from ptolemy_dagster.machines.settings import scheduler_address
 from ptolemy_dagster.partitions import define
 from ptolemy_dagster.plain_config import plain
+from ptolemy_dagster.project_config import ProjectSettings
 from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
 
 # A run that is retried must run all steps: Dagster's retry from failure has been seen to succeed without
@@ -29,7 +29,7 @@ executor = (
     else watched(dg.multiprocess_executor).configured(
         {
             "max_concurrent": BUILD_PROCESSES,
-            "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.preload"]}},
+            "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.internals.preload"]}},
         },
         name="ptolemy_multiprocess",
     )
@@ -76,29 +76,6 @@ verify = dg.define_asset_job(
 )
 
 
-class ProjectSettings(dg.Config):
-    """Settings of a new project; sizes in whole GiB from 1 to 31.
-
-    include and exclude are lists of patterns such as *.jpg, tmp/ or /top/**/*.raw; on_error is fail or skip.
-    """
-
-    name: str
-    target_dir: str
-    staging_dir: str
-    shard_size: int = 1
-    car_size: int = 31
-    encryption: str = "None"
-    load_type: str = "blitz"
-    include: list[str] = Field(default=[])
-    exclude: list[str] = Field(default=[])
-    hidden: bool = True
-    on_error: str = "fail"
-    watch: bool = False
-    auto: bool = False
-    quiet_seconds: int = 60
-    staging_budget: int | None = None
-
-
 @dg.op(
     description="Defines a project, so that its partition can be materialized.",
     config_schema=plain(ProjectSettings),
@@ -120,7 +97,7 @@ def create() -> None:
     define_project()
 
 
-ALL: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
+ALL: list[AnyJob] = [
     create,
     scan,
     containerize,

@@ -4,8 +4,6 @@ Dagster's default launcher hears of a dead worker from the code server that star
 do with their machine, nobody says so: the run would look started for ever, and the queue would wait for it.
 """
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,14 +12,17 @@ from functools import cached_property
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.retries import RetryMode
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_lost
 from ptolemy_core.errors import BusyError, UnavailableError
-from ptolemy_dagster.orphans import end_with
-from ptolemy_dagster.status import HOST_TAG, PID_TAG
+from ptolemy_dagster.internals.running import (
+    CheckRunHealthResult,
+    DefaultRunLauncher,
+    RetryMode,
+    WorkerStatus,
+    requirements_of,
+)
 
 WATCHED_TAG = "ptolemy/watched"
 """Tag of runs whose worker holds its lock: of others nothing is known."""
@@ -45,7 +46,7 @@ def watched(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
     return dg.ExecutorDefinition(
         name=executor.name,
         config_schema=schema,
-        requirements=executor._requirements_fn,
+        requirements=requirements_of(executor),
         executor_creation_fn=create,
         description=executor.description,
     )
@@ -65,17 +66,9 @@ class _Watched(dg.Executor):
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         run_id = plan_context.run_id
-        _end_with_command(plan_context.dagster_run)
         with _shown_alive(Catalog(), run_id):
             plan_context.instance.add_run_tags(run_id, {WATCHED_TAG: "yes"})
             yield from self._inner.execute(plan_context, execution_plan)
-
-
-def _end_with_command(run: dg.DagsterRun) -> None:
-    """Where a command line waits for the run and has started this process, end with it."""
-    parent = run.tags.get(PID_TAG)
-    if parent == str(os.getppid()) and run.tags.get(HOST_TAG) == socket.gethostname():
-        end_with(int(parent))
 
 
 @contextmanager

@@ -7,17 +7,15 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
-from ptolemy_core.build.fill import THREADS
+from ptolemy_core.car.fill import THREADS
 from ptolemy_core.catalog import Catalog
+from ptolemy_core.environment import whole_number
 from ptolemy_dagster.roots import require_allowed
 
-BUILD_PROCESSES = int(os.environ.get("PTOLEMY_BUILD_PROCESSES") or os.cpu_count() or 1)
+BUILD_PROCESSES = whole_number("PTOLEMY_BUILD_PROCESSES", os.cpu_count() or 1, 10_000)
 """CARs that a blitz builds at once on this machine."""
 
-CAR_SHA256 = os.environ.get("PTOLEMY_CAR_SHA256", "yes").lower() not in ("no", "false", "off", "0")
-"""Whether a blitz records each CAR's own SHA-256."""
-
-SENSOR_SECONDS = int(os.environ.get("PTOLEMY_SENSOR_SECONDS") or 30)
+SENSOR_SECONDS = whole_number("PTOLEMY_SENSOR_SECONDS", 30, 86_400)
 """Seconds between two looks of the sensors."""
 
 
@@ -61,8 +59,3 @@ class Builder(dg.ConfigurableResource):  # type: ignore[type-arg]
     def threads(self) -> int:
         """Threads that read and hash for one CAR; the CAR doesn't depend on it."""
         return THREADS
-
-    @property
-    def sha256(self) -> bool:
-        """Whether the CAR's own SHA-256 is recorded; it costs half as much CPU again."""
-        return CAR_SHA256

@@ -18,6 +18,8 @@ ROOTS_VARIABLE = "PTOLEMY_ROOTS"
 class OutsideRootsError(SettingsError):
     """A project's folder isn't below a root."""
 
+    code = "outside-roots"
+
 
 def environment_roots() -> tuple[str, ...]:
     """The roots that the environment names; none allow any folder.

@@ -5,12 +5,12 @@ from urllib.parse import quote
 
 import dagster as dg
 
-from ptolemy_core import cid
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Task
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.waiting import Waiting
+from ptolemy_core.dag import cid
 from ptolemy_core.sizes import duration, readable
 from ptolemy_core.stages.pace import Pace
 
@@ -106,7 +106,7 @@ def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
         "items": car.items,
         "data, % of the piece": round(100 * car.data_bytes / car.piece_size, 2),
         "project": dg.MetadataValue.md(link(car.project, "built_cars", car.project)),
-        "sha256": dg.MetadataValue.md(f"`{car.sha256.hex()}`" if car.sha256 else "not taken"),
+        "sha256": dg.MetadataValue.md(f"`{car.sha256.hex()}`" if car.sha256 else "not recorded"),
         "file": dg.MetadataValue.text(car.file_name),
         "build seconds": round(car.build_seconds, 3),
         "MB per second": round(car.car_size / 1e6 / max(car.build_seconds, 1e-3), 1),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ptolemy_core import cid
+from ptolemy_core.dag import cid
 
 TEXT = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ptolemy_core import paths
+from ptolemy_core.tree import paths
 
 PATHS = st.lists(st.binary(min_size=1, max_size=8), min_size=1, max_size=4).map(
     lambda names: b"\0".join(name.replace(b"\0", b"0").replace(b"/", b"_") for name in names)

@@ -6,27 +6,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from build import scene
-from dag import oracle
-from dag.trees import folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core import commp
-from ptolemy_core.build import Source, build_car
+from ptolemy_core.car import build_car
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import PlanError
 from ptolemy_core.layout import (
     HEADER_SIZE,
     WHOLE,
     Items,
     ItemsBuilder,
-    Kind,
     build_tree,
     compute_layout,
     measure_tree,
 )
-from ptolemy_core.plan import PlannedContainer, plan, split
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.layout.plan import PlannedContainer, plan, split
+from ptolemy_core.source import Inputs
+from ptolemy_core.tree import Kind
+from tests.car import scene
+from tests.dag import oracle
+from tests.dag.trees import folders
 
 GIB = 1 << 30
 NAMES = st.sampled_from([b"a", b"b", b"long name " * 12, b"x.ptolemy0", b"c", b"dd"])
@@ -226,11 +227,10 @@ def test_planned_size_is_the_built_cars(content: oracle.Content, car_size: int, 
         items, source = scene.whole(scene.write_tree(folder + "/tree", content))
         for container in plan(items, car_size * profile.unit, profile):
             rows = slice(container.start, container.stop)
-            part = Source(
-                source.root,
+            part = Inputs(
+                source.source,
                 items[rows],
-                source.file_sizes[rows],
-                source.mtimes[rows],
+                source.stamps.take(rows),
                 {k - rows.start: target for k, target in source.targets.items()},
             )
             built = build_car(compute_layout(items[rows], profile), part, folder, ".part")

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from build import scene
-from dag import oracle
-from dag.trees import NAMES, folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.layout import Kind
 from ptolemy_core.project import Project, parse_project
-from ptolemy_core.rules import MOST, Rules, checked
-from ptolemy_core.walk import walk
+from ptolemy_core.rules.selection import MOST, Rules, checked
+from ptolemy_core.source.walk import walk
+from ptolemy_core.tree import Kind
+from tests.car import scene
+from tests.dag import oracle
+from tests.dag.trees import NAMES, folders
 
 
 def kept(pattern: str, *paths: str) -> list[str]:

@@ -8,18 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from build import nobody, scene
-from dag import oracle
-from dag.trees import folders
 from hypothesis import given, settings
 
-from ptolemy_core import paths
-from ptolemy_core.build.root import root_cid
+from ptolemy_core.car.root import root_cid
 from ptolemy_core.errors import SourceError
-from ptolemy_core.layout import Kind
 from ptolemy_core.reader import Entry as CarEntry
 from ptolemy_core.reader import verify_car
-from ptolemy_core.walk import LEFT_OUT, Entry, look, walk
+from ptolemy_core.source.walk import Entry, look, walk
+from ptolemy_core.tree import LEFT_OUT, Kind, paths
+from tests.car import nobody, scene
+from tests.dag import oracle
+from tests.dag.trees import folders
 
 UGLY = [
     b"'",

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ptolemy_core import paths
 from ptolemy_core.catalog.outage import LostConnectionError
 from ptolemy_core.errors import SourceError
+from ptolemy_core.tree import paths
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ptolemy_core.catalog.schema import built_shard, car, deletion, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
-from ptolemy_core.layout.items import SEPARATOR
+from ptolemy_core.tree import SEPARATOR
 
 _PAGE = 2000
 _MANY = 500

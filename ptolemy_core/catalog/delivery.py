@@ -5,11 +5,11 @@ import time
 
 import sqlalchemy as sa
 
-from ptolemy_core import cid
 from ptolemy_core.catalog import cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import car, container
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeliveryError
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from ptolemy_core import cid, paths
 from ptolemy_core.catalog import located, pattern, projects
 from ptolemy_core.catalog.pattern import PathRange
 from ptolemy_core.catalog.schema import dataset_root
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.layout import HEADER_SIZE, WHOLE, Kind
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.walk import LEFT_OUT
+from ptolemy_core.dag import cid
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.layout import HEADER_SIZE, WHOLE
+from ptolemy_core.tree import LEFT_OUT, Kind, paths
 
 KIND_NAMES = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink", LEFT_OUT: "left out"}
 

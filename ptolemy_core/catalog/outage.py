@@ -7,7 +7,6 @@ known, so only what may be done twice is done again: see `survives_outage`.
 import functools
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from ptolemy_core import environment
 from ptolemy_core.errors import UnavailableError
 
 PATIENCE = "PTOLEMY_PG_PATIENCE"
@@ -43,8 +43,12 @@ class LostConnectionError(Exception):
 
 
 def patience() -> float:
-    """Seconds to wait for a Postgres that doesn't answer."""
-    return min(float(os.environ.get(PATIENCE) or _DEFAULT_PATIENCE), _longest_patience)
+    """Seconds to wait for a Postgres that doesn't answer.
+
+    Raises:
+        SettingsError: the environment says something else than a number.
+    """
+    return min(environment.seconds(PATIENCE, _DEFAULT_PATIENCE), _longest_patience)
 
 
 def limit_patience(seconds: float) -> None:

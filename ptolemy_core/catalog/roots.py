@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ptolemy_core import cid
 from ptolemy_core.catalog.schema import dataset_root
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
 
 
 @dataclass(frozen=True, slots=True)

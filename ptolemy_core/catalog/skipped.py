@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from ptolemy_core import paths
 from ptolemy_core.catalog.schema import file, scan
 from ptolemy_core.catalog.schema import skipped as table
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
+from ptolemy_core.tree import paths
 
 
 @dataclass(frozen=True, slots=True)

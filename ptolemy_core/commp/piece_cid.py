@@ -1,4 +1,4 @@
-"""Piece CIDs, version 1 and 2, in binary; `ptolemy_core.cid.to_text` makes them text.
+"""Piece CIDs, version 1 and 2, in binary; `ptolemy_core.dag.cid.to_text` makes them text.
 
 Specification: https://github.com/filecoin-project/FIPs/blob/master/FRCs/frc-0069.md
 """
@@ -6,8 +6,8 @@ Specification: https://github.com/filecoin-project/FIPs/blob/master/FRCs/frc-006
 from dataclasses import dataclass
 from typing import Final
 
-from ptolemy_core import varint
 from ptolemy_core.commp.sizes import MAX_PIECE, capacity, height, piece_size
+from ptolemy_core.dag import varint
 
 _V1_PREFIX: Final = bytes.fromhex("01 81e203 9220 20")
 """CIDv1, fil-commitment-unsealed (0xf101), sha2-256-trunc254-padded (0x1012), 32 bytes."""

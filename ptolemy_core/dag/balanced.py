@@ -9,9 +9,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import cid, varint
-from ptolemy_core.dag import dagpb, unixfs
-from ptolemy_core.profile import Profile
+from ptolemy_core.dag import cid, dagpb, unixfs, varint
+from ptolemy_core.dag.profile import Profile
 
 NODE_LINK_NAME = b""
 

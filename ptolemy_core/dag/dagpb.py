@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import cid, varint
+from ptolemy_core.dag import cid, varint
 
 _HASH_FIELD = 2 + cid.SIZE
 """Bytes of a link's Hash field: tag, length, the 36-byte CID."""

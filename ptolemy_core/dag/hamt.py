@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 import mmh3
 
-from ptolemy_core import cid, varint
-from ptolemy_core.dag import dagpb, unixfs
+from ptolemy_core.dag import cid, dagpb, unixfs, varint
 
 HASH_BYTES = 8
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import varint
-from ptolemy_core.dag import dagpb
+from ptolemy_core.dag import dagpb, varint
 
 DIRECTORY = b"\x08\x01"
 _FILE = b"\x08\x02"

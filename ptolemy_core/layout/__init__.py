@@ -1,9 +1,10 @@
 """Layout first: where every byte of a CAR goes, from names and sizes alone, before any data is read."""
 
 from ptolemy_core.layout.extents import item_extents
-from ptolemy_core.layout.items import WHOLE, Items, ItemsBuilder, Kind
+from ptolemy_core.layout.items import WHOLE, Items, ItemsBuilder
 from ptolemy_core.layout.table import HEADER_SIZE, Block, Layout, compute_layout
 from ptolemy_core.layout.tree import Tree, build_tree, measure_tree
+from ptolemy_core.tree import Kind
 
 __all__ = [
     "HEADER_SIZE",

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.dag import balanced, unixfs
-from ptolemy_core.layout.items import Kind
-from ptolemy_core.profile import Profile
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.tree import Kind
 
 
 def item_extents(kinds: NDArray[np.int8], sizes: NDArray[np.int64], profile: Profile) -> balanced.Extents:

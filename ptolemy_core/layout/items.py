@@ -6,23 +6,14 @@ these bytes is the order of the tree, and any other name survives as it is.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-SEPARATOR = b"\0"
+from ptolemy_core.tree import Kind
+
 WHOLE = -1
 """The shard number of an item that is no shard of a split file."""
-
-
-class Kind(IntEnum):
-    """What an entry of a scan is."""
-
-    FILE = 0
-    DIRECTORY = 1
-    """An empty folder: others are known from the paths below them."""
-    SYMLINK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +86,3 @@ class ItemsBuilder:
             table[:, 2].copy(),
             table[:, 3].astype(np.int32),
         )
-
-
-def common_folders(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int:
-    """How many folders two paths, given as lists of names, share from the top."""
-    common = 0
-    for one, other in zip(ours, theirs, strict=False):
-        if one != other:
-            break
-        common += 1
-    return common

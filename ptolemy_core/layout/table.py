@@ -9,11 +9,11 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import cid, varint
-from ptolemy_core.dag import balanced, hamt
-from ptolemy_core.layout.items import Items, Kind
+from ptolemy_core.dag import balanced, cid, hamt, varint
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.layout.items import Items
 from ptolemy_core.layout.tree import NO_ITEM, Tree, arranged, build_tree, measure_tree
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.tree import Kind
 
 HEADER_SIZE = 59
 """Bytes of a CARv1 header with one 36-byte root."""

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.dag import balanced, dagpb, hamt, unixfs
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.layout import names
 from ptolemy_core.layout.extents import item_extents
-from ptolemy_core.layout.items import SEPARATOR, WHOLE, Items, Kind, common_folders
-from ptolemy_core.profile import Profile
+from ptolemy_core.layout.items import WHOLE, Items
+from ptolemy_core.tree import SEPARATOR, Kind
+from ptolemy_core.tree.paths import common_folders
 
 ROOT = 0
 NO_ITEM = -1

@@ -5,15 +5,15 @@ from typing import Any
 
 from sqlalchemy.engine import Row
 
-from ptolemy_core import cid, paths
 from ptolemy_core.catalog import located
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.find import KIND_NAMES
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.layout import WHOLE
-from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.manifest.schema import COLUMNS
-from ptolemy_core.profile import Profile
+from ptolemy_core.tree import SEPARATOR, paths
 
 Page = list[tuple[Any, ...]]
 """Rows with the values of `COLUMNS`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from ptolemy_core import varint
+from ptolemy_core.dag import varint
 from ptolemy_core.reader.hashes import parse_cid
 
 _HASH, _NAME, _TSIZE = 0x0A, 0x12, 0x18

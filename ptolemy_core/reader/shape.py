@@ -5,7 +5,7 @@ Specification: profile `unixfs-v1-2025` of IPIP-499 (https://specs.ipfs.tech/ipi
 
 from itertools import pairwise
 
-from ptolemy_core.profile import Profile
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.reader import hamt
 from ptolemy_core.reader.dagpb import Node, Type, UnixFs
 from ptolemy_core.reader.findings import Code

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from ptolemy_core.build.buffers import Buffers
 from ptolemy_core.reader.hashes import hash_matches, is_profile_cid, mismatches, parse_cid
 from ptolemy_core.restore.dag import Leaf
+from ptolemy_core.source.buffers import Buffers
 
 BATCH_BYTES = 16 << 20
 """Bytes that are hashed together; sixteen leaves of the profile."""

@@ -5,23 +5,23 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from ptolemy_core.build import BuiltCar, build_car
-from ptolemy_core.build.fill import THREADS, UNIT
-from ptolemy_core.build.source import Source
+from ptolemy_core.car import BuiltCar, build_car
+from ptolemy_core.car.fill import THREADS, UNIT
 from ptolemy_core.catalog import cars, containers, deletions, delivery, projects, skipped, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.interrupts import held
 from ptolemy_core.layout import Layout, compute_layout
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
+from ptolemy_core.source import Inputs
 from ptolemy_core.stages import room
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_core.stages.skip import drop_unreadable, source_of
-from ptolemy_core.stages.stitch import stitch_files
 
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""
@@ -52,7 +52,6 @@ def build_container(
     *,
     rebuild: bool = False,
     threads: int = THREADS,
-    sha256: bool = True,
     unit: int = UNIT,
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
@@ -67,7 +66,6 @@ def build_container(
         number: the container's.
         rebuild: also build it where it has a receipt but its file isn't in the staging folder any more.
         threads: that read and hash at once.
-        sha256: whether to hash the CAR's bytes as well; half as much CPU again.
         unit: bytes of a fill unit.
         profile: of the DAG.
         progress: called with bytes of the CAR done since the last call.
@@ -85,7 +83,7 @@ def build_container(
     end = time.monotonic() + room.WAIT
     while True:
         try:
-            new = _build_once(catalog, project, number, rebuild, threads, sha256, unit, profile, progress)
+            new = _build_once(catalog, project, number, rebuild, threads, unit, profile, progress)
             return next(cars.rows(catalog, name, number), None), new
         except BusyError:  # of two processes that build it, one lost the catalog's lock with its connection
             if time.monotonic() > end:
@@ -99,7 +97,6 @@ def _build_once(
     number: int,
     rebuild: bool,
     threads: int,
-    sha256: bool,
     unit: int,
     profile: Profile,
     progress: Callable[[int], None] | None,
@@ -129,7 +126,7 @@ def _build_once(
                 try:
                     with hold.interruptible():
                         prepared = _prepare(catalog, project, row, profile)
-                    built = _build(catalog, prepared, threads, sha256, unit, report)
+                    built = _build(catalog, prepared, threads, unit, report)
                     break
                 except SourceError as error:
                     if found is not None or project.on_error != "skip":
@@ -179,7 +176,7 @@ class _Prepared:
     project: Project
     row: ContainerRow
     layout: Layout
-    source: Source
+    source: Inputs
 
 
 def _prepare(catalog: Catalog, project: Project, row: ContainerRow, profile: Profile) -> _Prepared:
@@ -197,7 +194,6 @@ def _build(
     catalog: Catalog,
     prepared: _Prepared,
     threads: int,
-    sha256: bool,
     unit: int,
     progress: Callable[[int], None],
 ) -> BuiltCar:
@@ -215,7 +211,7 @@ def _build(
             project.staging_dir,
             room.part_name(project.name, row.number),
             threads=threads,
-            sha256=sha256,
+            sha256=project.car_sha256,
             unit=unit,
             progress=report,
         )

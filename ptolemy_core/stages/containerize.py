@@ -12,10 +12,10 @@ from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.layout import WHOLE, Items
-from ptolemy_core.plan import PlannedContainer, plan, split
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.layout.plan import PlannedContainer, plan, split
 from ptolemy_core.project import Project, padding_warning
 
 

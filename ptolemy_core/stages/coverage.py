@@ -5,12 +5,12 @@ import itertools
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ptolemy_core import paths
 from ptolemy_core.catalog import skipped
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import container, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
+from ptolemy_core.tree import paths
 
 _SHOWN = 20
 

@@ -13,17 +13,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from ptolemy_core import cid, paths
 from ptolemy_core.catalog import deletions, home, projects
 from ptolemy_core.catalog.deletions import Source
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeletionError, StageOrderError
-from ptolemy_core.layout import Kind
-from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.project import Project
-from ptolemy_core.stages.below import Below
+from ptolemy_core.source.safe_delete import Below
 from ptolemy_core.stages.containerize import require_scan
+from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _BATCH = 500
 _SHOWN = 20

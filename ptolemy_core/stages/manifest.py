@@ -4,16 +4,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ptolemy_core import cid
 from ptolemy_core.catalog import cars, projects, roots
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError, StageOrderError
 from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url
 from ptolemy_core.manifest.rows import pages
 from ptolemy_core.manifest.summary import car_facts, cars_csv, summary_json
 from ptolemy_core.manifest.writers import sha256_of, whole_file, writer
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
 
 FOLDER = "manifests"
 """Within the staging folder, where nothing else is said."""

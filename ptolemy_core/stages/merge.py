@@ -11,9 +11,9 @@ from ptolemy_core.catalog import bulk, skipped
 from ptolemy_core.catalog.schema import absence, shard
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.layout.items import SEPARATOR
-from ptolemy_core.rules import Rules
-from ptolemy_core.walk import UNLISTED, Entry
+from ptolemy_core.rules.selection import Rules
+from ptolemy_core.source.walk import UNLISTED, Entry
+from ptolemy_core.tree import SEPARATOR
 
 _BATCH = 10_000
 _COLUMNS = ("path", "kind", "size", "mtime", "target", "reason")

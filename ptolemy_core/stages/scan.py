@@ -13,19 +13,18 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ptolemy_core import paths
-from ptolemy_core.ahead import ahead
 from ptolemy_core.catalog import deletions, projects
+from ptolemy_core.catalog import folders as noted_folders
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.collector import seldom
-from ptolemy_core.layout import Kind
-from ptolemy_core.stages.folders import FolderMerge, forget
+from ptolemy_core.prefetch import prefetch
+from ptolemy_core.source.walk import walk_batches
+from ptolemy_core.stages.folders import FolderMerge
 from ptolemy_core.stages.merge import Counts, Merge
-from ptolemy_core.walk import LEFT_OUT, walk_batches
+from ptolemy_core.tree import LEFT_OUT, Kind, paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +84,12 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
         merge = Merge(catalog, name, number, project.rules, held)
         folders = FolderMerge(catalog, name) if project.watch else None
         if folders is None:
-            forget(catalog, name)
+            noted_folders.forget(catalog, name)
         emptied = deletions.folders(catalog, name)  # by deletion of sources: their CARs have them
         found = data = 0
-        with seldom(), Reporter(catalog, name, "scan", None) as reporter:
+        with Reporter(catalog, name, "scan", None) as reporter:
             note = folders.meet if folders else None
-            with closing(ahead(walk_batches(project.target_bytes, project.rules, folder=note))) as batches:
+            with closing(prefetch(walk_batches(project.target_bytes, project.rules, folder=note))) as batches:
                 for batch in batches:
                     kept = [e for e in batch if e.path not in emptied or e.kind != Kind.DIRECTORY]
                     merge.meet(kept)

@@ -13,21 +13,20 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from ptolemy_core import paths
 from ptolemy_core.catalog import cars, delivery, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import StageOrderError
-from ptolemy_core.layout import WHOLE, Kind, names
-from ptolemy_core.layout.items import SEPARATOR
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.layout import WHOLE, names
 from ptolemy_core.project import Project
 from ptolemy_core.reader import Entry, Expected, verify_car
 from ptolemy_core.stages import room
 from ptolemy_core.stages.compare import source_differences
+from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink"}
 _SHOWN = 20

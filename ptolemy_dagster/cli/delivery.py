@@ -8,16 +8,15 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core import cid, paths
 from ptolemy_core.catalog import deletions, delivery, projects
+from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeletionError
-from ptolemy_core.layout import Kind
-from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import release as release_stage
 from ptolemy_core.stages.delete_source import DeletionResult
 from ptolemy_core.stages.delete_source import delete_source as delete
+from ptolemy_core.tree import SEPARATOR, Kind, paths
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 

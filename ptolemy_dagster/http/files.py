@@ -11,11 +11,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from ptolemy_core import paths
 from ptolemy_core.catalog import Catalog, find, projects
 from ptolemy_core.catalog.find import Found
-from ptolemy_core.layout.items import SEPARATOR
 from ptolemy_core.project import NAME_PATTERN
+from ptolemy_core.tree import SEPARATOR, paths
 from ptolemy_dagster.http.context import Context, opened
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next, query_pairs
 from ptolemy_dagster.http.problems import Problem, documented

@@ -6,31 +6,20 @@ It is Dagster's own application, as `dagster-webserver` makes it, within the gua
 `connections`: nothing listens that isn't guarded, so no second port is there to go around it.
 """
 
-import asyncio
 import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import uvicorn
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._utils.interrupts import setup_interrupt_handlers
-from dagster_webserver.app import create_app_from_workspace_process_context
-from dagster_webserver.cli import (
-    DEFAULT_DB_STATEMENT_TIMEOUT,
-    DEFAULT_POOL_MAX_OVERFLOW,
-    DEFAULT_POOL_RECYCLE,
-)
-from dagster_webserver.version import __version__
 
 from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
 from ptolemy_dagster.http.limits import BodyLimit
 from ptolemy_dagster.http.settings import TOKEN_VARIABLE
 from ptolemy_dagster.http.web_ui import MAX_BODY, Access, UiGuard
 from ptolemy_dagster.instance import open_instance
+from ptolemy_dagster.internals.webserver_app import setup_interrupt_handlers, webserver_app
 
 
 def run(workspace: str, listener: socket.socket, access: Access) -> None:
@@ -38,24 +27,11 @@ def run(workspace: str, listener: socket.socket, access: Access) -> None:
     setup_interrupt_handlers()
     os.environ.pop(TOKEN_VARIABLE, None)  # the processes of runs would inherit it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    with open_instance() as instance:
-        instance.optimize_for_webserver(
-            DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW
-        )
-        target = WorkspaceFileTarget([workspace])
-        with WorkspaceProcessContext(instance, target, version=__version__) as context:
-            app = create_app_from_workspace_process_context(context, access.prefix, lifespan=_lifespan)
-            guarded = UiGuard(BodyLimit(app, MAX_BODY), access)
-            config = configured(
-                guarded, ConnectionLimits.of_machine(), log_level="error", timeout_graceful_shutdown=5
-            )
-            uvicorn.Server(config).run(sockets=[listener])
-
-
-@asynccontextmanager
-async def _lifespan(_: object) -> AsyncIterator[None]:
-    with suppress(asyncio.CancelledError):  # it was ended: no reason for a traceback
-        yield
+    with open_instance() as instance, webserver_app(instance, workspace, access.prefix) as app:
+        guarded = UiGuard(BodyLimit(app, MAX_BODY), access)
+        limits = ConnectionLimits.of_machine()
+        config = configured(guarded, limits, log_level="error", timeout_graceful_shutdown=5)
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def main() -> None:

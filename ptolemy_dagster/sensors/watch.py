@@ -10,7 +10,7 @@ from dataclasses import asdict
 import dagster as dg
 
 from ptolemy_core.catalog import Catalog, projects
-from ptolemy_core.watch import State, look
+from ptolemy_core.stages.watch import State, look
 from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import missing
 from ptolemy_dagster.resources import SENSOR_SECONDS, CatalogResource

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline.fixtures import backend, postgres, sqlite
+
+from tests.pipeline.fixtures import backend, postgres, sqlite
 
 __all__ = ["backend", "folders", "page", "postgres", "shots", "sqlite"]
 

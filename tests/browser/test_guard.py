@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 import pytest
-from http_api.live import Served, served
-from pipeline.backend import Backend
-from pipeline.processes import wait_until
+
+from tests.http_api.live import Served, served
+from tests.pipeline.backend import Backend
+from tests.pipeline.processes import wait_until
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 

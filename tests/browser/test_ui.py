@@ -8,13 +8,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from pipeline.backend import REPOSITORY, Backend, plan_small
-from pipeline.postgres import free_port
-from pipeline.processes import started, wait_until
-from pipeline.test_stack import answers
 
-from ptolemy_core import cid
 from ptolemy_core.catalog import cars
+from ptolemy_core.dag import cid
+from tests.pipeline.backend import REPOSITORY, Backend, plan_small
+from tests.pipeline.postgres import free_port
+from tests.pipeline.processes import started, wait_until
+from tests.pipeline.test_stack import answers
 
 WORKSPACE = ("-w", str(REPOSITORY / "workspace.yaml"))
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pipeline.fixtures import postgres
 
 from ptolemy_core.catalog import Catalog
+from tests.pipeline.fixtures import postgres
 
 __all__ = ["postgres"]
 

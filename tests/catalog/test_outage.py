@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from pipeline import postgres as server
 
-from ptolemy_core.build import BuiltCar
+from ptolemy_core.car import BuiltCar
 from ptolemy_core.catalog import Catalog, cars, containers, outage, progress, projects
 from ptolemy_core.catalog.schema import car, file, scan
 from ptolemy_core.errors import BusyError, ReceiptError, UnavailableError
 from ptolemy_core.project import parse_project
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_core.stages.scan import scan as run_scan
+from tests.pipeline import postgres as server
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from pipeline.fixtures import postgres
-from pipeline.postgres import Postgres
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.schema import worker as table
 from ptolemy_core.catalog.workers import LOST, Heartbeat, Worker, list_workers
+from tests.pipeline.fixtures import postgres
+from tests.pipeline.postgres import Postgres
 
 __all__ = ["postgres"]
 

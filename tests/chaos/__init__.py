@@ -1,4 +1,4 @@
 """Chaos: a real Dagster stack whose processes, and whose Postgres, are killed at random points of a run.
 
-`PYTHONPATH=tests python -m chaos --kills 100` does that until 100 were killed; `--help` says what else.
+`python -m tests.chaos --kills 100` does that until 100 were killed; `--help` says what else.
 """

@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from pipeline import postgres
-from pipeline.backend import Backend, environment, in_process
 
-from chaos import small, stack
-from chaos.drive import KINDS, Driver
 from ptolemy_core.project import Project
 from ptolemy_dagster.instance import prepare_home
+from tests.chaos import small, stack
+from tests.chaos.drive import KINDS, Driver
+from tests.pipeline import postgres
+from tests.pipeline.backend import Backend, environment, in_process
 
 
 def make_target(folder: Path, containers: int, seed: int = 5) -> Path:
@@ -43,7 +43,7 @@ def enter(root: Path, url: str | None) -> Backend:
 
 def main() -> int:
     """Run; 1 if anything went wrong."""
-    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--per-round", type=int, default=5, help="kills in each project")

@@ -1,7 +1,7 @@
 """Ptolemy with small containers, for the processes of a stack alone: it changes the product's settings."""
 
-from chaos import small
 from ptolemy_core.project import Project
+from tests.chaos import small
 
 Project.car_bytes = small.car_bytes  # type: ignore[method-assign]
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
-from pipeline.backend import Backend
-from pipeline.postgres import Postgres
 
-from chaos.stack import Stack
 from ptolemy_core.catalog import cars
+from tests.chaos.stack import Stack
+from tests.pipeline.backend import Backend
+from tests.pipeline.postgres import Postgres
 
 KINDS = {
     "step": 10,

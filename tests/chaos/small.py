@@ -1,6 +1,6 @@
 """Containers of a few megabytes, which no setting offers: there are many, and a CAR takes a moment."""
 
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
 
 CAR_BYTES = 24_000_000

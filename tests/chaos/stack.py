@@ -13,10 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.backend import Backend
-from pipeline.postgres import free_port
+from tests.pipeline.backend import Backend
+from tests.pipeline.postgres import free_port
 
-TESTS = Path(__file__).parents[1]
 _MARK = "PTOLEMY_CHAOS_STACK"
 _LAUNCH = """
 mutation ($params: ExecutionParams!) {
@@ -37,11 +36,10 @@ mutation ($run: String!) {
 class Stack:
     """Processes of a deployment on one machine; `keep()` starts again what has ended."""
 
-    def __init__(self, backend: Backend, module: str = "chaos.definitions") -> None:
+    def __init__(self, backend: Backend, module: str = "tests.chaos.definitions") -> None:
         self._backend = backend
         self._env = dict(backend.env)
         self._env[_MARK] = uuid.uuid4().hex
-        self._env["PYTHONPATH"] = os.pathsep.join([str(TESTS), self._env["PYTHONPATH"]])
         code, self._port = free_port(), free_port()
         workspace = backend.root / "workspace.yaml"
         workspace.write_text(

@@ -1,16 +1,16 @@
-"""A short round of chaos; `python -m chaos` does long ones."""
+"""A short round of chaos; `python -m tests.chaos` does long ones."""
 
 from pathlib import Path
 
 import pytest
-from pipeline import postgres
-from pipeline.backend import Backend, environment, in_process
 
-from chaos import small, stack
-from chaos.__main__ import make_target
-from chaos.drive import Driver
 from ptolemy_core.project import Project
 from ptolemy_dagster.instance import prepare_home
+from tests.chaos import small, stack
+from tests.chaos.__main__ import make_target
+from tests.chaos.drive import Driver
+from tests.pipeline import postgres
+from tests.pipeline.backend import Backend, environment, in_process
 
 
 @pytest.mark.slow

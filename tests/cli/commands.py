@@ -6,10 +6,10 @@ import sys
 from typing import Any
 
 from click.testing import Result
-from pipeline.backend import Backend
 from typer.testing import CliRunner
 
 from ptolemy_dagster.cli.app import app
+from tests.pipeline.backend import Backend
 
 _MAIN = "from ptolemy_dagster.cli import main; main()"
 

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from pipeline.backend import Backend
-from pipeline.fixtures import backend, postgres, sqlite
+
+from tests.pipeline.backend import Backend
+from tests.pipeline.fixtures import backend, postgres, sqlite
 
 __all__ = ["awkward", "backend", "delta", "postgres", "sqlite"]
 

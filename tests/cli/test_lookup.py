@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from pipeline.backend import Backend, in_process, plan_small, tiny_files
 
-from cli.commands import error_of, printed, process, ptolemy
-from cli.conftest import AWKWARD
+from tests.cli.commands import error_of, printed, process, ptolemy
+from tests.cli.conftest import AWKWARD
+from tests.pipeline.backend import Backend, in_process, plan_small, tiny_files
 
 COMMANDS = (
     "create",

@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from pipeline.backend import Backend
 
-from cli.commands import error_of, printed, process, ptolemy
 from ptolemy_core.catalog import projects
 from ptolemy_core.stages.blitz import build_container, pending
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_core.stages.scan import scan
+from tests.cli.commands import error_of, printed, process, ptolemy
+from tests.pipeline.backend import Backend
 
 
 def test_rules_given_to_create_keep_entries_out(sqlite: Backend) -> None:

@@ -5,11 +5,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from pipeline.backend import Backend
-from pipeline.processes import runs, started_python, wait_until
 
-from cli.commands import command, error_of, printed, process, ptolemy
 from ptolemy_dagster.status import PID_TAG
+from tests.cli.commands import command, error_of, printed, process, ptolemy
+from tests.pipeline.backend import Backend
+from tests.pipeline.processes import runs, started_python, wait_until
 
 
 def test_run_takes_a_folder_to_verified_cars_on_sqlite_and_postgres(backend: Backend) -> None:

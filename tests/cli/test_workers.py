@@ -4,10 +4,10 @@ import socket
 import time
 
 import pytest
-from pipeline.backend import Backend
 
 from ptolemy_core.catalog.schema import worker as table
 from ptolemy_core.catalog.workers import LOST
+from tests.pipeline.backend import Backend
 
 from .commands import error_of, printed, ptolemy
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from ptolemy_core import cid, varint
 from ptolemy_core.commp import (
     PieceCid,
     PieceCommitment,
@@ -18,6 +17,7 @@ from ptolemy_core.commp import (
     zero_root,
 )
 from ptolemy_core.commp.tree import fold
+from ptolemy_core.dag import cid, varint
 
 from . import streams
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptolemy_core.layout import HEADER_SIZE, ItemsBuilder, Kind, compute_layout
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.layout import HEADER_SIZE, ItemsBuilder, compute_layout
 from ptolemy_core.layout.items import Items
-from ptolemy_core.profile import Profile
+from ptolemy_core.tree import Kind
 
 from . import oracle
 from .trees import contents

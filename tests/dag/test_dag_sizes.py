@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptolemy_core import varint
-from ptolemy_core.dag import balanced, dagpb, hamt, unixfs
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.dag import balanced, dagpb, hamt, unixfs, varint
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 
 from . import oracle
 

@@ -1,5 +1,5 @@
 """The documentation's examples run in a home of their own."""
 
-from pipeline.fixtures import backend, postgres, sqlite
+from tests.pipeline.fixtures import backend, postgres, sqlite
 
 __all__ = ["backend", "postgres", "sqlite"]

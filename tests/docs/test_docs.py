@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline.backend import REPOSITORY, Backend
 from typer.main import get_command
 
 from ptolemy_core.project import padding_warning
 from ptolemy_dagster.cli.app import app
+from tests.pipeline.backend import REPOSITORY, Backend
 
 DOCS = REPOSITORY / "docs"
 _TESTED = re.compile(r"^<!-- tested -->\n```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)

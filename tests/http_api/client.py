@@ -7,13 +7,13 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 from httpx import Response
-from pipeline.backend import Backend
 
 from ptolemy_dagster.definitions import defs
 from ptolemy_dagster.http.app import create_app
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.dagster_api import PROJECT_TAG, Dagster
 from ptolemy_dagster.http.settings import ApiSettings
+from tests.pipeline.backend import Backend
 
 ORIGIN = "http://127.0.0.1:8000"
 

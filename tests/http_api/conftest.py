@@ -6,11 +6,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from pipeline.backend import Backend
-from pipeline.fixtures import backend, entered, postgres
 
-from http_api.client import Api, in_process
 from ptolemy_core.catalog import Catalog
+from tests.http_api.client import Api, in_process
+from tests.pipeline.backend import Backend
+from tests.pipeline.fixtures import backend, entered, postgres
 
 __all__ = ["api", "backend", "both", "postgres", "sqlite"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipeline.backend import Backend
+from tests.pipeline.backend import Backend
 
 _PATIENCE = 240.0
 

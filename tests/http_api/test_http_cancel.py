@@ -4,12 +4,12 @@ import json
 import os
 
 import pytest
-from pipeline.backend import Backend, plan_small, tiny_files
-from pipeline.processes import wait_until
-from pipeline.test_orphans import exists, waiting_step
 
-from http_api.live import curl, served
 from ptolemy_core.stages.room import build_lock
+from tests.http_api.live import curl, served
+from tests.pipeline.backend import Backend, plan_small, tiny_files
+from tests.pipeline.processes import wait_until
+from tests.pipeline.test_orphans import exists, waiting_step
 
 TERMINATE = "mutation($run: String!) { terminateRun(runId: $run) { __typename } }"
 

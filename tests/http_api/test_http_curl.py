@@ -5,9 +5,9 @@ import shutil
 import subprocess
 
 import pytest
-from pipeline.backend import Backend
 
-from http_api.live import curl, served, wait_for_status
+from tests.http_api.live import curl, served, wait_for_status
+from tests.pipeline.backend import Backend
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl isn't installed")
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from http_api.client import Api
+from tests.http_api.client import Api
 
 NAMES = [
     "accept",

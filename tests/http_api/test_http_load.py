@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from pipeline.backend import REPOSITORY, Backend
+from tests.pipeline.backend import REPOSITORY, Backend
 
 
 def test_of_a_hundred_clients_no_request_that_was_answered_is_lost(backend: Backend) -> None:

@@ -9,13 +9,13 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
-from pipeline.backend import Backend, plan_small, tiny_files
-from pipeline.backend import in_process as run_in_process
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from http_api.client import Api, in_process
 from ptolemy_dagster.http.settings import ApiSettings
+from tests.http_api.client import Api, in_process
+from tests.pipeline.backend import Backend, plan_small, tiny_files
+from tests.pipeline.backend import in_process as run_in_process
 
 
 def prepare(backend: Backend, api: Api) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline import postgres as server
-from pipeline.fixtures import entered
 
-from http_api.client import Api, in_process
 from ptolemy_core.catalog import outage
+from tests.http_api.client import Api, in_process
+from tests.pipeline import postgres as server
+from tests.pipeline.fixtures import entered
 
 ADDRESSES = [
     ("GET", "/health"),

@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from pipeline.backend import Backend, in_process, plan_small, tiny_files
 
-from http_api.client import Api
 from ptolemy_core.catalog import progress
 from ptolemy_core.catalog.workers import Heartbeat, list_workers
+from tests.http_api.client import Api
+from tests.pipeline.backend import Backend, in_process, plan_small, tiny_files
 
 
 def build(backend: Backend, project: str = "delta", *jobs: str) -> None:
@@ -58,8 +58,8 @@ def test_another_body_for_a_project_that_is_there_is_refused(api: Api) -> None:
         ({"target_dir": "/a\0b"}, "target_dir holds a NUL character"),
         ({"target_dir": "/a\udcffb"}, "isn't UTF-8"),
         ({"target_dir": ["/data"]}, "target_dir"),
-        ({"name": "echo"}, "name is no setting here"),
-        ({"nonsense": 1}, "nonsense is no setting"),
+        ({"name": "echo"}, "name is not a setting here"),
+        ({"nonsense": 1}, "nonsense is not a setting"),
     ],
 )
 def test_bad_settings_name_value_limit_and_remedy(api: Api, settings: Any, message: str) -> None:

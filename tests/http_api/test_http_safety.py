@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline.backend import Backend
 
-from http_api.client import Api, in_process, told
 from ptolemy_core.errors import SettingsError
 from ptolemy_dagster.http.limits import RateLimit
 from ptolemy_dagster.http.settings import ApiSettings, parse_settings
+from tests.http_api.client import Api, in_process, told
+from tests.pipeline.backend import Backend
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 

@@ -5,11 +5,11 @@ import threading
 import uuid
 
 import pytest
-from pipeline.backend import in_process
 
-from http_api.client import Api
-from http_api.client import in_process as api_in_process
 from ptolemy_dagster.http.dagster_api import Dagster
+from tests.http_api.client import Api
+from tests.http_api.client import in_process as api_in_process
+from tests.pipeline.backend import in_process
 
 
 def run(api: Api, *jobs: str) -> None:

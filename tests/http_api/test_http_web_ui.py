@@ -13,9 +13,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocket
 
-from http_api.client import told
 from ptolemy_dagster.http.settings import ApiSettings
 from ptolemy_dagster.http.web_ui import COOKIE, SIGN_IN, Access, UiGuard
+from tests.http_api.client import told
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 ORIGIN = "http://127.0.0.1:3000"

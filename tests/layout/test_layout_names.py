@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from dag import oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptolemy_core.layout import HEADER_SIZE, WHOLE, ItemsBuilder, Kind, compute_layout
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.layout import HEADER_SIZE, WHOLE, ItemsBuilder, compute_layout
 from ptolemy_core.layout.names import decode, encode
-from ptolemy_core.profile import Profile
+from ptolemy_core.tree import Kind
+from tests.dag import oracle
 
 # what looks like a mark must come often
 PARTS = st.sampled_from([b".ptolemy", b"_", b"0", b"7", b"01", b"\n", b"x", b".bin", b".", b"\xff"])

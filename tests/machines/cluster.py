@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from pipeline.backend import Backend
-from pipeline.processes import kill_group, started_command, wait_until
 
-from machines.hosts import Host
 from ptolemy_core.catalog.workers import Worker, list_workers
+from tests.machines.hosts import Host
+from tests.pipeline.backend import Backend
+from tests.pipeline.processes import kill_group, started_command, wait_until
 
 HELD = Path(__file__).with_name("held")
 COMMAND = ("-c", "from ptolemy_dagster.cli import main; main()")

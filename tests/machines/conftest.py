@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pipeline import fixtures
-from pipeline.backend import Backend
-from pipeline.fixtures import postgres
-from pipeline.postgres import Postgres
+
+from tests.pipeline import fixtures
+from tests.pipeline.backend import Backend
+from tests.pipeline.fixtures import postgres
+from tests.pipeline.postgres import Postgres
 
 __all__ = ["postgres"]
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from pipeline import fixtures
-from pipeline import postgres as server
-from pipeline.backend import Backend, execute_arguments, plan_small, tiny_files
-from pipeline.processes import builds, runs, started, wait_until
-from pipeline.test_failures import assert_whole, build_undisturbed
 
-from machines import hosts
-from machines.cluster import building, joined, machine, scheduler
-from machines.hosts import Host
+from tests.machines import hosts
+from tests.machines.cluster import building, joined, machine, scheduler
+from tests.machines.hosts import Host
+from tests.pipeline import fixtures
+from tests.pipeline import postgres as server
+from tests.pipeline.backend import Backend, execute_arguments, plan_small, tiny_files
+from tests.pipeline.processes import builds, runs, started, wait_until
+from tests.pipeline.test_failures import assert_whole, build_undisturbed
 
 COUNT = 5
 reason = hosts.why_not()

@@ -6,11 +6,11 @@ import subprocess
 
 import dagster as dg
 import pytest
-from pipeline.backend import Backend, execute_arguments, plan_small, tiny_files
-from pipeline.processes import builds, events, runs, started, wait_until
-from pipeline.test_failures import assert_whole, build_undisturbed
 
-from machines.cluster import building, machine, scheduler
+from tests.machines.cluster import building, machine, scheduler
+from tests.pipeline.backend import Backend, execute_arguments, plan_small, tiny_files
+from tests.pipeline.processes import builds, events, runs, started, wait_until
+from tests.pipeline.test_failures import assert_whole, build_undisturbed
 
 COUNT = 12
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline.backend import Backend, in_process, plan_small, tiny_files
-from pipeline.fixtures import sqlite
 
 from ptolemy_core.catalog.workers import list_workers
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.stages import blitz
 from ptolemy_dagster.machines.settings import parse_address, scheduler_address
 from ptolemy_dagster.machines.worker import check_machine
+from tests.pipeline.backend import Backend, in_process, plan_small, tiny_files
+from tests.pipeline.fixtures import sqlite
 
 __all__ = ["sqlite"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline import postgres as server
-from pipeline.backend import Backend, environment
 from ptolemy_dagster.instance import prepare_home
+from tests.pipeline import postgres as server
+from tests.pipeline.backend import Backend, environment
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import dagster as dg
 
-from pipeline.backend import Backend
+from tests.pipeline.backend import Backend
 
 _PATIENCE = 240.0
 """Seconds after which what a test waits for won't come any more."""

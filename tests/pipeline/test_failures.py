@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from pipeline.backend import Backend, execute_arguments, in_process, plan_small, tiny_files
-from pipeline.processes import builds, events, kill_group, runs, started, wait_until
 from ptolemy_core.stages import blitz
+from tests.pipeline.backend import Backend, execute_arguments, in_process, plan_small, tiny_files
+from tests.pipeline.processes import builds, events, kill_group, runs, started, wait_until
 
 
 def build_undisturbed(backend: Backend) -> None:

@@ -5,8 +5,8 @@ import json
 import dagster as dg
 import pytest
 
-from pipeline.backend import MODULE, Backend, plan_small, tiny_files
 from ptolemy_core.catalog import projects
+from tests.pipeline.backend import MODULE, Backend, plan_small, tiny_files
 
 
 def test_job_onboard_builds_and_verifies_the_cars_of_a_partition(backend: Backend) -> None:

@@ -6,10 +6,10 @@ import signal
 import dagster as dg
 import pytest
 
-from pipeline.backend import Backend, execute_arguments, plan_small, tiny_files
-from pipeline.processes import events, runs, started, started_python, wait_until
-from pipeline.test_disturbances import is_gone
 from ptolemy_core.stages.room import build_lock
+from tests.pipeline.backend import Backend, execute_arguments, plan_small, tiny_files
+from tests.pipeline.processes import events, runs, started, started_python, wait_until
+from tests.pipeline.test_disturbances import is_gone
 
 CODE = "from ptolemy_dagster.cli import main; main()"
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from dagster_graphql import DagsterGraphQLClient
 
-from pipeline.backend import Backend, execute_arguments, failure_of, in_process
-from pipeline.postgres import free_port
-from pipeline.processes import runs, started, wait_until
-from pipeline.test_stack import _LAUNCH, WORKSPACE, answers, finished, post, succeeded
+from tests.pipeline.backend import Backend, execute_arguments, failure_of, in_process
+from tests.pipeline.postgres import free_port
+from tests.pipeline.processes import runs, started, wait_until
+from tests.pipeline.test_stack import _LAUNCH, WORKSPACE, answers, finished, post, succeeded
 
 _ASSETS = {"scan": "scan_result", "containerize": "container_plan", "blitz": "built_cars"}
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.backend import Backend, failure_of, in_process, materialize_car, plan_small, tiny_files
 from ptolemy_core.catalog import cars
+from tests.pipeline.backend import Backend, failure_of, in_process, materialize_car, plan_small, tiny_files
 
 
 @pytest.mark.parametrize("job", ["scan", "onboard", "verify"])

@@ -8,12 +8,12 @@ import dagster as dg
 import pytest
 from dagster._config import ConfigTypeKind
 
-from pipeline.backend import Backend, failure_of, in_process, materialize_car
 from ptolemy_core.catalog import projects
 from ptolemy_core.errors import SettingsError, UnknownProjectError
 from ptolemy_dagster.definitions import defs
 from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.roots import OutsideRootsError, environment_roots, set_environment
+from tests.pipeline.backend import Backend, failure_of, in_process, materialize_car
 
 SECRET = "postgresql://ptolemy:hunter2@10.1.2.3/catalog"
 

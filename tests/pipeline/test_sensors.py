@@ -10,8 +10,6 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 
-from pipeline.backend import REPOSITORY, Backend, in_process
-from pipeline.processes import builds, runs, started, wait_until
 from ptolemy_core.catalog import history, projects
 from ptolemy_core.catalog import skipped as records
 from ptolemy_core.stages.blitz import build_container
@@ -22,6 +20,8 @@ from ptolemy_dagster.definitions import defs
 from ptolemy_dagster.resources import CatalogResource
 from ptolemy_dagster.schedules import rescan
 from ptolemy_dagster.sensors import auto, watch
+from tests.pipeline.backend import REPOSITORY, Backend, in_process
+from tests.pipeline.processes import builds, runs, started, wait_until
 
 
 def asked(result: dg.SensorResult) -> list[str]:

@@ -7,16 +7,16 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipeline.backend import Backend, failure_of, in_process, plan_small, tiny_files
-from pipeline.test_assets import metadata_of, problems_of
 from ptolemy_core.catalog import cars, delivery, waiting
 from ptolemy_core.project import Project
 from ptolemy_core.stages import release
-from ptolemy_dagster.assets.cars import Batch, seal
+from ptolemy_dagster.assets.cars import seal
 from ptolemy_dagster.definitions import defs
 from ptolemy_dagster.resources import CatalogResource
 from ptolemy_dagster.sensors.room import staging_room
 from ptolemy_dagster.status import project_status
+from tests.pipeline.backend import Backend, failure_of, in_process, plan_small, tiny_files
+from tests.pipeline.test_assets import metadata_of, problems_of
 
 BUDGET = 4000
 """Bytes: room for one CAR of 3,000 bytes of data. No setting is so small."""
@@ -117,7 +117,7 @@ def test_a_seal_hides_no_lost_batch_behind_an_old_wait(sqlite: Backend, instance
     in_process("blitz", "delta", instance)
     assert waiting.rows(sqlite.catalog)
     context = dg.build_op_context(partition_key="delta", instance=instance)
-    for batches in ([], [Batch(0, [2])]):
+    for batches in ([], [{"built": 0, "left": [2]}]):
         with pytest.raises(dg.Failure, match="CARs of project 'delta' are not built, the first is number 1"):
             seal(context, catalog=CatalogResource(), batches=batches)
 

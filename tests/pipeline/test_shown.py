@@ -10,16 +10,16 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from pipeline.backend import Backend, in_process, plan_small, tiny_files
-from pipeline.test_assets import metadata_of
-from ptolemy_core import cid
 from ptolemy_core.catalog import cars
 from ptolemy_core.catalog.containers import ContainerRow
+from ptolemy_core.dag import cid
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.pace import Spell
 from ptolemy_dagster import live, show
 from ptolemy_dagster.charts import INLINE, fill_chart, rate_chart
 from ptolemy_dagster.definitions import defs
+from tests.pipeline.backend import Backend, in_process, plan_small, tiny_files
+from tests.pipeline.test_assets import metadata_of
 
 _PICTURE = re.compile(r"!\[([^]]*)\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)\n\n(.*)", re.DOTALL)
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 from dagster_graphql import DagsterGraphQLClient
 
-from pipeline.backend import REPOSITORY, Backend, plan_small, tiny_files
-from pipeline.postgres import free_port
-from pipeline.processes import runs, started, wait_until
+from tests.pipeline.backend import REPOSITORY, Backend, plan_small, tiny_files
+from tests.pipeline.postgres import free_port
+from tests.pipeline.processes import runs, started, wait_until
 
 WORKSPACE = ("-w", str(REPOSITORY / "workspace.yaml"))
 

@@ -11,10 +11,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipeline.backend import Backend, in_process
 from ptolemy_core.errors import PlanError, UnknownProjectError
 from ptolemy_dagster.definitions import defs
 from ptolemy_dagster.status import HOST_TAG, PID_TAG, project_status
+from tests.pipeline.backend import Backend, in_process
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ptolemy_core.profile import Profile
+from ptolemy_core.dag.profile import Profile
 
 RAW, DAG_PB = 0x55, 0x70
 SMALL = Profile(chunk=8, width=3, hamt_threshold=400)

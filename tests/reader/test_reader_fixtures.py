@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ptolemy_core import reader
-from ptolemy_core.cid import from_text
+from ptolemy_core.dag.cid import from_text
 
 CARS = Path(__file__).parents[1] / "vectors" / "cars"
 BASIC = ["carv1-basic", "carv2-basic"]

@@ -31,8 +31,8 @@ from encoder import (
     write,
 )
 
-from ptolemy_core.cid import to_text
-from ptolemy_core.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.dag.cid import to_text
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader import CarError, Entry, hamt, read_entries, tree, verify_car
 
 Check = Callable[..., list[str]]

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core import commp
-from ptolemy_core.profile import Profile
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.reader import (
     CarError,
     Code,

@@ -1,5 +1,5 @@
 """Restores are tested over the stages' projects, under their shrunk profile."""
 
-from stages.conftest import catalog_url, make, stage
+from tests.stages.conftest import catalog_url, make, stage
 
 __all__ = ["catalog_url", "make", "stage"]

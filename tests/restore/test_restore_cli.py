@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.commands import error_of, printed, ptolemy
-from dag import oracle
-from reader.encoder import car, directory, file, leaf, write
-from stages.conftest import Scene
+
+from tests.cli.commands import error_of, printed, ptolemy
+from tests.dag import oracle
+from tests.reader.encoder import car, directory, file, leaf, write
+from tests.stages.conftest import Scene
 
 from .test_restore_same import car_files
 from .trees import read_tree

@@ -5,9 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from reader.encoder import Dag, Named, car, directory, file, file_node, leaf, plain_directory, symlink, write
 
 from ptolemy_core.restore.target import EntryError, TakenError, Target, TargetError
+from tests.reader.encoder import (
+    Dag,
+    Named,
+    car,
+    directory,
+    file,
+    file_node,
+    leaf,
+    plain_directory,
+    symlink,
+    write,
+)
 
 from .trees import extract, read_tree
 

@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from reader.encoder import (
+
+from ptolemy_core.reader import cid_text
+from ptolemy_core.reader.hashes import parse_text
+from ptolemy_core.restore import CarsError
+from tests.reader.encoder import (
     DAG_PB,
     RAW,
     SMALL,
@@ -28,10 +32,6 @@ from reader.encoder import (
     uvarint,
     write,
 )
-
-from ptolemy_core.reader import cid_text
-from ptolemy_core.reader.hashes import parse_text
-from ptolemy_core.restore import CarsError
 
 from .trees import extract, read_tree
 

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from reader.encoder import Dag, car, directory, file, leaf, symlink, write
-from stages.conftest import Scene
 
-from ptolemy_core.profile import Profile
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.restore import RestoreError
 from ptolemy_core.restore import write as writing
+from tests.reader.encoder import Dag, car, directory, file, leaf, symlink, write
+from tests.stages.conftest import Scene
 
 from .test_restore_same import BIG, TREE, car_files, restore
 from .trees import extract, read_tree
@@ -98,7 +98,7 @@ def test_a_file_that_differs(tmp_path: Path, there: bytes, replace: bool) -> Non
 def test_folders_and_files_in_each_others_place(tmp_path: Path) -> None:
     to = tmp_path / "to"
     (to / "05 big" / "inner").mkdir(parents=True)
-    (to / "link").mkdir()
+    (to / "link" / "inner").mkdir(parents=True)
     (to / "03").symlink_to("nowhere")
     report = extract([write(tmp_path / "a.car", car(tree()))], to, replace=True)
     assert {path for path, _ in report.problems} == {"05 big", "link"}

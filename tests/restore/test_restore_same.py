@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from build import scene
-from dag import oracle
 from hypothesis import HealthCheck, given, settings
-from stages.conftest import PROFILE, Scene
 
 from ptolemy_core.restore import Extraction, ProjectRestore
+from tests.car import scene
+from tests.dag import oracle
+from tests.stages.conftest import PROFILE, Scene
 
 from .trees import CONTENTS, extract, read_tree
 

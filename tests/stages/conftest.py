@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from build import scene
-from dag import oracle
-from pipeline.fixtures import postgres
 
 from ptolemy_core.catalog import Catalog, cars, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import file
-from ptolemy_core.profile import Profile
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.project import Project, parse_project
 from ptolemy_core.stages.blitz import build_container, pending, seal
 from ptolemy_core.stages.containerize import PlanResult, containerize
 from ptolemy_core.stages.scan import ScanResult, scan
 from ptolemy_core.stages.verify import Verdict, verify
+from tests.car import scene
+from tests.dag import oracle
+from tests.pipeline.fixtures import postgres
 
 __all__ = ["PROFILE", "Scene", "catalog_url", "make", "postgres", "stage"]
 
@@ -112,6 +112,7 @@ def make(catalog_url: str, tmp_path: Path) -> Any:
         target = tmp_path / name / "target"
         target.mkdir(parents=True)
         settings = {"name": name, "target_dir": str(target), "staging_dir": str(tmp_path / name / "staging")}
+        more = {"car_sha256": True} | more  # so that tests see whether two CARs are the same bytes
         project = parse_project(settings | {"shard_size": shard_size, "car_size": car_size} | more)
         projects.create(catalog, project)
         return Scene(catalog, project)

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptolemy_core.build.output import partial_file
-from ptolemy_core.build.readback import read_back
-from ptolemy_core.build.source import Source
+from ptolemy_core.car.readback import read_back
 from ptolemy_core.catalog import cars
 from ptolemy_core.interrupts import held
 from ptolemy_core.layout import compute_layout
+from ptolemy_core.source import Inputs
 from ptolemy_core.stages.blitz import build_container
 from ptolemy_core.stages.verify import verify
+from ptolemy_core.staging.output import partial_file
 
 from .conftest import PROFILE, Scene
 
@@ -75,7 +75,7 @@ def test_a_build_that_is_canceled_reads_no_more_files(stage: Scene, monkeypatch:
     planned(stage, count)
     calls = 0
 
-    def slow(_: Source, items: Any, *__: object) -> Any:
+    def slow(_: Inputs, items: Any, *__: object) -> Any:
         nonlocal calls
         calls += 1
         if calls == 1:
@@ -83,9 +83,9 @@ def test_a_build_that_is_canceled_reads_no_more_files(stage: Scene, monkeypatch:
         time.sleep(0.01)
         return np.zeros(len(items), dtype=np.bool_)
 
-    monkeypatch.setattr("ptolemy_core.build.assemble._SMALL_AT_ONCE", 1)
-    monkeypatch.setattr(Source, "read_small", slow)
-    monkeypatch.setattr(Source, "read_into", lambda *_: time.sleep(0.01))
+    monkeypatch.setattr("ptolemy_core.car.assemble._SMALL_AT_ONCE", 1)
+    monkeypatch.setattr(Inputs, "read_small", slow)
+    monkeypatch.setattr(Inputs, "read_into", lambda *_: time.sleep(0.01))
     with pytest.raises(Interrupted):
         build_container(stage.catalog, stage.name, 0, profile=PROFILE, unit=127 << 10)  # one unit
     assert calls < count

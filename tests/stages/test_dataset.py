@@ -8,29 +8,30 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from build.scene import sizes
-from build.sections import sections_of
-from dag import oracle
-from dag.trees import folders
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ptolemy_core import cid, commp
-from ptolemy_core.build import folders as folder_tree
-from ptolemy_core.build import nodes
-from ptolemy_core.build.folders import FolderTree, Target
-from ptolemy_core.build.output import Output
-from ptolemy_core.build.root import root_cid
-from ptolemy_core.build.spool import Spool
+from ptolemy_core import commp
+from ptolemy_core.car import folders as folder_tree
+from ptolemy_core.car import nodes
+from ptolemy_core.car.folders import FolderTree, Target
+from ptolemy_core.car.root import root_cid
+from ptolemy_core.car.spool import Spool
 from ptolemy_core.catalog import find, roots
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.schema import built_shard, dataset_root
+from ptolemy_core.dag import cid
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.dag.stitch import file_root
 from ptolemy_core.errors import PlanError, ReceiptError, StageOrderError, StagingError
-from ptolemy_core.layout.items import SEPARATOR
-from ptolemy_core.profile import Profile
 from ptolemy_core.reader import decode_node
 from ptolemy_core.stages.dataset import build_root
-from ptolemy_core.stages.stitch import file_root
+from ptolemy_core.staging.output import Output
+from ptolemy_core.tree import SEPARATOR
+from tests.car.scene import sizes
+from tests.car.sections import sections_of
+from tests.dag import oracle
+from tests.dag.trees import folders
 
 from .conftest import PROFILE, Scene
 

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dag import oracle
 
-from ptolemy_core import cid
 from ptolemy_core.catalog import deletions, projects
+from ptolemy_core.dag import cid
 from ptolemy_core.errors import BusyError, DeletionError, SourceError, StageOrderError
 from ptolemy_core.project import parse_project
-from ptolemy_core.stages import below, delete_source
+from ptolemy_core.source import safe_delete
+from ptolemy_core.stages import delete_source
 from ptolemy_core.stages.delete_source import DeletionResult
 from ptolemy_core.stages.release import release, undo
+from tests.dag import oracle
 
 from .conftest import PROFILE, Scene
 
@@ -316,10 +317,10 @@ class Killed(BaseException):
 
 def killed_after(count: int, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
     """The process dies at this deletion, before or after the file is gone."""
-    real = below.Below.delete
+    real = safe_delete.Below.delete
     calls: list[bytes] = []
 
-    def dying(self: below.Below, source: Any) -> str | None:
+    def dying(self: safe_delete.Below, source: Any) -> str | None:
         calls.append(source.path)
         if len(calls) < count:
             return real(self, source)
@@ -327,7 +328,7 @@ def killed_after(count: int, monkeypatch: pytest.MonkeyPatch, after: bool) -> No
             real(self, source)
         raise Killed
 
-    monkeypatch.setattr(below.Below, "delete", dying)
+    monkeypatch.setattr(safe_delete.Below, "delete", dying)
 
 
 @both

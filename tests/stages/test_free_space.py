@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ptolemy_core.build import output
 from ptolemy_core.catalog import containers
 from ptolemy_core.errors import StagingError
 from ptolemy_core.stages.blitz import pending
+from ptolemy_core.staging import output
 
 from .conftest import PROFILE, Scene
 
@@ -113,7 +113,7 @@ BLITZ_ON_A_SMALL_DISK = """
 import json, os, sys
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import StagingError
-from ptolemy_core.profile import Profile
+from ptolemy_core.dag.profile import Profile
 from ptolemy_core.stages.blitz import build_container, pending
 
 def blitz():

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from build import nobody, scene
-from dag import oracle
-from dag.trees import folders
 from hypothesis import HealthCheck, given, settings
 
 from ptolemy_core.catalog import Catalog, history, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.project import parse_project
+from ptolemy_core.source.walk import walk
 from ptolemy_core.stages.coverage import uncovered
 from ptolemy_core.stages.scan import scan
-from ptolemy_core.walk import walk
+from tests.car import nobody, scene
+from tests.dag import oracle
+from tests.dag.trees import folders
 
 from .conftest import Scene
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from build.sections import sections_of
-from dag import oracle
-from pipeline import postgres as server
-from pipeline.fixtures import postgres
 
-from ptolemy_core import cid
-from ptolemy_core.build import nodes
+from ptolemy_core.car import nodes
 from ptolemy_core.catalog import find, located
 from ptolemy_core.catalog.find import Found
+from ptolemy_core.dag import cid
 from ptolemy_core.reader import verify_car
+from tests.car.sections import sections_of
+from tests.dag import oracle
+from tests.pipeline import postgres as server
+from tests.pipeline.fixtures import postgres
 
 from .conftest import PROFILE, Scene
 

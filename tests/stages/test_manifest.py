@@ -12,15 +12,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from dag import oracle
 
-from ptolemy_core import cid, paths
 from ptolemy_core.catalog import find
+from ptolemy_core.dag import cid
 from ptolemy_core.errors import SettingsError, StageOrderError, StagingError
 from ptolemy_core.manifest import writers
 from ptolemy_core.manifest.schema import COLUMNS
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import Manifest, write_manifest
+from ptolemy_core.tree import paths
+from tests.dag import oracle
 
 from .conftest import PROFILE, Scene
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ptolemy_core import cid
 from ptolemy_core.catalog import delivery, projects
 from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.dag import cid
 from ptolemy_core.errors import BusyError, DeliveryError
 from ptolemy_core.project import parse_project
 from ptolemy_core.stages import delete_source

@@ -8,20 +8,19 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from build import nobody, scene
-from dag import oracle
-from dag.trees import folders
 from hypothesis import HealthCheck, given, settings
 
-from ptolemy_core import paths
 from ptolemy_core.catalog import Catalog, progress, projects
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.errors import BusyError, SourceError, UnknownProjectError
-from ptolemy_core.layout import Kind
 from ptolemy_core.project import parse_project
+from ptolemy_core.source.walk import walk
 from ptolemy_core.stages import merge as merge_module
 from ptolemy_core.stages.scan import scan
-from ptolemy_core.walk import LEFT_OUT, walk
+from ptolemy_core.tree import LEFT_OUT, Kind, paths
+from tests.car import nobody, scene
+from tests.dag import oracle
+from tests.dag.trees import folders
 
 from .conftest import Scene
 

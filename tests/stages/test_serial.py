@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ptolemy_core.build import output
 from ptolemy_core.catalog import containers, waiting
 from ptolemy_core.errors import BusyError, NoRoomError, ReceiptError, StagingError
 from ptolemy_core.stages import room
 from ptolemy_core.stages.blitz import pending
 from ptolemy_core.stages.status import standing
+from ptolemy_core.staging import output
 
 from .conftest import PROFILE, Scene
 

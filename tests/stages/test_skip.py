@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from build import nobody, scene
-from dag import oracle
 
 from ptolemy_core.catalog import Catalog, containers, projects, skipped
 from ptolemy_core.catalog.schema import shard
@@ -18,6 +16,8 @@ from ptolemy_core.stages.blitz import build_container, pending, seal
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_core.stages.coverage import uncovered
 from ptolemy_core.stages.scan import scan
+from tests.car import nobody, scene
+from tests.dag import oracle
 
 from .conftest import PROFILE, Scene
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from dag import oracle
 
 from ptolemy_core.catalog.schema import built_shard, car, file, shard
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.stages.verify import verify
+from tests.dag import oracle
 
 from .conftest import PROFILE, Scene
 

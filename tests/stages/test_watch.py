@@ -4,13 +4,14 @@ import os
 from typing import Any
 
 import pytest
-from dag import oracle
 
-from ptolemy_core import paths, watch
 from ptolemy_core.catalog import projects
 from ptolemy_core.errors import SourceError
+from ptolemy_core.stages import watch
 from ptolemy_core.stages.scan import scan
-from ptolemy_core.watch import RETRY, Look, State, look
+from ptolemy_core.stages.watch import RETRY, Look, State, look
+from ptolemy_core.tree import paths
+from tests.dag import oracle
 
 from .conftest import Scene
 
@@ -162,8 +163,8 @@ def test_a_look_costs_no_more_than_its_budget_and_goes_on_where_it_ended(
     watcher = Watcher(stage, budget=10)
     watcher.scan()
     looked: list[bytes] = []
-    real = watch._mtime
-    monkeypatch.setattr(watch, "_mtime", lambda path: looked.append(path) or real(path))
+    real = watch._token
+    monkeypatch.setattr(watch, "_token", lambda root, path: looked.append(path) or real(root, path))
     for now in range(10):
         watcher.at(now)
         assert len(looked) <= 10

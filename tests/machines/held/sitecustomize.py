@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any
 
-from ptolemy_core.build.output import Output
+from ptolemy_core.staging.output import Output
 
 _write = Output.write
 

@@ -1,0 +1,150 @@
+"""A CAR in the staging folder: filled beside its place, synced, and named by its piece CID when it is whole.
+
+Container: CARv1, https://ipld.io/specs/transport/car/carv1/. File name: `<piece CID v1>.car`.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptolemy_core import commp
+from ptolemy_core.car import nodes
+from ptolemy_core.car.fill import THREADS, UNIT, fill
+from ptolemy_core.car.readback import is_left, read_back
+from ptolemy_core.dag import cid
+from ptolemy_core.layout import WHOLE, Block, Layout
+from ptolemy_core.source import Inputs, State
+from ptolemy_core.staging.output import partial_file, sync_folder
+
+
+class BuiltItem(NamedTuple):
+    """What a built CAR says of one item.
+
+    Attributes:
+        cid: binary CID of the item (of a shard: as a file of its own).
+        car_offset: of its first section in the CAR, bytes.
+        nodes: digests of a shard's lowest file nodes (or of its one leaf), 32 bytes each: the whole file's
+            CID is stitched from these. Empty for whole files.
+        state: in which the build read its file, where the source tells: see `source.State`.
+    """
+
+    cid: bytes
+    car_offset: int
+    nodes: bytes
+    state: State | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltCar:
+    """A complete CAR in staging.
+
+    Attributes:
+        file_name: its name in the staging folder.
+        payload_cid, piece_cid_v1, piece_cid_v2: binary CIDs.
+        car_size, piece_size: bytes, before and after padding.
+        sha256: digest of the CAR's bytes, if it was asked for.
+        items: one for each item of the container, in its order.
+    """
+
+    file_name: str
+    payload_cid: bytes
+    piece_cid_v1: bytes
+    piece_cid_v2: bytes
+    car_size: int
+    piece_size: int
+    sha256: bytes | None
+    items: list[BuiltItem]
+
+
+def build_car(
+    layout: Layout,
+    inputs: Inputs,
+    staging_dir: str,
+    part_name: str,
+    *,
+    threads: int = THREADS,
+    unit: int = UNIT,
+    sha256: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> BuiltCar:
+    """Build the CAR of a layout into `staging_dir`; until it is whole its name begins as `part_name` does.
+
+    Args:
+        layout: of the container.
+        inputs: of its items.
+        staging_dir: an existing folder.
+        part_name: `….part`, the same for each try of one container: a try removes what an earlier one left.
+        threads: that read and hash at once; the bytes don't depend on it.
+        unit: bytes of a fill unit, 127 * 2**k.
+        sha256: whether to hash the CAR's bytes too; it reads the whole CAR back, and costs half as much CPU again.
+        progress: called with bytes of the CAR done since the last call.
+
+    Raises:
+        SourceError: a source can't be read or isn't what the scan saw.
+        StagingError: the folder hasn't room, or can't be written.
+        BusyError: another try still writes this CAR, or took over from this one.
+    """
+    part = os.path.join(staging_dir, part_name)
+    piece = commp.PieceTree(layout.car_size, unit)
+    lock = threading.Lock()
+    with partial_file(part, layout.car_size) as output:
+
+        def commit(number: int, data: memoryview) -> None:
+            subtree = piece.subtree_root_of(data)
+            with lock:
+                piece.set(number, subtree)
+
+        def close(number: int, data: memoryview) -> None:
+            output.write(data, number * unit)
+            if not (sha256 and is_left(number)):
+                commit(number, data)
+
+        digests = fill(layout, inputs, close, threads=threads, unit=unit, progress=progress)
+        output.sync()
+        digest = read_back(output, layout.car_size, unit, commit) if sha256 else None
+        root = piece.digest()
+        v1 = commp.piece_cid_v1(root)
+        file_name = cid.to_text(v1) + ".car"
+        output.rename(file_name)
+    sync_folder(staging_dir)
+    return BuiltCar(
+        file_name=file_name,
+        payload_cid=nodes.block_cid(layout, 0, digests[0].tobytes()),
+        piece_cid_v1=v1,
+        piece_cid_v2=commp.piece_cid_v2(root, layout.car_size),
+        car_size=layout.car_size,
+        piece_size=piece.piece_size,
+        sha256=digest,
+        items=_built_items(layout, inputs, digests),
+    )
+
+
+def _built_items(layout: Layout, inputs: Inputs, digests: NDArray[np.uint8]) -> list[BuiltItem]:
+    roots = layout.roots
+    prefix = np.frombuffer(cid.RAW_PREFIX + cid.DAG_PB_PREFIX, dtype=np.uint8).reshape(2, -1)
+    is_node = (layout.kind[roots] != Block.LEAF).astype(np.int64)
+    cids = np.hstack([prefix[is_node], digests[roots]]).tobytes()
+    out = [
+        BuiltItem(cids[at : at + cid.SIZE], offset, b"", state)
+        for at, offset, state in zip(
+            range(0, len(cids), cid.SIZE), layout.offset[roots].tolist(), inputs.states(), strict=True
+        )
+    ]
+    for k in np.flatnonzero(inputs.items.shards != WHOLE).tolist():
+        out[k] = out[k]._replace(nodes=_lowest_nodes(layout, int(roots[k]), digests))
+    return out
+
+
+def _lowest_nodes(layout: Layout, root: int, digests: NDArray[np.uint8]) -> bytes:
+    """Digests of the nodes right above a shard's leaves; of the leaf itself if it is all there is."""
+    blocks = slice(root, root + int(layout.count[root]))
+    if layout.count[root] == 1:
+        return bytes(digests[root])
+    is_node = layout.kind[blocks] == Block.FILE
+    first_child_is_leaf = np.append(~is_node[1:], False)
+    return bytes(digests[blocks][is_node & first_child_is_leaf])

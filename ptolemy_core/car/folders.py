@@ -1,0 +1,138 @@
+"""The folders of a tree whose entries come in path order with their CIDs: each is encoded when its last entry is in.
+
+Only the links of folders that are still open are in memory. Plain folders and HAMTs as in `dag.unixfs`, `dag.hamt`.
+"""
+
+import hashlib
+import itertools
+from array import array
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptolemy_core.car.spool import NOT_HELD, Spool
+from ptolemy_core.dag import cid, dagpb, hamt, unixfs
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.errors import PlanError
+from ptolemy_core.tree import SEPARATOR
+from ptolemy_core.tree.paths import common_folders
+
+
+class Target(NamedTuple):
+    """What a link leads to: binary CID, Tsize in bytes, and the number of its block in the spool or NOT_HELD."""
+
+    cid: bytes
+    tsize: int
+    block: int = NOT_HELD
+
+
+class FolderTree:
+    """Takes entries, and puts the blocks of their folders into a spool."""
+
+    def __init__(self, spool: Spool, profile: Profile) -> None:
+        self._spool = spool
+        self._profile = profile
+        self._names: list[bytes] = []  # of the open folders below the root
+        self._open = [_Links()]
+        self._folder = b""
+
+    def add(self, path: bytes, target: Target) -> None:
+        """Add a file, link or empty folder; paths are NUL-joined and come in their order.
+
+        Raises:
+            OSError, PlanError: as `finish`.
+        """
+        folder, _, name = path.rpartition(SEPARATOR)
+        if folder != self._folder:
+            wanted = folder.split(SEPARATOR) if folder else []
+            self._close(common_folders(self._names, wanted))
+            for below in wanted[len(self._names) :]:
+                self._names.append(below)
+                self._open.append(_Links())
+            self._folder = folder
+        self._open[-1].add(name, target)
+
+    def finish(self) -> Target:
+        """The root, when all entries are in.
+
+        Raises:
+            OSError: the spool's disk is full, or fails.
+            PlanError: two names of a folder can't stand in one HAMT.
+        """
+        self._close(0)
+        return self._open[0].encode(self._spool, self._profile)
+
+    def _close(self, depth: int) -> None:
+        """Encode the open folders that lie deeper than this."""
+        while len(self._names) > depth:
+            target = self._open.pop().encode(self._spool, self._profile)
+            self._open[-1].add(self._names.pop(), target)
+
+
+class _Links:
+    """The links of one folder, in columns: a folder may have ten million."""
+
+    def __init__(self) -> None:
+        self._names = bytearray()
+        self._ends = array("q", [0])
+        self._cids = bytearray()
+        self._tsizes = array("q")
+        self._blocks = array("q")
+        self._size = unixfs.PLAIN_DIRECTORY_DATA
+
+    def add(self, name: bytes, target: Target) -> None:
+        self._names += name
+        self._ends.append(len(self._names))
+        self._cids += target.cid
+        self._tsizes.append(target.tsize)
+        self._blocks.append(target.block)
+        self._size += dagpb.link_size(len(name), target.tsize)
+
+    def encode(self, spool: Spool, profile: Profile) -> Target:
+        """Put the folder's block, or its HAMT's, into the spool."""
+        count = len(self._blocks)
+        if self._size > profile.hamt_threshold:
+            hashes = np.fromiter(
+                (int.from_bytes(hamt.name_hash(self._name(k)), "big") for k in range(count)),
+                dtype=np.uint64,
+                count=count,
+            )
+            order = np.argsort(hashes, kind="stable")
+            return self._hamt(hashes[order], order, 0, spool)
+        links = [self._link(k) for k in range(count)]
+        return _put(spool, links, unixfs.DIRECTORY, self._blocks.tolist())
+
+    def _name(self, number: int) -> bytes:
+        return bytes(self._names[self._ends[number] : self._ends[number + 1]])
+
+    def _link(self, number: int, before: bytes = b"") -> dagpb.Link:
+        target = bytes(self._cids[cid.SIZE * number : cid.SIZE * (number + 1)])
+        return dagpb.Link(before + self._name(number), target, self._tsizes[number])
+
+    def _hamt(self, hashes: NDArray[np.uint64], order: NDArray[np.int64], level: int, spool: Spool) -> Target:
+        """The node over these entries, whose hashes agree in their first `level` bytes."""
+        if level == hamt.HASH_BYTES:
+            clash = b", ".join(self._name(k) for k in order.tolist())
+            raise PlanError(f"these names of one folder have the same hash, rename one: {clash!r}")
+        slots = (hashes >> np.uint64(8 * (hamt.HASH_BYTES - 1 - level)) & np.uint64(0xFF)).astype(np.int64)
+        edges = [0, *(np.flatnonzero(np.diff(slots)) + 1).tolist(), len(slots)]
+        links, blocks = [], []
+        for low, high in itertools.pairwise(edges):
+            prefix = b"%02X" % int(slots[low])
+            if high - low == 1:
+                number = int(order[low])
+                links.append(self._link(number, prefix))
+                blocks.append(self._blocks[number])
+            else:
+                below = self._hamt(hashes[low:high], order[low:high], level + 1, spool)
+                links.append(dagpb.Link(prefix, below.cid, below.tsize))
+                blocks.append(below.block)
+        message = unixfs.hamt_message(int(slots[low]) for low in edges[:-1])
+        return _put(spool, links, message, blocks)
+
+
+def _put(spool: Spool, links: list[dagpb.Link], message: bytes, blocks: list[int]) -> Target:
+    block = dagpb.encode_node(links, message)
+    own = cid.of_digest(cid.DAG_PB, hashlib.sha256(block).digest())
+    return Target(own, sum(link.tsize for link in links) + len(block), spool.add(own, block, blocks))

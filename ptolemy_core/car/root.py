@@ -1,0 +1,37 @@
+"""The CID of any file, link or folder under the profile, without a CAR and without a project."""
+
+from collections.abc import Callable
+
+from ptolemy_core.car import nodes
+from ptolemy_core.car.fill import THREADS, fill
+from ptolemy_core.car.whole import scan_path
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.layout import compute_layout
+
+
+def root_cid(
+    path: bytes,
+    profile: Profile = UNIXFS_V1_2025,
+    *,
+    threads: int = THREADS,
+    started: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> bytes:
+    """The binary CID of the entry at `path`; a folder with all that is below it.
+
+    Args:
+        path: file, link (not followed) or folder.
+        profile: of the DAG.
+        threads: that read and hash at once.
+        started: called once with the bytes that progress will add up to.
+        progress: called with the bytes done since the last call.
+
+    Raises:
+        SourceError: something can't be read, is neither file, link nor folder, or changes meanwhile.
+    """
+    items, inputs = scan_path(path)
+    layout = compute_layout(items, profile, real_names=True)  # as any other tool names them
+    if started:
+        started(layout.car_size)
+    digests = fill(layout, inputs, lambda number, data: None, threads=threads, progress=progress)
+    return nodes.block_cid(layout, 0, digests[0].tobytes())

@@ -1,0 +1,203 @@
+"""Planning: files become shards, shards become containers, as few as fit and of roughly equal size.
+
+Containers are contiguous ranges in path order. Where they are cut is found on an estimate of what each item
+adds to a CAR; each container's size is then the exact one of its layout, and a container that
+would be too large for its piece after all is planned again with less room.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptolemy_core import commp
+from ptolemy_core.dag import balanced, dagpb
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.errors import PlanError
+from ptolemy_core.layout import HEADER_SIZE, WHOLE, Items, build_tree, measure_tree
+from ptolemy_core.tree import SEPARATOR, Kind
+from ptolemy_core.tree.paths import common_folders
+
+_NODE = 90
+"""Bytes that a folder adds beside its name: its own empty block and section, and the link to it."""
+
+_HAMT_SHARE = 30
+"""Bytes that a large folder's entry adds in HAMT nodes, about."""
+
+_TRIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedContainer:
+    """A container to be: items `[start, stop)` of the planned ones.
+
+    Attributes:
+        start, stop: range of items.
+        data_bytes: bytes of files' data in it.
+        car_size, piece_size: exact bytes of its CAR, before and after padding.
+    """
+
+    start: int
+    stop: int
+    data_bytes: int
+    car_size: int
+    piece_size: int
+
+
+def split(files: Items, shard_bytes: int) -> tuple[Items, NDArray[np.int64]]:
+    """The items of these whole files, those over `shard_bytes` split; and the file that each comes from.
+
+    A file of an exact multiple of `shard_bytes` has no empty shard behind.
+    """
+    pieces = np.where(files.kinds == Kind.FILE, np.maximum(1, -(-files.sizes // shard_bytes)), 1)
+    origin = np.repeat(np.arange(len(files), dtype=np.int64), pieces)
+    if len(origin) == len(files):
+        return files, origin
+    number = np.arange(len(origin)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    is_split = np.repeat(pieces > 1, pieces)
+    starts = number * shard_bytes
+    lengths = np.minimum(shard_bytes, files.sizes[origin] - starts)
+    return (
+        Items(
+            [files.paths[k] for k in origin.tolist()],
+            files.kinds[origin],
+            np.where(is_split, lengths, files.sizes[origin]),
+            np.where(is_split, starts, 0),
+            np.where(is_split, number, WHOLE).astype(np.int32),
+        ),
+        origin,
+    )
+
+
+def plan(items: Items, car_bytes: int, profile: Profile = UNIXFS_V1_2025) -> list[PlannedContainer]:
+    """Containers for all items.
+
+    Args:
+        items: shards and whole entries in path order.
+        car_bytes: data in one container at most, bytes.
+        profile: of the DAG.
+
+    Raises:
+        PlanError: an item doesn't fit a CAR at all.
+        ValueError: the items aren't in path order.
+    """
+    if not len(items):
+        return []
+    capacity = commp.capacity(commp.piece_size(car_bytes))
+    data = np.where(items.kinds == Kind.FILE, items.sizes, 0)
+    if int(data.max()) > car_bytes:
+        raise PlanError(f"a shard of {int(data.max())} bytes is larger than car_size, {car_bytes} bytes")
+    weight, opening = _weights(items, profile)
+    room = capacity - HEADER_SIZE - _NODE
+    for _ in range(_TRIES):
+        cuts = _cut(data, weight, opening, car_bytes, room)
+        planned = [measured(items, a, b, profile) for a, b in itertools.pairwise(cuts)]
+        over = max(container.car_size for container in planned) - capacity
+        if over <= 0:
+            return planned
+        room -= max(over, room // 100)
+        if room <= 0:
+            break
+    raise PlanError(
+        f"no container of {capacity} bytes can hold these files: their names take more room than their data; "
+        "use a larger car_size"
+    )
+
+
+def measured(items: Items, start: int, stop: int, profile: Profile = UNIXFS_V1_2025) -> PlannedContainer:
+    """The container of items `[start, stop)`, with its exact size."""
+    part = items[start:stop]
+    tree = measure_tree(build_tree(part), part, profile)
+    size = HEADER_SIZE + int(tree.span[0])
+    return PlannedContainer(start, stop, part.data_bytes, size, commp.piece_size(size))
+
+
+def _weights(items: Items, profile: Profile) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Bytes that each item adds to a CAR behind the item before it; and bytes of folders above it."""
+    span = balanced.section_sizes(items.sizes)
+    tsize = items.sizes.copy()
+    large = (items.kinds == Kind.FILE) & (items.sizes > profile.chunk)
+    extents = balanced.extents(items.sizes[large], profile)
+    span[large], tsize[large] = extents.span, extents.tsize
+    names, new, above = _folder_bytes(items.paths)
+    link = dagpb.link_sizes(names, tsize)
+    flat = profile.hamt_threshold // int(link.min())  # no folder of so few entries needs a HAMT
+    share = _HAMT_SHARE if len(items) > flat else 0
+    return span + link + new + share, above
+
+
+def _folder_bytes(
+    paths: Sequence[bytes],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of each path: its name's length, bytes of the folders it opens, bytes of all folders above it."""
+    names = np.empty(len(paths), dtype=np.int64)
+    new = np.zeros(len(paths), dtype=np.int64)
+    above = np.empty(len(paths), dtype=np.int64)
+    last: bytes | None = None
+    opened: list[bytes] = []
+    depth_bytes = 0
+    for k, path in enumerate(paths):
+        folder, _, name = path.rpartition(SEPARATOR)
+        names[k] = len(name)
+        if folder != last:
+            wanted = folder.split(SEPARATOR) if folder else []
+            common = common_folders(opened, wanted)
+            new[k] = sum(_NODE + len(component) for component in wanted[common:])
+            depth_bytes = len(folder) + _NODE * len(wanted)
+            opened, last = wanted, folder
+        above[k] = depth_bytes
+    return names, new, above
+
+
+def _cut(
+    data: NDArray[np.int64],
+    weight: NDArray[np.int64],
+    opening: NDArray[np.int64],
+    car_bytes: int,
+    room: int,
+) -> list[int]:
+    """Ends of containers: as few as fit, each cut as near to an equal share as the limits let it."""
+    total = len(data)
+    data_sum = np.concatenate([[0], np.cumsum(data)])
+    weight_sum = np.concatenate([[0], np.cumsum(weight)])
+
+    def reach(start: int) -> int:
+        """The last end of a container that starts here."""
+        by_data = np.searchsorted(data_sum, data_sum[start] + car_bytes, side="right") - 1
+        budget = weight_sum[start] + room - opening[start]
+        by_weight = np.searchsorted(weight_sum, budget, side="right") - 1
+        return max(start + 1, int(min(by_data, by_weight)))  # one item alone: measured afterwards
+
+    latest = [0]
+    while latest[-1] < total:
+        latest.append(reach(latest[-1]))
+    earliest = [total]  # of each end, from the last: what follows must fit the containers left
+    low = total
+    for _ in range(len(latest) - 2):
+        low = _first_reaching(reach, low)
+        earliest.append(low)
+    earliest.reverse()
+    cuts = [0]
+    for k, first in enumerate(earliest):
+        left = len(earliest) - k
+        fair = weight_sum[cuts[-1]] + (weight_sum[total] - weight_sum[cuts[-1]]) / left
+        nearest = int(np.searchsorted(weight_sum, fair, side="left"))
+        if nearest > 0 and fair - weight_sum[nearest - 1] < weight_sum[nearest] - fair:
+            nearest -= 1
+        cuts.append(max(first, min(nearest, reach(cuts[-1])), cuts[-1] + 1))
+    # a cut below deeper folders has a little less room than the one before it: then even sizes give way
+    return cuts if cuts[-1] == total else latest
+
+
+def _first_reaching(reach: Callable[[int], int], end: int) -> int:
+    """The first start from which a container reaches `end`."""
+    low, high = 0, end - 1
+    while low < high:
+        middle = (low + high) // 2
+        if reach(middle) >= end:
+            high = middle
+        else:
+            low = middle + 1
+    return low

@@ -1,0 +1,108 @@
+"""Rules: which entries of a target folder belong to a project.
+
+The scan sees the tree as if the others weren't there: a folder that is excluded isn't walked, and one that holds
+nothing else than excluded entries is an empty folder.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ptolemy_core.rules.patterns import Patterns, State, characters, parse
+from ptolemy_core.tree import SEPARATOR
+
+MOST = 1000
+"""Patterns of one list."""
+
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A folder as the rules see it.
+
+    Attributes:
+        included: whether all below it is included, but for what is excluded.
+        include, exclude: states of the patterns within it.
+    """
+
+    included: bool
+    include: State
+    exclude: State
+
+
+class Rules:
+    """Include and exclude patterns (see `patterns`), and whether names that start with a dot belong in.
+
+    An entry belongs to the project if it, or a folder above it, is included (or there are no include
+    patterns), and neither it nor a folder above it is excluded.
+    """
+
+    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = (), hidden: bool = True) -> None:
+        """Make rules.
+
+        Raises:
+            ValueError: a pattern can't be one.
+        """
+        self._include = Patterns(include)
+        self._exclude = Patterns(exclude)
+        self._hidden = hidden
+        self.top = Scope(not include, self._include.start, self._exclude.start)
+        """The scope of the target folder."""
+
+    def keeps(self, scope: Scope, name: bytes) -> bool:
+        """Whether an entry of that name in a folder of this scope, no folder itself, belongs in."""
+        if not self._hidden and name.startswith(b"."):
+            return False
+        text = characters(name)
+        if self._exclude.step(scope.exclude, text, False)[0]:
+            return False
+        return scope.included or self._include.step(scope.include, text, False)[0]
+
+    def enter(self, scope: Scope, name: bytes) -> Scope | None:
+        """The scope of a folder of that name; None if nothing in it can belong in."""
+        if not self._hidden and name.startswith(b"."):
+            return None
+        text = characters(name)
+        excluded, exclude = self._exclude.step(scope.exclude, text, True)
+        if excluded:
+            return None
+        if scope.included:
+            return Scope(True, frozenset(), exclude)
+        included, include = self._include.step(scope.include, text, True)
+        if not (included or include or self._include.anywhere):
+            return None
+        return Scope(included, include, exclude)
+
+    def scope(self, path: bytes) -> Scope | None:
+        """The scope of the folder of this NUL-joined path; None if nothing in it can belong in."""
+        scope: Scope | None = self.top
+        for name in path.split(SEPARATOR) if path else ():
+            if scope is not None:
+                scope = self.enter(scope, name)
+        return scope
+
+    def keep_path(self, path: bytes) -> bool:
+        """Whether the entry of this NUL-joined path, no folder itself, belongs in."""
+        folder, _, name = path.rpartition(SEPARATOR)
+        scope = self.scope(folder)
+        return scope is not None and self.keeps(scope, name)
+
+
+def checked(patterns: Sequence[str]) -> tuple[str, ...]:
+    """A list of patterns as it is kept: each once, in valid text (other bytes as \\xFF).
+
+    Raises:
+        ValueError: one can't be a pattern, or there are more than MOST.
+    """
+    if len(patterns) > MOST:
+        raise ValueError(f"{len(patterns)} patterns are too many, at most {MOST}; use * or [] to join some")
+    for text in patterns:
+        parse(text)
+    return tuple(dict.fromkeys(_valid_text(text) for text in patterns))
+
+
+def _valid_text(pattern: str) -> str:
+    """A pattern with its surrogates, which stand for bytes that aren't UTF-8, as \\xFF."""
+    escaped = _ESCAPED.sub(lambda found: found[1] if "\udc80" <= found[1] <= "\udcff" else found[0], pattern)
+    return escaped.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,1 @@
+"""The folder where CARs appear: names, free space, attempts, removal."""

@@ -1,0 +1,15 @@
+"""Kinds of entries."""
+
+from enum import IntEnum
+
+LEFT_OUT = -1
+"""Kind of an entry that can't go into a CAR: its reason says why."""
+
+
+class Kind(IntEnum):
+    """What an entry of a scan is."""
+
+    FILE = 0
+    DIRECTORY = 1
+    """An empty folder: others are known from the paths below them."""
+    SYMLINK = 2

@@ -13,8 +13,8 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.project import padding_warning, parse_project
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import room
 from ptolemy_core.stages import scan as scan_stage
+from ptolemy_core.stages.car_state import area_of, is_away
 from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_dagster.cli import output, waiting
@@ -215,7 +215,7 @@ def verify(
     catalog = run_stage("verify", project, as_json, {"ops": {"built_cars_cars_verify": {"config": options}}})
     settings = projects.get(catalog, project)
     built = list(cars.rows(catalog, project))
-    away = sum(room.is_away(settings, row) for row in built)
+    away = sum(is_away(settings, row) for row in built)
     read = sum(row.verified_at != before.get(row.number) for row in built)
     known = len(built) - away - read
     if as_json:
@@ -237,7 +237,7 @@ def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
     rows = list(cars.rows(catalog, project))
     staging_dir = projects.get(catalog, project).staging_dir
     try:
-        there = room.sizes_in_staging(projects.get(catalog, project))
+        there = area_of(projects.get(catalog, project)).sizes()
     except StagingError as error:
         there = {}
         output.say(f"warning: {error}")

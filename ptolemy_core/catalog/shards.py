@@ -1,0 +1,48 @@
+"""The shards of a built CAR, with the file versions that they are of."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from ptolemy_core.catalog.outage import survives_outage
+from ptolemy_core.catalog.schema import built_shard, deletion, file, shard
+from ptolemy_core.catalog.store import Catalog
+
+BUILT = sa.and_(
+    built_shard.c.container_id == shard.c.container_id, built_shard.c.position == shard.c.position
+)
+"""Joins a shard with what its CAR says of it."""
+
+
+@survives_outage
+def built(catalog: Catalog, container_id: int) -> list[sa.Row[Any]]:
+    """All shards of a built container, in its order.
+
+    `live` says whether the last scan still saw this version, and it wasn't deleted since; `read_ctime` what a build
+    saw of the file's time of change, None where that isn't known.
+    """
+    deleted = sa.exists().where(deletion.c.file_id == file.c.id, deletion.c.deleted_at.is_not(None))
+    query = (
+        sa.select(
+            shard.c.position,
+            file.c.id.label("file_id"),
+            file.c.path,
+            file.c.kind,
+            file.c.size,
+            file.c.mtime,
+            shard.c.number,
+            shard.c.start,
+            shard.c.length,
+            built_shard.c.cid,
+            built_shard.c.car_offset,
+            sa.and_(file.c.gone_scan.is_(None), ~deleted).label("live"),
+            # a catalog whose builds don't keep it yet knows nothing of it
+            built_shard.c.get("read_ctime", sa.null()).label("read_ctime"),
+        )
+        .join(shard, shard.c.file_id == file.c.id)
+        .join(built_shard, BUILT)
+        .where(shard.c.container_id == container_id)
+        .order_by(shard.c.position)
+    )
+    with catalog.read() as connection:
+        return list(connection.execute(query).all())

@@ -60,7 +60,7 @@ def cars_verify(
 ) -> dg.AssetCheckResult:
     """Read all CARs of the project back that weren't since they changed."""
     problems: list[str] = []
-    cars = known = away = blocks = entries = size = 0
+    cars = known = away = blocks = entries = size = compared = outdated = 0
     opened = catalog.open()
     total = sum(row.car_size for row in receipts.rows(opened, context.partition_key))
     live = Live(context.op_execution_context, opened, "verify")
@@ -83,6 +83,8 @@ def cars_verify(
             cars += 1
             blocks += verdict.blocks
             entries += verdict.entries
+            compared += verdict.compared
+            outdated += verdict.outdated
             size += verdict.car.car_size
             problems += verdict.problems
             for problem in verdict.problems:
@@ -98,6 +100,8 @@ def cars_verify(
             "blocks": blocks,
             "entries": entries,
             "bytes": show.size(size),
+            "compared with the source": compared,
+            "changed or deleted since, not compared": outdated,
             "problems": show.table(("problem",), ([p] for p in problems)),
         },
     )

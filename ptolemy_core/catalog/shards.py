@@ -13,6 +13,20 @@ BUILT = sa.and_(
 )
 """Joins a shard with what its CAR says of it."""
 
+_DELETED = sa.exists().where(deletion.c.file_id == file.c.id, deletion.c.deleted_at.is_not(None))
+_LIVE = sa.and_(file.c.gone_scan.is_(None), ~_DELETED)
+
+
+@survives_outage
+def outdated(catalog: Catalog, project: str) -> int:
+    """How many file versions in a project's CARs were changed or deleted since, as a scan or a deletion knows."""
+    in_car = sa.exists().where(
+        shard.c.file_id == file.c.id, built_shard.c.container_id == shard.c.container_id
+    )
+    query = sa.select(sa.func.count()).select_from(file).where(file.c.project == project, ~_LIVE, in_car)
+    with catalog.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
 
 @survives_outage
 def built(catalog: Catalog, container_id: int) -> list[sa.Row[Any]]:
@@ -21,7 +35,6 @@ def built(catalog: Catalog, container_id: int) -> list[sa.Row[Any]]:
     `live` says whether the last scan still saw this version, and it wasn't deleted since; `read_ctime` what a build
     saw of the file's time of change, None where that isn't known.
     """
-    deleted = sa.exists().where(deletion.c.file_id == file.c.id, deletion.c.deleted_at.is_not(None))
     query = (
         sa.select(
             shard.c.position,
@@ -35,7 +48,7 @@ def built(catalog: Catalog, container_id: int) -> list[sa.Row[Any]]:
             shard.c.length,
             built_shard.c.cid,
             built_shard.c.car_offset,
-            sa.and_(file.c.gone_scan.is_(None), ~deleted).label("live"),
+            _LIVE.label("live"),
             # a catalog whose builds don't keep it yet knows nothing of it
             built_shard.c.get("read_ctime", sa.null()).label("read_ctime"),
         )

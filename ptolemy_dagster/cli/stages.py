@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ptolemy_core.catalog import Catalog, cars, containers, projects
+from ptolemy_core.catalog import Catalog, cars, containers, projects, shards
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.project import padding_warning, parse_project
@@ -226,8 +226,14 @@ def verify(
         output.say(f"{read} CARs verified: every block, the trees, the piece CIDs")
     if known:
         output.say(f"{known} CARs were verified before and haven't changed since; --again reads them again")
-    if source:
-        output.say(f"the files in {settings.target_dir} have the very content of the CARs")
+    if source and len(built) > away:
+        output.say(
+            f"the files in {settings.target_dir} have the very content of the {len(built) - away} CARs here"
+        )
+        if outdated := shards.outdated(catalog, project):
+            output.say(
+                f"{outdated} file versions in CARs were changed or deleted since, and weren't compared"
+            )
     if away:
         output.say(f"{away} CARs are delivered and not in staging_dir any more: they weren't read")
 

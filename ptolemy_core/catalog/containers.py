@@ -184,8 +184,30 @@ def _insert(
 
 
 @survives_outage
-def rows(catalog: Catalog, project: str, number: int | None = None) -> list[ContainerRow]:
-    """All containers of a project, by number; or the one of this number, if there is one."""
+def any_unplanned(catalog: Catalog, project: str) -> bool:
+    """Whether something of the project's last scan is in no container."""
+    with catalog.read() as connection:
+        return connection.execute(unplanned(connection, project).limit(1)).first() is not None
+
+
+@survives_outage
+def rows(
+    catalog: Catalog,
+    project: str,
+    number: int | None = None,
+    *,
+    after: int | None = None,
+    limit: int | None = None,
+) -> list[ContainerRow]:
+    """All containers of a project, by number; or the one of this number, if there is one.
+
+    Args:
+        catalog: of the project.
+        project: its name.
+        number: of the only container wanted.
+        after: leave out containers up to this number.
+        limit: at most this many.
+    """
     query = (
         sa.select(
             container.c.id,
@@ -199,9 +221,12 @@ def rows(catalog: Catalog, project: str, number: int | None = None) -> list[Cont
         .outerjoin(car, car.c.container_id == container.c.id)
         .where(container.c.project == project)
         .order_by(container.c.number)
+        .limit(limit)
     )
     if number is not None:
         query = query.where(container.c.number == number)
+    if after is not None:
+        query = query.where(container.c.number > after)
     with catalog.read() as connection:
         return [ContainerRow(*row) for row in connection.execute(query)]
 

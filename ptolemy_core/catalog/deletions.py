@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.schema import built_shard, car, deletion, file, shard, source_fault
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
@@ -118,11 +119,7 @@ def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Sour
     """Entries of a project at or below a path, in path order; what is journaled isn't among them."""
     whole_cid = (
         sa.select(built_shard.c.cid)
-        .join(
-            shard,
-            (shard.c.container_id == built_shard.c.container_id)
-            & (shard.c.position == built_shard.c.position),
-        )
+        .join(shard, SAME_SHARD)
         .where(shard.c.file_id == file.c.id, shard.c.number == WHOLE)
         .limit(1)
         .scalar_subquery()
@@ -199,11 +196,10 @@ def _places(connection: Connection, files: sa.Subquery) -> _Places:
     """Of each of these files: the containers with its shards, and what the builds of those read."""
     missing = sa.null()
     ctime, inode = (built_shard.c.get(name, missing) for name in ("read_ctime", "read_inode"))
-    same = (built_shard.c.container_id == shard.c.container_id) & (built_shard.c.position == shard.c.position)
     query = (
         sa.select(shard.c.file_id, shard.c.container_id, ctime, inode)
         .join(files, files.c.file_id == shard.c.file_id)
-        .outerjoin(built_shard, same)
+        .outerjoin(built_shard, SAME_SHARD)
     )
     containers: dict[int, set[int]] = {}
     stamps: dict[int, set[ReadStamp | None]] = {}

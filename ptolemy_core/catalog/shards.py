@@ -4,14 +4,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import built_shard, deletion, file, shard
 from ptolemy_core.catalog.store import Catalog
-
-BUILT = sa.and_(
-    built_shard.c.container_id == shard.c.container_id, built_shard.c.position == shard.c.position
-)
-"""Joins a shard with what its CAR says of it."""
 
 _DELETED = sa.exists().where(deletion.c.file_id == file.c.id, deletion.c.deleted_at.is_not(None))
 _LIVE = sa.and_(file.c.gone_scan.is_(None), ~_DELETED)
@@ -53,7 +49,7 @@ def built(catalog: Catalog, container_id: int) -> list[sa.Row[Any]]:
             built_shard.c.get("read_ctime", sa.null()).label("read_ctime"),
         )
         .join(shard, shard.c.file_id == file.c.id)
-        .join(built_shard, BUILT)
+        .join(built_shard, SAME_SHARD)
         .where(shard.c.container_id == container_id)
         .order_by(shard.c.position)
     )

@@ -18,6 +18,7 @@ from ptolemy_core.catalog.schema import built_shard, car, file, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.dag.stitch import file_cid
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.reader.dagpb import Type
@@ -27,7 +28,6 @@ from ptolemy_core.restore.dag import read_node
 from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.target import EntryError, Names, Target, check_room, state_name
 from ptolemy_core.restore.write import Writer
-from ptolemy_core.stages.stitch import file_cid
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _PAGE = 5000

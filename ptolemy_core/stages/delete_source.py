@@ -14,6 +14,7 @@ from typing import TypeAlias
 from ptolemy_core.catalog import cars, deletions, projects
 from ptolemy_core.catalog.deletions import Intent, ReadStamp, Source
 from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
@@ -25,7 +26,6 @@ from ptolemy_core.stages.car_state import area_of, why_unsafe
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_core.stages.deletion_log import DeletionLog
 from ptolemy_core.stages.settle import settle
-from ptolemy_core.stages.stitch import stitch_files
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _Path: TypeAlias = bytes

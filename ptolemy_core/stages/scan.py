@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import deletions, projects
+from ptolemy_core.catalog import folders as noted_folders
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import file as files
@@ -22,7 +23,7 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.garbage import seldom
 from ptolemy_core.prefetch import ahead
 from ptolemy_core.source.walk import walk_batches
-from ptolemy_core.stages.folders import FolderMerge, forget
+from ptolemy_core.stages.folders import FolderMerge
 from ptolemy_core.stages.merge import Counts, Merge
 from ptolemy_core.stages.settle import settle_before_scan
 from ptolemy_core.tree import LEFT_OUT, Kind, paths
@@ -86,7 +87,7 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
         merge = Merge(catalog, name, number, project.rules, held)
         folders = FolderMerge(catalog, name) if project.watch else None
         if folders is None:
-            forget(catalog, name)
+            noted_folders.forget(catalog, name)
         emptied = deletions.folders(catalog, name)  # by deletion of sources: their CARs have them
         found = data = 0
         with seldom(), Reporter(catalog, name, "scan", None) as reporter:

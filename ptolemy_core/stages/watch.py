@@ -16,13 +16,11 @@ import stat
 import time
 from dataclasses import dataclass, replace
 
-import sqlalchemy as sa
-
-from ptolemy_core.catalog.schema import folder, scan
+from ptolemy_core.catalog import folders, scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.project import Project
 from ptolemy_core.rules.selection import Rules
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import paths
 
 BUDGET = 20_000
 """Folders that one look compares, and entries that it looks at where something changed."""
@@ -124,31 +122,23 @@ def _when_retried(state: State, now: float, why: str) -> Look:
 
 def _base(catalog: Catalog, name: str) -> tuple[int, bool, int | None]:
     """The newest scan, whether it was finished, and what it saw of the target folder itself."""
-    newest = sa.select(scan.c.id, scan.c.finished_at).where(scan.c.project == name).order_by(scan.c.id.desc())
-    top = sa.select(folder.c.mtime).where(folder.c.project == name, folder.c.path == b"")
-    with catalog.read() as connection:
-        row = connection.execute(newest.limit(1)).first()
-        mtime = connection.scalar(top)
-    return (0, False, None) if row is None else (row.id, row.finished_at is not None, mtime)
+    newest = scans.newest(catalog, name)
+    top = folders.top_mtime(catalog, name)
+    return (0, False, None) if newest is None else (newest.id, newest.finished, top)
 
 
 def _differing(
     catalog: Catalog, project: Project, at: str | None, budget: int, deadline: float
 ) -> tuple[list[str], str | None, int]:
-    """Folders, in hex, that aren't as the scan saw them; where to go on; and how many were compared."""
-    query = sa.select(folder.c.path, folder.c.mtime).where(folder.c.project == project.name)
-    if at is not None:
-        query = query.where(folder.c.path > bytes.fromhex(at))
-    with catalog.read() as connection:
-        rows = connection.execute(query.order_by(folder.c.path).limit(budget)).all()
+    """Folders, in hex, that aren't as the scan saw them; where to resume; and how many were compared."""
+    rows = folders.after(catalog, project.name, None if at is None else bytes.fromhex(at), budget)
     found = []
-    for count, row in enumerate(rows, 1):
-        path = bytes(row.path)
-        if path and _mtime(paths.real_path(project.target_bytes, path)) != row.mtime:
+    for count, (path, mtime) in enumerate(rows, 1):
+        if path and _mtime(paths.real_path(project.target_bytes, path)) != mtime:
             found.append(path.hex())
         if count < len(rows) and not count % 64 and time.monotonic() > deadline:
             return found, path.hex(), count
-    return found, bytes(rows[-1].path).hex() if len(rows) == budget else None, len(rows)
+    return found, rows[-1][0].hex() if len(rows) == budget else None, len(rows)
 
 
 def _mtime(path: bytes) -> int | None:
@@ -172,8 +162,8 @@ def _signature(catalog: Catalog, project: Project, changed: list[bytes], budget:
         entries = _entries(root, path, rules, budget)
         budget -= len(entries)
         digest.update(repr(entries).encode())
-        below = {path + SEPARATOR + name if path else name: time for name, kind, _, time in entries if kind}
-        known = _known(catalog, project.name, list(below))
+        below = {paths.join(path, name): time for name, kind, _, time in entries if kind}
+        known = folders.known(catalog, project.name, list(below))
         for inner in below.keys() - known:
             heapq.heappush(heap, (-below[inner], inner))
     return digest.hexdigest()
@@ -209,14 +199,3 @@ def _entries(root: bytes, path: bytes, rules: Rules | None, most: int) -> list[t
     except OSError as error:
         return [(str(error).encode(), False, 0, 0)]
     return sorted(out)
-
-
-def _known(catalog: Catalog, project: str, below: list[bytes]) -> set[bytes]:
-    """Which of these folders the scan saw."""
-    found: set[bytes] = set()
-    with catalog.read() as connection:
-        for low in range(0, len(below), 500):
-            part = below[low : low + 500]
-            query = sa.select(folder.c.path).where(folder.c.project == project, folder.c.path.in_(part))
-            found.update(bytes(path) for path in connection.scalars(query))
-    return found

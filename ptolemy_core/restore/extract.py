@@ -16,6 +16,7 @@ from ptolemy_core.reader.findings import CarError
 from ptolemy_core.reader.hashes import cid_text
 from ptolemy_core.restore.blocks import Blocks
 from ptolemy_core.restore.dag import Entry, entries
+from ptolemy_core.restore.durable import sync_file_system
 from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.shards import Naming, Split
 from ptolemy_core.restore.target import STATE, EntryError, Names, Target, check_names, check_room, state_name
@@ -215,7 +216,7 @@ class Extraction:
             for split in survey.splits.values():
                 if self.lacks(split) is None:
                     _forget_shards(target, split)
-        os.sync()
+        sync_file_system(to)
         return report
 
     def _split(self, writer: Writer, report: Report, survey: Survey, path: bytes) -> None:

@@ -25,6 +25,7 @@ from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import read_node
+from ptolemy_core.restore.durable import sync_file_system
 from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.target import EntryError, Names, Target, check_room, state_name
 from ptolemy_core.restore.write import Writer
@@ -205,7 +206,7 @@ class ProjectRestore:
                         self._entry(writer, report, blocks, numbers, rows)
         finally:
             blocks.close()
-        os.sync()
+        sync_file_system(to)
         return report
 
     def _entry(

@@ -69,7 +69,7 @@ def shortage(
     there = bytes_in_staging(catalog, project)
     space = area_of(project).free_space(part_name(project.name, number))
     if space.lacks(size) > there:
-        raise StagingError(output.no_room(project.staging_dir, size, space))
+        raise StagingError(output.too_full(project.staging_dir, size, space))
     return max(0, there + size - budget, space.lacks(size))
 
 

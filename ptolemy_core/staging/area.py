@@ -122,7 +122,7 @@ class StagingArea:
             StagingError: the folder can't be read.
         """
         try:
-            return output.space(self.folder, part)
+            return output.free_space(self.folder, part)
         except OSError as error:
             raise StagingError(f"staging_dir {self.folder!r} can't be read ({error.strerror})") from error
 

@@ -65,7 +65,7 @@ def car(
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a batch did: CARs built, and the containers that it left for want of room."""
+    """What a batch did: CARs built, and the containers that it left for want of free space."""
 
     built: int
     left: list[int] = field(default_factory=list)
@@ -172,7 +172,7 @@ def _build(
 @dg.op(
     retry_policy=AGAIN,
     out=dg.Out(dg.Nothing),
-    description="Fails unless every container of the plan has a receipt, or was left for want of room.",
+    description="Fails unless every container of the plan has a receipt, or was left for want of free space.",
 )
 def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[Batch]) -> dg.Output[None]:
     """See that the CARs are complete, and show them."""

@@ -137,7 +137,7 @@ def blitz(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Build all CARs that aren't built yet; of a serial project, those for which staging-dir has room."""
+    """Build all CARs that aren't built yet; of a serial project, those for which staging-dir has free space."""
     catalog = run_stage("blitz", project, as_json)
     with output.errors_shown():
         while wait and waiting.until_room(catalog, project):

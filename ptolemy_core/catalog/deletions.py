@@ -85,7 +85,8 @@ class Source:
 class Deletion:
     """A row of the journal; `deleted_at` is None where a deletion was begun and not finished.
 
-    `aside` is the name that the entry has, in its folder, while it is deleted; `inode` is its own.
+    `aside` is the name that the entry has, in its folder, while it is deleted; `inode` is its own, `root` that of
+    target_dir.
     """
 
     file_id: int
@@ -98,6 +99,7 @@ class Deletion:
     deleted_at: float | None
     aside: bytes | None = field(default=None, repr=False)
     inode: int | None = field(default=None, repr=False)
+    root: int | None = field(default=None, repr=False)
     target: bytes | None = field(default=None, repr=False)
 
     @property
@@ -230,13 +232,13 @@ def data_bytes(catalog: Catalog, project: str, below: bytes = b"") -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def intend(catalog: Catalog, project: str, chosen: Sequence[Intent]) -> None:
+def intend(catalog: Catalog, project: str, root: int, chosen: Sequence[Intent]) -> None:
     """Journal entries that are about to be deleted; when this returns, a loss of power doesn't lose it."""
     now = time.time()
     fields = ("file_id", "path", "kind", "size", "mtime", "cid")
     rows = [
         {f: getattr(one.source, f) for f in fields}
-        | {"project": project, "intended_at": now, "aside": one.aside, "inode": one.inode}
+        | {"project": project, "intended_at": now, "aside": one.aside, "inode": one.inode, "root": root}
         for one in chosen
     ]
     with catalog.write() as connection:
@@ -301,7 +303,7 @@ def folders(catalog: Catalog, project: str, below: bytes = b"") -> set[bytes]:
 
 
 def settle(catalog: Catalog, project: str, scan: int) -> int:
-    """After a scan: what it saw isn't deleted; returns how many entries it missed that were."""
+    """After a scan: what it saw isn't deleted, what it missed is; returns how many it missed for that reason."""
     mine = deletion.c.project == project
     seen = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_(None))
     with catalog.write() as connection:
@@ -309,6 +311,9 @@ def settle(catalog: Catalog, project: str, scan: int) -> int:
             return 0
         finished = deletion.c.deleted_at.is_not(None)
         connection.execute(deletion.delete().where(mine, finished, deletion.c.file_id.in_(seen)))
+        missed = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_not(None))
+        begun = deletion.update().where(mine, ~finished, deletion.c.file_id.in_(missed))
+        connection.execute(begun.values(deleted_at=time.time()))
         count: int = connection.execute(
             sa.select(sa.func.count())
             .select_from(deletion.join(file, file.c.id == deletion.c.file_id))

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
@@ -120,12 +120,19 @@ def set_unverified(catalog: Catalog, row: CarRow, *, failed: bool = False) -> No
     _update(catalog, row, values | {"failed_at": time.time() if failed else None})
 
 
-def record_comparison(catalog: Catalog, row: CarRow, faults: Sequence[SourceFault]) -> None:
-    """Replace what the last comparison of a CAR with its sources found by what this one found."""
+def record_comparison(
+    catalog: Catalog, row: CarRow, faults: Sequence[SourceFault], unread: Collection[int] = ()
+) -> None:
+    """Replace what the last comparison of a CAR with its sources found by what this one found.
+
+    What it found of the shards at the positions `unread` stays: they couldn't be compared this time.
+    """
     now = time.time()
     mine = source_fault.c.container_id == row.container_id
     with catalog.write() as connection:
-        connection.execute(source_fault.delete().where(mine))
+        before = connection.scalars(sa.select(source_fault.c.position).where(mine)).all()
+        for position in set(before).difference(unread):
+            connection.execute(source_fault.delete().where(mine, source_fault.c.position == position))
         if faults:
             values = {"container_id": row.container_id, "found_at": now}
             connection.execute(source_fault.insert(), [asdict(fault) | values for fault in faults])

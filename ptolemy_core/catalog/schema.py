@@ -246,6 +246,7 @@ deletion = Table(
         "aside", LargeBinary
     ),  # its name, in the same folder, from the moment it is taken away until it is gone
     Column("inode", BigInteger),
+    Column("root", BigInteger),  # inode of target_dir: where another disk is there, nothing can be told
 )
 
 source_fault = Table(  # shards that weren't what their source held when they were compared

@@ -94,6 +94,11 @@ class OpenFolder:
             os.close(self._folder)
             os.close(self._root)
 
+    @property
+    def inode(self) -> int:
+        """The folder's own."""
+        return inode_of(os.fstat(self._root))
+
     def sync(self) -> None:
         """See that what was deleted stays deleted when power is lost.
 
@@ -144,21 +149,24 @@ class OpenFolder:
                     _put_back(folder, aside, name)
                     raise
 
-    def settle(self, known: Known, aside: bytes | None, confirm: Confirm) -> Outcome:
+    def settle(self, known: Known, aside: bytes | None, confirm: Confirm, root: int | None = None) -> Outcome:
         """Bring an entry whose deletion was cut off to one end or the other: gone, or under its own name.
 
         Args:
             known: the entry, with its inode.
             aside: the name that it was to have in between.
             confirm: as for `delete`.
+            root: this folder's inode then. Where it is another one now, an empty mount point perhaps, what isn't
+                there isn't known to be gone.
 
         Raises:
             DiffersError: something is left under the private name, since its own name is taken by now.
         """
+        gone = Outcome.DELETED if root in (None, self.inode) else Outcome.UNREACHABLE
         try:
             folder, name = self._parent(known.path)
         except FileNotFoundError:
-            return Outcome.DELETED
+            return gone
         except OSError:
             return Outcome.UNREACHABLE
         with _reasons():
@@ -167,7 +175,7 @@ class OpenFolder:
                 same = there is not None and (
                     known.kind == Kind.DIRECTORY or there.st_mtime_ns == known.mtime
                 )
-                return Outcome.BACK if same else Outcome.DELETED
+                return Outcome.BACK if same else gone
             self._dirty = True
             if there is None:
                 _put_back(folder, aside, name)

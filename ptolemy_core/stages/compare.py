@@ -38,6 +38,7 @@ class Comparison:
     Attributes:
         problems: sentences; not more than MAX_DIFFERENCES and one that says how many there are.
         faults: all differences; None if the CAR couldn't be opened, so that nothing was compared.
+        unread: positions of shards that couldn't be compared, since the source can't be read; not among the faults.
         compared: entries that were compared.
         outdated: entries that weren't, since the last scan saw another version, or none.
     """
@@ -46,6 +47,7 @@ class Comparison:
     faults: list[SourceFault] | None
     compared: int = 0
     outdated: int = 0
+    unread: frozenset[int] = frozenset()
 
 
 def compare_with_source(
@@ -65,6 +67,7 @@ def compare_with_source(
         return Comparison([f"can't be compared with the source: {error}"], None)
     problems: list[str] = []
     faults: list[SourceFault] = []
+    unread: set[int] = set()
     live = outdated = 0
     try:
         with ThreadPoolExecutor(2, thread_name_prefix="compare") as pool:
@@ -77,13 +80,16 @@ def compare_with_source(
                 found = _difference(blocks, project, one, pool, progress)
                 if found:
                     reason, suspect = found
-                    faults.append(SourceFault(one.position, one.file_id, reason.strip(" ;"), suspect))
+                    if suspect is None:
+                        unread.add(one.position)
+                    else:
+                        faults.append(SourceFault(one.position, one.file_id, reason.strip(" ;"), suspect))
                     problems.append(f"{paths.display(bytes(one.path))}{reason}")
     finally:
         blocks.close()
     if len(problems) > MAX_DIFFERENCES:
         problems[MAX_DIFFERENCES:] = [f"and {len(problems) - MAX_DIFFERENCES} more"]
-    return Comparison(problems, faults, live, outdated)
+    return Comparison(problems, faults, live - len(unread), outdated, frozenset(unread))
 
 
 def _difference(
@@ -92,8 +98,11 @@ def _difference(
     row: sa.Row[Any],
     pool: ThreadPoolExecutor,
     progress: Callable[[int], None],
-) -> tuple[str, bool] | None:
-    """How an entry isn't what the CAR holds, and whether the CAR is suspect: nothing says that the entry changed."""
+) -> tuple[str, bool | None] | None:
+    """How an entry isn't what the CAR holds, and whether the CAR is suspect: nothing says that the entry changed.
+
+    None instead of that: the entry can't be read.
+    """
     path = paths.real_path(project.target_bytes, bytes(row.path))
     spot = Spot(0, row.car_offset)
     try:
@@ -124,7 +133,7 @@ def _difference(
         finally:
             os.close(descriptor)
     except OSError as error:
-        return f" can't be read in the source ({error.strerror})", False
+        return f" can't be read in the source ({error.strerror})", None
     except BlockError as error:
         return f" can't be compared with the source: {error}", True
     return None

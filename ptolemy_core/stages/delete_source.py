@@ -11,14 +11,17 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from sqlalchemy.exc import DBAPIError
+
 from ptolemy_core.catalog import cars, deletions, projects
 from ptolemy_core.catalog.deletions import Intent, ReadStamp, Source
+from ptolemy_core.catalog.outage import LostConnectionError
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import DeletionError, StageOrderError
+from ptolemy_core.errors import DeletionError, StageOrderError, UnavailableError
 from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
 from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, inode_of, private_name
@@ -139,8 +142,8 @@ def delete_source(
         scanning = catalog.lock(f"scan {name}", busy=f"project {name!r} is being scanned: wait for that scan")
         total = sum(deletions.data_bytes(catalog, name, path) for path in wanted)
         with (
-            lock(catalog, name),
-            scanning,
+            lock(catalog, name) as check_delete,
+            scanning as check_scan,
             DeletionLog(name, journal_dir) as log,
             Reporter(catalog, name, "delete sources", total) as reporter,
         ):
@@ -155,6 +158,7 @@ def delete_source(
                     run.result.hold(path, reason)
                 stitch_files(catalog, name, profile)  # where that was cut off, a split file has no CID yet
                 for batch in _batches(selected):
+                    _require_locks(check_delete, check_scan)
                     run.delete(folder, batch, log, reader)
             if options.folders:
                 for path in wanted:
@@ -162,11 +166,26 @@ def delete_source(
     return run.result
 
 
-def lock(catalog: Catalog, name: str) -> AbstractContextManager[object]:
+def lock(catalog: Catalog, name: str) -> AbstractContextManager[Callable[[], None]]:
     """Held while sources of a project are deleted, and while a delivery of it is taken back."""
     return catalog.lock(
         f"delete {name}", busy=f"sources of project {name!r} are being deleted: wait until that ends"
     )
+
+
+def _require_locks(*checks: Callable[[], None]) -> None:
+    """See that the locks are still ours: on Postgres they end with their connection.
+
+    Raises:
+        UnavailableError: they aren't.
+    """
+    try:
+        for check in checks:
+            check()
+    except (LostConnectionError, DBAPIError) as error:
+        raise UnavailableError(
+            "the database went away, and the locks with it: run this again, which settles what was begun"
+        ) from error
 
 
 @contextmanager
@@ -282,7 +301,7 @@ class _Run:
         for intent in intents:
             log.write("deleting", intent.source.path, **_facts(intent))
         log.sync()
-        deletions.intend(self.catalog, self.project.name, intents)
+        deletions.intend(self.catalog, self.project.name, folder.inode, intents)
         done: list[int] = []
         kept: list[int] = []
         for intent in intents:

@@ -1,6 +1,8 @@
 """Deletions of sources that were cut off are brought to one end or the other: gone, or under their own names."""
 
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ptolemy_core.catalog import deletions
 from ptolemy_core.catalog.deletions import Deletion
@@ -33,7 +35,7 @@ def settle(
     """
     for row in list(deletions.rows(catalog, name, unfinished=True)):
         try:
-            outcome = folder.settle(row.known, row.aside, lambda fd, _, row=row: _compare(reader, row, fd))  # type: ignore[misc]
+            outcome = folder.settle(row.known, row.aside, _Same(reader, row), row.root)
         except DiffersError as left:
             deletions.forget(catalog, [row.file_id])
             if log is not None:
@@ -67,7 +69,15 @@ def settle_before_scan(catalog: Catalog, project: Project, profile: Profile = UN
             pass
 
 
-def _compare(reader: ContentReader, row: Deletion, descriptor: int) -> str | None:
-    if row.cid is None:
-        return "its CID isn't known"
-    return None if reader.cid(descriptor, row.size) == row.cid else "its content is another"
+@dataclass(frozen=True, slots=True)
+class _Same:
+    """Says of an open file why it isn't the one that the journal says; None if it is."""
+
+    reader: ContentReader
+    row: Deletion
+
+    def __call__(self, descriptor: int, status: os.stat_result) -> str | None:
+        if self.row.cid is None:
+            return "its CID isn't known"
+        same = self.reader.cid(descriptor, self.row.size) == self.row.cid
+        return None if same else "its content is another"

@@ -150,7 +150,7 @@ class _Read:
 def _with_source(catalog: Catalog, verdict: Verdict, found: Comparison) -> Verdict:
     """The verdict with what a comparison with the source found, which is recorded."""
     if found.faults is not None:
-        delivery.record_comparison(catalog, verdict.car, found.faults)
+        delivery.record_comparison(catalog, verdict.car, found.faults, found.unread)
     problems = [f"{verdict.car.file_name}: {problem}" for problem in found.problems]
     return replace(verdict, problems=problems, compared=found.compared, outdated=found.outdated)
 

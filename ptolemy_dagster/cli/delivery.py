@@ -150,7 +150,7 @@ def _show(result: DeletionResult, project: str) -> None:
     output.print_table(("path", "bytes"), [(path, f"{size:,}") for path, size in result.sample])
     if result.files > len(result.sample):
         output.say(f"… and {result.files - len(result.sample):,} more")
-    did = "deleted" if result.deleted else "dry run, nothing was deleted; --delete would read them once more and delete"
+    did = "deleted" if result.deleted else "dry run, nothing was deleted; --delete would delete"
     output.say(f"{did}: {result.files:,} entries, {readable(result.bytes)}")
     if result.folders:
         output.say(f"{result.folders:,} empty folders removed")

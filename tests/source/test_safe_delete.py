@@ -334,3 +334,24 @@ def test_a_link_that_is_replaced_by_the_same_one_is_noticed_by_its_inode(
     assert reason(folder, one) == "it is being replaced"
     folder.delete(known(link), private_name(), confirmed)
     assert os.listdir(tmp_path) == []
+
+
+def test_on_an_empty_mount_point_nothing_is_known_to_be_gone(tmp_path: Path) -> None:
+    """The disk isn't mounted when an interrupted deletion is settled."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a").write_bytes(b"old")
+    one, aside = known(root / "a"), private_name()
+    with OpenFolder(os.fsencode(root)) as opened:
+        then = opened.inode
+    os.rename(root / "a", root / aside.decode())
+    os.rename(root, tmp_path / "disk")
+    root.mkdir()
+    with OpenFolder(os.fsencode(root)) as opened:
+        assert opened.settle(one, aside, confirmed, then) is Outcome.UNREACHABLE
+        assert opened.settle(Known(b"d\0x", Kind.FILE, 0, 0), aside, confirmed, then) is Outcome.UNREACHABLE
+    os.rmdir(root)
+    os.rename(tmp_path / "disk", root)
+    with OpenFolder(os.fsencode(root)) as opened:
+        assert opened.settle(one, aside, confirmed, then) is Outcome.BACK
+    assert os.listdir(root) == ["a"]

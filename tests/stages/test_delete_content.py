@@ -341,3 +341,13 @@ def test_undo_says_what_became_of_the_file(built: Scene) -> None:
         "its file isn't the one that was verified: ptolemy verify p says what is wrong",
         "its file isn't whole: ptolemy verify p says what is wrong",
     ]
+
+
+def test_what_can_not_be_read_keeps_what_was_known_of_it(built: Scene) -> None:
+    changed_in_place(built.target)
+    assert not all(verdict.ok for verdict in built.verify(source=True))
+    (built.target / "big").rename(built.target / "away")
+    assert not all(verdict.ok for verdict in built.verify(source=True))
+    (built.target / "away").rename(built.target / "big")
+    with pytest.raises(DeliveryError, match="may hold what never was in the source: big"):
+        release(built.catalog, built.cars())

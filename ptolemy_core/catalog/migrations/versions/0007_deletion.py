@@ -17,6 +17,7 @@ def upgrade() -> None:
     op.add_column("car", sa.Column("seen_at", sa.Float))
     op.add_column("deletion", sa.Column("aside", sa.LargeBinary))
     op.add_column("deletion", sa.Column("inode", sa.BigInteger))
+    op.add_column("deletion", sa.Column("root", sa.BigInteger))
     op.create_table(
         "source_fault",
         sa.Column(

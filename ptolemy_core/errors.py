@@ -73,3 +73,11 @@ class DeletionError(PtolemyError):
 
 class UnavailableError(PtolemyError):
     """The database doesn't answer."""
+
+
+class StateError(PtolemyError):
+    """The folder of state, or a database in it, can't be used."""
+
+
+class ReadOnlyStateError(StateError):
+    """The folder of state is read-only, and the work needs to write there."""

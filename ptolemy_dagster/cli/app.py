@@ -1,5 +1,6 @@
 """All commands, assembled. Dagster is imported only by those that need it: `ptolemy cid` stays quick."""
 
+import sys
 from collections.abc import Callable
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from ptolemy_dagster.cli import (
     dataset,
     delivery,
+    ending,
     extract,
     identify,
     lookup,
@@ -16,6 +18,7 @@ from ptolemy_dagster.cli import (
     serve,
     settings,
     stages,
+    streams,
 )
 
 app = typer.Typer(
@@ -58,9 +61,17 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "serve": serve.serve,
 }
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name)(ending.ends_well(_name, _command))
 
 
 def main() -> None:
     """Entry point."""
-    app()
+    streams.prepare()
+    try:
+        with ending.errors_told():
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
+    except typer.Exit as end:
+        sys.exit(end.exit_code)

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import typer
 from rich.console import Console
@@ -21,13 +21,17 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.catalog import place
+from ptolemy_core.errors import PtolemyError, UnknownProjectError
 
 FAILED = 1
 """Exit code of a command that failed; bad usage is 2, as usual."""
+DAMAGED = 3
+"""Exit code of a command that gave all that was asked for, from CARs of which one is cut or has rubbish in it."""
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+# no highlighting: it takes quadratic time on a long name
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def print_json(value: object) -> None:
@@ -43,12 +47,25 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: 
     if out.is_terminal:
         out.print(table)
     else:
-        Console(width=400, file=sys.stdout).print(table)
+        Console(width=400, file=sys.stdout, highlight=False).print(table)
 
 
 def say(text: str) -> None:
     """A sentence for people, on standard error, so that standard output stays for results."""
     err.print(escape(text))
+
+
+def fail(text: str) -> None:
+    """An error's message."""
+    err.print(f"[bold red]error:[/] {escape(text)}")
+
+
+def told(error: PtolemyError) -> str:
+    """An error's message; where a project isn't known, also where was looked."""
+    if isinstance(error, UnknownProjectError):
+        with suppress(PtolemyError):
+            return f"{error}; state is in {place.place()}"
+    return str(error)
 
 
 @contextmanager
@@ -57,7 +74,7 @@ def errors_shown() -> Iterator[None]:
     try:
         yield
     except PtolemyError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        fail(told(error))
         raise typer.Exit(FAILED) from None
 
 

@@ -15,19 +15,12 @@ from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.schema import built_shard, car, deletion, file, shard, source_fault
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
+from ptolemy_core.source import State
 from ptolemy_core.source.safe_delete import Known
 from ptolemy_core.tree import SEPARATOR, Kind
 
 _PAGE = 2000
 _MANY = 500
-
-
-@dataclass(frozen=True, slots=True)
-class ReadStamp:
-    """What a file was like when a build read it: st_ctime_ns, and the inode as `safe_delete.inode_of` gives it."""
-
-    ctime: int
-    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +34,7 @@ class Source:
         built, verified, delivered: how many of its shards are in CARs that are built, verified, delivered.
         faults: how many of its shards differed when they were last compared with the source.
         containers: ids of the containers that hold its shards.
-        stamp: what the builds read, if all of them read the same; None: not known.
+        state: in which the builds read it, if all of them read the same; None: not known.
     """
 
     file_id: int
@@ -58,7 +51,7 @@ class Source:
     delivered: int
     faults: int = 0
     containers: frozenset[int] = frozenset()
-    stamp: ReadStamp | None = None
+    state: State | None = None
 
     def known(self, inode: int | None = None) -> Known:
         """The entry as the scan saw it."""
@@ -168,7 +161,7 @@ def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Sour
         for row in rows:
             key, path, kind, size, mtime, target, cid, faulty, *counts = row
             shards, covered, built, verified, delivered = map(int, counts)
-            containers, stamp = where.get(key, (frozenset(), None))
+            containers, state = where.get(key, (frozenset(), None))
             yield Source(
                 file_id=key,
                 path=bytes(path),
@@ -184,32 +177,30 @@ def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Sour
                 delivered=delivered,
                 faults=int(faulty),
                 containers=containers,
-                stamp=stamp,
+                state=state,
             )
         if len(rows) < _PAGE:
             return
         last = bytes(rows[-1].path)
 
 
-_Places = dict[int, tuple[frozenset[int], ReadStamp | None]]
+_Places = dict[int, tuple[frozenset[int], State | None]]
 
 
 def _places(connection: Connection, files: sa.Subquery) -> _Places:
     """Of each of these files: the containers with its shards, and what the builds of those read."""
-    missing = sa.null()
-    ctime, inode = (built_shard.c.get(name, missing) for name in ("read_ctime", "read_inode"))
     query = (
-        sa.select(shard.c.file_id, shard.c.container_id, ctime, inode)
+        sa.select(shard.c.file_id, shard.c.container_id, built_shard.c.read_ctime, built_shard.c.read_inode)
         .join(files, files.c.file_id == shard.c.file_id)
         .outerjoin(built_shard, SAME_SHARD)
     )
     containers: dict[int, set[int]] = {}
-    stamps: dict[int, set[ReadStamp | None]] = {}
-    for key, container, *read in connection.execute(query):
+    states: dict[int, set[State | None]] = {}
+    for key, container, ctime, inode in connection.execute(query):
         containers.setdefault(key, set()).add(container)
-        stamps.setdefault(key, set()).add(None if None in read else ReadStamp(*read))
+        states.setdefault(key, set()).add(None if ctime is None or inode is None else (ctime, inode))
     return {
-        key: (frozenset(held), next(iter(stamps[key])) if len(stamps[key]) == 1 else None)
+        key: (frozenset(held), next(iter(states[key])) if len(states[key]) == 1 else None)
         for key, held in containers.items()
     }
 

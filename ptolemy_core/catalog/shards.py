@@ -28,8 +28,8 @@ def outdated(catalog: Catalog, project: str) -> int:
 def built(catalog: Catalog, container_id: int) -> list[sa.Row[Any]]:
     """All shards of a built container, in its order.
 
-    `live` says whether the last scan still saw this version, and it wasn't deleted since; `read_ctime` what a build
-    saw of the file's time of change, None where that isn't known.
+    `live` says whether the last scan still saw this version, and it wasn't deleted since; `read_ctime` is the file's
+    time of change when the build read it, None where that isn't known.
     """
     query = (
         sa.select(
@@ -45,8 +45,7 @@ def built(catalog: Catalog, container_id: int) -> list[sa.Row[Any]]:
             built_shard.c.cid,
             built_shard.c.car_offset,
             _LIVE.label("live"),
-            # a catalog whose builds don't keep it yet knows nothing of it
-            built_shard.c.get("read_ctime", sa.null()).label("read_ctime"),
+            built_shard.c.read_ctime,
         )
         .join(shard, shard.c.file_id == file.c.id)
         .join(built_shard, SAME_SHARD)

@@ -19,12 +19,12 @@ from types import TracebackType
 from typing import NamedTuple
 
 from ptolemy_core.source.rename import rename_new
+from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a file that has become a pipe must not hold us
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_INT64 = 1 << 64
 
 Confirm = Callable[[int, os.stat_result], str | None]
 """Says of an open file, by its content, why it isn't what is to be deleted; None if it is."""
@@ -65,7 +65,7 @@ def private_name() -> bytes:
 
 def inode_of(status: os.stat_result) -> int:
     """st_ino as a signed number of 64 bits, which databases can keep."""
-    return status.st_ino if status.st_ino < _INT64 // 2 else status.st_ino - _INT64
+    return wrapped(status.st_ino)
 
 
 class OpenFolder:
@@ -173,7 +173,7 @@ class OpenFolder:
             there, here = _status(folder, name), None if aside is None else _status(folder, aside)
             if aside is None or here is None:
                 same = there is not None and (
-                    known.kind == Kind.DIRECTORY or there.st_mtime_ns == known.mtime
+                    known.kind == Kind.DIRECTORY or wrapped(there.st_mtime_ns) == known.mtime
                 )
                 return Outcome.BACK if same else gone
             self._dirty = True
@@ -278,14 +278,14 @@ def _require_file(known: Known, status: os.stat_result) -> None:
         raise DiffersError("it is no regular file any more")
     if status.st_size != known.size:
         raise DiffersError(f"its size was {known.size} bytes, now {status.st_size}")
-    if status.st_mtime_ns != known.mtime:
+    if wrapped(status.st_mtime_ns) != known.mtime:
         raise DiffersError("its modification time is another")
 
 
 def _require_link(folder: int, name: bytes, known: Known, status: os.stat_result) -> None:
     if not stat.S_ISLNK(status.st_mode):
         raise DiffersError("it is no link any more")
-    if os.readlink(name, dir_fd=folder) != known.target or status.st_mtime_ns != known.mtime:
+    if os.readlink(name, dir_fd=folder) != known.target or wrapped(status.st_mtime_ns) != known.mtime:
         raise DiffersError("the link changed since the scan")
 
 

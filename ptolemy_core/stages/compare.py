@@ -24,6 +24,7 @@ from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.compare import compare
 from ptolemy_core.restore.dag import leaves, read_node
 from ptolemy_core.source import Stamp, beneath
+from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.stages.car_state import area_of
 from ptolemy_core.tree import Kind, paths
 
@@ -124,7 +125,7 @@ def _difference(
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return " is no regular file in the source any more", False
-            stamp, found = Stamp(row.size, row.mtime), Stamp(status.st_size, status.st_mtime_ns)
+            stamp, found = Stamp(row.size, row.mtime), Stamp(status.st_size, wrapped(status.st_mtime_ns))
             changed = "; it was modified after the scan" if found.token != stamp.token else ""
             if found.size != stamp.size:
                 sizes = f"{found.size} bytes in the source, {stamp.size} when it was scanned"
@@ -133,7 +134,7 @@ def _difference(
             for leaf, right in compare(descriptor, wanted, pool, progress=progress):
                 if not right:
                     last = leaf.start + leaf.length - 1
-                    suspect = not changed and row.read_ctime in (None, status.st_ctime_ns)
+                    suspect = not changed and row.read_ctime in (None, wrapped(status.st_ctime_ns))
                     return f" differs from the source in bytes {leaf.start} to {last}{changed}", suspect
         finally:
             os.close(descriptor)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from sqlalchemy.exc import DBAPIError
 
 from ptolemy_core.catalog import cars, deletions, projects
-from ptolemy_core.catalog.deletions import Intent, ReadStamp, Source
+from ptolemy_core.catalog.deletions import Intent, Source
 from ptolemy_core.catalog.outage import LostConnectionError
 from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.stitched import stitch_files
@@ -24,7 +24,8 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import DeletionError, StageOrderError, UnavailableError
 from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
-from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, inode_of, private_name
+from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, private_name
+from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.stages.car_state import area_of, why_unsafe
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_core.stages.deletion_log import DeletionLog
@@ -340,7 +341,8 @@ class _Confirm:
     options: Options
 
     def __call__(self, descriptor: int, status: os.stat_result) -> str | None:
-        if self.options.trust_stamps and self.source.stamp == ReadStamp(status.st_ctime_ns, inode_of(status)):
+        now = (wrapped(status.st_ctime_ns), wrapped(status.st_ino))
+        if self.options.trust_stamps and self.source.state == now:
             return None
         if self.source.cid is None:
             return "its CID isn't known yet: run ptolemy blitz"

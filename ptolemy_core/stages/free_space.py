@@ -12,7 +12,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import BusyError, NoRoomError, StagingError
+from ptolemy_core.errors import BusyError, NoRoomError, StagingError, StagingFullError
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.car_state import area_of
@@ -69,7 +69,7 @@ def shortage(
     there = bytes_in_staging(catalog, project)
     space = area_of(project).free_space(part_name(project.name, number))
     if space.lacks(size) > there:
-        raise StagingError(output.too_full(project.staging_dir, size, space))
+        raise StagingFullError(output.too_full(project.staging_dir, size, space))
     return max(0, there + size - budget, space.lacks(size))
 
 

@@ -12,7 +12,7 @@ import typer
 from ptolemy_core.catalog import Catalog, place, projects
 from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.errors import PtolemyError, StagingError
+from ptolemy_core.errors import NotFoundError, StagingError
 from ptolemy_core.sizes import duration, readable
 from ptolemy_core.stages import free_space
 from ptolemy_core.stages.pace import blitz_pace, percent, task_said
@@ -138,7 +138,7 @@ def find(
         if as_json:
             output.print_json([asdict(one) for one in found])
         if not found:
-            raise PtolemyError(_nothing(catalog, what, places, search))
+            raise NotFoundError(_nothing(catalog, what, places, search))
     if not as_json:
         _show_found(found)
     if cut:
@@ -193,7 +193,7 @@ def _nothing(
     places: Sequence[tuple[str, str | None]],
     search: Callable[..., Iterator[look_up.Found]],
 ) -> str:
-    if project is None and not projects.names(catalog):
+    if not projects.names(catalog):
         return _no_project()
     if any(_first(1, search(catalog, text, project)) for text, project in places):
         return f"{what!r} isn't there any more: --all shows the versions that earlier scans found"

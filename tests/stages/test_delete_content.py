@@ -9,7 +9,6 @@ import pytest
 import sqlalchemy as sa
 
 from ptolemy_core.catalog import deletions
-from ptolemy_core.catalog.deletions import ReadStamp
 from ptolemy_core.catalog.schema import file, source_fault
 from ptolemy_core.errors import DeletionError, DeliveryError
 from ptolemy_core.source import safe_delete
@@ -183,7 +182,7 @@ def stamps(monkeypatch: pytest.MonkeyPatch, target: Path) -> None:
         out = {}
         for key, (containers, _) in found.items():
             status = taken[os.path.join(os.fsencode(target), bytes(names[key]).replace(b"\0", b"/"))]
-            out[key] = (containers, ReadStamp(status.st_ctime_ns, safe_delete.inode_of(status)))
+            out[key] = (containers, (status.st_ctime_ns, safe_delete.inode_of(status)))
         return out
 
     taken = {

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from ptolemy_core.catalog import deletions
-from ptolemy_core.catalog.schema import file, source_fault
+from ptolemy_core.catalog.schema import built_shard, file, source_fault
 from ptolemy_core.errors import DeletionError, DeliveryError
 from ptolemy_core.source import safe_delete
 from ptolemy_core.source.content import ContentReader
@@ -88,11 +88,32 @@ def test_other_content_of_the_same_size_and_time_stays(
     assert not (built.target / "a").exists()
 
 
+def forget_states(stage: Scene) -> None:
+    """CARs as older versions built them: in which state their files were read isn't known."""
+    with stage.catalog.write() as connection:
+        connection.execute(built_shard.update().values(read_ctime=None, read_inode=None))
+
+
+@CHANGES
+def test_a_file_that_changed_after_it_was_read_is_held_and_its_car_is_right(
+    built: Scene, delete: Callable[..., DeletionResult], change: Callable[[Path], None]
+) -> None:
+    """The state in which builds read the file tells: the CAR holds no mixture."""
+    change(built.target)
+    assert not all(verdict.ok for verdict in built.verify(source=True))
+    assert all(row.verified_at for row in built.cars())
+    release(built.catalog, built.cars(), remove=True)
+    for trust in (False, True):
+        assert dict(delete(b"big", trust_stamps=trust).held) == {NAMED: 1}
+    assert (built.target / "big").exists()
+
+
 @both
 @CHANGES
 def test_what_verify_named_is_held_until_it_is_right_again(
     built: Scene, delete: Callable[..., DeletionResult], change: Callable[[Path], None]
 ) -> None:
+    forget_states(built)
     status = (built.target / "big").stat()
     content = (built.target / "big").read_bytes()
     change(built.target)
@@ -343,6 +364,7 @@ def test_undo_says_what_became_of_the_file(built: Scene) -> None:
 
 
 def test_what_can_not_be_read_keeps_what_was_known_of_it(built: Scene) -> None:
+    forget_states(built)
     changed_in_place(built.target)
     assert not all(verdict.ok for verdict in built.verify(source=True))
     (built.target / "big").rename(built.target / "away")

@@ -62,7 +62,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
     """Read all CARs of the project back that weren't since they changed."""
     config = VerifyOptions(**context.op_execution_context.op_config)
     problems: list[str] = []
-    cars = known = away = blocks = entries = size = 0
+    cars = known = away = blocks = entries = size = compared = outdated = 0
     with as_failure():
         opened = catalog.open_for(context.partition_key)
     total = sum(row.car_size for row in receipts.rows(opened, context.partition_key))
@@ -86,6 +86,8 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
             cars += 1
             blocks += verdict.blocks
             entries += verdict.entries
+            compared += verdict.compared
+            outdated += verdict.outdated
             size += verdict.car.car_size
             problems += verdict.problems
             for problem in verdict.problems:
@@ -101,6 +103,8 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
             "blocks": blocks,
             "entries": entries,
             "bytes": show.size(size),
+            "compared with the source": compared,
+            "changed or deleted since, not compared": outdated,
             "problems": show.table(("problem",), ([p] for p in problems)),
         },
     )

@@ -1,6 +1,5 @@
 """Blitz: each container of the plan that has no receipt yet becomes a CAR, and then has one."""
 
-import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ from ptolemy_core.interrupts import held
 from ptolemy_core.layout import Layout, compute_layout
 from ptolemy_core.project import Project
 from ptolemy_core.source import Inputs
-from ptolemy_core.stages import room
+from ptolemy_core.stages import free_space
+from ptolemy_core.stages.car_state import area_of
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_core.stages.skip import drop_unreadable, source_of
+from ptolemy_core.staging.area import part_name
 
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""
@@ -80,7 +81,7 @@ def build_container(
         ReceiptError: the plan changed meanwhile.
     """
     project = projects.get(catalog, name)
-    end = time.monotonic() + room.WAIT
+    end = time.monotonic() + free_space.WAIT
     while True:
         try:
             new = _build_once(catalog, project, number, rebuild, threads, unit, profile, progress)
@@ -103,9 +104,11 @@ def _build_once(
 ) -> bool:
     """Build a CAR unless it is there; whether it was built."""
     name = project.name
-    with catalog.lock(room.build_lock(name, number), wait=room.WAIT):  # another's receipt is then ours
+    with catalog.lock(
+        free_space.build_lock(name, number), wait=free_space.WAIT
+    ):  # another's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
-        if found is not None and (not rebuild or in_staging(project, found)):
+        if found is not None and (not rebuild or area_of(project).has(found.file_name, found.car_size)):
             return False
         row = next(iter(containers.rows(catalog, name, number)), None)
         if row is None:
@@ -114,7 +117,7 @@ def _build_once(
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         if found is not None:
             _require_sources(catalog, found)
-        with room.reserved(catalog, project, number, row.car_size, profile), held() as hold:
+        with free_space.reserved(catalog, project, number, row.car_size, profile), held() as hold:
             started = time.monotonic()
 
             def report(done: int) -> None:
@@ -138,7 +141,7 @@ def _build_once(
                 cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
                 waiting.clear(catalog, name)
             else:
-                delivery.set_verified(catalog, found, False)  # this file was never read back
+                delivery.set_unverified(catalog, found)  # this file was never read back
                 _require_same(built, found)
     if any(item.nodes for item in built.items):
         stitch_files(catalog, name, profile)
@@ -161,12 +164,6 @@ def _require_same(built: BuiltCar, found: CarRow) -> None:
             f"container {found.number} of {found.project!r} was rebuilt as {built.file_name}, its receipt says "
             f"{found.file_name}: keep the older CAR if you have it, and report this"
         )
-
-
-def in_staging(project: Project, car: CarRow) -> bool:
-    """Whether the CAR's file stands in the staging folder, in its full size."""
-    path = os.path.join(project.staging_dir, car.file_name)
-    return os.path.isfile(path) and os.path.getsize(path) == car.car_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +206,7 @@ def _build(
             layout,
             prepared.source,
             project.staging_dir,
-            room.part_name(project.name, row.number),
+            part_name(project.name, row.number),
             threads=threads,
             sha256=project.car_sha256,
             unit=unit,
@@ -226,7 +223,7 @@ def seal(
         catalog: that holds the project.
         name: the project's.
         profile: of the DAG.
-        left: containers that a serial blitz said it leaves, for want of room; any other must have its receipt.
+        left: containers that a serial blitz said it leaves, for want of free space; any other must have its receipt.
 
     Raises:
         ReceiptError: some have none.

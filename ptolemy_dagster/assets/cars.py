@@ -17,7 +17,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import NoRoomError, PtolemyError, StagingError, UnavailableError
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import blitz, room
+from ptolemy_core.stages import blitz, free_space
 from ptolemy_core.stages.pace import last_spell
 from ptolemy_dagster import charts, show
 from ptolemy_dagster.assets import GROUP, OWNERS
@@ -66,7 +66,7 @@ def car(
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a batch did: CARs built, and the containers that it left for want of room."""
+    """What a batch did: CARs built, and the containers that it left for want of free space."""
 
     built: int
     left: list[int] = field(default_factory=list)
@@ -89,8 +89,8 @@ def pending(
         project = projects.get(opened, name)
         serial = project.load_type == "serial"
         if todo:
-            room.drop_parts(opened, project)
-        missing = room.missing(opened, project)
+            free_space.drop_parts(opened, project)
+        missing = free_space.missing(opened, project)
     if missing:
         context.log.warning(show.missing(missing))
     if not todo:
@@ -176,7 +176,7 @@ def _build(
 @dg.op(
     retry_policy=AGAIN,
     out=dg.Out(dg.Nothing),
-    description="Fails unless every container of the plan has a receipt, or was left for want of room.",
+    description="Fails unless every container of the plan has a receipt, or was left for want of free space.",
 )
 def seal(
     context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[dict[str, Any]]
@@ -188,7 +188,7 @@ def seal(
     with as_failure():
         sealed = blitz.seal(catalog.open(), name, left=left)
         dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
-        missing = room.missing(catalog.open(), projects.get(catalog.open(), name))
+        missing = free_space.missing(catalog.open(), projects.get(catalog.open(), name))
     if dropped:
         context.log.warning(f"{len(dropped)} files were skipped, the first is {dropped[0].path}")
     _record_missing_events(context, name, sealed)

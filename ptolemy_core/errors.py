@@ -73,3 +73,23 @@ class DeletionError(PtolemyError):
 
 class UnavailableError(PtolemyError):
     """The database doesn't answer."""
+
+
+class EncryptionError(PtolemyError):
+    """Something about keys or encrypted data is wrong. No message of these errors holds bytes of a key."""
+
+
+class UnknownKeyError(EncryptionError):
+    """No key of that alias and version, or it was destroyed."""
+
+
+class WrongKeyError(EncryptionError):
+    """There is a key of that alias and version, but it isn't the one that was used."""
+
+
+class KeyStoreError(EncryptionError):
+    """The keyring, variable or command that keeps keys can't be used."""
+
+
+class DamagedError(EncryptionError):
+    """Encrypted data, a name, a key's text or a wrapped key isn't what was written."""

@@ -1,7 +1,7 @@
 """Encrypting and decrypting segments of a file: Tink's streaming AEAD AES256_GCM_HKDF_1MB, byte for byte.
 
 - Header, 40 bytes: 0x28, salt (32 bytes), nonce prefix (7 bytes).
-- The file's own key, 32 bytes: HKDF-SHA256 (RFC 5869) of the data key, with the salt, and the associated data as info.
+- The own key of a file, 32 bytes: HKDF-SHA256 (RFC 5869) of the data key, with the salt; info: the associated data.
 - Segment i: AES-256-GCM with the nonce prefix, then i (4 bytes, big-endian), then 1 for the last segment and 0 for
   others. No associated data of its own, as the file's is in its key.
 
@@ -11,7 +11,6 @@ random, once for each version of a file, and kept: to encrypt other bytes under 
 Format: https://developers.google.com/tink/streaming-aead/aes_gcm_hkdf_streaming
 """
 
-import mmap
 import secrets
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -29,7 +28,7 @@ from ptolemy_core.tree import paths
 SALT, PREFIX = 32, 7
 """Bytes of what is random in a header."""
 
-Bytes: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
+Bytes: TypeAlias = bytes | bytearray | memoryview
 
 _KEY = 32
 _LABEL = b"ptolemy/1:"

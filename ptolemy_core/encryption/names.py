@@ -3,8 +3,8 @@
 Each name of a path is encrypted alone, under the project's name key, with two strings of associated data:
 `ptolemy-name/1`, and the encrypted path of its parent, `/` between names. The result, 16 bytes longer, is written in
 base32hex (RFC 4648), in lower case and without padding. So the same name in two folders looks different, and a name
-can't be moved to another folder. A link's target is encrypted as a whole, with `ptolemy-link/1` and the link's encrypted
-path.
+can't be moved to another folder. A link's target is encrypted as a whole, with `ptolemy-link/1` and the encrypted
+path of the link.
 
 A shard's mark, `.ptolemyN`, goes behind the encrypted name (`layout.names.encode`); as base32hex has no dot, no
 encrypted name looks like a shard's. The order of encrypted paths isn't that of plain ones.
@@ -84,9 +84,7 @@ class NameCipher:
             plain = paths.join(plain, name)
             found = self._encrypted.get(plain)
             if found is None:
-                found = _remember(
-                    self._encrypted, plain, paths.join(encrypted, self._encrypt(name, encrypted))
-                )
+                found = self._encrypted.add(plain, paths.join(encrypted, self._encrypt(name, encrypted)))
             encrypted = found
         return encrypted
 

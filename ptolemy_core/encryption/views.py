@@ -137,6 +137,8 @@ class Decrypted:
         """
         wanted = sum(map(len, buffers))
         numbers = self._cipher.segments.holding_plain(offset, wanted)
+        if not self.size:
+            numbers = range(1)  # no byte is given, but that there is none is checked
         targets = _Targets(offset, buffers)
         for first in range(numbers.start, numbers.stop, _TOGETHER):
             self._decrypt(range(first, min(first + _TOGETHER, numbers.stop)), targets)
@@ -145,6 +147,17 @@ class Decrypted:
     def read_into(self, offset: int, buffer: memoryview) -> int:
         """`read` into one buffer."""
         return self.read(offset, [buffer])
+
+    def check(self) -> None:
+        """See that every segment is the one that was written.
+
+        Raises:
+            DamagedError: one isn't.
+        """
+        buffer = memoryview(bytearray(min(self.size, _TOGETHER * self._cipher.segments.segment)))
+        self.read(0, [buffer])
+        for offset in range(len(buffer), self.size, len(buffer) or 1):
+            self.read(offset, [buffer])
 
     def _decrypt(self, numbers: range, targets: "_Targets") -> None:
         """Read some segments, in one call, and decrypt them to where their plaintext goes."""

@@ -44,13 +44,18 @@ class Key:
         return secret_id(self.secret) if self.secret else ""
 
 
+def is_alias(alias: str) -> bool:
+    """Whether a text can be an alias. "None" is what a project without encryption has in its place."""
+    return bool(_ALIAS.match(alias)) and alias.lower() != "none"
+
+
 def check_alias(alias: str) -> str:
     """The alias, if it can be one.
 
     Raises:
         SettingsError: it can't.
     """
-    if not _ALIAS.match(alias) or alias.lower() == "none":
+    if not is_alias(alias):
         raise SettingsError(
             f"a key's alias must be 1 to 63 letters, digits, - or _, starting with a letter or digit, and not "
             f'"None", got {alias[:80]!r}; use such a name'
@@ -104,7 +109,7 @@ def _parse(word: str, number: int, place: str) -> Key:
             "export` prints it"
         )
     _, alias, version, encoded, expected = parts
-    if not _ALIAS.match(alias) or not _VERSION.match(version):
+    if not is_alias(alias) or not _VERSION.match(version):
         raise DamagedError(f"line {number} of {place} has no valid alias or version; use a backup of it")
     try:
         value = base64.b32decode(encoded.upper() + "=" * (-len(encoded) % 8))

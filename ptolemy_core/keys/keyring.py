@@ -200,12 +200,14 @@ class Keyring:
             return []
         except OSError as error:
             raise self._unusable("read", error) from None
-        with open(descriptor, "rb") as file:
+        try:
             self._check_private(os.fstat(descriptor))
-            try:
+            with open(descriptor, "rb", closefd=False) as file:
                 data = file.read(_LONGEST)
-            except OSError as error:
-                raise self._unusable("read", error) from None
+        except OSError as error:
+            raise self._unusable("read", error) from None
+        finally:
+            os.close(descriptor)
         return self._decode(data)
 
     def _check_private(self, status: os.stat_result) -> None:

@@ -29,6 +29,7 @@ from typing import Any, Literal
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from ptolemy_core.errors import DamagedError
+from ptolemy_core.keys.key import is_alias
 from ptolemy_core.keys.providers import KeyProvider, find_key, newest_key
 from ptolemy_core.keys.secret import Secret, random_secret
 
@@ -165,7 +166,7 @@ def from_record(value: Any, place: str) -> WrappedKey:
             raise ValueError
         if value["use"] not in SIZES or min(value["version"], value["alias_version"]) < 1:
             raise ValueError
-        if not _ID.match(value["key_id"]):
+        if not is_alias(value["alias"]) or not _ID.match(value["key_id"]):
             raise ValueError
         wrapped = base64.b64decode(value["wrapped"], validate=True)
         if base64.b64encode(wrapped).decode() != value["wrapped"]:

@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -117,8 +118,8 @@ class Keyring:
                     old.append(key)
                     new.append(key)
                 elif old[number].secret is None:
-                    old[number] = key
-                    new.append(key)
+                    old[number] = replace(key, created=key.created or old[number].created)
+                    new.append(old[number])
                 elif old[number].secret != key.secret:
                     raise SettingsError(
                         f"{self.place} has another key for version {key.version} of {key.alias} (ID "

@@ -234,20 +234,20 @@ class KeyChain:
     """Several providers: the first one that knows an alias answers for it."""
 
     def __init__(self, providers: Sequence[KeyProvider]) -> None:
-        self._providers = list(providers)
+        self.providers = tuple(providers)
 
     @property
     def place(self) -> str:
         """All places."""
-        return " or ".join(provider.place for provider in self._providers)
+        return " or ".join(provider.place for provider in self.providers)
 
     def aliases(self) -> list[str]:
         """The aliases of all providers."""
-        return sorted({alias for provider in self._providers for alias in provider.aliases()})
+        return sorted({alias for provider in self.providers for alias in provider.aliases()})
 
     def versions(self, alias: str) -> list[Key]:
         """The versions that the first provider has that knows the alias."""
-        for provider in self._providers:
+        for provider in self.providers:
             versions = provider.versions(alias)
             if versions:
                 return versions
@@ -255,7 +255,7 @@ class KeyChain:
 
     def provider_of(self, alias: str) -> KeyProvider | None:
         """The provider that answers for an alias; None if none knows it."""
-        return next((provider for provider in self._providers if provider.versions(alias)), None)
+        return next((provider for provider in self.providers if provider.versions(alias)), None)
 
 
 def timeout_seconds(environment: Mapping[str, str]) -> float:

@@ -9,6 +9,7 @@ from ptolemy_dagster.cli import (
     delivery,
     extract,
     identify,
+    keys,
     lookup,
     machines,
     records,
@@ -59,6 +60,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

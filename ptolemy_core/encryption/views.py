@@ -1,12 +1,13 @@
 """Byte ranges of a file, encrypted or decrypted as they are read.
 
 `Encrypted` makes a plaintext look like its encrypted file, `Decrypted` the other way round. Both read and offer the
-same one primitive, `Reader.read`, so that either can be put around whatever reads a file. They keep nothing between
-calls; any thread may read any range.
+same one primitive, `Reader.read`, so that either can be put around whatever reads a file. Any thread may read any
+range.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from ptolemy_core.errors import DamagedError, SourceError
 from ptolemy_core.keys.secret import Secret
 from ptolemy_core.tree import paths
 
-_TOGETHER = 16
+_TOGETHER = 8
 """Segments whose plaintext is read in one call: large reads cost less, and their memory is bounded."""
 
 
@@ -65,11 +66,12 @@ class Encrypted:
     def _encrypt(self, numbers: range, targets: "_Targets") -> None:
         """Read the plaintext of some segments, in one call, to where their ciphertext goes, and encrypt it there."""
         segments = self._cipher.segments
+        spare = _take(len(numbers) * segments.segment)
         outs = []
-        for number in numbers:
+        for at, number in zip(range(0, len(spare), segments.segment), numbers, strict=False):
             start, length = segments.encrypted_range(number)
             whole = targets.place_of(start, length)
-            outs.append((number, memoryview(bytearray(length)) if whole is None else whole, whole is None))
+            outs.append((number, spare[at : at + length] if whole is None else whole, whole is None))
         places = [out[0 if number else HEADER : len(out) - TAG] for number, out, _ in outs]
         done = 0
         try:
@@ -83,6 +85,8 @@ class Encrypted:
             for place in places[done:]:
                 place[:] = bytes(len(place))
             raise
+        finally:
+            _give(spare)
 
     def _fill(self, offset: int, places: list[memoryview]) -> None:
         wanted = sum(map(len, places))
@@ -164,21 +168,43 @@ class Decrypted:
         segments = self._cipher.segments
         start = segments.encrypted_range(numbers[0])[0]
         last, length = segments.encrypted_range(numbers[-1])
-        sealed = memoryview(bytearray(last + length - start))
-        got = self._encrypted.read(start, [sealed])
-        if got != len(sealed):
-            raise DamagedError(
-                f"encrypted file {self._cipher.name} ends at byte {start + got} of {segments.size}: it is cut off; "
-                "fetch it again"
-            )
-        for number in numbers:
-            at, plain_length = segments.plain_range(number)
-            low, length = segments.encrypted_range(number)
-            whole = targets.place_of(at, plain_length)
-            out = memoryview(bytearray(plain_length)) if whole is None else whole
-            self._cipher.decrypt(number, sealed[low - start : low - start + length], out)
-            if whole is None:
-                targets.copy(out, at)
+        spare = _take(last + length - start)
+        sealed = spare[: last + length - start]
+        try:
+            got = self._encrypted.read(start, [sealed])
+            if got != len(sealed):
+                raise DamagedError(
+                    f"encrypted file {self._cipher.name} ends at byte {start + got} of {segments.size}: it is cut "
+                    "off; fetch it again"
+                )
+            for number in numbers:
+                at, plain_length = segments.plain_range(number)
+                low, length = segments.encrypted_range(number)
+                whole = targets.place_of(at, plain_length)
+                out = memoryview(bytearray(plain_length)) if whole is None else whole
+                self._cipher.decrypt(number, sealed[low - start : low - start + length], out)
+                if whole is None:
+                    targets.copy(out, at)
+        finally:
+            _give(spare)
+
+
+_spare: list[memoryview] = []
+"""Memory to use again: fresh memory costs a page fault every 4 KiB. There is ciphertext in it, or zeros."""
+
+
+def _take(size: int) -> memoryview:
+    """Memory of `size` bytes or more, for one thread until it is given back."""
+    with suppress(IndexError):
+        buffer = _spare.pop()
+        if len(buffer) >= size:
+            return buffer
+    return memoryview(bytearray(size))
+
+
+def _give(buffer: memoryview) -> None:
+    """Let others use the memory."""
+    _spare.append(buffer)
 
 
 class _Targets:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core.encryption import (
@@ -78,6 +78,7 @@ def test_tink_reads_our_files_and_we_read_its(size: int) -> None:
     assert files.everything(Decrypted.open(files.Memory(theirs), len(theirs), key, path)) == plain
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300))
 def test_files_are_what_the_specification_says_step_by_step(size: int) -> None:
     plain = files.plaintext(size)
@@ -105,6 +106,7 @@ def test_a_changed_bit_anywhere_is_refused_and_nothing_of_its_segment_is_given(s
             assert bytes(out[start + length :]) == bytes(size - start - length)  # it wasn't reached
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_file_that_was_cut_off_or_made_longer_is_refused(data: st.DataObject) -> None:
     size = data.draw(st.integers(0, 200))

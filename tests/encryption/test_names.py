@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core.encryption import NameCipher, names
@@ -44,6 +44,7 @@ def test_the_slow_siv_gives_the_vector_of_rfc_5297_with_three_strings() -> None:
     )
 
 
+@settings(deadline=None)
 @given(PATH)
 def test_each_name_is_encrypted_under_its_folder(path: bytes) -> None:
     expected: list[bytes] = []
@@ -80,6 +81,7 @@ def test_a_name_grows_by_what_is_documented_and_up_to_143_bytes_fit_a_file_syste
     assert set(text) <= set(b"0123456789abcdefghijklmnopqrstuv")
 
 
+@settings(deadline=None)
 @given(NAME, st.none() | st.integers(0, 10**6))
 def test_a_shards_mark_goes_behind_the_encrypted_name(name: bytes, shard: int | None) -> None:
     text = NameCipher(KEY).encrypt_path(name)
@@ -132,6 +134,7 @@ def test_a_name_that_was_moved_to_another_folder_or_project_is_refused() -> None
         cipher.decrypt_path(b"plain name.txt")
 
 
+@settings(deadline=None)
 @given(PATH, st.binary(max_size=100))
 def test_targets_of_links_are_tied_to_their_link(path: bytes, target: bytes) -> None:
     cipher = NameCipher(KEY)

@@ -1,7 +1,7 @@
 """Sizes and places in encrypted files, at all boundaries."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core.encryption import SEGMENT, Segments, encrypted_size, plain_size
@@ -10,6 +10,7 @@ from ptolemy_core.errors import DamagedError
 from tests.encryption import files
 
 GIB = 1 << 30
+SIZES = {Segments(plain, files.SMALL).size: plain for plain in range(600)}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,7 @@ def test_a_gib_of_ciphertext_is_whole_segments() -> None:
     assert segments.encrypted_range(1024) == (GIB, SEGMENT)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400))
 def test_segments_cover_plaintext_and_ciphertext_exactly_once(plain: int) -> None:
     segments = Segments(plain, files.SMALL)
@@ -57,6 +59,7 @@ def test_segments_cover_plaintext_and_ciphertext_exactly_once(plain: int) -> Non
     assert (at, encrypted_at) == (plain, segments.size)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(0, 400), st.integers(0, 400))
 def test_a_range_is_held_by_the_segments_that_share_a_byte_with_it(
     plain: int, offset: int, length: int
@@ -74,11 +77,11 @@ def test_a_range_is_held_by_the_segments_that_share_a_byte_with_it(
         assert list(holding(offset, length)) == shared
 
 
+@settings(deadline=None)
 @given(st.integers(-1, 600))
 def test_only_sizes_of_encrypted_files_have_a_plain_size(size: int) -> None:
-    sizes = {Segments(plain, files.SMALL).size: plain for plain in range(600)}
-    if size in sizes:
-        assert plain_size(size, files.SMALL) == sizes[size]
+    if size in SIZES:
+        assert plain_size(size, files.SMALL) == SIZES[size]
     else:
         with pytest.raises(DamagedError, match=f"{size} bytes are no whole encrypted file"):
             plain_size(size, files.SMALL)

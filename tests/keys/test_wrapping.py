@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core.errors import DamagedError, EncryptionError, UnknownKeyError, WrongKeyError
@@ -61,6 +61,7 @@ def test_a_wrapped_key_stays_as_it_was_published() -> None:
     assert unwrap(FIXED, wrapping.from_text(text, "the test")).reveal() == bytes(range(100, 132))
 
 
+@settings(deadline=None)
 @given(st.text('añ"\\\n\0\ud800', max_size=20), st.sampled_from(["files", "names"]), st.integers(1, 2**31))
 def test_text_is_read_back(project: str, use: wrapping.Use, version: int) -> None:
     made = new_data_key(FIXED, "a", project, use, version)
@@ -83,6 +84,7 @@ def test_a_change_of_any_byte_of_the_text_is_refused() -> None:
             assert secret.reveal().hex()[:8] not in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 55), st.integers(1, 255))
 def test_a_change_of_any_byte_of_the_wrapped_key_is_refused(at: int, change: int) -> None:
     made = new_data_key(FIXED, "a", "photos", "files")

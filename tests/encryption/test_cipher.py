@@ -180,6 +180,15 @@ def test_segments_are_encrypted_in_place_and_in_memory_of_any_kind() -> None:
             place.release()
 
 
+def test_a_file_with_another_header_than_the_kept_one_is_refused() -> None:
+    encrypted = files.everything(files.encrypted_view(files.plaintext(100)))
+    for at in range(40):
+        bad = bytearray(encrypted)
+        bad[at] ^= 1
+        with pytest.raises(DamagedError, match="segment 0"):
+            Decrypted(files.Memory(bytes(bad)), files.cipher(100)).check()
+
+
 def test_a_segment_that_is_not_there_is_refused() -> None:
     coder = files.cipher(8)
     with pytest.raises(IndexError, match="folder/b.bin has 1 segments, there is no segment 1"):

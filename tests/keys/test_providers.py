@@ -48,6 +48,7 @@ def test_a_variable_with_something_else_is_refused_without_quoting_it(tmp_path: 
 def test_a_command_prints_the_keys_of_the_alias_that_it_is_asked_for(tmp_path: Path) -> None:
     keys = [key("my-key"), key("other")]
     code = f"import sys; print({to_text(keys[0])!r} if sys.argv[1] == 'my-key' else '')\n"
+    code += "print('a warning', file=sys.stderr)\n"
     code += "open('%s', 'a').write('x')" % (tmp_path / "runs")
     provider = CommandKeys(command(tmp_path, code))
     assert [provider.versions("my-key")[0].secret for _ in range(3)] == [keys[0].secret] * 3
@@ -67,11 +68,14 @@ def test_no_shell_reads_the_command(tmp_path: Path) -> None:
         provider.versions("$(touch x)")
 
 
-def test_a_command_that_fails_is_named_and_what_it_said_is_not_shown(tmp_path: Path) -> None:
+def test_a_command_that_fails_is_named_and_what_it_said_is_not_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     code = "import sys; print('secret-1'); print('secret-2', file=sys.stderr); sys.exit(3)"
     with pytest.raises(KeyStoreError, match=r"failed for key a \(exit code 3\): run it yourself") as caught:
         CommandKeys(command(tmp_path, code)).versions("a")
     assert "secret" not in str(caught.value)
+    assert "secret" not in "".join(capfd.readouterr())
 
 
 def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:

@@ -109,6 +109,14 @@ def test_a_wrapped_key_can_not_be_passed_off_as_another(change: dict[str, object
         unwrap(FIXED, _with(made, **change))
 
 
+def test_a_data_key_of_another_length_is_refused_though_all_else_fits() -> None:
+    made = new_data_key(FIXED, "a", "photos", "files")
+    inner = aes_key_unwrap(bytes(range(32)), made.wrapped)
+    short = aes_key_wrap(bytes(range(32)), inner[8:])
+    with pytest.raises(DamagedError, match="isn't what its record says"):
+        unwrap(FIXED, _with(made, wrapped=short))
+
+
 def test_the_wrong_key_is_told_from_a_damaged_one(ring: Keyring) -> None:
     made = new_data_key(FIXED, "a", "photos", "files")
     with pytest.raises(WrongKeyError, match="version 1 of key a in the keyring .* is another key"):

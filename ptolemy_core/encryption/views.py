@@ -5,9 +5,9 @@ same one primitive, `Reader.read`, so that either can be put around whatever rea
 range.
 """
 
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import accumulate
 from typing import Protocol
 
@@ -66,12 +66,16 @@ class Encrypted:
     def _encrypt(self, numbers: range, targets: "_Targets") -> None:
         """Read the plaintext of some segments, in one call, to where their ciphertext goes, and encrypt it there."""
         segments = self._cipher.segments
-        spare = _take(len(numbers) * segments.segment)
+        spares = []
         outs = []
-        for at, number in zip(range(0, len(spare), segments.segment), numbers, strict=False):
+        for number in numbers:
             start, length = segments.encrypted_range(number)
-            whole = targets.place_of(start, length)
-            outs.append((number, spare[at : at + length] if whole is None else whole, whole is None))
+            out = targets.place_of(start, length)
+            copied = out is None
+            if out is None:
+                spares.append(_take(length))
+                out = spares[-1][:length]
+            outs.append((number, out, copied))
         places = [out[0 if number else HEADER : len(out) - TAG] for number, out, _ in outs]
         done = 0
         try:
@@ -86,7 +90,7 @@ class Encrypted:
                 place[:] = bytes(len(place))
             raise
         finally:
-            _give(spare)
+            _give(*spares)
 
     def _fill(self, offset: int, places: list[memoryview]) -> None:
         wanted = sum(map(len, places))
@@ -192,19 +196,22 @@ class Decrypted:
 _spare: list[memoryview] = []
 """Memory to use again: fresh memory costs a page fault every 4 KiB. There is ciphertext in it, or zeros."""
 
+_spare_lock = threading.Lock()
+
 
 def _take(size: int) -> memoryview:
     """Memory of `size` bytes or more, for one thread until it is given back."""
-    with suppress(IndexError):
-        buffer = _spare.pop()
-        if len(buffer) >= size:
-            return buffer
+    with _spare_lock:
+        for place, buffer in enumerate(_spare):
+            if len(buffer) >= size:
+                return _spare.pop(place)
     return memoryview(bytearray(size))
 
 
-def _give(buffer: memoryview) -> None:
+def _give(*buffers: memoryview) -> None:
     """Let others use the memory."""
-    _spare.append(buffer)
+    with _spare_lock:
+        _spare.extend(buffers)
 
 
 class _Targets:

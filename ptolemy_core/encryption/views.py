@@ -205,7 +205,9 @@ def _take(size: int) -> memoryview:
         for place, buffer in enumerate(_spare):
             if len(buffer) >= size:
                 return _spare.pop(place)
-    return memoryview(bytearray(size))
+    return memoryview(
+        bytearray(1 << (size - 1).bit_length())
+    )  # few sizes, so that each fits the next who asks
 
 
 def _give(*buffers: memoryview) -> None:

@@ -144,3 +144,16 @@ def test_leaves_of_one_mib_are_segments_at_each_boundary(size: int) -> None:
     back = Decrypted.open(files.Memory(whole), len(whole), files.KEY, files.PATH)
     assert files.read(back, size - 1, 10) == plain[-1:]
     assert files.read(back, 1_048_510, 20) == plain[1_048_510:1_048_530]
+
+
+def test_memory_that_is_used_again_does_not_grow_with_the_number_of_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(views, "_spare", [])
+    for size in range(1, 3000, 7):
+        plain = files.plaintext(size)
+        cipher = FileCipher(files.KEY, files.HEADER, files.PATH, size)
+        view = Encrypted(files.Memory(plain), cipher)
+        whole = b"".join(files.read(view, at, 100) for at in range(0, view.size, 100))
+        assert files.everything(Decrypted(files.Memory(whole), cipher)) == plain
+    assert sum(map(len, views._spare)) < 20_000

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ptolemy_core.encryption.cipher import FileCipher, Header
 from ptolemy_core.encryption.segments import HEADER, SEGMENT, TAG, plain_size
-from ptolemy_core.errors import DamagedError, SourceError
+from ptolemy_core.errors import DamagedError, SourceChangedError
 from ptolemy_core.keys.secret import Secret
 from ptolemy_core.tree import paths
 
@@ -50,7 +50,7 @@ class Encrypted:
         own. When this raises, the buffers hold no plaintext.
 
         Raises:
-            SourceError: the plaintext is shorter than it was.
+            SourceChangedError: the plaintext is shorter than it was.
         """
         wanted = sum(map(len, buffers))
         numbers = self._cipher.segments.holding_encrypted(offset, wanted)
@@ -99,7 +99,7 @@ class Encrypted:
         got = self._plain.read(offset, places)
         if got != wanted:
             reason = f"only {offset + got} of its {self._cipher.segments.plain} bytes can be read"
-            raise SourceError(
+            raise SourceChangedError(
                 f"{self._cipher.name} changed since the scan, {reason}: scan again, then containerize and blitz",
                 reason=f"changed since the scan, {reason}",
             )

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -16,13 +17,12 @@ from ptolemy_core.stages.rewrap import rewrap_all
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, open_catalog
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Keys that encrypt projects; each has an alias. Projects can't use them yet.\n\n"
+HELP = (
+    "Keys that encrypt projects; each has an alias. Projects can't use them yet.\n\n"
     "A key is in a keyring, a file that only you may read: PTOLEMY_KEYRING, by default keyring.json in DAGSTER_HOME. "
     "It may also come from PTOLEMY_KEYS (the text that `export` prints), or from a command that prints that text: "
     "PTOLEMY_KEY_COMMAND, as in `vault kv get -field=keys secret/ptolemy/{alias}`.\n\n"
-    "Nobody can recover a lost key, nor what it encrypted. Keep a backup where the keyring isn't.",
+    "Nobody can recover a lost key, nor what it encrypted. Keep a backup where the keyring isn't."
 )
 
 Alias = Annotated[
@@ -35,7 +35,6 @@ _LOST = (
 )
 
 
-@app.command("create")
 def create(
     alias: Alias,
     backup: Annotated[
@@ -72,7 +71,6 @@ def create(
             _write_backup(alias, [key], backup)
 
 
-@app.command("list")
 def list_keys(as_json: Json = False) -> None:
     """Show which keys there are, without their bytes. A command's keys aren't listed."""
     with output.errors_shown():
@@ -101,7 +99,6 @@ def list_keys(as_json: Json = False) -> None:
         )
 
 
-@app.command("rotate")
 def rotate(
     alias: Alias,
     rewrap_only: Annotated[
@@ -134,7 +131,6 @@ def rotate(
             output.say(f"The new version is in no backup yet: ptolemy keys export {alias} --to FILE")
 
 
-@app.command("export")
 def export(
     alias: Alias,
     to: Annotated[
@@ -155,7 +151,6 @@ def export(
             sys.stdout.write(_lines(alias, versions))
 
 
-@app.command("import")
 def import_keys(
     file: Annotated[
         str, typer.Argument(help="A file that `export` or `create` has written; - reads standard input.")
@@ -173,7 +168,6 @@ def import_keys(
         output.say(f"new in {ring.place}: {names}" if new else f"all of them are in {ring.place} already")
 
 
-@app.command("destroy")
 def destroy(
     alias: Alias,
     version: Annotated[
@@ -200,6 +194,16 @@ def destroy(
         numbers = "version " if len(gone) == 1 else "versions "
         numbers += ", ".join(str(key.version) for key in gone)
         output.say(f"key {alias}: destroyed {numbers} in {ring.place}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "create": create,
+    "list": list_keys,
+    "rotate": rotate,
+    "export": export,
+    "import": import_keys,
+    "destroy": destroy,
+}
 
 
 def _consequences(which: str, projects: list[str]) -> list[str]:

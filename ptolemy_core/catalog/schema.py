@@ -284,3 +284,15 @@ handover = Table(
     Column("value", LargeBinary, nullable=False),
     Column("written_at", Float, nullable=False),
 )
+
+data_key = Table(
+    "data_key",
+    metadata,
+    Column("project", ForeignKey("project.name"), primary_key=True),
+    Column("use", String, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("alias", String, nullable=False),
+    Column("alias_version", Integer, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+)

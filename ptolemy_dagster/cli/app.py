@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import typer
 
@@ -13,6 +15,7 @@ from ptolemy_dagster.cli import (
     identify,
     lookup,
     machines,
+    output,
     records,
     restore,
     serve,
@@ -60,8 +63,21 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "workers": machines.workers,
     "serve": serve.serve,
 }
+
+
+def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command; given --json, it also shows errors as JSON."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        with output.json_errors(bool(given.get("as_json"))):
+            command(**given)
+
+    return run
+
+
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(ending.ends_well(_name, _command))
+    app.command(_name)(ending.ends_well(_name, _with_json_errors(_command)))
 
 
 def main() -> None:

@@ -13,19 +13,21 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
-from ptolemy_core.errors import UnavailableError
+from ptolemy_core.errors import PtolemyError, UnavailableError
 from ptolemy_core.interrupts import interruptible
 from ptolemy_core.stages.pace import task_said
 from ptolemy_core.stages.status import Standing, standing
 from ptolemy_dagster.cli import output
+from ptolemy_dagster.failures import CODE
 from ptolemy_dagster.instance import log_folder, open_instance
 from ptolemy_dagster.status import HOST_TAG, PID_TAG
 
@@ -42,12 +44,28 @@ _FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_E
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: its id, whether it succeeded, why it failed, and where its log is."""
+    """How a run ended: its id, whether it succeeded, why it failed, where its log is, and the codes of its errors."""
 
     run_id: str | None
     ok: bool
     reasons: list[str]
     log: str
+    codes: list[str] = field(default_factory=list)
+
+    def error(self) -> "RunError":
+        """What the command says of a run that failed."""
+        return RunError("\n".join(self.reasons) + f"\n(run {self.run_id}, log {self.log})", self.codes)
+
+
+class RunError(PtolemyError):
+    """A run failed. Its code is that of the error it failed with, if all of its errors have the same one."""
+
+    code = "run-failed"
+
+    def __init__(self, message: str, codes: Sequence[str]) -> None:
+        super().__init__(message)
+        if len(set(codes)) == 1:
+            self.code = codes[0]
 
 
 def run_job(
@@ -125,7 +143,8 @@ def _outcome(launch: str, code: int, log: str) -> Outcome:
         return Outcome(run.run_id, True, [], log)
     if not run.is_finished:
         instance.report_run_failed(run, "its process ended before it did")
-    return Outcome(run.run_id, False, _reasons(instance, run.run_id) or [_last_error(log)], log)
+    reasons, codes = _reasons(instance, run.run_id)
+    return Outcome(run.run_id, False, reasons or [_last_error(log)], log, codes)
 
 
 def _last_error(log: str) -> str:
@@ -137,9 +156,10 @@ def _last_error(log: str) -> str:
     return found[-1] if found else f"see {log}"
 
 
-def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """What failed steps and checks said."""
+def _reasons(instance: dg.DagsterInstance, run_id: str) -> tuple[list[str], list[str]]:
+    """What failed steps and checks said, and the codes of their errors."""
     reasons: list[str] = []
+    codes: list[str] = []
     for record in instance.all_logs(run_id, of_type=_FAILURES):
         event = record.dagster_event
         if event is None:
@@ -147,15 +167,22 @@ def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if not check.passed:
+                codes.append("check-failed")
                 reasons.append(check.description or f"check {check.check_name} failed")
             continue
         data = event.step_failure_data
         cause = data.error.cause if data.error else None
         if data.user_failure_data and data.user_failure_data.description:
             reasons.append(data.user_failure_data.description)
+            codes += _codes(data.user_failure_data.metadata)
         elif data.error and data.error.cls_name != _CHECK_FAILED:
             reasons.append((cause or data.error).message.strip())
-    return list(dict.fromkeys(reasons))
+    return list(dict.fromkeys(reasons)), codes
+
+
+def _codes(metadata: Mapping[str, dg.MetadataValue[Any]]) -> list[str]:
+    found = metadata.get(CODE)
+    return str(found.value).split(", ") if found is not None else []
 
 
 def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project: str, quiet: bool) -> None:

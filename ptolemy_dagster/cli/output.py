@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 
 import typer
 from rich.console import Console
@@ -26,9 +27,14 @@ from ptolemy_core.errors import PtolemyError, UnknownProjectError
 
 FAILED = 1
 """Exit code of a command that failed; bad usage is 2, as usual."""
+DAMAGED = 3
+"""Exit code of a command that gave all that was asked for, from CARs of which one is cut or has rubbish in it."""
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+_json_errors: ContextVar[bool] = ContextVar("json_errors", default=False)
+
+# no highlighting: it takes quadratic time on a long name
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def print_json(value: object) -> None:
@@ -44,7 +50,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: 
     if out.is_terminal:
         out.print(table)
     else:
-        Console(width=400, file=sys.stdout).print(table)
+        Console(width=400, file=sys.stdout, highlight=False).print(table)
 
 
 def say(text: str) -> None:
@@ -66,12 +72,25 @@ def told(error: PtolemyError) -> str:
 
 
 @contextmanager
+def json_errors(wanted: bool) -> Iterator[None]:
+    """Within the block, errors are shown as JSON if that is wanted: of a command that was given --json."""
+    token = _json_errors.set(wanted)
+    try:
+        yield
+    finally:
+        _json_errors.reset(token)
+
+
+@contextmanager
 def errors_shown() -> Iterator[None]:
-    """A PtolemyError becomes its message and exit code 1."""
+    """A PtolemyError becomes its message on standard error (JSON within `json_errors`), and exit code 1."""
     try:
         yield
     except PtolemyError as error:
-        fail(told(error))
+        if _json_errors.get():
+            sys.stderr.write(json.dumps({"error": {"code": error.code, "message": told(error)}}) + "\n")
+        else:
+            fail(told(error))
         raise typer.Exit(FAILED) from None
 
 

@@ -253,5 +253,5 @@ def run_stage(job: str, project: str, quiet: bool, config: Mapping[str, object] 
         define(catalog, instance, settings)  # a catalog may be older than this Dagster home
         result: Any = run_job(catalog, job, project, quiet=quiet, config=config)
         if not result.ok:
-            raise PtolemyError("\n".join(result.reasons) + f"\n(run {result.run_id}, log {result.log})")
+            raise result.error()
     return catalog

@@ -21,7 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from ptolemy_core.catalog.outage import connect_patiently, survives_outage
-from ptolemy_dagster.sqlite import newest_revision
+from ptolemy_dagster.internals.sqlite import newest_revision
 
 _TABLES = {"runs", "event_logs", "jobs", "alembic_version"}
 """A table of each storage, by which Dagster itself tells whether its tables are there, and that of the revision."""

@@ -9,7 +9,7 @@ import dagster._core.workspace.context  # noqa: F401
 import dagster_postgres  # noqa: F401
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
-import ptolemy_dagster.storage  # noqa: F401
+import ptolemy_dagster.internals.storage  # noqa: F401
 from ptolemy_dagster.attached import end_with_run
 
 ReconstructableRepository.for_module("ptolemy_dagster.definitions", "defs").get_definition()

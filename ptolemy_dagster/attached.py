@@ -1,7 +1,7 @@
 """Processes that end with the one that started them, also when that was killed and could tell nobody.
 
 `python -m ptolemy_dagster.attached PARENT ...` is Dagster's command line as a child of the process PARENT. A step's
-process, which a forkserver starts, calls `end_as_told`.
+process, which a forkserver starts, calls `end_with_run`.
 """
 
 import multiprocessing
@@ -10,45 +10,36 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 
 _POLL = 0.5
 _GRACE = 15.0
 """Seconds that a process has to clean up, once asked to end."""
 
 
-def end_with_parent(parent: int) -> None:
-    """See that this process is asked to end when its parent does, and ends soon after.
+def end_with_run() -> None:
+    """For a step's process: end soon after the run's process that asked for it, and tidily when a terminal hangs up.
 
-    Args:
-        parent: the id of the process that started this one.
+    The forkserver between the two tells nothing: it lives as long as its steps do.
     """
-    _start(lambda: os.getppid() != parent)
-
-
-def end_as_told() -> None:
-    """For a step's process: end with its run's, and when the terminal hangs up as on SIGTERM, with all tidied."""
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else it is ignored, as nohup does
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    _start(_run_is_gone)
+    threading.Thread(target=_watch_run, name="end with run", daemon=True).start()
 
 
-def _run_is_gone() -> bool:
-    # the forkserver is no sign of it: it lives as long as a process that it forked
-    run = multiprocessing.parent_process()
-    if run is None:
-        return False  # this process was just forked and doesn't know yet
-    run.join()  # waits on a pipe, which the system closes when the run's process ends, however it does
-    return True
-
-
-def _start(gone: Callable[[], bool]) -> None:
-    threading.Thread(target=_watch, args=(gone,), name="end with parent", daemon=True).start()
-
-
-def _watch(gone: Callable[[], bool]) -> None:
-    while not gone():
+def _watch_run() -> None:
+    while (run := multiprocessing.parent_process()) is None:  # it is known a moment after the fork
         time.sleep(_POLL)
+    run.join()
+    _end()
+
+
+def _watch_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL)
+    _end()
+
+
+def _end() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -59,7 +50,7 @@ def main() -> None:
     parent = int(sys.argv.pop(1))
     if os.getppid() != parent:
         sys.exit(1)  # it ended meanwhile
-    end_with_parent(parent)
+    threading.Thread(target=_watch_parent, args=(parent,), name="end with parent", daemon=True).start()
     from dagster._cli import cli
 
     cli(prog_name="dagster", auto_envvar_prefix="DAGSTER_CLI")

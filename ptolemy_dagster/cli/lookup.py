@@ -69,8 +69,8 @@ def status(
 
 def _no_project() -> str:
     return (
-        f"no project yet in {place.place()}: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER "
-        "(DAGSTER_HOME or PTOLEMY_PG_URL says where state is)"
+        "no project yet: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER (state is in "
+        f"{place.place()}; DAGSTER_HOME or PTOLEMY_PG_URL says where)"
     )
 
 

@@ -13,7 +13,8 @@ import dagster_postgres  # noqa: F401
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 import ptolemy_dagster.internals.storage  # noqa: F401
-from ptolemy_dagster.attached import end_as_told
+from ptolemy_dagster.attached import end_with_run
 
 ReconstructableRepository.for_module("ptolemy_dagster.definitions", "defs").get_definition()
-os.register_at_fork(after_in_child=end_as_told)
+
+os.register_at_fork(after_in_child=end_with_run)  # each step's process is a fork of this one

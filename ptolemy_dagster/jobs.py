@@ -1,7 +1,6 @@
 """Jobs: a stage each, all of them in a row, verification, and the definition of projects."""
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
@@ -10,8 +9,9 @@ from ptolemy_dagster.assets.dataset import dataset_root, manifest
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.internals.dask_executor import dask_executor
+from ptolemy_dagster.internals.running import AnyJob
 from ptolemy_dagster.liveness import watched
-from ptolemy_dagster.machines.executor import dask_executor
 from ptolemy_dagster.machines.settings import scheduler_address
 from ptolemy_dagster.partitions import define
 from ptolemy_dagster.project_config import ProjectSettings
@@ -28,7 +28,7 @@ executor = (
     else watched(dg.multiprocess_executor).configured(
         {
             "max_concurrent": BUILD_PROCESSES,
-            "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.preload"]}},
+            "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.internals.preload"]}},
         },
         name="ptolemy_multiprocess",
     )
@@ -93,7 +93,7 @@ def create() -> None:
     define_project()
 
 
-ALL: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
+ALL: list[AnyJob] = [
     create,
     scan,
     containerize,

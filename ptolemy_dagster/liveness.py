@@ -12,12 +12,17 @@ from functools import cached_property
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.retries import RetryMode
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_lost
 from ptolemy_core.errors import BusyError, UnavailableError
+from ptolemy_dagster.internals.running import (
+    CheckRunHealthResult,
+    DefaultRunLauncher,
+    RetryMode,
+    WorkerStatus,
+    requirements_of,
+)
 
 WATCHED_TAG = "ptolemy/watched"
 """Tag of runs whose worker holds its lock: of others nothing is known."""
@@ -41,7 +46,7 @@ def watched(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
     return dg.ExecutorDefinition(
         name=executor.name,
         config_schema=schema,
-        requirements=executor._requirements_fn,
+        requirements=requirements_of(executor),
         executor_creation_fn=create,
         description=executor.description,
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from ptolemy_core.errors import StagingError
+from ptolemy_core.errors import SettingsError, StagingError
 from ptolemy_core.manifest.rows import Page
 from ptolemy_core.manifest.schema import COLUMNS, MANIFEST_SCHEMA
 from ptolemy_core.staging.output import sync_folder
@@ -59,8 +59,14 @@ def writer(file: IO[bytes], form: str, facts: dict[str, str]) -> Iterator[Callab
 
 @contextmanager
 def _parquet(file: IO[bytes], facts: dict[str, str]) -> Iterator[Callable[[Page], None]]:
-    import pyarrow as pa  # type: ignore[import-untyped]  # it takes a while to load
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]  # it takes a while to load
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "a manifest as Parquet needs PyArrow, which isn't installed: `pip install pyarrow`, or use format csv "
+            "or jsonl"
+        ) from None
 
     fields = [
         pa.field(name, getattr(pa, kind + "_" if kind == "bool" else kind)(), nullable, {"meaning": meaning})

@@ -32,7 +32,9 @@ _SAID_EACH = 1000
 
 
 class CarsError(PtolemyError):
-    """CARs that can't be opened."""
+    """CAR files that can't be opened, or aren't CARs."""
+
+    code = "cars-unreadable"
 
 
 @dataclass

@@ -37,6 +37,8 @@ _PAGE = 5000
 class RestoreError(PtolemyError):
     """A restore that can't be done as it was asked for."""
 
+    code = "restore-refused"
+
 
 @dataclass(frozen=True, slots=True)
 class NeededCar:

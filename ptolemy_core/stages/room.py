@@ -17,7 +17,7 @@ from ptolemy_core.catalog.schema import car, container
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import BusyError, NoRoomError, StagingError
+from ptolemy_core.errors import BusyError, NoRoomError, StagingError, StagingFullError
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import readable
 from ptolemy_core.staging import attempts, output
@@ -119,7 +119,7 @@ def shortage(
     except OSError as error:
         raise StagingError(f"staging_dir {project.staging_dir!r} can't be read ({error.strerror})") from error
     if room.lacks(size) > there:
-        raise StagingError(output.no_room(project.staging_dir, size, room))
+        raise StagingFullError(output.no_room(project.staging_dir, size, room))
     return max(0, there + size - budget, room.lacks(size))
 
 

@@ -20,8 +20,7 @@ from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.garbage import seldom
-from ptolemy_core.prefetch import ahead
+from ptolemy_core.prefetch import prefetch
 from ptolemy_core.source.walk import walk_batches
 from ptolemy_core.stages.folders import FolderMerge
 from ptolemy_core.stages.merge import Counts, Merge
@@ -88,9 +87,9 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
             noted_folders.forget(catalog, name)
         emptied = deletions.folders(catalog, name)  # by deletion of sources: their CARs have them
         found = data = 0
-        with seldom(), Reporter(catalog, name, "scan", None) as reporter:
+        with Reporter(catalog, name, "scan", None) as reporter:
             note = folders.meet if folders else None
-            with closing(ahead(walk_batches(project.target_bytes, project.rules, folder=note))) as batches:
+            with closing(prefetch(walk_batches(project.target_bytes, project.rules, folder=note))) as batches:
                 for batch in batches:
                     kept = [e for e in batch if e.path not in emptied or e.kind != Kind.DIRECTORY]
                     merge.meet(kept)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from ptolemy_core.errors import BusyError, StagingError
+from ptolemy_core.errors import BusyError, StagingError, StagingFullError
 from ptolemy_core.source.buffers import PAGE, whole_pages
 from ptolemy_core.staging import attempts
 
@@ -165,7 +165,7 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
             attempts.drop_earlier(path)
             room = space(folder, os.path.basename(path))
             if room.lacks(size):
-                raise StagingError(no_room(folder, size, room))
+                raise StagingFullError(no_room(folder, size, room))
             output = Output(own, size)
     except OSError as error:
         with suppress(OSError):
@@ -192,7 +192,7 @@ def sync_folder(folder: str) -> None:
 
 def _staging_error(folder: str, size: int, error: OSError) -> StagingError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StagingError(
+        return StagingFullError(
             f"{folder} is full ({error.strerror}) while a CAR of {size} bytes was built: "
             "move or delete finished CARs, or free space, then run blitz again"
         )

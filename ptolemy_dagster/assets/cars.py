@@ -7,7 +7,8 @@ of finished CARs; it names what it leaves, and the seal lets those alone be miss
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -21,8 +22,8 @@ from ptolemy_core.stages.pace import last_spell
 from ptolemy_dagster import charts, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.plan import container_plan
-from ptolemy_dagster.events import CarEvents
-from ptolemy_dagster.failures import AGAIN, as_failure
+from ptolemy_dagster.failures import AGAIN, as_failure, failure
+from ptolemy_dagster.internals.events import CarEvents
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
@@ -115,11 +116,11 @@ def _batches(total: int) -> int:
 )
 def build_batch(
     context: dg.OpExecutionContext, catalog: CatalogResource, builder: Builder, numbers: list[int]
-) -> Batch:
-    """Build each CAR of a batch; one that fails doesn't keep the others from being built."""
+) -> dict[str, Any]:
+    """Build each CAR of a batch, also after one failed; returns a `Batch` as JSON."""
     opened = catalog.open()
     with Heartbeat(opened) as heartbeat:
-        return _build(context, opened, builder, heartbeat, numbers)
+        return asdict(_build(context, opened, builder, heartbeat, numbers))
 
 
 def _build(
@@ -131,6 +132,7 @@ def _build(
 ) -> Batch:
     name = context.partition_key
     failed: list[str] = []
+    errors: list[PtolemyError] = []
     left: list[int] = []
     done = 0
     events = CarEvents(context, name)
@@ -152,20 +154,21 @@ def _build(
             left = numbers[place:]
             break
         except UnavailableError as error:
-            raise dg.Failure(description=str(error), allow_retries=True) from None
+            raise failure([error]) from None
         except StagingError as error:
             events.write()
-            raise dg.Failure(description="\n".join([*failed, str(error)]), allow_retries=False) from None
+            raise failure([*errors, error], "\n".join([*failed, str(error)])) from None
         except PtolemyError as error:
             context.log.error(f"CAR {number:06d}: {error}")
             failed.append(f"CAR {number:06d}: {error}")
+            errors.append(error)
             continue
         if built is not None and new:
             done += 1
             events.add(built)
     events.write()
     if failed:
-        raise dg.Failure(description="\n".join(failed), allow_retries=False)
+        raise failure(errors, "\n".join(failed))
     return Batch(done, left)
 
 
@@ -174,10 +177,13 @@ def _build(
     out=dg.Out(dg.Nothing),
     description="Fails unless every container of the plan has a receipt, or was left for want of room.",
 )
-def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[Batch]) -> dg.Output[None]:
+def seal(
+    context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[dict[str, Any]]
+) -> dg.Output[None]:
     """See that the CARs are complete, and show them."""
     name = context.partition_key
-    left = {number for batch in batches for number in batch.left}
+    done = [Batch(**batch) for batch in batches]
+    left = {number for batch in done for number in batch.left}
     with as_failure():
         sealed = blitz.seal(catalog.open(), name, left=left)
         dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
@@ -191,7 +197,7 @@ def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list
         None,
         metadata={
             "CARs": len(sealed),
-            "built in this run": sum(batch.built for batch in batches),
+            "built in this run": sum(batch.built for batch in done),
             "left for later": len(left),
             "waits for": show.waiting(waiting.rows(catalog.open(), name) if left else []),
             "missing": show.missing(missing) or "none",

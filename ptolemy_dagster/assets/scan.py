@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ptolemy_core.garbage import fewer_collections
 from ptolemy_core.stages.scan import scan
 from ptolemy_dagster import show
 from ptolemy_dagster.assets import GROUP, OWNERS
@@ -25,11 +26,12 @@ def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> 
     with as_failure():
         opened = catalog.open()
         live = Live(context, opened, "scan")
-        result = scan(
-            opened,
-            context.partition_key,
-            progress=live.scanning,
-        )
+        with fewer_collections():  # this process does nothing else
+            result = scan(
+                opened,
+                context.partition_key,
+                progress=live.scanning,
+            )
     if not (result.added or result.changed or result.gone):
         context.log.info("nothing changed since the last scan")
     return dg.MaterializeResult(

@@ -1,21 +1,27 @@
 """All commands, assembled. Dagster is imported only by those that need it: `ptolemy cid` stays quick."""
 
+import sys
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import typer
 
 from ptolemy_dagster.cli import (
     dataset,
     delivery,
+    ending,
     extract,
     identify,
     lookup,
     machines,
+    output,
     records,
     restore,
     serve,
     settings,
     stages,
+    streams,
 )
 
 app = typer.Typer(
@@ -57,10 +63,31 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "workers": machines.workers,
     "serve": serve.serve,
 }
+
+
+def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command; given --json, it also shows errors as JSON."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        with output.json_errors(bool(given.get("as_json"))):
+            command(**given)
+
+    return run
+
+
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name)(ending.ends_well(_name, _with_json_errors(_command)))
 
 
 def main() -> None:
     """Entry point."""
-    app()
+    streams.prepare()
+    try:
+        with ending.errors_told():
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
+    except typer.Exit as end:
+        sys.exit(end.exit_code)

@@ -15,11 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ptolemy_core.errors import (
-    BusyError,
+    NotFoundError,
     ProjectExistsError,
     PtolemyError,
     SettingsError,
-    StageOrderError,
+    UnavailableError,
     UnknownProjectError,
 )
 
@@ -116,22 +116,20 @@ def response(problem: Problem) -> Response:
     return Response(content, problem.status_code, problem.headers, MEDIA_TYPE)
 
 
-_KINDS: dict[type[PtolemyError], tuple[int, str]] = {
-    UnknownProjectError: (404, "unknown-project"),
-    StageOrderError: (409, "stage-order"),
-    BusyError: (409, "busy"),
-    ProjectExistsError: (409, "project-exists"),
-    SettingsError: (422, "bad-value"),
+_STATUS: dict[type[PtolemyError], int] = {
+    UnknownProjectError: 404,
+    NotFoundError: 404,
+    SettingsError: 422,
+    ProjectExistsError: 409,
+    UnavailableError: 503,
 }
+"""Statuses of the engine's errors and of those derived from them; of any other it is 409."""
 
 
 def of_error(error: PtolemyError) -> Problem:
-    """A user's error of the engine as a problem."""
-    for kind in type(error).__mro__:
-        if kind in _KINDS:
-            status, name = _KINDS[kind]
-            return Problem(status, name, str(error))
-    return Problem(409, "failed", str(error))
+    """A user's error of the engine as a problem: its code is the end of `type`."""
+    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 409)
+    return Problem(status, error.code, str(error))
 
 
 def install(app: FastAPI) -> None:

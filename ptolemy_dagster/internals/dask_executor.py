@@ -133,7 +133,7 @@ class _Run:
         raise DagsterExecutionInterruptedError
 
     def _send(self, step: ExecutionStep) -> None:
-        from ptolemy_dagster.machines.steps import Step, run_step
+        from ptolemy_dagster.internals.dask_steps import Step, run_step
 
         self._sends[step.key] = self._sends.get(step.key, 0) + 1
         sent = Step(

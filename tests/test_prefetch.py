@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from ptolemy_core.prefetch import ahead
+from ptolemy_core.prefetch import prefetch
 
 
 @pytest.mark.parametrize("depth", [1, 4, 100])
 @pytest.mark.parametrize("count", [0, 1, 50])
 def test_values_come_in_order(count: int, depth: int) -> None:
-    assert list(ahead(iter(range(count)), depth)) == list(range(count))
+    assert list(prefetch(iter(range(count)), depth)) == list(range(count))
 
 
 def test_what_the_iterator_raises_comes_in_its_place() -> None:
@@ -21,7 +21,7 @@ def test_what_the_iterator_raises_comes_in_its_place() -> None:
 
     taken = []
     with pytest.raises(KeyError, match="two"):
-        for value in ahead(values()):
+        for value in prefetch(values()):
             taken.append(value)
     assert taken == [1]
 
@@ -36,9 +36,9 @@ def test_the_thread_is_ahead_by_its_depth_and_ends_with_the_caller() -> None:
                 ahead_by_two.set()
             yield value
 
-    running = ahead(values(), depth=2)
+    running = prefetch(values(), depth=2)
     assert next(running) == 0
     assert ahead_by_two.wait(30), "nobody asked for it yet"
     running.close()
     assert len(made) < 10
-    assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]

@@ -29,7 +29,7 @@ from distributed import Worker, get_worker
 
 from ptolemy_dagster.instance import open_instance
 
-PRELOAD = ["dagster._core.executor.multiprocess", "ptolemy_dagster.preload"]
+PRELOAD = ["dagster._core.executor.multiprocess", "ptolemy_dagster.internals.preload"]
 _GRACE = 15.0
 """Seconds that a step which isn't wanted any more has to clean up."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ptolemy_core.car.build import BuiltCar, build_car
     from ptolemy_core.car.root import root_cid
-    from ptolemy_core.car.whole import whole as scan_path
+    from ptolemy_core.car.whole import scan_path
     from ptolemy_core.catalog.store import Catalog
     from ptolemy_core.commp.commitment import PieceCommitment
     from ptolemy_core.commp.piece_cid import piece_cid_v1, piece_cid_v2
@@ -63,16 +63,13 @@ _HOME = {
 }
 """The module that defines each public name."""
 
-_NAME_THERE = {"scan_path": "whole"}
-"""Public names that have another name in their module."""
-
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f"{__name__}.{_HOME[name]}")
-    value = globals()[name] = getattr(module, _NAME_THERE.get(name, name))
+    value = globals()[name] = getattr(module, name)
     return value
 
 

@@ -67,7 +67,7 @@ class CarRow:
 
 
 def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds: float) -> None:
-    """Record a built CAR and the CIDs of its shards.
+    """Record a built CAR, the CIDs of its shards, and the states in which their files were read.
 
     Raises:
         ReceiptError: the plan changed while the CAR was built.
@@ -102,9 +102,16 @@ def _insert(catalog: Catalog, row: dict[str, Any], built: BuiltCar) -> None:
         bulk.insert(
             connection,
             built_shard,
-            ("container_id", "position", "cid", "car_offset", "nodes"),
+            ("container_id", "position", "cid", "car_offset", "nodes", "read_ctime", "read_inode"),
             [
-                (row["container_id"], position, item.cid, item.car_offset, item.nodes or None)
+                (
+                    row["container_id"],
+                    position,
+                    item.cid,
+                    item.car_offset,
+                    item.nodes or None,
+                    *(item.state or (None, None)),
+                )
                 for position, item in enumerate(built.items)
             ],
         )

@@ -16,6 +16,7 @@ from ptolemy_core.catalog.schema import car, container, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.layout.plan import PlannedContainer
+from ptolemy_core.source import Stamps
 
 _BATCH = 20_000
 
@@ -262,14 +263,13 @@ def totals(catalog: Catalog, project: str) -> Totals:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The items of one container and what the scan saw of their files; see `build.Source`.
+    """The items of one container and what the scan saw of their files; see `source.Inputs`.
 
     `file_ids` are the catalog's ids of the items' files.
     """
 
     items: Items
-    file_sizes: NDArray[np.int64]
-    mtimes: NDArray[np.int64]
+    stamps: Stamps
     targets: dict[int, bytes]
     file_ids: NDArray[np.int64]
 
@@ -310,4 +310,5 @@ def content(catalog: Catalog, container_id: int) -> Content:
         table[:, 2].copy(),
         table[:, 3].astype(np.int32),
     )
-    return Content(items, table[:, 4].copy(), table[:, 5].copy(), targets, table[:, 6].copy())
+    stamps = Stamps(table[:, 4].copy(), table[:, 5].copy())
+    return Content(items, stamps, targets, table[:, 6].copy())

@@ -12,7 +12,7 @@ _PAGE = 10_000
 _MANY = 500
 
 Folder = tuple[bytes, int]
-"""NUL-joined path and st_mtime_ns."""
+"""NUL-joined path and token (`source.FolderSeen`): on a file system, st_mtime_ns."""
 
 
 def after(catalog: Catalog, project: str, last: bytes | None, limit: int) -> list[Folder]:
@@ -38,8 +38,8 @@ def rows(catalog: Catalog, project: str) -> Iterator[Folder]:
         last = page[-1][0]
 
 
-def top_mtime(catalog: Catalog, project: str) -> int | None:
-    """st_mtime_ns of the target folder itself; None if no scan noted it."""
+def top_token(catalog: Catalog, project: str) -> int | None:
+    """The token of the target folder itself; None if no scan noted it."""
     query = sa.select(folder.c.mtime).where(folder.c.project == project, folder.c.path == b"")
     with catalog.read() as connection:
         found: int | None = connection.scalar(query)

@@ -1,4 +1,6 @@
-"""Tables of the catalog. Sizes and offsets are bytes, mtimes nanoseconds, times seconds since 1970.
+"""Tables of the catalog. Sizes and offsets are bytes, times seconds since 1970.
+
+`mtime` is the token of an entry's stamp (`source.Stamp`): on a file system, its modification time in nanoseconds.
 
 Paths are the names below target_dir joined by NUL (see `tree`): their order is the tree's order.
 """
@@ -167,6 +169,8 @@ built_shard = Table(
     Column("cid", LargeBinary, nullable=False),
     Column("car_offset", BigInteger, nullable=False),
     Column("nodes", LargeBinary),
+    Column("read_ctime", BigInteger),  # the state in which the build read the file; null: not known
+    Column("read_inode", BigInteger),
 )
 Index("built_shard_by_cid", built_shard.c.cid, built_shard.c.container_id, built_shard.c.position)
 

@@ -17,16 +17,16 @@ class FolderMerge:
         self._new: list[folders.Folder] = []
         self._old: list[bytes] = []
 
-    def meet(self, path: bytes, mtime: int) -> None:
+    def meet(self, path: bytes, token: int) -> None:
         """Take the walk's next folder."""
         while self._next is not None and self._next[0] < path:
             self._drop()
         if self._next is not None and self._next[0] == path:
-            if self._next[1] == mtime:
+            if self._next[1] == token:
                 self._next = next(self._known, None)
                 return
             self._drop()
-        self._new.append((path, mtime))
+        self._new.append((path, token))
         if len(self._new) + len(self._old) >= _BATCH:
             self._flush()
 

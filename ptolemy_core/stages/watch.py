@@ -18,8 +18,11 @@ from dataclasses import dataclass, replace
 
 from ptolemy_core.catalog import folders, scans
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.kernel.files import open_beneath
 from ptolemy_core.project import Project
 from ptolemy_core.rules.selection import Rules
+from ptolemy_core.source import beneath
+from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.tree import paths
 
 BUDGET = 20_000
@@ -85,21 +88,28 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
         # a scan that failed is not asked for again at once
         state = State(base) if finished else State(base, asked=state.asked, asked_at=state.asked_at)
     try:
-        status = os.stat(project.target_bytes)
+        with beneath.opened(project.target_bytes) as root:
+            if not finished or top is None:
+                return _when_retried(state, now, "there is no finished scan with its folders yet")
+            return _compare(catalog, project, root, top, state, now, budget)
     except OSError as error:
         return Look(state, False, f"target_dir can't be read ({error.strerror}): is it mounted?")
-    if not finished or top is None:
-        why = "there is no finished scan with its folders yet"
-        return _when_retried(state, now, why)
+
+
+def _compare(
+    catalog: Catalog, project: Project, root: int, top: int, state: State, now: float, budget: int
+) -> Look:
+    """Compare folders with those of the last scan; the target folder, open as `root`, had the token `top`."""
     deadline = time.monotonic() + SECONDS
-    found, at, compared = _differing(catalog, project, state.at, budget, deadline)
-    if status.st_mtime_ns != top:
+    found, at, compared = _differing(catalog, project, root, state.at, budget, deadline)
+    if wrapped(os.fstat(root).st_mtime_ns) != top:
         found.insert(0, "")
     changed = tuple(dict.fromkeys([*state.changed, *found]))[:_MOST]
     state = replace(state, at=at, changed=changed)
     if not changed:
         return Look(state, False, f"nothing changed in {compared} folders" + (", more to come" if at else ""))
-    signature = _signature(catalog, project, [bytes.fromhex(path) for path in changed], budget, deadline)
+    folders = [bytes.fromhex(path) for path in changed]
+    signature = _signature(catalog, project, root, folders, budget, deadline)
     if signature != state.signature or now < state.moved_at:
         state = replace(state, signature=signature, moved_at=now)
     named = f"{paths.display(bytes.fromhex(changed[0])) or 'the target folder'} changed"
@@ -123,43 +133,44 @@ def _when_retried(state: State, now: float, why: str) -> Look:
 def _base(catalog: Catalog, name: str) -> tuple[int, bool, int | None]:
     """The newest scan, whether it was finished, and what it saw of the target folder itself."""
     newest = scans.newest(catalog, name)
-    top = folders.top_mtime(catalog, name)
+    top = folders.top_token(catalog, name)
     return (0, False, None) if newest is None else (newest.id, newest.finished, top)
 
 
 def _differing(
-    catalog: Catalog, project: Project, at: str | None, budget: int, deadline: float
+    catalog: Catalog, project: Project, root: int, at: str | None, budget: int, deadline: float
 ) -> tuple[list[str], str | None, int]:
     """Folders, in hex, that aren't as the scan saw them; where to resume; and how many were compared."""
     rows = folders.after(catalog, project.name, None if at is None else bytes.fromhex(at), budget)
     found = []
-    for count, (path, mtime) in enumerate(rows, 1):
-        if path and _mtime(paths.real_path(project.target_bytes, path)) != mtime:
+    for count, (path, token) in enumerate(rows, 1):
+        if path and _token(root, path) != token:
             found.append(path.hex())
         if count < len(rows) and not count % 64 and time.monotonic() > deadline:
             return found, path.hex(), count
     return found, rows[-1][0].hex() if len(rows) == budget else None, len(rows)
 
 
-def _mtime(path: bytes) -> int | None:
-    """st_mtime_ns of a folder; None if it is none."""
+def _token(root: int, path: bytes) -> int | None:
+    """What the scan's walk notes of a folder beneath the open target; None if it is none, or behind a link."""
     try:
-        status = paths.at_path(path, lambda p, at: os.stat(p, dir_fd=at, follow_symlinks=False))
+        status = beneath.lstat(root, path)
     except OSError:
         return None
-    return status.st_mtime_ns if stat.S_ISDIR(status.st_mode) else None
+    return wrapped(status.st_mtime_ns) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _signature(catalog: Catalog, project: Project, changed: list[bytes], budget: int, deadline: float) -> str:
+def _signature(
+    catalog: Catalog, project: Project, root: int, changed: list[bytes], budget: int, deadline: float
+) -> str:
     """A digest of the entries of these folders and of all below new ones; the folders used last come first."""
-    root, rules = project.target_bytes, project.rules
-    heap = [(-(_mtime(paths.real_path(root, path)) or 0), path) for path in changed]
+    heap = [(-(_token(root, path) or 0), path) for path in changed]
     heapq.heapify(heap)
     digest = hashlib.sha256()
     while heap and budget > 0 and time.monotonic() < deadline:
-        mtime, path = heapq.heappop(heap)
-        digest.update(repr((mtime, path)).encode())
-        entries = _entries(root, path, rules, budget)
+        token, path = heapq.heappop(heap)
+        digest.update(repr((token, path)).encode())
+        entries = _entries(root, path, project.rules, budget)
         budget -= len(entries)
         digest.update(repr(entries).encode())
         below = {paths.join(path, name): time for name, kind, _, time in entries if kind}
@@ -169,16 +180,15 @@ def _signature(catalog: Catalog, project: Project, changed: list[bytes], budget:
     return digest.hexdigest()
 
 
-def _entries(root: bytes, path: bytes, rules: Rules | None, most: int) -> list[tuple[bytes, bool, int, int]]:
-    """Name, whether it is a folder, size and mtime of entries of a folder that belong in, at most so many."""
+def _entries(root: int, path: bytes, rules: Rules | None, most: int) -> list[tuple[bytes, bool, int, int]]:
+    """Name, whether it is a folder, size and token of entries of a folder that belong in, at most so many."""
     scope = rules.scope(path) if rules else None
     if rules and scope is None:
         return []
     out = []
     try:
-        descriptor = paths.at_path(
-            paths.real_path(root, path), lambda p, at: os.open(p, os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
-        )
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        descriptor = open_beneath(root, path, flags) if path else os.open(b".", flags, dir_fd=root)
         try:
             with os.scandir(descriptor) as listed:
                 for entry in itertools.islice(listed, most):
@@ -193,7 +203,7 @@ def _entries(root: bytes, path: bytes, rules: Rules | None, most: int) -> list[t
                         if not belongs:
                             continue
                     size = 0 if is_folder else status.st_size
-                    out.append((name, is_folder, size, status.st_mtime_ns))
+                    out.append((name, is_folder, size, wrapped(status.st_mtime_ns)))
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -57,8 +57,23 @@ def display(path: bytes) -> str:
 
 
 def from_display(text: str) -> bytes:
-    """The NUL-joined path of what a user typed: names joined by `/`, any bytes through surrogates."""
-    return os.fsencode(text.strip("/")).replace(b"/", SEPARATOR)
+    """The NUL-joined path of what a user typed: names joined by `/`, any bytes through surrogates.
+
+    Slashes at either end or doubled, and names that are a single dot, as in `./x`, mean nothing.
+    """
+    names = os.fsencode(text).split(b"/")
+    return SEPARATOR.join(name for name in names if name not in (b"", b"."))
+
+
+def below(folder: str, text: str) -> str | None:
+    """What a user typed as an absolute path, from a folder down; None if it isn't that folder or below it."""
+    if not text.startswith("/"):
+        return None
+    path, top = os.path.normpath(text), os.path.normpath(folder)
+    if path == top:
+        return "."
+    top = top.rstrip("/") + "/"
+    return path[len(top) :] if path.startswith(top) else None
 
 
 def escape(path: bytes) -> str:

@@ -26,11 +26,14 @@ from ptolemy_core.errors import PtolemyError
 
 FAILED = 1
 """Exit code of a command that failed; bad usage is 2, as usual."""
+DAMAGED = 3
+"""Exit code of a command that gave all that was asked for, from CARs of which one is cut or has rubbish in it."""
 
 _json_errors: ContextVar[bool] = ContextVar("json_errors", default=False)
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+# no highlighting: it takes quadratic time on a long name
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def print_json(value: object) -> None:
@@ -46,7 +49,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: 
     if out.is_terminal:
         out.print(table)
     else:
-        Console(width=400, file=sys.stdout).print(table)
+        Console(width=400, file=sys.stdout, highlight=False).print(table)
 
 
 def say(text: str) -> None:

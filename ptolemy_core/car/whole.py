@@ -8,6 +8,15 @@ from ptolemy_core.source import Inputs, Source, Stamps, open_source
 from ptolemy_core.tree import LEFT_OUT, Kind
 
 
+def scan_path(path: bytes) -> tuple[Items, Inputs]:
+    """The items of a local file, link (not followed) or folder with all that is below it, and where to read them.
+
+    Raises:
+        SourceError: something can't be read, or is neither file, link nor folder.
+    """
+    return whole(open_source(path))
+
+
 def whole(source: Source) -> tuple[Items, Inputs]:
     """The items of a file, link (not followed) or folder with all that is below it, and where to read them.
 

@@ -67,6 +67,7 @@ def extract_command(
         given.not_empty([to], "--to")
         wanted = [paths.from_display(one) for one in given.not_empty(path, "--path")]
         roots = [_binary(text) for text in root or []]
+        allow_open_files(len(cars))
         limits = Limits(max_entries, max_bytes, max_depth)
         files = _files(cars, None if listing else to)
         with output.byte_progress() as bars:

@@ -39,12 +39,3 @@ def whole(source: Source) -> tuple[Items, Inputs]:
     links = np.flatnonzero(items.kinds == Kind.SYMLINK).tolist()
     known = {k: target for k in links if (target := targets[k]) is not None}
     return items, Inputs(source, items, Stamps(items.sizes, np.array(tokens, dtype=np.int64)), known)
-
-
-def scan_path(path: bytes) -> tuple[Items, Inputs]:
-    """The items of the file, link or folder at a local path, and where to read them; see `whole`.
-
-    Raises:
-        SourceError: something can't be read, or is neither file, link nor folder.
-    """
-    return whole(open_source(path))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ptolemy_core.errors import PtolemyError
+from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore import Extraction, Limits, Report

@@ -133,3 +133,15 @@ class UnavailableError(PtolemyError):
     """The database doesn't answer."""
 
     code = "catalog-away"
+
+
+class StateError(PtolemyError):
+    """The folder of state, or a database in it, can't be used."""
+
+    code = "state-unusable"
+
+
+class ReadOnlyStateError(StateError):
+    """The folder of state is read-only, and the work needs to write there."""
+
+    code = "state-read-only"

@@ -1,4 +1,6 @@
-"""A person's or a supervisor's request to end (SIGINT, SIGTERM), kept for a moment when all is tidy.
+"""Requests to end, of a person, a supervisor or a terminal that closed: SIGINT, SIGTERM and SIGHUP.
+
+`interruptible` makes all three raise KeyboardInterrupt; `held` keeps them for a moment when all is tidy.
 
 Python raises an interrupt between any two statements: also between a CAR's name and its receipt, or within the very
 clean-up that an interrupt calls for.
@@ -11,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _ASKS_AGAIN = 5.0
 """Seconds after which another interrupt isn't the first's echo, but a person who won't wait."""
@@ -73,15 +75,37 @@ def held() -> Iterator[Hold]:
         hold.check()
 
 
+class Interrupted(KeyboardInterrupt):
+    """A request to end by a signal other than SIGINT.
+
+    Attributes:
+        number: the signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Make SIGTERM raise KeyboardInterrupt while the block lasts, as Ctrl-C does."""
+def interruptible() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP raise KeyboardInterrupt while the block lasts, as Ctrl-C does.
+
+    A signal that is ignored stays so: `nohup` ignores SIGHUP. In other threads than the main one nothing changes.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise Interrupted(number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    changed = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in changed:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in changed.items():
+            signal.signal(number, handler)

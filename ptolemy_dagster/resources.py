@@ -9,11 +9,12 @@ from pydantic import Field, PrivateAttr
 
 from ptolemy_core.car.fill import THREADS
 from ptolemy_core.catalog import Catalog
+from ptolemy_core.environment import whole_number
 
-BUILD_PROCESSES = int(os.environ.get("PTOLEMY_BUILD_PROCESSES") or os.cpu_count() or 1)
+BUILD_PROCESSES = whole_number("PTOLEMY_BUILD_PROCESSES", os.cpu_count() or 1, 10_000)
 """CARs that a blitz builds at once on this machine."""
 
-SENSOR_SECONDS = int(os.environ.get("PTOLEMY_SENSOR_SECONDS") or 30)
+SENSOR_SECONDS = whole_number("PTOLEMY_SENSOR_SECONDS", 30, 86_400)
 """Seconds between two looks of the sensors."""
 
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -58,18 +59,25 @@ class Status:
     run_id: str | None
 
 
-def project_status(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> Status:
+def project_status(catalog: Catalog, instance: dg.DagsterInstance | None, name: str) -> Status:
     """The status of a project.
+
+    Args:
+        catalog: that holds the project.
+        instance: Dagster's, which knows its runs; None where the home can only be read: nothing runs there.
+        name: the project's.
 
     Raises:
         UnknownProjectError: no such project.
     """
     projects.get(catalog, name)
     stands = standing(catalog, name)
-    newest = instance.get_run_records(
-        dg.RunsFilter(tags={"dagster/partition": name}), limit=1, order_by="update_timestamp"
-    )
-    if newest:
+    newest: Sequence[dg.RunRecord] = ()
+    if instance is not None:
+        newest = instance.get_run_records(
+            dg.RunsFilter(tags={"dagster/partition": name}), limit=1, order_by="update_timestamp"
+        )
+    if instance is not None and newest:
         run = newest[0].dagster_run
         if run.status in _UNFINISHED and is_alive(newest[0], stands):
             stage = _stage(instance, run)

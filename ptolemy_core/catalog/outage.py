@@ -6,7 +6,6 @@ known, so only what may be done twice is done again: see `survives_outage`.
 
 import functools
 import logging
-import os
 import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -15,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from ptolemy_core import environment
 from ptolemy_core.errors import UnavailableError
 
 PATIENCE = "PTOLEMY_PG_PATIENCE"
@@ -37,8 +37,12 @@ class LostConnectionError(Exception):
 
 
 def patience() -> float:
-    """Seconds to wait for a Postgres that doesn't answer."""
-    return float(os.environ.get(PATIENCE) or _DEFAULT_PATIENCE)
+    """Seconds to wait for a Postgres that doesn't answer.
+
+    Raises:
+        SettingsError: the environment says something else than a number.
+    """
+    return environment.seconds(PATIENCE, _DEFAULT_PATIENCE)
 
 
 def is_lost(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """All commands, assembled. Dagster is imported only by those that need it: `ptolemy cid` stays quick."""
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -9,6 +10,7 @@ import typer
 from ptolemy_dagster.cli import (
     dataset,
     delivery,
+    ending,
     extract,
     identify,
     lookup,
@@ -19,6 +21,7 @@ from ptolemy_dagster.cli import (
     serve,
     settings,
     stages,
+    streams,
 )
 
 app = typer.Typer(
@@ -74,9 +77,17 @@ def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_with_json_errors(_command))
+    app.command(_name)(ending.ends_well(_name, _with_json_errors(_command)))
 
 
 def main() -> None:
     """Entry point."""
-    app()
+    streams.prepare()
+    try:
+        with ending.errors_told():
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
+    except typer.Exit as end:
+        sys.exit(end.exit_code)

@@ -6,6 +6,7 @@ UI, and any way of starting one shows the same progress.
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +23,7 @@ from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import PtolemyError, UnavailableError
-from ptolemy_core.interrupts import sigterm_interrupts
+from ptolemy_core.interrupts import interruptible
 from ptolemy_core.stages.pace import task_said
 from ptolemy_core.stages.status import Standing, standing
 from ptolemy_dagster.cli import output
@@ -31,8 +33,12 @@ from ptolemy_dagster.status import HOST_TAG, PID_TAG
 
 _LAUNCH_TAG = "ptolemy/launch"
 _POLL = 0.5
+_STOP_SECONDS = 30.0
+"""Seconds that a run has to end when it is stopped."""
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 """What Dagster raises behind a check that failed: the check's own words say more."""
+_LOG_TAIL = 65_536
+_ERROR = re.compile(r"[\w.]*(?:Error|Exception): (.*)")
 _FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
@@ -70,7 +76,9 @@ def run_job(
     quiet: bool = False,
     config: Mapping[str, object] | None = None,
 ) -> Outcome:
-    """Run a job on a project's partition and wait for it; Ctrl-C and SIGTERM stop it.
+    """Run a job on a project's partition and wait for it.
+
+    Ctrl-C, SIGTERM and SIGHUP stop it; the interrupt is raised again when it has ended.
 
     Args:
         catalog: that holds the project.
@@ -87,38 +95,65 @@ def run_job(
         HOST_TAG: socket.gethostname(),
         PID_TAG: str(os.getpid()),
     }
-    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "ptolemy_dagster.definitions"]
+    command = [sys.executable, "-m", "ptolemy_dagster.attached", str(os.getpid())]
+    command += ["job", "execute", "-m", "ptolemy_dagster.definitions"]
     command += ["-j", job, "--tags", json.dumps(tags)]
     if config:
         settings = os.path.join(log_folder(), f"{job}-{project}.config.yaml")
         with open(settings, "w", encoding="utf-8") as written:
             json.dump(config, written)  # JSON is YAML
         command += ["-c", settings]
-    with open(log, "wb") as file, sigterm_interrupts():
-        process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
+    with open(log, "wb") as file, interruptible():
+        # of a session of its own: a terminal's Ctrl-C and hang-up reach it through this process, once
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             _watch(process, catalog, job, project, quiet)
         except UnavailableError:
             process.wait()  # the run waits for the database too, and says more
-        except KeyboardInterrupt:
-            output.say("stopping; what is built stays built, and the next run goes on from there")
-            process.send_signal(signal.SIGTERM)  # SIGINT may be ignored: so it is in a shell's background
-            process.wait()
+        except BaseException:
+            output.say("stopping; what is built stays built")
+            _stop(process)
+            _outcome(launch, process.returncode, log)
+            raise
     return _outcome(launch, process.returncode, log)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a run's process and those that it started; with force if they aren't done soon."""
+    process.send_signal(signal.SIGTERM)  # SIGINT may be ignored: so it is in a shell's background
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _outcome(launch: str, code: int, log: str) -> Outcome:
     instance = open_instance()
     runs = instance.get_runs(dg.RunsFilter(tags={_LAUNCH_TAG: launch}))
     if not runs:
-        return Outcome(None, False, [f"the run could not be started: see {log}"], log)
+        return Outcome(None, False, [f"the run could not be started: {_last_error(log)}"], log)
     run = runs[0]
     if code == 0 and run.status == dg.DagsterRunStatus.SUCCESS:
         return Outcome(run.run_id, True, [], log)
     if not run.is_finished:
         instance.report_run_failed(run, "its process ended before it did")
     reasons, codes = _reasons(instance, run.run_id)
-    return Outcome(run.run_id, False, reasons or [f"see {log}"], log, codes)
+    return Outcome(run.run_id, False, reasons or [_last_error(log)], log, codes)
+
+
+def _last_error(log: str) -> str:
+    """The last error in a run's log, without its traceback."""
+    with open(log, "rb") as file:
+        file.seek(max(0, os.path.getsize(log) - _LOG_TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+    found = [match[1] for match in map(_ERROR.fullmatch, lines) if match]
+    return found[-1] if found else f"see {log}"
 
 
 def _reasons(instance: dg.DagsterInstance, run_id: str) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.catalog import Catalog, place, projects
 from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import NotFoundError, StagingError
@@ -37,7 +37,7 @@ def status(
     with output.errors_shown():
         catalog = open_catalog()
         chosen = [project] if project else projects.names(catalog)
-        instance = open_instance()
+        instance = None if catalog.read_only else open_instance()
         found = [project_status(catalog, instance, name) for name in chosen]
     if as_json:
         rows = [
@@ -49,7 +49,7 @@ def status(
         output.print_json(rows)
         return
     if not found:
-        output.say("no project yet: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER")
+        output.say(_no_project())
         return
     output.print_table(
         ("project", "status", "CARs built", "bytes built", "share", "rate", "time left"),
@@ -65,6 +65,13 @@ def status(
         missing = _missing(catalog, one.project)
         if missing:
             output.say(f"{one.project}: {show.missing(missing)}")
+
+
+def _no_project() -> str:
+    return (
+        f"no project yet in {place.place()}: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER "
+        "(DAGSTER_HOME or PTOLEMY_PG_URL says where state is)"
+    )
 
 
 def _missing(catalog: Catalog, project: str) -> list[CarRow]:
@@ -186,6 +193,8 @@ def _nothing(
     places: Sequence[tuple[str, str | None]],
     search: Callable[..., Iterator[look_up.Found]],
 ) -> str:
+    if not projects.names(catalog):
+        return _no_project()
     if any(_first(1, search(catalog, text, project)) for text, project in places):
         return f"{what!r} isn't there any more: --all shows the versions that earlier scans found"
     return (

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 import typer
@@ -22,7 +22,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.catalog import place
+from ptolemy_core.errors import PtolemyError, UnknownProjectError
 
 FAILED = 1
 """Exit code of a command that failed; bad usage is 2, as usual."""
@@ -57,6 +58,19 @@ def say(text: str) -> None:
     err.print(escape(text))
 
 
+def fail(text: str) -> None:
+    """An error's message."""
+    err.print(f"[bold red]error:[/] {escape(text)}")
+
+
+def told(error: PtolemyError) -> str:
+    """An error's message; where a project isn't known, also where was looked."""
+    if isinstance(error, UnknownProjectError):
+        with suppress(PtolemyError):
+            return f"{error}; state is in {place.place()}"
+    return str(error)
+
+
 @contextmanager
 def json_errors(wanted: bool) -> Iterator[None]:
     """Within the block, errors are shown as JSON if that is wanted: of a command that was given --json."""
@@ -74,9 +88,9 @@ def errors_shown() -> Iterator[None]:
         yield
     except PtolemyError as error:
         if _json_errors.get():
-            sys.stderr.write(json.dumps({"error": {"code": error.code, "message": str(error)}}) + "\n")
+            sys.stderr.write(json.dumps({"error": {"code": error.code, "message": told(error)}}) + "\n")
         else:
-            err.print(f"[bold red]error:[/] {escape(str(error))}")
+            fail(told(error))
         raise typer.Exit(FAILED) from None
 
 

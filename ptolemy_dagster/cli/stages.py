@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ptolemy_core.catalog import Catalog, cars, containers, projects
+from ptolemy_core.catalog import Catalog, cars, containers, place, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.project import padding_warning, parse_project
@@ -24,9 +24,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 
 
 def open_catalog() -> Catalog:
-    """The catalog that the environment names."""
+    """The catalog that the environment names.
+
+    Raises:
+        PtolemyError: it can't be opened.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
+    place.require_plain(place.home())
     try:
         return Catalog()
     except SQLAlchemyError as error:

@@ -2,8 +2,6 @@
 
 import time
 
-import typer
-
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.sizes import readable
@@ -58,7 +56,7 @@ def until_room(catalog: Catalog, project: str) -> bool:
         output.say(
             f"waiting stopped; what is built stays built, and ptolemy blitz {project} goes on from there"
         )
-        raise typer.Exit(output.FAILED) from None
+        raise
     return True
 
 

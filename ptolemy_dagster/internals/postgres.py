@@ -21,9 +21,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from ptolemy_core.catalog.outage import connect_patiently, survives_outage
+from ptolemy_dagster.internals.sqlite import newest_revision
 
-_MAIN_TABLES = {"runs", "event_logs", "jobs"}
-"""A table of each storage, by which Dagster itself tells whether its tables are there."""
+_TABLES = {"runs", "event_logs", "jobs", "alembic_version"}
+"""A table of each storage, by which Dagster itself tells whether its tables are there, and that of the revision."""
 
 _CREATION_LOCK = int.from_bytes(b"ptolemy", "big")
 _AUTOCOMMIT = "AUTOCOMMIT"
@@ -151,21 +152,52 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
         self._engine.dispose()
 
 
+@contextmanager
+def _made_by_one(connection: Connection) -> Iterator[bool]:
+    """Whether Dagster's tables are there; if not, or to be mended, other processes wait while the block lasts."""
+    lock, unlock = sa.func.pg_advisory_lock, sa.func.pg_advisory_unlock
+    shared, unlock_shared = sa.func.pg_advisory_lock_shared, sa.func.pg_advisory_unlock_shared
+    connection.execute(sa.select(shared(_CREATION_LOCK)))  # waits for a process that makes them
+    made = _are_made(connection)
+    connection.execute(sa.select(unlock_shared(_CREATION_LOCK)))
+    if made:
+        yield True
+        return
+    connection.execute(sa.select(lock(_CREATION_LOCK)))
+    try:
+        _keep_one_revision(connection)
+        yield False
+    finally:
+        connection.execute(sa.select(unlock(_CREATION_LOCK)))
+
+
+def _are_made(connection: Connection) -> bool:
+    return set(sa.inspect(connection).get_table_names()) >= _TABLES and len(_revisions(connection)) == 1
+
+
+def _revisions(connection: Connection) -> list[str]:
+    """Revisions of its schema that the database names; none where it isn't made yet."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return []
+    return list(connection.scalars(sa.text("SELECT version_num FROM alembic_version")))
+
+
+def _keep_one_revision(connection: Connection) -> None:
+    """Mend tables that two processes made at once: they are those of the newer revision."""
+    found = _revisions(connection)
+    if len(found) > 1:
+        keep = {"newest": newest_revision(found)}
+        connection.execute(sa.text("DELETE FROM alembic_version WHERE version_num <> :newest"), keep)
+
+
 class PooledStorage(DagsterPostgresStorage):
     """Runs, events and schedules on one pool of connections."""
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Open the storage; its tables are made if they aren't there, by one process at a time."""
         engine = pooled_engine(postgres_url)
-        with engine.connect() as connection:
-            if set(sa.inspect(connection).get_table_names()) >= _MAIN_TABLES:
-                super().__init__(postgres_url, should_autocreate_tables=False, inst_data=inst_data)
-            else:
-                connection.execute(sa.select(sa.func.pg_advisory_lock(_CREATION_LOCK)))
-                try:
-                    super().__init__(postgres_url, should_autocreate_tables=True, inst_data=inst_data)
-                finally:
-                    connection.execute(sa.select(sa.func.pg_advisory_unlock(_CREATION_LOCK)))
+        with engine.connect() as connection, _made_by_one(connection) as made:
+            super().__init__(postgres_url, should_autocreate_tables=not made, inst_data=inst_data)
         self._run_storage = PooledRunStorage(postgres_url, should_autocreate_tables=False)
         self._event_log_storage = PooledEventLogStorage(postgres_url, should_autocreate_tables=False)
         self._schedule_storage = PooledScheduleStorage(postgres_url, should_autocreate_tables=False)

@@ -4,14 +4,16 @@ Pipes that the shell opened (`-`, /dev/stdin, /dev/fd/63 of `<(...)`) are read. 
 device isn't: nobody may ever write to it, and the command would wait for ever.
 """
 
+import errno
 import os
 import re
 import stat
+import sys
 import tempfile
 from contextlib import suppress
 from typing import BinaryIO
 
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.errors import PtolemyError, SourceUnreadableError
 from ptolemy_core.reader.opening import open_regular
 from ptolemy_core.tree import paths
 
@@ -40,20 +42,24 @@ def open_given(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file, or a stream that the shell opened, for reading once from the beginning to the end.
 
     Raises:
-        PtolemyError: it can't be read, or is neither.
+        SourceUnreadableError: it can't be read, or is neither.
     """
     name = os.fsencode(path)
     descriptor = _descriptor(name)
     try:
         if descriptor is None:
             return open_regular(name)
+        if descriptor == 0 and sys.__stdin__ is None:
+            raise OSError(
+                errno.EBADF, "standard input is closed"
+            )  # the number may stand for another file by now
         return open(os.dup(descriptor), "rb", buffering=0)
     except OSError as error:
         said = f"{paths.display(name)} can't be read: {error.strerror}"
         with suppress(OSError):
             if stat.S_ISFIFO(os.stat(name).st_mode):
                 said += f"; to read a pipe, give - and redirect standard input: < {paths.display(name)}"
-        raise PtolemyError(said) from None
+        raise SourceUnreadableError(said) from None
 
 
 def open_seekable(path: str | os.PathLike[str], folder: str | None) -> BinaryIO:

@@ -145,3 +145,33 @@ class ReadOnlyStateError(StateError):
     """The folder of state is read-only, and the work needs to write there."""
 
     code = "state-read-only"
+
+
+class EncryptionError(PtolemyError):
+    """Something about keys or encrypted data is wrong. No message of these errors holds bytes of a key."""
+
+    code = "encryption-failed"
+
+
+class UnknownKeyError(EncryptionError):
+    """No key of that alias and version, or it was destroyed."""
+
+    code = "unknown-key"
+
+
+class WrongKeyError(EncryptionError):
+    """There is a key of that alias and version, but it isn't the one that was used."""
+
+    code = "wrong-key"
+
+
+class KeyStoreError(EncryptionError):
+    """The keyring, variable or command that keeps keys can't be used."""
+
+    code = "keys-unusable"
+
+
+class DamagedError(EncryptionError):
+    """Encrypted data, a name, a key's text or a wrapped key isn't what was written."""
+
+    code = "damaged"

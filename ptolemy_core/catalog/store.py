@@ -19,7 +19,7 @@ from ptolemy_core.errors import BusyError, ReadOnlyStateError, SettingsError, St
 
 __all__ = ["PG_URL", "REVISION", "Catalog", "default_url", "home"]
 
-REVISION = "0010"
+REVISION = "0011"
 """Revision of the schema that this version reads and writes."""
 
 _POLL = 0.2
@@ -33,6 +33,7 @@ _TIMEOUTS = {
     "tcp_user_timeout": _DEAD * 1000,
 }
 _CLIENT_TIMEOUTS = {name.replace("tcp_keepalives", "keepalives"): value for name, value in _TIMEOUTS.items()}
+_CLIENT_TIMEOUTS["connect_timeout"] = 10
 
 
 class Catalog:

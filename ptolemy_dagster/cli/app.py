@@ -1,7 +1,7 @@
 """All commands, assembled. Dagster is imported only by those that need it: `ptolemy cid` stays quick."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -13,6 +13,7 @@ from ptolemy_dagster.cli import (
     ending,
     extract,
     identify,
+    keys,
     lookup,
     machines,
     output,
@@ -62,6 +63,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "worker": machines.worker,
     "workers": machines.workers,
     "serve": serve.serve,
+    "web-ui": serve.web_ui,
 }
 
 
@@ -76,8 +78,15 @@ def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(ending.ends_well(_name, _with_json_errors(_command)))
+def _add(group: typer.Typer, commands: Mapping[str, Callable[..., None]]) -> None:
+    for name, command in commands.items():
+        group.command(name)(ending.ends_well(name, _with_json_errors(command)))
+
+
+_add(app, _COMMANDS)
+_keys = typer.Typer(no_args_is_help=True, help=keys.HELP)
+_add(_keys, keys.COMMANDS)
+app.add_typer(_keys, name="keys")
 
 
 def main() -> None:

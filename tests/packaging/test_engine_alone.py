@@ -11,7 +11,15 @@ from tests.packaging.requirements import ALL, ENGINE, ROOT, foreign_modules, nam
 def test_the_engine_builds_verifies_and_extracts_with_its_own_requirements_only(tmp_path: Path) -> None:
     blocked = foreign_modules()
     assert {"dagster", "dagster_postgres", "fastapi", "typer", "uvicorn", "psycopg2", "pyarrow"} <= blocked
-    assert not blocked & {"numpy", "sqlalchemy", "pydantic", "alembic", "mmh3", "multiformats"}
+    assert not blocked & {
+        "numpy",
+        "sqlalchemy",
+        "pydantic",
+        "alembic",
+        "mmh3",
+        "multiformats",
+        "cryptography",
+    }
     script = Path(__file__).with_name("engine_alone.py")
     command = [sys.executable, str(script), str(ROOT / "examples"), str(tmp_path), *sorted(blocked)]
     done = subprocess.run(

@@ -28,6 +28,7 @@ class Hold:
         self._handlers: dict[int, Handler] = {}
         self._came: tuple[int, FrameType | None] | None = None
         self._since = 0.0
+        self._lets_through = False
 
     def check(self) -> None:
         """Do now what an interrupt that came meanwhile asks for: mostly, raise.
@@ -38,6 +39,16 @@ class Hold:
         if self._came is not None:
             (number, frame), self._came = self._came, None
             self._handlers[number](number, frame)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let an interrupt through at once while the block lasts: there is nothing in it to leave tidy."""
+        self.check()
+        self._lets_through = True
+        try:
+            yield
+        finally:
+            self._lets_through = False
 
     def _take(self) -> None:
         for number in _SIGNALS:
@@ -53,8 +64,22 @@ class Hold:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._came is None:
             self._came, self._since = (number, frame), time.monotonic()
+            if self._lets_through:
+                self._lets_through = False  # what comes next may interrupt the clean-up
+                self.check()
         elif time.monotonic() - self._since > _ASKS_AGAIN:
             self.check()
+
+
+_active: list[Hold] = []
+"""The main thread's blocks that keep interrupts, the inner ones last."""
+
+
+def check() -> None:
+    """Do now what an interrupt asks for that a `held` block around the caller keeps; for loops that take long."""
+    if threading.current_thread() is threading.main_thread():
+        for hold in reversed(_active):  # an inner one hands its interrupt to the one around it
+            hold.check()
 
 
 @contextmanager
@@ -67,10 +92,12 @@ def held() -> Iterator[Hold]:
     if threading.current_thread() is not threading.main_thread():
         yield hold
         return
+    _active.append(hold)
     try:
         hold._take()
         yield hold
     finally:
+        _active.remove(hold)
         hold._give_back()
         hold.check()
 

@@ -1,9 +1,10 @@
 """Processes that end with the one that started them, also when that was killed and could tell nobody.
 
 `python -m ptolemy_dagster.attached PARENT ...` is Dagster's command line as a child of the process PARENT. A step's
-process, which a forkserver starts, calls `end_as_told`.
+process, which a forkserver starts, calls `end_with_run`.
 """
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -15,28 +16,33 @@ _GRACE = 15.0
 """Seconds that a process has to clean up, once asked to end."""
 
 
-def end_with_parent(parent: int) -> None:
-    """See that this process is asked to end when its parent does, and ends soon after.
+def end_with_run() -> None:
+    """For a step's process: end soon after the run's process that asked for it, and tidily when a terminal hangs up.
 
-    Args:
-        parent: the id of the process that started this one.
+    The forkserver between the two tells nothing: it lives as long as its steps do.
     """
-    threading.Thread(target=_watch, args=(parent,), name="end with parent", daemon=True).start()
-
-
-def end_as_told(parent: int) -> None:
-    """For a step's process: end with its parent, and when the terminal hangs up as on SIGTERM, with all tidied."""
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else it is ignored, as nohup does
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    end_with_parent(parent)
+    threading.Thread(target=_watch_run, name="end with run", daemon=True).start()
 
 
-def _watch(parent: int) -> None:
+def _watch_run() -> None:
+    while (run := multiprocessing.parent_process()) is None:  # it is known a moment after the fork
+        time.sleep(_POLL)
+    run.join()
+    _end()
+
+
+def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_POLL)
+    _end()
+
+
+def _end() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:
@@ -44,7 +50,7 @@ def main() -> None:
     parent = int(sys.argv.pop(1))
     if os.getppid() != parent:
         sys.exit(1)  # it ended meanwhile
-    end_with_parent(parent)
+    threading.Thread(target=_watch_parent, args=(parent,), name="end with parent", daemon=True).start()
     from dagster._cli import cli
 
     cli(prog_name="dagster", auto_envvar_prefix="DAGSTER_CLI")

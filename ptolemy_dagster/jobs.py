@@ -14,6 +14,7 @@ from ptolemy_dagster.internals.running import AnyJob
 from ptolemy_dagster.liveness import watched
 from ptolemy_dagster.machines.settings import scheduler_address
 from ptolemy_dagster.partitions import define
+from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.project_config import ProjectSettings
 from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
 
@@ -75,11 +76,14 @@ verify = dg.define_asset_job(
 )
 
 
-@dg.op(description="Defines a project, so that its partition can be materialized.")
-def define_project(context: dg.OpExecutionContext, config: ProjectSettings, catalog: CatalogResource) -> None:
+@dg.op(
+    description="Defines a project, so that its partition can be materialized.",
+    config_schema=plain(ProjectSettings),
+)
+def define_project(context: dg.OpExecutionContext, catalog: CatalogResource) -> None:
     """Create the project of these settings."""
     with as_failure():
-        project = parse_project(config.model_dump())
+        project = parse_project(context.op_config)
         new = define(catalog.open(), context.instance, project)
     context.log.info(f"project {project.name} {'is defined' if new else 'was defined so already'}")
 

@@ -1,6 +1,7 @@
 """A project's status in the words its users know, from the catalog and Dagster's runs; nothing is stored."""
 
 import os
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -120,8 +121,9 @@ def live_run(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> dg.Da
 def is_alive(record: dg.RunRecord, stands: Standing) -> bool:
     """Whether an unfinished run really is under way: a killed one leaves its status behind."""
     tags = record.dagster_run.tags
-    if tags.get(HOST_TAG) == socket.gethostname() and PID_TAG in tags:
-        return _exists(int(tags[PID_TAG]))
+    pid = tags.get(PID_TAG, "")  # anyone who launches a run may write anything there
+    if tags.get(HOST_TAG) == socket.gethostname() and re.fullmatch("[0-9]{1,9}", pid, re.ASCII):
+        return _exists(int(pid))
     if record.dagster_run.status == dg.DagsterRunStatus.QUEUED:
         return True
     return bool(stands.tasks) or time.time() - record.update_timestamp.timestamp() < STALE

@@ -33,6 +33,7 @@ _TIMEOUTS = {
     "tcp_user_timeout": _DEAD * 1000,
 }
 _CLIENT_TIMEOUTS = {name.replace("tcp_keepalives", "keepalives"): value for name, value in _TIMEOUTS.items()}
+_CLIENT_TIMEOUTS["connect_timeout"] = 10
 
 
 class Catalog:

@@ -11,6 +11,7 @@ from typing import IO, Any
 from ptolemy_core.errors import SettingsError, StagingError
 from ptolemy_core.manifest.rows import Page
 from ptolemy_core.manifest.schema import COLUMNS, MANIFEST_SCHEMA
+from ptolemy_core.staging.attempts import PART
 from ptolemy_core.staging.output import sync_folder
 
 _ROW_GROUP = 1 << 16
@@ -26,7 +27,7 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
         StagingError: the folder can't be written, or its disk fails.
     """
     folder, name = os.path.split(path)
-    part = os.path.join(folder, f".{name}.{os.getpid()}.part")
+    part = os.path.join(folder, f".{name}.{os.getpid()}{PART}")
     try:
         os.makedirs(folder, exist_ok=True)
         with open(part, "wb") as file:
@@ -37,7 +38,7 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
         sync_folder(folder)
     except OSError as error:
         raise StagingError(
-            f"{path} can't be written ({error.strerror}): give another folder with --to, or make room"
+            f"{path} can't be written ({error.strerror}): give another folder with --to, or free space"
         ) from error
     finally:
         with suppress(OSError):

@@ -25,6 +25,7 @@ from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import read_node
+from ptolemy_core.restore.durable import sync_file_system
 from ptolemy_core.restore.path import path_of
 from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.target import EntryError, Target, check_room, state_name
@@ -211,7 +212,7 @@ class ProjectRestore:
             report.warnings += blocks.damage([one.car.car_size for one in here])
         finally:
             blocks.close()
-        os.sync()
+        sync_file_system(to)
         return report
 
     def _entry(

@@ -24,6 +24,7 @@ from ptolemy_core.prefetch import prefetch
 from ptolemy_core.source.walk import walk_batches
 from ptolemy_core.stages.folders import FolderMerge
 from ptolemy_core.stages.merge import Counts, Merge
+from ptolemy_core.stages.settle import settle_before_scan
 from ptolemy_core.tree import LEFT_OUT, Kind, paths
 
 
@@ -77,6 +78,7 @@ def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | 
     busy = f"project {name!r} is being scanned already: wait for that scan"
     with catalog.lock(f"scan {name}", busy=busy) as held:
         started = time.time()
+        settle_before_scan(catalog, project)
         with catalog.write() as connection:
             number: int = connection.execute(
                 scans.insert().values(project=name, started_at=started).returning(scans.c.id)

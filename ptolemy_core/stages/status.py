@@ -12,7 +12,7 @@ from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.errors import StagingError
-from ptolemy_core.stages import room
+from ptolemy_core.stages import free_space
 
 _RECENT = 60.0
 """Seconds: CARs built in the last ones count for the rate."""
@@ -84,8 +84,8 @@ def standing(catalog: Catalog, name: str) -> Standing:
 
 def _waiting(catalog: Catalog, name: str) -> Waiting | None:
     try:
-        return room.still_waiting(catalog, name)
-    except StagingError:  # no room comes by itself: what the blitz met stands
+        return free_space.still_waiting(catalog, name)
+    except StagingError:  # free space doesn't come by itself: what the blitz met still holds
         return next(iter(waiting.rows(catalog, name)), None)
 
 

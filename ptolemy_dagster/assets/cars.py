@@ -17,7 +17,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import NoRoomError, PtolemyError, StagingError, UnavailableError
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import blitz, room
+from ptolemy_core.stages import blitz, free_space
 from ptolemy_core.stages.pace import last_spell
 from ptolemy_dagster import charts, show
 from ptolemy_dagster.assets import GROUP, OWNERS
@@ -53,7 +53,7 @@ def car(
     """Build one CAR."""
     with as_failure():
         project, number = parse_car_key(context.partition_key)
-        opened = catalog.open()
+        opened = catalog.open_for(project)
         with Heartbeat(opened) as heartbeat, heartbeat.building(project, number):
             built, new = blitz.build_container(opened, project, number, rebuild=True, threads=builder.threads)
     if built is None:
@@ -66,7 +66,7 @@ def car(
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a batch did: CARs built, and the containers that it left for want of room."""
+    """What a batch did: CARs built, and the containers that it left for want of free space."""
 
     built: int
     left: list[int] = field(default_factory=list)
@@ -84,13 +84,13 @@ def pending(
     """Batches of container numbers to build."""
     name = context.partition_key
     with as_failure():
-        opened = catalog.open()
+        opened = catalog.open_for(name)
         todo = blitz.pending(opened, name)
         project = projects.get(opened, name)
         serial = project.load_type == "serial"
         if todo:
-            room.drop_parts(opened, project)
-        missing = room.missing(opened, project)
+            free_space.drop_parts(opened, project)
+        missing = free_space.missing(opened, project)
     if missing:
         context.log.warning(show.missing(missing))
     if not todo:
@@ -118,7 +118,8 @@ def build_batch(
     context: dg.OpExecutionContext, catalog: CatalogResource, builder: Builder, numbers: list[int]
 ) -> dict[str, Any]:
     """Build each CAR of a batch, also after one failed; returns a `Batch` as JSON."""
-    opened = catalog.open()
+    with as_failure():
+        opened = catalog.open_for(context.partition_key)
     with Heartbeat(opened) as heartbeat:
         return asdict(_build(context, opened, builder, heartbeat, numbers))
 
@@ -175,7 +176,7 @@ def _build(
 @dg.op(
     retry_policy=AGAIN,
     out=dg.Out(dg.Nothing),
-    description="Fails unless every container of the plan has a receipt, or was left for want of room.",
+    description="Fails unless every container of the plan has a receipt, or was left for want of free space.",
 )
 def seal(
     context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[dict[str, Any]]
@@ -187,7 +188,7 @@ def seal(
     with as_failure():
         sealed = blitz.seal(catalog.open(), name, left=left)
         dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
-        missing = room.missing(catalog.open(), projects.get(catalog.open(), name))
+        missing = free_space.missing(catalog.open(), projects.get(catalog.open(), name))
     if dropped:
         context.log.warning(f"{len(dropped)} files were skipped, the first is {dropped[0].path}")
     _record_missing_events(context, name, sealed)

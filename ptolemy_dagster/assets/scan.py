@@ -24,7 +24,7 @@ from ptolemy_dagster.resources import CatalogResource
 def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Scan the project's target folder."""
     with as_failure():
-        opened = catalog.open()
+        opened = catalog.open_for(context.partition_key)
         live = Live(context, opened, "scan")
         with fewer_collections():  # this process does nothing else
             result = scan(

@@ -63,6 +63,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "worker": machines.worker,
     "workers": machines.workers,
     "serve": serve.serve,
+    "web-ui": serve.web_ui,
 }
 
 

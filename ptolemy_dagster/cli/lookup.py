@@ -14,7 +14,7 @@ from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import NotFoundError, StagingError
 from ptolemy_core.sizes import duration, readable
-from ptolemy_core.stages import room
+from ptolemy_core.stages import free_space
 from ptolemy_core.stages.pace import blitz_pace, percent, task_said
 from ptolemy_core.stages.status import Standing
 from ptolemy_core.tree import SEPARATOR, paths
@@ -69,14 +69,14 @@ def status(
 
 def _no_project() -> str:
     return (
-        f"no project yet in {place.place()}: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER "
-        "(DAGSTER_HOME or PTOLEMY_PG_URL says where state is)"
+        "no project yet: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER (state is in "
+        f"{place.place()}; DAGSTER_HOME or PTOLEMY_PG_URL says where)"
     )
 
 
 def _missing(catalog: Catalog, project: str) -> list[CarRow]:
     try:
-        return room.missing(catalog, projects.get(catalog, project))
+        return free_space.missing(catalog, projects.get(catalog, project))
     except StagingError as error:
         output.say(f"{project}: {error}")
         return []

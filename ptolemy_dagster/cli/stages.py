@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ptolemy_core.catalog import Catalog, cars, containers, place, projects
+from ptolemy_core.catalog import Catalog, cars, containers, place, projects, shards
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.project import padding_warning, parse_project
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import room
 from ptolemy_core.stages import scan as scan_stage
+from ptolemy_core.stages.car_state import area_of, is_away
 from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_dagster.cli import output, waiting
@@ -142,7 +142,7 @@ def blitz(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Build all CARs that aren't built yet; of a serial project, those for which staging-dir has room."""
+    """Build all CARs that aren't built yet; of a serial project, those for which staging-dir has free space."""
     catalog = run_stage("blitz", project, as_json)
     with output.errors_shown():
         while wait and waiting.until_room(catalog, project):
@@ -176,7 +176,7 @@ def verify(
     catalog = run_stage("verify", project, as_json, {"ops": {"built_cars_cars_verify": {"config": options}}})
     settings = projects.get(catalog, project)
     built = list(cars.rows(catalog, project))
-    away = sum(room.is_away(settings, row) for row in built)
+    away = sum(is_away(settings, row) for row in built)
     read = sum(row.verified_at != before.get(row.number) for row in built)
     known = len(built) - away - read
     if as_json:
@@ -187,8 +187,14 @@ def verify(
         output.say(f"{read} CARs verified: every block, the trees, the piece CIDs")
     if known:
         output.say(f"{known} CARs were verified before and haven't changed since; --again reads them again")
-    if source:
-        output.say(f"the files in {settings.target_dir} have the very content of the CARs")
+    if source and len(built) > away:
+        output.say(
+            f"the files in {settings.target_dir} have the very content of the {len(built) - away} CARs here"
+        )
+        if outdated := shards.outdated(catalog, project):
+            output.say(
+                f"{outdated} file versions in CARs were changed or deleted since, and weren't compared"
+            )
     if away:
         output.say(f"{away} CARs are delivered and not in staging_dir any more: they weren't read")
 
@@ -198,7 +204,7 @@ def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
     rows = list(cars.rows(catalog, project))
     staging_dir = projects.get(catalog, project).staging_dir
     try:
-        there = room.sizes_in_staging(projects.get(catalog, project))
+        there = area_of(projects.get(catalog, project)).sizes()
     except StagingError as error:
         there = {}
         output.say(f"warning: {error}")

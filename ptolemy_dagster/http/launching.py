@@ -8,8 +8,8 @@ from ptolemy_core.errors import BusyError
 from ptolemy_core.stages.status import Standing, standing
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.problems import Problem
-from ptolemy_dagster.http.roots import require_inside
 from ptolemy_dagster.partitions import register
+from ptolemy_dagster.roots import require_inside
 from ptolemy_dagster.status import live_run
 
 JOBS = ("scan", "containerize", "blitz", "verify", "onboard")
@@ -33,7 +33,8 @@ def launch(context: Context, job: str, name: str, **tags: str) -> Launched:
 
     Raises:
         UnknownProjectError: no such project.
-        Problem: 403, its folders aren't inside the roots; 409, too early or running; 503, Dagster is away.
+        OutsideRootsError: its folders aren't below the roots.
+        Problem: 409, too early or running; 503, Dagster is away.
     """
     catalog = context.catalog
     require_inside(projects.get(catalog, name), context.settings.roots)

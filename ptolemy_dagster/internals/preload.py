@@ -1,4 +1,7 @@
-"""Imported once by the forkserver: what each step process would otherwise import and build by itself."""
+"""Imported once by the forkserver: what each step process would otherwise import and build by itself.
+
+And what makes each step process end with its run's worker.
+"""
 
 import os
 
@@ -10,9 +13,8 @@ import dagster_postgres  # noqa: F401
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 import ptolemy_dagster.internals.storage  # noqa: F401
-from ptolemy_dagster.attached import end_as_told
+from ptolemy_dagster.attached import end_with_run
 
 ReconstructableRepository.for_module("ptolemy_dagster.definitions", "defs").get_definition()
 
-# the forkserver ends when the run's process does, however that ended, and its steps with it
-os.register_at_fork(after_in_child=lambda: end_as_told(os.getppid()))
+os.register_at_fork(after_in_child=end_with_run)  # each step's process is a fork of this one

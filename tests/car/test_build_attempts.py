@@ -36,7 +36,7 @@ def test_files_of_dead_tries_are_removed_and_other_containers_are_kept(tmp_path:
     for name in others:
         (tmp_path / name).write_bytes(b"")
     with partial_file(str(tmp_path / ".p-000001.car.part"), SIZE) as own:
-        own.rename("whole.car")
+        own.publish("whole.car")
     assert set(os.listdir(tmp_path)) == others | {"whole.car"}
 
 
@@ -45,7 +45,7 @@ def test_a_try_that_is_alive_is_waited_for(tmp_path: Path) -> None:
     with partial_file(path, SIZE) as first:
         with pytest.raises(BusyError, match="still being written"), partial_file(path, SIZE):
             pass
-        first.rename("whole.car")
+        first.publish("whole.car")
     assert os.listdir(tmp_path) == ["whole.car"]
 
 
@@ -69,7 +69,7 @@ def test_an_earlier_try_that_was_taken_over_cannot_give_its_file_the_cars_name(
         with partial_file(path, SIZE) as later:
             later.write(memoryview(b"whole"), 0)
             zombie.write(memoryview(b"HALF"), 0)
-            later.rename("whole.car")
-        zombie.rename("whole.car")
+            later.publish("whole.car")
+        zombie.publish("whole.car")
     assert os.listdir(tmp_path) == ["whole.car"]
     assert (tmp_path / "whole.car").read_bytes() == b"whole" + bytes(SIZE - 5)

@@ -267,7 +267,7 @@ def test_death_between_rename_and_receipt_is_made_good(stage: Scene, monkeypatch
     assert stage.in_staging() == [name]
 
 
-@pytest.mark.parametrize("method", ["rename", "close"])
+@pytest.mark.parametrize("method", ["publish", "close"])
 def test_an_interrupt_leaves_no_named_car_without_a_receipt(
     stage: Scene, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:

@@ -114,7 +114,8 @@ import json, os, sys
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import StagingError
 from ptolemy_core.dag.profile import Profile
-from ptolemy_core.stages.blitz import build_container, pending
+from ptolemy_core.car import BuildOptions
+from ptolemy_core.stages.blitz import Building, build_container, pending
 
 def blitz():
     try:

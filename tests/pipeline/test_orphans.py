@@ -5,8 +5,8 @@ import signal
 
 import dagster as dg
 import pytest
-from ptolemy_core.stages.room import build_lock
 
+from ptolemy_core.stages.free_space import build_lock
 from tests.pipeline.backend import Backend, execute_arguments, plan_small, tiny_files
 from tests.pipeline.processes import events, runs, started, started_python, wait_until
 from tests.pipeline.test_disturbances import is_gone
@@ -60,7 +60,8 @@ def test_the_run_of_a_command_that_was_killed_ends_with_its_steps(planned: Backe
         started_python(planned, "-c", CODE, "blitz", "delta", "--json") as command,
     ):
         wait_until(lambda: waiting_step(planned), alive=[command])
+        step = waiting_step(planned)
         os.kill(command.pid, signal.SIGKILL)
         command.wait()
-        wait_until(lambda: is_gone(command.pid))
-    assert runs(planned)[0].is_finished
+        wait_until(lambda: not exists(step))
+        wait_until(lambda: runs(planned)[0].is_finished)

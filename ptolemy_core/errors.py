@@ -18,7 +18,26 @@ class UnknownProjectError(PtolemyError):
 
 
 class StageOrderError(PtolemyError):
-    """A stage was asked for before the one that it needs."""
+    """A stage was asked for before the one that it needs.
+
+    Attributes:
+        first: the stage that has to be done before, where there is one.
+        why: what isn't done yet, after the project's name.
+    """
+
+    def __init__(self, message: str, *, first: str | None = None, why: str = "") -> None:
+        super().__init__(message)
+        self.first = first
+        self.why = why
+
+    @classmethod
+    def needs(cls, project: str, why: str, first: str) -> "StageOrderError":
+        """The error of a project that needs another stage first."""
+        return cls(f"project {project!r} {why}: run `ptolemy {first} {project}` first", first=first, why=why)
+
+
+class EmptyProjectError(StageOrderError):
+    """There is nothing to store in a project."""
 
 
 class BusyError(PtolemyError):
@@ -35,6 +54,14 @@ class SourceError(PtolemyError):
         super().__init__(message)
         self.item = item
         self.reason = reason
+
+
+class LossError(SourceError):
+    """A scan found so much less than the one before that the target may not be there, or be another one."""
+
+
+class UnreadableError(SourceError):
+    """A scan met entries that it may not read, in a project whose on_error is "fail"."""
 
 
 class StagingError(PtolemyError):

@@ -13,7 +13,7 @@ from ptolemy_core.rules import selection
 
 MIN_GIB, MAX_GIB = 1, 31
 MAX_QUIET = 86_400
-CHANGEABLE = ("include", "exclude", "hidden", "on_error", "watch", "auto", "quiet_seconds")
+CHANGEABLE = ("include", "exclude", "hidden", "on_error", "watch", "auto", "quiet_seconds", "max_loss")
 """Settings that may change in a project's life; the others say what its CARs are."""
 
 _MAX_BUDGET = 1_000_000
@@ -44,6 +44,7 @@ class Project(BaseModel):
         staging_budget: whole GiB that finished CARs of a serial project may take in staging_dir, at least one CAR
             of the largest size that car_size makes. None: room for two, so that the next one is built while the
             one before is on its way out.
+        max_loss: percent of the entries that may be gone at once, 0 to 100: a scan that misses more fails.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +64,7 @@ class Project(BaseModel):
     auto: bool = False
     quiet_seconds: int = 60
     staging_budget: int | None = None
+    max_loss: int = 50
 
     @field_validator("name")
     @classmethod
@@ -132,6 +134,13 @@ class Project(BaseModel):
     def _some_seconds(cls, value: Any) -> Any:
         if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,5}", str(value)) or int(value) > MAX_QUIET:
             raise ValueError(f"quiet_seconds must be 0 to {MAX_QUIET} seconds, got {value!r}")
+        return int(value)
+
+    @field_validator("max_loss", mode="before")
+    @classmethod
+    def _percent(cls, value: Any) -> Any:
+        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,3}", str(value)) or int(value) > 100:
+            raise ValueError(f"max_loss must be 0 to 100 percent, got {value!r}")
         return int(value)
 
     @field_validator("include", "exclude")

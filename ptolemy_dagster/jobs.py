@@ -1,5 +1,7 @@
 """Jobs: a stage each, all of them in a row, verification, and the definition of projects."""
 
+from typing import Any
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
@@ -75,6 +77,11 @@ verify = dg.define_asset_job(
 )
 
 
+def scan_config(accept_loss: bool) -> dict[str, Any]:
+    """The configuration of a run that scans."""
+    return {"ops": {"scan_result": {"config": {"accept_loss": True}}}} if accept_loss else {}
+
+
 class ProjectSettings(dg.Config):
     """Settings of a new project; sizes in whole GiB from 1 to 31.
 
@@ -96,6 +103,7 @@ class ProjectSettings(dg.Config):
     auto: bool = False
     quiet_seconds: int = 60
     staging_budget: int | None = None
+    max_loss: int = 50
 
 
 @dg.op(description="Defines a project, so that its partition can be materialized.")

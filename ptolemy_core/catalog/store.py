@@ -18,7 +18,7 @@ from ptolemy_core.errors import BusyError, SettingsError
 PG_URL = "PTOLEMY_PG_URL"
 """The environment variable that puts catalog and Dagster storage on one Postgres."""
 
-REVISION = "0005"
+REVISION = "0008"
 """Revision of the schema that this version reads and writes."""
 
 _POLL = 0.2
@@ -63,12 +63,16 @@ def default_url() -> str:
 
 
 class Catalog:
-    """The open catalog. Use `read()` and `write()` for transactions, `lock()` around a stage."""
+    """The open catalog. Use `read()` and `write()` for transactions, `lock()` around a stage.
+
+    `path` is SQLite's file; "" on Postgres.
+    """
 
     def __init__(self, url: str | None = None) -> None:
         """Open the catalog at an SQLAlchemy URL (default: `default_url()`), creating or upgrading its tables."""
         self.url = url or default_url()
         self.is_postgres = self.url.startswith("postgresql")
+        self.path = "" if self.is_postgres else self.url.removeprefix("sqlite:///")
         if self.is_postgres:
             self.engine = sa.create_engine(
                 self.url, pool_pre_ping=True, pool_size=4, max_overflow=4, connect_args=_CLIENT_TIMEOUTS
@@ -76,10 +80,9 @@ class Catalog:
             connect_patiently(self.engine)
             _notice_lost_clients(self.engine)
         else:
-            self._path = self.url.removeprefix("sqlite:///")
-            os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
+            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
             # not the URL's text: a folder's name may hold a question mark
-            place = sa.URL.create("sqlite", database=self._path)
+            place = sa.URL.create("sqlite", database=self.path)
             self.engine = sa.create_engine(place, connect_args={"timeout": 120, "check_same_thread": False})
             _configure_sqlite(self.engine)
         self._upgrade()
@@ -109,7 +112,7 @@ class Catalog:
         """See that what is committed also survives a loss of power (SQLite here syncs at checkpoints alone)."""
         if not self.is_postgres:
             with suppress(FileNotFoundError):
-                descriptor = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+                descriptor = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
                 try:
                     os.fsync(descriptor)
                 finally:
@@ -173,7 +176,7 @@ class Catalog:
 
     @contextmanager
     def _file_lock(self, name: str) -> Iterator[tuple[Callable[[], bool], Callable[[], None]]]:
-        folder = f"{self._path}.locks"
+        folder = f"{self.path}.locks"
         os.makedirs(folder, exist_ok=True)
         path = os.path.join(folder, name.replace("/", "_"))
         descriptor = -1

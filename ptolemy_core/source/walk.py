@@ -7,7 +7,7 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +20,19 @@ from ptolemy_core.tree import LEFT_OUT, SEPARATOR, Kind, paths
 UNLISTED = "can't be listed"
 """How the reason of a folder starts whose entries can't be known."""
 
+OWN = "Ptolemy's own"
+"""How the reason of a folder starts that Ptolemy made for itself: its state, or a staging folder."""
+
 _ODD = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a character device",
     stat.S_IFBLK: "a block device",
 }
+_UNKNOWN = "an unknown kind of entry"
+
+SPECIAL = (*_ODD.values(), _UNKNOWN)
+"""Reasons of entries that hold no data of their own: nothing is lost where they are left out."""
 
 
 class Entry(NamedTuple):
@@ -46,6 +53,13 @@ class Entry(NamedTuple):
 FolderSeen = Callable[[bytes, int], None]
 """Takes the path and the st_mtime_ns of a folder."""
 
+OwnFolders = Mapping[tuple[int, int], str]
+"""Folders by st_dev and st_ino, however a path leads to them, with the reason why they are left out."""
+
+
+class _OwnFolderError(Exception):
+    """A folder is left out."""
+
 
 def walk(root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None = None) -> Iterator[Entry]:
     """All entries below `root` that aren't folders, and its empty folders, in path order.
@@ -65,15 +79,24 @@ def walk(root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None =
 
 
 def walk_batches(
-    root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = 2_000
+    root: bytes,
+    rules: Rules | None = None,
+    *,
+    folder: FolderSeen | None = None,
+    own: OwnFolders | None = None,
+    size: int = 2_000,
 ) -> Iterator[list[Entry]]:
-    """`walk`, some `size` entries at a time.
+    """`walk`, some `size` entries at a time; the folders `own` aren't entered, and come with that reason.
 
     Raises:
         SourceError: as `walk`.
     """
     try:
-        listed = _listing(root, b"", folder)
+        listed = _listing(root, b"", folder, own)
+    except _OwnFolderError as error:
+        raise SourceError(
+            f"{paths.display(root)} is {error}, so it can't be scanned: store another folder"
+        ) from error
     except OSError as error:
         raise SourceError(
             f"{paths.display(root)} can't be scanned ({error.strerror}): "
@@ -91,8 +114,10 @@ def walk_batches(
             scope = here.scopes.get(found.path)
             try:
                 below = _Folder(
-                    *_listing(paths.real_path(root, found.path), found.path, folder), rules, scope
+                    *_listing(paths.real_path(root, found.path), found.path, folder, own), rules, scope
                 )
+            except _OwnFolderError as error:
+                batch.append(found._replace(kind=LEFT_OUT, reason=str(error)))
             except OSError as error:
                 if error.errno != errno.ENOENT:  # gone since its parent was listed: it just isn't there
                     batch.append(found._replace(kind=LEFT_OUT, reason=f"{UNLISTED}: {error.strerror}"))
@@ -160,13 +185,19 @@ def look(path: bytes) -> Entry:
         raise SourceError(f"{paths.display(path)} can't be read: {error.strerror}") from error
 
 
-def _listing(folder: bytes, path: bytes, note: FolderSeen | None) -> tuple[list[Entry], list[int]]:
+def _listing(
+    folder: bytes, path: bytes, note: FolderSeen | None, own: OwnFolders | None
+) -> tuple[list[Entry], list[int]]:
     """The entries of one folder, sorted by name, and which of them are folders, empty or not."""
     prefix = path + SEPARATOR if path else b""
     descriptor = paths.at_path(folder, lambda p, at: os.open(p, _FOLDER, dir_fd=at))
     try:
-        if note is not None:
-            note(path, os.fstat(descriptor).st_mtime_ns)
+        if note is not None or own:
+            status = os.fstat(descriptor)
+            if own and (status.st_dev, status.st_ino) in own:
+                raise _OwnFolderError(own[status.st_dev, status.st_ino])
+            if note is not None:
+                note(path, status.st_mtime_ns)
         found = list_folder(descriptor, prefix)
         modes = np.array(found.modes, dtype=np.int64)
         usual = modes & _USUAL_BITS == _USUAL
@@ -199,7 +230,7 @@ def _entry(found: Entry, name: bytes, folder: int | None, mode: int) -> Entry:
         except OSError as error:
             return found._replace(kind=LEFT_OUT, size=0, reason=f"can't be read: {error.strerror}")
         return found._replace(kind=int(Kind.SYMLINK), size=len(target), target=target)
-    return found._replace(kind=LEFT_OUT, size=0, reason=_ODD.get(form, "an unknown kind of entry"))
+    return found._replace(kind=LEFT_OUT, size=0, reason=_ODD.get(form, _UNKNOWN))
 
 
 _USUAL_BITS = stat.S_IFMT(0o777777) | 0o444

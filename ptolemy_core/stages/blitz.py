@@ -9,7 +9,7 @@ from ptolemy_core.car.fill import THREADS, UNIT
 from ptolemy_core.catalog import cars, containers, deletions, delivery, projects, skipped, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
-from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
@@ -17,7 +17,7 @@ from ptolemy_core.interrupts import held
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.project import Project
 from ptolemy_core.stages import room
-from ptolemy_core.stages.containerize import require_scan
+from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.skip import drop_unreadable, source_of
 from ptolemy_core.stages.stitch import stitch_files
 
@@ -32,15 +32,8 @@ def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
         UnknownProjectError: no such project.
         StageOrderError: it isn't scanned or containerized.
     """
-    projects.get(catalog, name)
-    require_scan(catalog, name)
-    rows = containers.rows(catalog, name)
-    if not rows and not skipped.any_dropped(catalog, name):
-        raise StageOrderError(
-            f"project {name!r} has no containers yet: run `ptolemy containerize {name}` first "
-            "(an empty target makes none)"
-        )
-    return [row for row in rows if not row.built]
+    require(catalog, name, Stage.BLITZ)
+    return [row for row in containers.rows(catalog, name) if not row.built]
 
 
 def build_container(
@@ -187,7 +180,7 @@ def _build(
         )
     source = source_of(project, content)
     part = room.part_name(project.name, row.number)
-    reporter = Reporter(catalog, project.name, f"build {row.number:06d}", layout.car_size)
+    reporter = Reporter(catalog, project.name, Task(Work.BUILD, row.number), layout.car_size)
     with reporter:
 
         def report(done: int) -> None:

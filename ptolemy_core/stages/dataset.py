@@ -19,11 +19,10 @@ from ptolemy_core import commp
 from ptolemy_core.car import nodes
 from ptolemy_core.car.folders import FolderTree, Target
 from ptolemy_core.car.spool import NOT_HELD, Spool
-from ptolemy_core.catalog import containers, projects, roots
-from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog import containers, projects, roots, scans
+from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.schema import built_shard, file, shard
-from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
@@ -32,6 +31,7 @@ from ptolemy_core.interrupts import held
 from ptolemy_core.layout import HEADER_SIZE, WHOLE, item_extents
 from ptolemy_core.project import Project
 from ptolemy_core.source.buffers import Buffers
+from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.stitch import FileNode, stitched
 from ptolemy_core.staging.output import partial_file, sync_folder
 from ptolemy_core.tree import Kind
@@ -77,7 +77,7 @@ def build_root(
         if last is not None and done and (not rebuild or _in_staging(project, last)):
             return last, False
         with held() as hold:
-            with Reporter(catalog, name, "root", None) as reporter:
+            with Reporter(catalog, name, Task(Work.ROOT), None) as reporter:
 
                 def report(count: int) -> None:
                     hold.check()
@@ -99,23 +99,18 @@ def build_root(
 
 def _finished_scan(catalog: Catalog, name: str) -> int:
     """The project's last scan; all that it saw is planned and built."""
+    newest = scans.last(catalog, name, merged=True)
+    if newest is not None and not newest.finished:
+        raise StageOrderError.needs(name, "is being scanned, or its last scan was cut off", Stage.SCAN)
+    require(catalog, name, Stage.ROOT)
+    assert newest is not None
     with catalog.read() as connection:
-        newest = connection.execute(
-            sa.select(scans.c.id, scans.c.finished_at)
-            .where(scans.c.project == name)
-            .order_by(scans.c.id.desc())
-            .limit(1)
-        ).first()
         unplanned = connection.execute(containers.unplanned(connection, name).limit(1)).first()
-    if newest is None or newest.finished_at is None:
-        said = "isn't scanned yet" if newest is None else "is being scanned, or its last scan was cut off"
-        raise StageOrderError(f"project {name!r} {said}: run `ptolemy scan {name}` first")
     missing = [row.number for row in containers.rows(catalog, name) if not row.built]
     if unplanned is not None or missing:
         what = "files in no container" if unplanned is not None else f"{len(missing)} CARs to build"
         raise StageOrderError(f"project {name!r} still has {what}: run `ptolemy run {name}` first")
-    number: int = newest.id
-    return number
+    return newest.number
 
 
 def _in_staging(project: Project, row: RootRow) -> bool:

@@ -15,13 +15,13 @@ from types import TracebackType
 
 from ptolemy_core.catalog import deletions, home, projects
 from ptolemy_core.catalog.deletions import Source
-from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeletionError, StageOrderError
 from ptolemy_core.project import Project
 from ptolemy_core.source.safe_delete import Below
-from ptolemy_core.stages.containerize import require_scan
+from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _BATCH = 500
@@ -91,7 +91,7 @@ def delete_source(
         DeletionError: target_dir can't be opened, a chosen path isn't in the scan, or another project needs it.
     """
     project = projects.get(catalog, name)
-    require_scan(catalog, name)
+    require(catalog, name, Stage.DELETE_SOURCE)
     wanted = _outermost(chosen)
     for path in wanted:
         if path and not deletions.exists(catalog, name, path):
@@ -118,7 +118,7 @@ def delete_source(
         with lock(catalog, name), scanning, Log(name, journal_dir) as log:
             _settle(catalog, name, below)
             deleter = _Deleter(catalog, name, below, log, result)
-            with Reporter(catalog, name, "delete sources", None) as reporter:
+            with Reporter(catalog, name, Task(Work.DELETE_SOURCE), None) as reporter:
                 for batch in _batches(_selected(catalog, name, wanted, folders)):
                     deleter.take(batch)
                     reporter.advance(len(batch))
@@ -171,7 +171,7 @@ def _require_nobody_else(catalog: Catalog, project: Project, ignore: Collection[
             continue
         inside = os.path.relpath(ours, theirs) if ours.startswith(theirs.rstrip("/") + "/") else ""
         try:
-            require_scan(catalog, name)
+            require(catalog, name, Stage.DELETE_SOURCE)
             found = deletions.sources(catalog, name, paths.from_display(inside))
             reason = next((source.held_back for source in found if source.held_back), None)
         except StageOrderError:

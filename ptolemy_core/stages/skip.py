@@ -6,7 +6,7 @@ What is left is the container that there would be if the dropped files had never
 import os
 import time
 
-from ptolemy_core.catalog import bulk, containers
+from ptolemy_core.catalog import bulk, containers, scans
 from ptolemy_core.catalog.containers import ContainerRow, Content
 from ptolemy_core.catalog.schema import skipped
 from ptolemy_core.catalog.store import Catalog
@@ -14,7 +14,9 @@ from ptolemy_core.dag.profile import Profile
 from ptolemy_core.errors import ReceiptError, SourceError
 from ptolemy_core.layout.plan import measured
 from ptolemy_core.project import Project
+from ptolemy_core.source import filesystem
 from ptolemy_core.source.posix import Source
+from ptolemy_core.stages.guard import missing_mounts
 
 _COLUMNS = ("project", "file_id", "container", "shard", "reason", "skipped_at")
 
@@ -40,7 +42,7 @@ def drop_unreadable(
     """
     if error.item is None:
         raise error
-    _require_target(project)
+    _require_target(catalog, project)
     content = containers.content(catalog, row.id)
     bad = _unreadable(source_of(project, content)) | {error.item: error.reason}
     kept = [item for item in range(len(content.items)) if item not in bad]
@@ -78,13 +80,17 @@ def _unreadable(source: Source) -> dict[int, str]:
     return bad
 
 
-def _require_target(project: Project) -> None:
-    """A disk that isn't mounted must not drop all files."""
+def _require_target(catalog: Catalog, project: Project) -> None:
+    """A disk that isn't mounted must not drop all its files, nor must another disk in its place."""
     try:
         with os.scandir(project.target_bytes) as entries:
-            if next(entries, None) is not None:
-                return
-        how = "is empty now"
+            is_empty = next(entries, None) is None
+        missing = missing_mounts(
+            scans.last_mounts(catalog, project.name), filesystem.look(project.target_bytes)
+        )
+        if not is_empty and not missing:
+            return
+        how = "is empty now" if is_empty else f"is another one than at the last scan: {missing[0]}"
     except OSError as error:
         how = f"can't be read ({error.strerror})"
     raise SourceError(

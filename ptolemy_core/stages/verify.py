@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from ptolemy_core.catalog import cars, delivery, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
@@ -26,6 +26,7 @@ from ptolemy_core.project import Project
 from ptolemy_core.reader import Entry, Expected, verify_car
 from ptolemy_core.stages import room
 from ptolemy_core.stages.compare import source_differences
+from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink"}
@@ -90,10 +91,10 @@ def verify(
         StageOrderError: none of the asked CARs is built.
     """
     project = projects.get(catalog, name)
+    require(catalog, name, Stage.VERIFY)
     rows = list(cars.rows(catalog, name, number))
     if not rows:
-        which = "no CAR" if number is None else f"no CAR of container {number}"
-        raise StageOrderError(f"project {name!r} has {which} built yet: run `ptolemy blitz {name}` first")
+        raise StageOrderError.needs(name, f"has no CAR of container {number} built yet", Stage.BLITZ)
     away = {row.number for row in rows if room.is_away(project, row)}
     known = set() if again else {row.number for row in rows if _is_known(project, row)} - away
     total = sum(row.car_size for row in rows if row.number not in away | known)
@@ -101,7 +102,7 @@ def verify(
         total += sum(row.data_bytes for row in rows if row.number not in away)
     lock = threading.Lock()
 
-    with Reporter(catalog, name, "verify", total) as reporter:
+    with Reporter(catalog, name, Task(Work.VERIFY), total) as reporter:
 
         def advance(step: int) -> None:
             with lock:

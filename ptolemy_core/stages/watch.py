@@ -18,10 +18,13 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from ptolemy_core.catalog.schema import folder, scan
+from ptolemy_core.catalog import scans
+from ptolemy_core.catalog.schema import folder
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.project import Project
 from ptolemy_core.rules.selection import Rules
+from ptolemy_core.source.walk import OwnFolders
+from ptolemy_core.stages.own_folders import own_folders
 from ptolemy_core.tree import SEPARATOR, paths
 
 BUDGET = 20_000
@@ -32,6 +35,9 @@ SECONDS = 5.0
 
 RETRY = 900.0
 """Seconds until a scan that came to nothing is asked for again."""
+
+_UNCHANGED = "nothing"
+"""Stands for the signature of a target in which no change is seen."""
 
 _MOST = 100
 """Changed folders that are kept in mind."""
@@ -48,6 +54,7 @@ class State:
         signature: of what is in them.
         moved_at: when the signature was last another one, seconds since 1970.
         asked, asked_at: how often, and when last, a scan was asked for on this base.
+        refused: the signature that a refused scan was seen with: until it is another one, none is asked for again.
     """
 
     base: int = 0
@@ -57,6 +64,7 @@ class State:
     moved_at: float = 0.0
     asked: int = 0
     asked_at: float = 0.0
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +90,22 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
         now: seconds since 1970.
         budget: folders and entries to look at.
     """
-    base, finished, top = _base(catalog, project.name)
-    if base != state.base:
+    base, finished, top, refused = _base(catalog, project.name)
+    if base != state.base and refused:
+        state = replace(
+            state, base=base, refused=state.signature
+        )  # it recorded nothing: the rest still holds
+    elif base != state.base:
         # a scan that failed is not asked for again at once
         state = State(base) if finished else State(base, asked=state.asked, asked_at=state.asked_at)
+    said = f"scan {base} was refused: {refused}"
     try:
         status = os.stat(project.target_bytes)
     except OSError as error:
         return Look(state, False, f"target_dir can't be read ({error.strerror}): is it mounted?")
-    if not finished or top is None:
+    if (not finished and not refused) or top is None:
+        if refused:
+            return Look(state, False, said)
         why = "there is no finished scan with its folders yet"
         return _when_retried(state, now, why)
     deadline = time.monotonic() + SECONDS
@@ -100,6 +115,8 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
     changed = tuple(dict.fromkeys([*state.changed, *found]))[:_MOST]
     state = replace(state, at=at, changed=changed)
     if not changed:
+        if refused:
+            return Look(state if at else replace(state, refused=_UNCHANGED), False, said)
         return Look(state, False, f"nothing changed in {compared} folders" + (", more to come" if at else ""))
     signature = _signature(catalog, project, [bytes.fromhex(path) for path in changed], budget, deadline)
     if signature != state.signature or now < state.moved_at:
@@ -107,6 +124,11 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
     named = f"{paths.display(bytes.fromhex(changed[0])) or 'the target folder'} changed"
     if len(changed) > 1:
         named += f", and {len(changed) - 1} more folders"
+    if refused:  # by what is there: a scan of the same again would be refused again
+        if not state.refused:
+            state = replace(state, refused=signature)
+        if state.refused == signature:
+            return Look(state, False, f"{said}; nothing changed since")
     rest = now - state.moved_at
     if rest < project.quiet_seconds:
         return Look(state, False, f"{named}; quiet for {rest:.0f} of {project.quiet_seconds} seconds")
@@ -122,14 +144,15 @@ def _when_retried(state: State, now: float, why: str) -> Look:
     return Look(state, True, why)
 
 
-def _base(catalog: Catalog, name: str) -> tuple[int, bool, int | None]:
-    """The newest scan, whether it was finished, and what it saw of the target folder itself."""
-    newest = sa.select(scan.c.id, scan.c.finished_at).where(scan.c.project == name).order_by(scan.c.id.desc())
+def _base(catalog: Catalog, name: str) -> tuple[int, bool, int | None, str | None]:
+    """The newest scan, whether it was finished, what is known of the target folder itself, and why it was refused."""
+    newest = scans.last(catalog, name)
     top = sa.select(folder.c.mtime).where(folder.c.project == name, folder.c.path == b"")
     with catalog.read() as connection:
-        row = connection.execute(newest.limit(1)).first()
         mtime = connection.scalar(top)
-    return (0, False, None) if row is None else (row.id, row.finished_at is not None, mtime)
+    return (
+        (0, False, None, None) if newest is None else (newest.number, newest.finished, mtime, newest.refused)
+    )
 
 
 def _differing(
@@ -165,11 +188,12 @@ def _signature(catalog: Catalog, project: Project, changed: list[bytes], budget:
     root, rules = project.target_bytes, project.rules
     heap = [(-(_mtime(paths.real_path(root, path)) or 0), path) for path in changed]
     heapq.heapify(heap)
+    own = own_folders(catalog, project)
     digest = hashlib.sha256()
     while heap and budget > 0 and time.monotonic() < deadline:
         mtime, path = heapq.heappop(heap)
         digest.update(repr((mtime, path)).encode())
-        entries = _entries(root, path, rules, budget)
+        entries = _entries(root, path, rules, budget, own)
         budget -= len(entries)
         digest.update(repr(entries).encode())
         below = {path + SEPARATOR + name if path else name: time for name, kind, _, time in entries if kind}
@@ -179,7 +203,9 @@ def _signature(catalog: Catalog, project: Project, changed: list[bytes], budget:
     return digest.hexdigest()
 
 
-def _entries(root: bytes, path: bytes, rules: Rules | None, most: int) -> list[tuple[bytes, bool, int, int]]:
+def _entries(
+    root: bytes, path: bytes, rules: Rules | None, most: int, own: OwnFolders
+) -> list[tuple[bytes, bool, int, int]]:
     """Name, whether it is a folder, size and mtime of entries of a folder that belong in, at most so many."""
     scope = rules.scope(path) if rules else None
     if rules and scope is None:
@@ -198,6 +224,8 @@ def _entries(root: bytes, path: bytes, rules: Rules | None, most: int) -> list[t
                     except OSError:
                         continue
                     is_folder = stat.S_ISDIR(status.st_mode)
+                    if is_folder and (status.st_dev, status.st_ino) in own:
+                        continue  # Ptolemy's state never rests
                     if rules and scope:
                         belongs = rules.enter(scope, name) if is_folder else rules.keeps(scope, name)
                         if not belongs:

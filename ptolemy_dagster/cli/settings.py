@@ -23,6 +23,9 @@ def set_command(
     watch: Annotated[bool | None, typer.Option(help="Scan by itself when the folder changed.")] = None,
     auto: Annotated[bool | None, typer.Option(help="Go on to CARs by itself after a scan.")] = None,
     quiet_seconds: Annotated[int | None, typer.Option(help="Rest of a folder before it is scanned.")] = None,
+    max_loss: Annotated[
+        int | None, typer.Option(help="Percent of the entries that may be gone at once; a scan fails beyond.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Change settings that may change; rules take effect with the next scan. Lists replace the ones before."""
@@ -34,6 +37,7 @@ def set_command(
         "watch": watch,
         "auto": auto,
         "quiet_seconds": quiet_seconds,
+        "max_loss": max_loss,
     }
     settings = {name: value for name, value in given.items() if value is not None}
     with output.errors_shown():

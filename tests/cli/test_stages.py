@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ptolemy_dagster.status import PID_TAG
+from ptolemy_dagster.liveness import PID_TAG
 from tests.cli.commands import command, error_of, printed, process, ptolemy
 from tests.pipeline.backend import Backend
 from tests.pipeline.processes import runs, started_python, wait_until

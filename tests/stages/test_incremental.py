@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 
 from ptolemy_core.catalog import Catalog, history, projects
 from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.project import parse_project
 from ptolemy_core.source.walk import walk
-from ptolemy_core.stages.coverage import uncovered
 from ptolemy_core.stages.scan import scan
 from tests.car import nobody, scene
 from tests.dag import oracle

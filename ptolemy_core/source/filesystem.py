@@ -154,9 +154,9 @@ def _plain(field: bytes) -> bytes:
 def _mount_id(descriptor: int) -> int:
     """The id of the mount that an open file is on; -1 where the system doesn't say."""
     try:
-        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
+        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
             for line in file:
-                if line.startswith("mnt_id:"):
+                if line.startswith(b"mnt_id:"):
                     return int(line.split()[1])
     except OSError:
         pass

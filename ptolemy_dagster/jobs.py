@@ -1,7 +1,5 @@
 """Jobs: a stage each, all of them in a row, verification, and the definition of projects."""
 
-from typing import Any
-
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
@@ -75,11 +73,6 @@ verify = dg.define_asset_job(
     tags=_TAGS,
     description="Read a project's CARs back and check all of them.",
 )
-
-
-def scan_config(accept_loss: bool) -> dict[str, Any]:
-    """The configuration of a run that scans."""
-    return {"ops": {"scan_result": {"config": {"accept_loss": True}}}} if accept_loss else {}
 
 
 class ProjectSettings(dg.Config):

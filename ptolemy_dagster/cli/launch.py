@@ -112,7 +112,7 @@ def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:
             continue
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            if not check.passed:
+            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
                 reasons.append(check.description or f"check {check.check_name} failed")
             continue
         data = event.step_failure_data

@@ -18,6 +18,7 @@ from ptolemy_core.stages import scan as scan_stage
 from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
 from ptolemy_dagster.cli import output, waiting
+from ptolemy_dagster.run_config import scan_config
 
 Name = Annotated[str, typer.Argument(help="The project's name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -120,7 +121,7 @@ _OF_ONE_RUN = ("added", "changed", "gone", "returned", "retried", "seconds", "de
 
 def scan(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -> None:
     """Walk the target folder into the catalog."""
-    catalog = run_stage("scan", project, as_json, _scan_config(accept_loss))
+    catalog = run_stage("scan", project, as_json, scan_config(accept_loss))
     result = scan_stage.summary(catalog, project)
     facts = {k: v for k, v in asdict(result).items() if k not in _OF_ONE_RUN}
     facts |= {"not_stored": result.not_stored.as_text(), "empty": result.is_empty}
@@ -148,12 +149,6 @@ def scan(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) 
         )
     if result.is_empty:
         output.say(nothing_to_store(catalog, project, projects.get(catalog, project).target_dir))
-
-
-def _scan_config(accept_loss: bool) -> dict[str, Any]:
-    from ptolemy_dagster.jobs import scan_config
-
-    return scan_config(accept_loss)
 
 
 def _say_not_stored(catalog: Catalog, project: str) -> None:
@@ -228,7 +223,7 @@ def blitz(
 
 def run(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -> None:
     """Scan, containerize, blitz and verify."""
-    catalog = run_stage("onboard", project, as_json, _scan_config(accept_loss))
+    catalog = run_stage("onboard", project, as_json, scan_config(accept_loss))
     with output.errors_shown():
         if as_json:
             output.print_json(

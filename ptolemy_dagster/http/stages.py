@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.launching import Launched, launch
 from ptolemy_dagster.http.problems import documented
-from ptolemy_dagster.jobs import scan_config
+from ptolemy_dagster.run_config import scan_config
 
 router = APIRouter(tags=["stages"])
 _ANSWERS = documented(404, 409, 422, 503)

@@ -13,6 +13,7 @@ from ptolemy_core.car.root import root_cid
 from ptolemy_core.car.whole import whole
 from ptolemy_core.dag import cid
 from ptolemy_core.layout import compute_layout
+from ptolemy_core.source import open_source
 
 
 def build(path: str, out: str, sha256: bool) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def build(path: str, out: str, sha256: bool) -> dict[str, Any]:
     target = os.fsencode(path)
     with Clock() as clock:
         with Clock() as walking:
-            items, source = whole(target)
+            items, source = whole(open_source(target))
         with Clock() as laying:
             layout = compute_layout(items)
         with Clock() as building:
@@ -42,7 +43,7 @@ def build(path: str, out: str, sha256: bool) -> dict[str, Any]:
 
 def keep(path: str, out: str, name: str) -> dict[str, Any]:
     """Job: the CAR of a file or folder, left in `out` under `name`, for a peer to check."""
-    items, source = whole(os.fsencode(path))
+    items, source = whole(open_source(os.fsencode(path)))
     built = build_car(compute_layout(items), source, out, ".bench.car.part")
     os.replace(os.path.join(out, built.file_name), os.path.join(out, name))
     return {"piece": built.piece_cid_v1.hex(), "piece_size": built.piece_size}

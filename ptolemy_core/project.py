@@ -2,9 +2,10 @@
 
 import os
 import re
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ptolemy_core import commp
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
@@ -13,9 +14,6 @@ from ptolemy_core.rules import selection
 
 MIN_GIB, MAX_GIB = 1, 31
 MAX_QUIET = 86_400
-CHANGEABLE = ("include", "exclude", "hidden", "on_error", "watch", "auto", "quiet_seconds", "max_loss")
-"""Settings that may change in a project's life; the others say what its CARs are."""
-
 _MAX_BUDGET = 1_000_000
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 _NAME = re.compile(NAME_PATTERN)
@@ -23,48 +21,72 @@ _BAD_PADDING = 1 / 8
 """Share of a piece that may be padding before a car_size is worth a warning."""
 
 
-class Project(BaseModel):
-    """Settings of a project.
+def _setting(default: Any, description: str, *, changeable: bool = False) -> Any:
+    """A setting with a default; what isn't `changeable` says what the project's CARs are, and stays."""
+    return Field(default, description=description, json_schema_extra={"changeable": changeable})
 
-    Attributes:
-        name: letters, digits, - and _; it is a partition key and part of file names.
-        target_dir: absolute path of the folder to store.
-        staging_dir: absolute path of the folder for finished CARs, not inside target_dir.
-        shard_size: files larger than this are split, GiB, 1 to 31.
-        car_size: data in one CAR at most, GiB, 1 to 31, not less than shard_size.
-        encryption: "None"; nothing else is offered yet.
-        load_type: "blitz" builds CARs in parallel, "serial" one at a time.
-        include: patterns of what belongs in (see `patterns`); none of them: everything.
-        exclude: patterns of what doesn't.
-        hidden: whether names that start with a dot belong in.
-        on_error: "fail" fails a container one of whose files can't be read or changed, "skip" drops the file.
-        watch: whether a sensor looks for changes and scans.
-        auto: whether what a scan found is containerized and blitzed by itself.
-        quiet_seconds: a folder that changed must rest so long before it is scanned.
-        staging_budget: whole GiB that finished CARs of a serial project may take in staging_dir, at least one CAR
-            of the largest size that car_size makes. None: room for two, so that the next one is built while the
-            one before is on its way out.
-        max_loss: percent of the entries that may be gone at once, 0 to 100: a scan that misses more fails.
+
+class Project(BaseModel):
+    """Settings of a project. Each is declared here alone: the catalog's columns, the options of the command line,
+    the API's models, Dagster's configuration and the documentation are made from these fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    target_dir: str
-    staging_dir: str
-    shard_size: int = 1
-    car_size: int = MAX_GIB
-    encryption: Literal["None"] = "None"
-    load_type: Literal["blitz", "serial"] = "blitz"
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    hidden: bool = True
-    on_error: Literal["fail", "skip"] = "fail"
-    watch: bool = False
-    auto: bool = False
-    quiet_seconds: int = 60
-    staging_budget: int | None = None
-    max_loss: int = 50
+    name: str = Field(
+        description="1 to 63 letters, digits, - or _, starting with a letter or digit; the Dagster partition key"
+    )
+    target_dir: str = Field(
+        description="absolute path of the folder to store; links in it are kept as links and never followed"
+    )
+    staging_dir: str = Field(
+        description="absolute path of the folder for finished CARs; not inside target_dir"
+    )
+    shard_size: int = _setting(1, "files larger than this are split; whole GiB, 1 to 31, at most car_size")
+    car_size: int = _setting(
+        MAX_GIB, "data in one CAR at most; whole GiB, 1 to 31; 31 needs the least padding"
+    )
+    encryption: Literal["None"] = _setting("None", "None; nothing else is offered yet")
+    load_type: Literal["blitz", "serial"] = _setting(
+        "blitz", "blitz builds CARs in parallel, serial one after the other"
+    )
+    include: tuple[str, ...] = _setting(
+        (),
+        "patterns of names that belong in, as *.jpg, cache/ or /top/**/*.raw; none: everything",
+        changeable=True,
+    )
+    exclude: tuple[str, ...] = _setting((), "patterns of names that don't belong in", changeable=True)
+    hidden: bool = _setting(True, "whether names that start with a dot belong in", changeable=True)
+    on_error: Literal["fail", "skip"] = _setting(
+        "fail",
+        "a file that can't be read or has changed: fail the scan or its CAR, or skip it with a record",
+        changeable=True,
+    )
+    watch: bool = _setting(
+        False, "whether a sensor watches the folder and scans it after changes", changeable=True
+    )
+    auto: bool = _setting(
+        False, "whether what a scan found is containerized and blitzed without being asked", changeable=True
+    )
+    quiet_seconds: int = _setting(
+        60, "seconds a folder must be unchanged before it is scanned, 0 to 86400", changeable=True
+    )
+    max_loss: int = _setting(
+        50,
+        "percent of the entries that may be gone at once, 0 to 100: a scan that misses more fails",
+        changeable=True,
+    )
+    car_sha256: bool = _setting(
+        False,
+        "whether each CAR's own SHA-256 is recorded; receivers check the piece CID, and this takes half as much "
+        "CPU again",
+        changeable=True,
+    )
+    staging_budget: int | None = _setting(
+        None,
+        "GiB that finished CARs of a serial project may take in staging_dir before the next one waits; "
+        "by default room for two of the largest",
+    )
 
     @field_validator("name")
     @classmethod
@@ -224,6 +246,54 @@ class Project(BaseModel):
         return -(-commp.capacity(commp.piece_size(self.car_bytes(profile))) // profile.unit)
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a setting is declared, for whatever offers it to users.
+
+    Attributes:
+        name: of the field.
+        type: str, int or bool; list[str] for a list of texts. What may be None has it as its default.
+        required: whether it has no default.
+        default: its default, a list where the type is one.
+        description: one line, lower case, without a full stop.
+        changeable: whether it may change after the project was created.
+    """
+
+    name: str
+    type: Any
+    required: bool
+    default: Any
+    description: str
+    changeable: bool
+
+
+def _declared(name: str) -> Setting:
+    field = Project.model_fields[name]
+    origin, arguments = get_origin(field.annotation), get_args(field.annotation)
+    listed = origin is tuple
+    plain: Any = field.annotation
+    if origin is Literal:
+        plain = type(arguments[0])
+    elif type(None) in arguments:
+        plain = next(argument for argument in arguments if argument is not type(None))
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return Setting(
+        name=name,
+        type=list[str] if listed else plain,
+        required=field.is_required(),
+        default=None if field.is_required() else list(field.default) if listed else field.default,
+        description=field.description or "",
+        changeable=bool(extra.get("changeable")),
+    )
+
+
+SETTINGS = {name: _declared(name) for name in Project.model_fields}
+"""All settings, in the order in which they are shown."""
+
+CHANGEABLE = tuple(name for name, setting in SETTINGS.items() if setting.changeable)
+"""Settings that may change in a project's life; the others say what its CARs are."""
+
+
 def parse_project(settings: dict[str, Any]) -> Project:
     """A project of these settings.
 
@@ -241,7 +311,7 @@ def _reason(error: Any) -> str:
     if error["type"] == "missing":
         return f"{field} is missing"
     if error["type"] == "extra_forbidden":
-        return f"{field} is no setting; the settings are {', '.join(Project.model_fields)}"
+        return f"{field} is not a setting; the settings are {', '.join(Project.model_fields)}"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     return f"{field}: {error['msg']}, got {error['input']!r}"

@@ -2,7 +2,6 @@
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from pydantic import Field
 
 from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
@@ -15,6 +14,7 @@ from ptolemy_dagster.liveness import watched
 from ptolemy_dagster.machines.executor import dask_executor
 from ptolemy_dagster.machines.settings import scheduler_address
 from ptolemy_dagster.partitions import define
+from ptolemy_dagster.project_config import ProjectSettings
 from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
 
 # A run that is retried must run all steps: Dagster's retry from failure has been seen to succeed without
@@ -73,30 +73,6 @@ verify = dg.define_asset_job(
     tags=_TAGS,
     description="Read a project's CARs back and check all of them.",
 )
-
-
-class ProjectSettings(dg.Config):
-    """Settings of a new project; sizes in whole GiB from 1 to 31.
-
-    include and exclude are lists of patterns such as *.jpg, tmp/ or /top/**/*.raw; on_error is fail or skip.
-    """
-
-    name: str
-    target_dir: str
-    staging_dir: str
-    shard_size: int = 1
-    car_size: int = 31
-    encryption: str = "None"
-    load_type: str = "blitz"
-    include: list[str] = Field(default=[])
-    exclude: list[str] = Field(default=[])
-    hidden: bool = True
-    on_error: str = "fail"
-    watch: bool = False
-    auto: bool = False
-    quiet_seconds: int = 60
-    staging_budget: int | None = None
-    max_loss: int = 50
 
 
 @dg.op(description="Defines a project, so that its partition can be materialized.")

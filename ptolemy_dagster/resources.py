@@ -13,9 +13,6 @@ from ptolemy_core.catalog import Catalog
 BUILD_PROCESSES = int(os.environ.get("PTOLEMY_BUILD_PROCESSES") or os.cpu_count() or 1)
 """CARs that a blitz builds at once on this machine."""
 
-CAR_SHA256 = os.environ.get("PTOLEMY_CAR_SHA256", "yes").lower() not in ("no", "false", "off", "0")
-"""Whether a blitz records each CAR's own SHA-256."""
-
 SENSOR_SECONDS = int(os.environ.get("PTOLEMY_SENSOR_SECONDS") or 30)
 """Seconds between two looks of the sensors."""
 
@@ -50,8 +47,4 @@ class Builder(dg.ConfigurableResource):  # type: ignore[type-arg]
     threads: int = Field(
         default=THREADS,
         description="Threads that read and hash for one CAR; the CAR doesn't depend on it.",
-    )
-    sha256: bool = Field(
-        default=CAR_SHA256,
-        description="Whether the CAR's own SHA-256 is recorded; it costs half as much CPU again.",
     )

@@ -106,7 +106,7 @@ def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
         "items": car.items,
         "data, % of the piece": round(100 * car.data_bytes / car.piece_size, 2),
         "project": dg.MetadataValue.md(link(car.project, "built_cars", car.project)),
-        "sha256": dg.MetadataValue.md(f"`{car.sha256.hex()}`" if car.sha256 else "not taken"),
+        "sha256": dg.MetadataValue.md(f"`{car.sha256.hex()}`" if car.sha256 else "not recorded"),
         "file": dg.MetadataValue.text(car.file_name),
         "build seconds": round(car.build_seconds, 3),
         "MB per second": round(car.car_size / 1e6 / max(car.build_seconds, 1e-3), 1),

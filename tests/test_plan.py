@@ -23,7 +23,7 @@ from ptolemy_core.layout import (
     measure_tree,
 )
 from ptolemy_core.layout.plan import PlannedContainer, plan, split
-from ptolemy_core.source.posix import Source
+from ptolemy_core.source import Inputs
 from ptolemy_core.tree import Kind
 from tests.car import scene
 from tests.dag import oracle
@@ -227,11 +227,10 @@ def test_planned_size_is_the_built_cars(content: oracle.Content, car_size: int, 
         items, source = scene.whole(scene.write_tree(folder + "/tree", content))
         for container in plan(items, car_size * profile.unit, profile):
             rows = slice(container.start, container.stop)
-            part = Source(
-                source.root,
+            part = Inputs(
+                source.source,
                 items[rows],
-                source.file_sizes[rows],
-                source.mtimes[rows],
+                source.stamps.take(rows),
                 {k - rows.start: target for k, target in source.targets.items()},
             )
             built = build_car(compute_layout(items[rows], profile), part, folder, ".part")

@@ -103,7 +103,7 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
         ),
         ({"staging_dir": "/data/other/../in/x"}, "is inside target_dir"),
         ({"target_dir": "/", "staging_dir": "/data"}, "is inside target_dir '/'"),
-        ({"shard": 1}, "shard is no setting; the settings are name, target_dir, staging_dir, shard_size"),
+        ({"shard": 1}, "shard is not a setting; the settings are name, target_dir, staging_dir, shard_size"),
     ],
 )
 def test_bad_setting_is_refused_with_value_limit_and_remedy(settings: dict[str, Any], message: str) -> None:

@@ -12,8 +12,8 @@ from ptolemy_core import kernel
 from ptolemy_core.car import nodes
 from ptolemy_core.dag import cid, unixfs, varint
 from ptolemy_core.layout import Block, Layout
+from ptolemy_core.source import Inputs
 from ptolemy_core.source.buffers import Buffers
-from ptolemy_core.source.posix import Source
 
 _HEAD = 2 * cid.SIZE
 """More than the bytes of a section before its block."""
@@ -45,10 +45,10 @@ class Unit:
 class Assembler:
     """Makes units: all they hold but nodes. Threads may share it."""
 
-    def __init__(self, layout: Layout, source: Source, unit: int) -> None:
+    def __init__(self, layout: Layout, inputs: Inputs, unit: int) -> None:
         """Assemble units of `unit` bytes."""
         self._layout = layout
-        self._source = source
+        self._inputs = inputs
         self._unit = unit
         leaves = layout.size[layout.kind == Block.LEAF]
         # a leaf that begins in a unit is read and hashed there as a whole, also over its end
@@ -86,7 +86,7 @@ class Assembler:
             self._link(out, first + k, int(places[k]))
         empty = (kinds == Block.DIRECTORY) & (layout.item[blocks] >= 0) & (places >= 0)
         for k in np.flatnonzero(empty).tolist():
-            self._source.check_whole(int(layout.item[first + k]))
+            self._inputs.check(int(layout.item[first + k]))
         return out
 
     def _read_leaves(
@@ -104,7 +104,7 @@ class Assembler:
         """
         if not len(leaves):
             return
-        layout, read_into = self._layout, self._source.read_into
+        layout, read_into = self._layout, self._inputs.read_into
         items = layout.item[first + leaves].tolist()
         starts = layout.start[first + leaves].tolist()
         sizes = layout.size[first + leaves].tolist()
@@ -119,7 +119,7 @@ class Assembler:
         done = np.zeros(count, dtype=np.bool_)
         one_leaf = layout.count[layout.roots[layout.item[first + leaves]]] == 1
         small = np.flatnonzero(one_leaf & begun)
-        done[small] = self._source.read_small(
+        done[small] = self._inputs.read_small(
             layout.item[first + leaves[small]], out.buffer, begins[leaves[small]]
         )
         k = 0
@@ -160,15 +160,14 @@ class Assembler:
         """A leaf whose head the unit's edge cuts: its digest is needed here too, so it is hashed once more."""
         layout = self._layout
         whole = bytearray(int(layout.size[block]))
-        self._source.read_into(int(layout.item[block]), int(layout.start[block]), [memoryview(whole)])
+        self._inputs.read_into(int(layout.item[block]), int(layout.start[block]), [memoryview(whole)])
         digest = kernel.sha256_ranges(whole, np.zeros(1, np.int64), np.array([len(whole)], np.int64))
         out.copy_in(place, nodes.section(cid.of_digest(cid.RAW, digest.tobytes()), bytes(whole)))
 
     def _link(self, out: Unit, block: int, place: int) -> None:
         """A symbolic link's block, which nothing else is needed for."""
         item = int(self._layout.item[block])
-        self._source.check_whole(item)
-        data = unixfs.symlink_block(self._source.targets[item])
+        data = unixfs.symlink_block(self._inputs.link(item))
         digest = kernel.sha256_ranges(data, np.zeros(1, np.int64), np.array([len(data)], np.int64))
         out.copy_in(place, nodes.section(cid.of_digest(cid.DAG_PB, digest.tobytes()), data))
         out.digests.append((block, digest))

@@ -18,7 +18,7 @@ from ptolemy_core.car.fill import THREADS, UNIT, fill
 from ptolemy_core.car.readback import is_left, read_back
 from ptolemy_core.dag import cid
 from ptolemy_core.layout import WHOLE, Block, Layout
-from ptolemy_core.source.posix import Source
+from ptolemy_core.source import Inputs, State
 from ptolemy_core.staging.output import partial_file, sync_folder
 
 
@@ -27,14 +27,16 @@ class BuiltItem(NamedTuple):
 
     Attributes:
         cid: binary CID of the item (of a shard: as a file of its own).
-        car_offset: where its first section stands in the CAR, bytes.
+        car_offset: of its first section in the CAR, bytes.
         nodes: digests of a shard's lowest file nodes (or of its one leaf), 32 bytes each: the whole file's
             CID is stitched from these. Empty for whole files.
+        state: in which the build read its file, where the source tells: see `source.State`.
     """
 
     cid: bytes
     car_offset: int
     nodes: bytes
+    state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class BuiltCar:
 
 def build_car(
     layout: Layout,
-    source: Source,
+    inputs: Inputs,
     staging_dir: str,
     part_name: str,
     *,
@@ -74,7 +76,7 @@ def build_car(
 
     Args:
         layout: of the container.
-        source: of its items.
+        inputs: of its items.
         staging_dir: an existing folder.
         part_name: `….part`, the same for each try of one container: a try removes what an earlier one left.
         threads: that read and hash at once; the bytes don't depend on it.
@@ -102,7 +104,7 @@ def build_car(
             if not (sha256 and is_left(number)):
                 commit(number, data)
 
-        digests = fill(layout, source, close, threads=threads, unit=unit, progress=progress)
+        digests = fill(layout, inputs, close, threads=threads, unit=unit, progress=progress)
         output.sync()
         digest = read_back(output, layout.car_size, unit, commit) if sha256 else None
         root = piece.digest()
@@ -118,20 +120,22 @@ def build_car(
         car_size=layout.car_size,
         piece_size=piece.piece_size,
         sha256=digest,
-        items=_built_items(layout, source, digests),
+        items=_built_items(layout, inputs, digests),
     )
 
 
-def _built_items(layout: Layout, source: Source, digests: NDArray[np.uint8]) -> list[BuiltItem]:
+def _built_items(layout: Layout, inputs: Inputs, digests: NDArray[np.uint8]) -> list[BuiltItem]:
     roots = layout.roots
     prefix = np.frombuffer(cid.RAW_PREFIX + cid.DAG_PB_PREFIX, dtype=np.uint8).reshape(2, -1)
     is_node = (layout.kind[roots] != Block.LEAF).astype(np.int64)
     cids = np.hstack([prefix[is_node], digests[roots]]).tobytes()
     out = [
-        BuiltItem(cids[at : at + cid.SIZE], offset, b"")
-        for at, offset in zip(range(0, len(cids), cid.SIZE), layout.offset[roots].tolist(), strict=True)
+        BuiltItem(cids[at : at + cid.SIZE], offset, b"", state)
+        for at, offset, state in zip(
+            range(0, len(cids), cid.SIZE), layout.offset[roots].tolist(), inputs.states(), strict=True
+        )
     ]
-    for k in np.flatnonzero(source.items.shards != WHOLE).tolist():
+    for k in np.flatnonzero(inputs.items.shards != WHOLE).tolist():
         out[k] = out[k]._replace(nodes=_lowest_nodes(layout, int(roots[k]), digests))
     return out
 

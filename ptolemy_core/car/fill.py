@@ -20,7 +20,7 @@ from ptolemy_core.car import nodes
 from ptolemy_core.car.assemble import Assembler, Unit
 from ptolemy_core.dag import cid, varint
 from ptolemy_core.layout import HEADER_SIZE, Layout
-from ptolemy_core.source.posix import Source
+from ptolemy_core.source import Inputs
 
 UNIT = 127 << 17
 """Bytes of a unit, 15.9 MiB: a whole commitment subtree, whole pages, and leaves for 16 hash lanes."""
@@ -37,7 +37,7 @@ CloseUnit = Callable[[int, memoryview], None]
 
 def fill(
     layout: Layout,
-    source: Source,
+    inputs: Inputs,
     close: CloseUnit,
     *,
     threads: int = THREADS,
@@ -48,7 +48,7 @@ def fill(
 
     Args:
         layout: of the CAR.
-        source: of its items.
+        inputs: of its items.
         close: takes each finished unit.
         threads: that read and hash at once.
         unit: bytes of a unit, 127 * 2**k.
@@ -65,7 +65,7 @@ def fill(
     """
     digests = np.zeros((len(layout), 32), dtype=np.uint8)
     tree = nodes.Nodes(layout, digests)
-    assembler = Assembler(layout, source, unit)
+    assembler = Assembler(layout, inputs, unit)
     waits = _waits(layout, tree.places, unit)
     stop = threading.Event()
     with _pool(threads, stop) as pool:

@@ -7,6 +7,7 @@ from ptolemy_core.car.fill import THREADS, fill
 from ptolemy_core.car.whole import whole
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import compute_layout
+from ptolemy_core.source import open_source
 
 
 def root_cid(
@@ -17,7 +18,7 @@ def root_cid(
     started: Callable[[int], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> bytes:
-    """The binary CID of what stands at `path`; a folder with all that is below it.
+    """The binary CID of the entry at `path`; a folder with all that is below it.
 
     Args:
         path: file, link (not followed) or folder.
@@ -29,9 +30,9 @@ def root_cid(
     Raises:
         SourceError: something can't be read, is neither file, link nor folder, or changes meanwhile.
     """
-    items, source = whole(path)
+    items, inputs = whole(open_source(path))
     layout = compute_layout(items, profile, real_names=True)  # as any other tool names them
     if started:
         started(layout.car_size)
-    digests = fill(layout, source, lambda number, data: None, threads=threads, progress=progress)
+    digests = fill(layout, inputs, lambda number, data: None, threads=threads, progress=progress)
     return nodes.block_cid(layout, 0, digests[0].tobytes())

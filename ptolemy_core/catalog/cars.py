@@ -67,7 +67,7 @@ class CarRow:
 
 
 def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds: float) -> None:
-    """Record a built CAR and the CIDs of its shards.
+    """Record a built CAR, the CIDs of its shards, and the states in which their files were read.
 
     Raises:
         ReceiptError: the plan changed while the CAR was built.
@@ -102,21 +102,47 @@ def _insert(catalog: Catalog, row: dict[str, Any], built: BuiltCar) -> None:
         bulk.insert(
             connection,
             built_shard,
-            ("container_id", "position", "cid", "car_offset", "nodes"),
+            ("container_id", "position", "cid", "car_offset", "nodes", "read_ctime", "read_inode"),
             [
-                (row["container_id"], position, item.cid, item.car_offset, item.nodes or None)
+                (
+                    row["container_id"],
+                    position,
+                    item.cid,
+                    item.car_offset,
+                    item.nodes or None,
+                    *(item.state or (None, None)),
+                )
                 for position, item in enumerate(built.items)
             ],
         )
 
 
-def rows(catalog: Catalog, project: str, number: int | None = None) -> Iterator[CarRow]:
-    """Built CARs of a project, by number; or the one of container `number`, if it is built."""
+def rows(
+    catalog: Catalog,
+    project: str,
+    number: int | None = None,
+    *,
+    after: int | None = None,
+    limit: int | None = None,
+) -> Iterator[CarRow]:
+    """Built CARs of a project, by number; or the one of container `number`, if it is built.
+
+    Args:
+        catalog: of the project.
+        project: its name.
+        number: of the only container wanted.
+        after: leave out containers up to this number.
+        limit: at most this many.
+    """
     wanted = container.c.project == project
-    yield from select(catalog, wanted if number is None else wanted & (container.c.number == number))
+    if number is not None:
+        wanted &= container.c.number == number
+    if after is not None:
+        wanted &= container.c.number > after
+    yield from select(catalog, wanted, limit)
 
 
-def select(catalog: Catalog, wanted: sa.ColumnElement[bool]) -> Iterator[CarRow]:
+def select(catalog: Catalog, wanted: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[CarRow]:
     """Built CARs for which a condition on tables `car` and `container` holds, by project and number."""
     columns = [car.c[f] if f in car.c else container.c[f] for f in CarRow.__dataclass_fields__]
     query = (
@@ -124,6 +150,7 @@ def select(catalog: Catalog, wanted: sa.ColumnElement[bool]) -> Iterator[CarRow]
         .join(container, container.c.id == car.c.container_id)
         .where(wanted)
         .order_by(container.c.project, container.c.number)
+        .limit(limit)
     )
     for row in catalog.fetch(query):
         values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]

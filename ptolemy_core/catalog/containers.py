@@ -16,6 +16,7 @@ from ptolemy_core.catalog.schema import car, container, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.layout.plan import PlannedContainer
+from ptolemy_core.source import Stamps
 
 _BATCH = 20_000
 _MANY = 500
@@ -247,8 +248,30 @@ def _insert(
 
 
 @survives_outage
-def rows(catalog: Catalog, project: str, number: int | None = None) -> list[ContainerRow]:
-    """All containers of a project, by number; or the one of this number, if there is one."""
+def any_unplanned(catalog: Catalog, project: str) -> bool:
+    """Whether something of the project's last scan is in no container."""
+    with catalog.read() as connection:
+        return connection.execute(unplanned(connection, project).limit(1)).first() is not None
+
+
+@survives_outage
+def rows(
+    catalog: Catalog,
+    project: str,
+    number: int | None = None,
+    *,
+    after: int | None = None,
+    limit: int | None = None,
+) -> list[ContainerRow]:
+    """All containers of a project, by number; or the one of this number, if there is one.
+
+    Args:
+        catalog: of the project.
+        project: its name.
+        number: of the only container wanted.
+        after: leave out containers up to this number.
+        limit: at most this many.
+    """
     query = (
         sa.select(
             container.c.id,
@@ -262,9 +285,12 @@ def rows(catalog: Catalog, project: str, number: int | None = None) -> list[Cont
         .outerjoin(car, car.c.container_id == container.c.id)
         .where(container.c.project == project)
         .order_by(container.c.number)
+        .limit(limit)
     )
     if number is not None:
         query = query.where(container.c.number == number)
+    if after is not None:
+        query = query.where(container.c.number > after)
     with catalog.read() as connection:
         return [ContainerRow(*row) for row in connection.execute(query)]
 
@@ -300,14 +326,13 @@ def totals(catalog: Catalog, project: str) -> Totals:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The items of one container and what the scan saw of their files; see `build.Source`.
+    """The items of one container and what the scan saw of their files; see `source.Inputs`.
 
     `file_ids` are the catalog's ids of the items' files.
     """
 
     items: Items
-    file_sizes: NDArray[np.int64]
-    mtimes: NDArray[np.int64]
+    stamps: Stamps
     targets: dict[int, bytes]
     file_ids: NDArray[np.int64]
 
@@ -348,4 +373,5 @@ def content(catalog: Catalog, container_id: int) -> Content:
         table[:, 2].copy(),
         table[:, 3].astype(np.int32),
     )
-    return Content(items, table[:, 4].copy(), table[:, 5].copy(), targets, table[:, 6].copy())
+    stamps = Stamps(table[:, 4].copy(), table[:, 5].copy())
+    return Content(items, stamps, targets, table[:, 6].copy())

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from ptolemy_core.catalog.joins import at_or_below
 from ptolemy_core.catalog.schema import absence, car, container, file, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import StageOrderError
-from ptolemy_core.tree import SEPARATOR, Kind, paths
+from ptolemy_core.tree import Kind, paths
 
 _KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "empty folder", Kind.SYMLINK: "link"}
 _PAGE = 2000
@@ -49,9 +50,7 @@ def versions(catalog: Catalog, project: str, text: str = "") -> Iterator[Version
     """
     path = paths.from_display(text)
     query = sa.select(file).where(file.c.project == project)
-    if path:
-        below = sa.and_(file.c.path >= path + SEPARATOR, file.c.path < path + b"\x01")
-        query = query.where(sa.or_(file.c.path == path, below))
+    query = query.where(at_or_below(path))
     held = (
         sa.select(shard.c.file_id, container.c.number, car.c.file_name)
         .join(container, container.c.id == shard.c.container_id)

@@ -11,6 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.schema import built_shard, car, container, file, shard
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.layout import item_extents
@@ -115,16 +116,13 @@ _COLUMNS = (
     car.c.piece_cid_v2,
     car.c.file_name,
 )
-_SAME_SHARD = sa.and_(
-    built_shard.c.container_id == shard.c.container_id, built_shard.c.position == shard.c.position
-)
 _BY_FILE = (
     sa.select(*_COLUMNS)
     .select_from(file)
     .outerjoin(shard, shard.c.file_id == file.c.id)
     .outerjoin(container, container.c.id == shard.c.container_id)
     .outerjoin(car, car.c.container_id == container.c.id)
-    .outerjoin(built_shard, _SAME_SHARD)
+    .outerjoin(built_shard, SAME_SHARD)
     .where(file.c.id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(file.c.path, file.c.first_scan, file.c.id, shard.c.number)
 )
@@ -147,7 +145,7 @@ def _by_shard(page: sa.Select[Any]) -> sa.Select[Any]:
         .join(file, file.c.id == shard.c.file_id)
         .join(container, container.c.id == shard.c.container_id)
         .join(car, car.c.container_id == container.c.id)
-        .join(built_shard, _SAME_SHARD)
+        .join(built_shard, SAME_SHARD)
         .order_by(shard.c.container_id, shard.c.position)
     )
 

@@ -86,7 +86,17 @@ def get(catalog: Catalog, name: str) -> Project:
     if row is None:
         known = ", ".join(names(catalog)[:10]) or "none yet"
         raise UnknownProjectError(f"no project {name!r}: create it first (projects: {known})")
-    return Project.model_construct(**{key: row[key] for key in Project.model_fields})
+    return _project(row)
+
+
+@survives_outage
+def rows(catalog: Catalog, *, after: str | None = None, limit: int | None = None) -> list[Project]:
+    """All projects by name; only those after the name `after`, and at most `limit`, where these are given."""
+    query = sa.select(table).order_by(table.c.name).limit(limit)
+    if after is not None:
+        query = query.where(table.c.name > after)
+    with catalog.read() as connection:
+        return [_project(row) for row in connection.execute(query).mappings()]
 
 
 @survives_outage
@@ -94,3 +104,8 @@ def names(catalog: Catalog) -> list[str]:
     """Names of all projects, sorted."""
     with catalog.read() as connection:
         return sorted(connection.scalars(sa.select(table.c.name)))
+
+
+def _project(row: sa.RowMapping) -> Project:
+    """The project of a row; its values were checked when they were written."""
+    return Project.model_construct(**{key: row[key] for key in Project.model_fields})

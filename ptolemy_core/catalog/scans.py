@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import bulk, skipped
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.schema import absence, deletion, folder, shard
+from ptolemy_core.catalog.schema import absence, deletion, shard
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
@@ -152,36 +152,6 @@ def known_pages(catalog: Catalog, project: str) -> Iterator[KnownPage]:
         if len(rows) < PAGE:
             return
         after = rows[-1].path
-
-
-def known_folders(catalog: Catalog, project: str) -> Iterator[tuple[bytes, int]]:
-    """Folders of a watched project as the last scan saw them: path and mtime, in path order."""
-    after = None
-    while True:
-        query = sa.select(folder.c.path, folder.c.mtime).where(folder.c.project == project)
-        if after is not None:
-            query = query.where(folder.c.path > after)
-        with catalog.read() as connection:
-            page = connection.execute(query.order_by(folder.c.path).limit(PAGE)).all()
-        for row in page:
-            yield bytes(row.path), row.mtime
-        if len(page) < PAGE:
-            return
-        after = page[-1].path
-
-
-def forget_folders(connection: Connection, project: str) -> None:
-    """Drop the folders of a project that isn't watched."""
-    connection.execute(folder.delete().where(folder.c.project == project))
-
-
-def write_folders(connection: Connection, project: str, old: list[bytes], new: list[Values]) -> None:
-    """Drop folders, and write others: path and mtime."""
-    gone = folder.delete().where(folder.c.project == project, folder.c.path == sa.bindparam("old"))
-    if old:
-        connection.execute(gone, [{"old": path} for path in old])
-    with bulk.indexed([path for path, _ in new]):
-        bulk.insert(connection, folder, ("path", "mtime"), new, {"project": project})
 
 
 def write(connection: Connection, project: str, number: int, change: Change, returning: bool) -> int:

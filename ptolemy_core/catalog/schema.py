@@ -1,6 +1,8 @@
-"""Tables of the catalog. Sizes and offsets are bytes, mtimes nanoseconds, times seconds since 1970.
+"""Tables of the catalog. Sizes and offsets are bytes, times seconds since 1970.
 
-Paths are the names below target_dir joined by NUL (see `layout.items`): their order is the tree's order.
+`mtime` is the token of an entry's stamp (`source.Stamp`): on a file system, its modification time in nanoseconds.
+
+Paths are the names below target_dir joined by NUL (see `tree`): their order is the tree's order.
 """
 
 import json
@@ -26,6 +28,8 @@ from sqlalchemy import (
     true,
 )
 
+from ptolemy_core.project import SETTINGS, Setting
+
 metadata = MetaData()
 _BIG_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys only
 
@@ -45,26 +49,28 @@ class Texts(TypeDecorator[tuple[str, ...]]):
         return tuple(json.loads(value)) if value else ()
 
 
+_TYPES: dict[Any, Any] = {str: String, int: Integer, bool: Boolean, list[str]: Texts}
+_WITHOUT_DEFAULT = frozenset({"shard_size", "car_size", "encryption", "load_type"})
+"""Settings whose columns the first schema made without a default."""
+
+
+def _setting_column(setting: Setting) -> Column[Any]:
+    """The column of a project's setting."""
+    if setting.name == "name":
+        return Column(setting.name, String, primary_key=True)
+    default: Any = None
+    if setting.default is not None and setting.name not in _WITHOUT_DEFAULT:
+        plain = {True: true(), False: false()}.get(setting.default) if setting.type is bool else None
+        default = plain if plain is not None else str(setting.default)
+    optional = not setting.required and setting.default is None
+    return Column(setting.name, _TYPES[setting.type], nullable=optional, server_default=default)
+
+
 project = Table(
     "project",
     metadata,
-    Column("name", String, primary_key=True),
-    Column("target_dir", String, nullable=False),
-    Column("staging_dir", String, nullable=False),
-    Column("shard_size", Integer, nullable=False),
-    Column("car_size", Integer, nullable=False),
-    Column("encryption", String, nullable=False),
-    Column("load_type", String, nullable=False),
+    *(_setting_column(setting) for setting in SETTINGS.values()),
     Column("created_at", Float, nullable=False),
-    Column("include", Texts, nullable=False, server_default="[]"),
-    Column("exclude", Texts, nullable=False, server_default="[]"),
-    Column("hidden", Boolean, nullable=False, server_default=true()),
-    Column("on_error", String, nullable=False, server_default="fail"),
-    Column("watch", Boolean, nullable=False, server_default=false()),
-    Column("auto", Boolean, nullable=False, server_default=false()),
-    Column("quiet_seconds", Integer, nullable=False, server_default="60"),
-    Column("staging_budget", Integer),
-    Column("max_loss", Integer, nullable=False, server_default="50"),
 )
 
 scan = Table(
@@ -168,6 +174,8 @@ built_shard = Table(
     Column("cid", LargeBinary, nullable=False),
     Column("car_offset", BigInteger, nullable=False),
     Column("nodes", LargeBinary),
+    Column("read_ctime", BigInteger),  # the state in which the build read the file; null: not known
+    Column("read_inode", BigInteger),
 )
 Index("built_shard_by_cid", built_shard.c.cid, built_shard.c.container_id, built_shard.c.position)
 

@@ -44,7 +44,8 @@ class NotStored:
     """How many entries of a project's last scan are in no CAR, and won't be.
 
     Attributes:
-        unreadable: files and folders that the scan couldn't read; what is in such a folder isn't counted.
+        unreadable: files and folders that the scan couldn't read, or whose times can't be kept; what is in such a
+            folder isn't counted.
         special: named pipes, sockets and devices, which hold no data of their own.
         own: folders that Ptolemy made for itself, as its state: no part of the data.
         dropped: files that a build has dropped, because they weren't what the scan had seen.

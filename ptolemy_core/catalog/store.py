@@ -18,7 +18,7 @@ from ptolemy_core.errors import BusyError, SettingsError
 PG_URL = "PTOLEMY_PG_URL"
 """The environment variable that puts catalog and Dagster storage on one Postgres."""
 
-REVISION = "0008"
+REVISION = "0010"
 """Revision of the schema that this version reads and writes."""
 
 _POLL = 0.2

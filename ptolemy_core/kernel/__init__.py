@@ -9,7 +9,7 @@ import functools
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -96,7 +96,7 @@ class Kernel:
         data = as_bytes(buffer)
         starts = np.ascontiguousarray(offsets, dtype=np.int64)
         sizes = np.ascontiguousarray(lengths, dtype=np.int64)
-        _check_ranges(data.size, starts, sizes)
+        check_ranges(data.size, starts, sizes)
         return self._sha256_ranges(data, starts, sizes)
 
     def subtree_roots(self, buffer: Buffer, subtree_bytes: int) -> NDArray[np.uint8]:
@@ -127,44 +127,6 @@ class Kernel:
         data = as_bytes(buffer)
         check_subtree_bytes(data.size)
         return self._subtree_roots(data, data.size).tobytes()
-
-
-def read_files(
-    paths: Sequence[bytes],
-    buffer: Buffer,
-    places: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    mtimes: NDArray[np.int64],
-) -> NDArray[np.bool_]:
-    """Read the beginning of many small files into one buffer, without the GIL.
-
-    Args:
-        paths: of the files.
-        buffer: writable.
-        places: offset in the buffer for each file, bytes.
-        lengths: bytes to read of each.
-        sizes, mtimes: what st_size (bytes) and st_mtime_ns of each must be after the read.
-
-    Returns:
-        which files are read and as expected. The others (all, without the compiled kernel) are for the caller
-        to read by itself, and to say what is wrong with them.
-
-    Raises:
-        ValueError: a range isn't inside the buffer, or a path holds a NUL.
-    """
-    loaded = _native.library()
-    if not isinstance(loaded, _native.Library) or variant() == "python" or not paths:
-        return np.zeros(len(paths), dtype=np.bool_)
-    data = as_bytes(buffer)
-    _check_ranges(data.size, places, lengths)
-    joined = b"\0".join(paths) + b"\0"
-    if joined.count(b"\0") != len(paths):
-        raise ValueError("a path holds a NUL byte")
-    ends = np.cumsum(np.fromiter(map(len, paths), dtype=np.int64, count=len(paths)) + 1)
-    starts = np.concatenate([np.zeros(1, dtype=np.int64), ends[:-1]])
-    columns = (np.ascontiguousarray(c, dtype=np.int64) for c in (places, lengths, sizes, mtimes))
-    return loaded.read_files(joined, starts, data, *columns)
 
 
 def check_subtree_bytes(size: int) -> None:
@@ -241,7 +203,12 @@ def _default() -> Kernel:
     return Kernel.load(available()[0])
 
 
-def _check_ranges(size: int, offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+def check_ranges(size: int, offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+    """Do nothing when all ranges lie inside a buffer of `size` bytes.
+
+    Raises:
+        ValueError: one doesn't.
+    """
     if offsets.ndim != 1 or offsets.shape != lengths.shape:
         raise ValueError(
             f"offsets and lengths must be two flat arrays of one length, got {offsets.shape}, {lengths.shape}"

@@ -9,10 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-INTERFACE = 3
+INTERFACE = 4
 """The number that `ptolemy_kernel_interface` of native/kernel.h must return."""
 
 PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" else "libkernel.so")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRanges:
+    """Where files are read to: so many bytes of each, at these places in the data."""
+
+    data: NDArray[np.uint8]
+    places: NDArray[np.int64]
+    lengths: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +65,26 @@ class Library:
         return roots
 
     def read_files(
-        self,
-        paths: bytes,
-        starts: NDArray[np.int64],
-        data: NDArray[np.uint8],
-        places: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        sizes: NDArray[np.int64],
-        mtimes: NDArray[np.int64],
-    ) -> NDArray[np.bool_]:
-        """Read files into checked ranges of the data."""
-        fine = np.zeros(starts.size, dtype=np.uint8)
+        self, root: int, paths: bytes, ends: NDArray[np.int64], into: FileRanges, by_steps: bool
+    ) -> NDArray[np.int64]:
+        """Read files beneath an open folder into checked ranges of a buffer; six numbers for each."""
+        answers = np.zeros((ends.size, 6), dtype=np.int64)
         self.handle.ptolemy_read_files(
+            root,
             paths,
-            starts.ctypes.data,
-            data.ctypes.data,
-            places.ctypes.data,
-            lengths.ctypes.data,
-            sizes.ctypes.data,
-            mtimes.ctypes.data,
-            starts.size,
-            fine.ctypes.data,
+            ends.ctypes.data,
+            into.data.ctypes.data,
+            into.places.ctypes.data,
+            into.lengths.ctypes.data,
+            ends.size,
+            answers.ctypes.data,
+            by_steps,
         )
-        return fine.astype(np.bool_)
+        return answers
+
+    def open_beneath(self, root: int, path: bytes, flags: int, by_steps: bool) -> int:
+        """Open an entry beneath an open folder; -errno if that fails."""
+        return int(self.handle.ptolemy_open_beneath(root, path, flags, by_steps))
 
     def list_folder(
         self, descriptor: int, prefix: bytes, paths: bytearray, columns: NDArray[np.int64]
@@ -131,6 +137,7 @@ def _order(lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
 
 def _declare(handle: ctypes.CDLL) -> None:
     number, address = ctypes.c_int64, ctypes.c_void_p
+    text, integer = ctypes.c_char_p, ctypes.c_int
     handle.ptolemy_variant_name.argtypes = [ctypes.c_int]
     handle.ptolemy_variant_name.restype = ctypes.c_char_p
     handle.ptolemy_variant_available.argtypes = [ctypes.c_int]
@@ -139,9 +146,10 @@ def _declare(handle: ctypes.CDLL) -> None:
     handle.ptolemy_sha256_ranges.restype = None
     handle.ptolemy_subtree_roots.argtypes = [ctypes.c_int, address, number, number, address]
     handle.ptolemy_subtree_roots.restype = None
-    handle.ptolemy_read_files.argtypes = [ctypes.c_char_p, *[address] * 6, number, address]
-    handle.ptolemy_read_files.restype = number
-    text = ctypes.c_char_p
+    handle.ptolemy_read_files.argtypes = [integer, text, *[address] * 4, number, address, integer]
+    handle.ptolemy_read_files.restype = None
+    handle.ptolemy_open_beneath.argtypes = [integer, text, integer, integer]
+    handle.ptolemy_open_beneath.restype = integer
     handle.ptolemy_list_folder.argtypes = [
         ctypes.c_int,
         text,

@@ -8,15 +8,18 @@ import numpy as np
 
 from ptolemy_core.kernel import _native, variant
 
+NO_TIME = 1 << 32
+"""A bit of a mode: the entry's mtime is before 1677 or after 2262."""
+
 
 class Listing(NamedTuple):
     """A folder's entries, sorted by name, a list each.
 
     Attributes:
         paths: prefix and name.
-        modes: st_mode; -errno of an entry that can't be looked at.
+        modes: st_mode; -errno of an entry that can't be looked at. NO_TIME is added where the mtime is out of range.
         sizes: st_size, bytes.
-        mtimes: st_mtime_ns, nanoseconds.
+        mtimes: st_mtime_ns, nanoseconds; 0 where that doesn't fit in 64 bits.
     """
 
     paths: list[bytes]
@@ -47,12 +50,19 @@ def list_folder(descriptor: int, prefix: bytes) -> Listing:
     return Listing(bytes(paths).split(b"/", found)[:found], modes, sizes, mtimes)
 
 
+def fits(time: int) -> bool:
+    """Whether nanoseconds since 1970 fit in a signed number of 64 bits."""
+    return -1 << 63 <= time < 1 << 63
+
+
 def _list_in_python(descriptor: int, prefix: bytes) -> Listing:
     out = Listing([], [], [], [])
     for name in sorted(map(os.fsencode, os.listdir(descriptor))):
         try:
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
             row = (status.st_mode, status.st_size, status.st_mtime_ns)
+            if not fits(status.st_mtime_ns):
+                row = (status.st_mode | NO_TIME, status.st_size, 0)
         except FileNotFoundError:
             continue
         except OSError as error:

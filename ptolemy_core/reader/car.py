@@ -13,6 +13,7 @@ from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag import varint
 from ptolemy_core.reader.findings import CarError, Code
 from ptolemy_core.reader.hashes import parse_cid
+from ptolemy_core.reader.opening import open_regular
 
 MAX_SECTION = 8 << 20
 """Bytes of CID and data that one section may have by default: four times what IPFS tools exchange."""
@@ -319,7 +320,7 @@ def open_car(
         CarError: the header is malformed.
         OSError: the file can't be opened or read.
     """
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path) as file:
         yield CarReader(file, fsdecode(path), max_section=max_section, zero_is_end=zero_is_end)
 
 

@@ -56,7 +56,7 @@ class Code(StrEnum):
     HAMT = "hamt"
     """A sharded folder's slot, bitfield, fanout, hash or size isn't as the profile has it."""
     TOO_DEEP = "too-deep"
-    """The nodes on the path to a block take more memory than the limit; the walk stops."""
+    """The nodes on the path to a block are more, or take more memory, than the limit; the walk stops."""
     PAYLOAD_MISMATCH = "payload-mismatch"
     """The root isn't the payload CID that is expected."""
     PIECE_MISMATCH = "piece-mismatch"

@@ -91,17 +91,35 @@ def is_profile_cid(binary: bytes) -> bool:
     )
 
 
+_DIGEST_SIZES = {SHA2_256: 32, SHA2_512: 64, BLAKE2B_256: 32}
+
+
+def hash_supported(cid: ParsedCid) -> bool:
+    """Whether blocks can be checked against this CID: its hash function is known, and its digest isn't shortened."""
+    return cid.hash == IDENTITY or _DIGEST_SIZES.get(cid.hash) == len(cid.digest)
+
+
+def hash_fault(cid: ParsedCid) -> str:
+    """What is wrong with a block that `hash_matches` doesn't find right, as the end of a sentence."""
+    if hash_supported(cid):
+        return "has another hash"
+    return (
+        f"can't be checked: hash 0x{cid.hash:x} with a digest of {len(cid.digest)} bytes isn't supported "
+        "(sha2-256, sha2-512, blake2b-256 and identity are)"
+    )
+
+
 def hash_matches(cid: ParsedCid, data: bytes) -> bool | None:
-    """Whether `data` has the CID's hash; None when the hash function isn't one that is known here."""
+    """Whether `data` has the CID's hash; None when the hash isn't one that is supported here."""
+    if not hash_supported(cid):
+        return None
     if cid.hash == SHA2_256:
         return hashlib.sha256(data).digest() == cid.digest
     if cid.hash == SHA2_512:
         return hashlib.sha512(data).digest() == cid.digest
     if cid.hash == BLAKE2B_256:
         return hashlib.blake2b(data, digest_size=32).digest() == cid.digest
-    if cid.hash == IDENTITY:
-        return data == cid.digest
-    return None
+    return data == cid.digest
 
 
 def mismatches(

@@ -10,6 +10,7 @@ from os import PathLike, fsdecode
 from ptolemy_core.reader.car import MAX_SECTION, Batch, CarReader
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
 from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
+from ptolemy_core.reader.opening import open_regular
 
 MAX_FINDINGS = 100
 """Findings that an inspection keeps by default."""
@@ -121,7 +122,7 @@ def inspect_car(
         if progress is not None:
             progress(read)
 
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path) as file:
         try:
             reader = CarReader(
                 file, fsdecode(path), max_section=max_section, zero_is_end=zero_is_end, tap=tap

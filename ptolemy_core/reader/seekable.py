@@ -4,12 +4,13 @@ Specification: https://ipld.io/specs/transport/car/ (CARv1, CARv2). Zeros behind
 piece's padding, end it.
 """
 
+import errno
 import os
 from array import array
-from functools import cached_property
+from collections.abc import Callable
 from os import PathLike, fsdecode
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,20 @@ from ptolemy_core.dag import varint
 from ptolemy_core.reader.car import MAX_SECTION, CarReader, Section
 from ptolemy_core.reader.findings import CarError, Code
 from ptolemy_core.reader.hashes import IDENTITY, parse_cid
+from ptolemy_core.reader.opening import open_regular, size_of
 
 _NEAR, _FAR = 4 << 20, 4 << 10
-"""Bytes read ahead among small sections, and where the next one is likely to lie far on."""
+"""Bytes read ahead among small sections that are read in order, and where the next one is likely to lie far on."""
 _FAR_FROM = 64 << 10
+"""Bytes of a section from which it is far, and bytes read ahead where sections aren't read in order."""
 _HEAD = 128
 """Bytes of a section's beginning that hold its length and any usual CID."""
 _PREFIXES = (profile_cid.RAW_PREFIX, profile_cid.DAG_PB_PREFIX)
+
+CarFile = str | bytes | PathLike[str] | BinaryIO
+"""Path of a CAR, or a file that is open already."""
+Index = tuple[NDArray[np.uint64], NDArray[np.int64]]
+"""Keys of all blocks' digests, sorted, and the offsets of their sections."""
 
 
 class SeekableCar:
@@ -34,7 +42,7 @@ class SeekableCar:
     `pread_into` may be called by any thread, all else by one at a time.
 
     Args:
-        path: the file.
+        path: the file; or one that is open already, seekable, of what came through standard input.
         max_section: bytes that a section may have.
 
     Attributes:
@@ -47,16 +55,22 @@ class SeekableCar:
         OSError: the file can't be opened or read.
     """
 
-    def __init__(self, path: str | bytes | PathLike[str], *, max_section: int = MAX_SECTION) -> None:
-        self.name = fsdecode(path)
+    def __init__(self, path: CarFile, *, max_section: int = MAX_SECTION) -> None:
+        if isinstance(path, (str, bytes, PathLike)):
+            self.name = fsdecode(path)
+            self._file = open_regular(path)
+        else:
+            self.name, self._file = "standard input", path
         self._max_section = max_section
         self._window = b""
         self._base = 0
-        self._last = 0
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by `close`)
+        self._last = self._next = 0
+        self._ahead = _FAR_FROM
+        self._index: Index | None = None
+        self._fault: CarError | None = None
         try:
+            self.size = size_of(self._file)
             reader = CarReader(self._file, self.name, max_section=max_section, read_size=_FAR_FROM)
-            self.size = os.fstat(self._file.fileno()).st_size
         except BaseException:
             self._file.close()
             raise
@@ -84,7 +98,7 @@ class SeekableCar:
     @property
     def indexed(self) -> bool:
         """Whether the index was made: some block didn't stand where it was expected."""
-        return "_index" in self.__dict__
+        return self._index is not None
 
     def pread_into(self, buffer: memoryview, offset: int) -> int:
         """Fill `buffer` with the file's bytes from `offset`; returns how many there were."""
@@ -122,9 +136,12 @@ class SeekableCar:
             raise self._error(Code.TRUNCATED, "the file ends before the CARv2 payload does", offset)
         at = offset - self._base
         if not 0 <= at <= len(self._window) - _HEAD:
-            self._fill(offset, _FAR if self._last >= _FAR_FROM else _NEAR)
+            self._ahead = min(2 * self._ahead, _NEAR) if offset == self._next else _FAR_FROM
+            self._fill(offset, _FAR if self._last >= _FAR_FROM else self._ahead)
             at = 0
         window = self._window
+        if not window:
+            raise self._error(Code.TRUNCATED, "the file became shorter while it was read", offset)
         length, start = window[at], at + 1
         if length >= 0x80:
             try:
@@ -140,7 +157,7 @@ class SeekableCar:
         if end > min(self._end, self.size):
             reason = f"a section of {length} bytes, of which {max(0, length - end + self.size)} are there"
             raise self._error(Code.TRUNCATED, reason, offset)
-        self._last = length
+        self._last, self._next = length, end
         if length >= profile_cid.SIZE and window[start : start + 4] in _PREFIXES:
             after = start + profile_cid.SIZE
         else:
@@ -153,51 +170,95 @@ class SeekableCar:
                 raise self._error(Code.CID, f"a section's CID: {error}", offset) from None
         return Section(offset, window[start:after], offset + after - at, start + length - after)
 
-    def end_of(self, section: Section) -> int:
-        """The byte offset behind a section."""
-        return section.data_offset + section.length
-
     def find(self, cid: bytes) -> Section | None:
         """Any section whose CID has the same multihash; looks through the whole file once, at the first call.
 
         Raises:
             CarError: a section found by the index can't be read any more.
         """
-        keys, offsets = self._index[0]
-        hashed, digest = _multihash(cid)
-        key = np.uint64(_key(digest))
+        keys, offsets = self.index()
+        key = np.uint64(index_key(cid))
         at = int(np.searchsorted(keys, key))
         while at < len(keys) and keys[at] == key:
-            section = self.section_at(int(offsets[at]))
-            if section is not None and _multihash(section.cid) == (hashed, digest):
+            section = self.section_if(int(offsets[at]), cid)
+            if section is not None:
                 return section
             at += 1
         return None
 
+    def section_if(self, offset: int, cid: bytes) -> Section | None:
+        """The section at this offset, if its CID has the same multihash as this one.
+
+        Raises:
+            CarError: it can't be read.
+        """
+        section = self.section_at(offset)
+        return section if section is not None and _multihash(section.cid) == _multihash(cid) else None
+
     @property
     def fault(self) -> CarError | None:
         """What the index's reading ended at, if not at the CAR's end; makes the index."""
-        return self._index[1]
+        self.index()
+        return self._fault
 
-    @cached_property
-    def _index(self) -> tuple[tuple[NDArray[np.uint64], NDArray[np.int64]], CarError | None]:
-        """Sixteen bytes a section: the beginning of its digest and its offset, sorted; and what ended it."""
-        keys, offsets = array("Q"), array("q")
-        fault: CarError | None = None
-        at = self.start
-        try:
-            while (section := self.section_at(at)) is not None:
+    def index(self) -> Index:
+        """Sixteen bytes a section: a key of its digest, sorted, and its offset; made at the first call."""
+        if self._index is None:
+            keys, offsets = array("Q"), array("q")
+
+            def note(section: Section) -> None:
                 hashed, digest = _multihash(section.cid)
                 if hashed != IDENTITY:
                     keys.append(_key(digest))
-                    offsets.append(at)
+                    offsets.append(section.offset)
+
+            self._fault = self._scan(self.start, note)
+            known = np.frombuffer(keys, dtype=np.uint64) if keys else np.empty(0, dtype=np.uint64)
+            where = np.frombuffer(offsets, dtype=np.int64) if offsets else np.empty(0, dtype=np.int64)
+            order = np.argsort(known, kind="stable")
+            self._index = known[order], where[order]
+        return self._index
+
+    def drop_index(self) -> None:
+        """Let go of the index's memory, where a caller keeps its content itself."""
+        self._index = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
+
+    def damage(self, reached: int) -> CarError | None:
+        """What keeps the file from being a whole CAR: a cut section, or other bytes than zeros after the last one.
+
+        Args:
+            reached: byte offset up to which sections were read already and found well-formed.
+        """
+        return self._fault if self.indexed else self._scan(max(reached, self.start), lambda section: None)
+
+    def _scan(self, at: int, note: Callable[[Section], None]) -> CarError | None:
+        """Go through the sections from an offset to the CAR's end; what ended it, if not the end."""
+        try:
+            while (section := self.section_at(at)) is not None:
+                note(section)
                 at = section.data_offset + section.length
         except CarError as error:
-            fault = error
-        known = np.frombuffer(keys, dtype=np.uint64) if keys else np.empty(0, dtype=np.uint64)
-        where = np.frombuffer(offsets, dtype=np.int64) if offsets else np.empty(0, dtype=np.int64)
-        order = np.argsort(known, kind="stable")
-        return (known[order], where[order]), fault
+            return error
+        return self.rubbish(at)
+
+    def rubbish(self, offset: int) -> CarError | None:
+        """Names the first byte from `offset` on that isn't zero, None if all are; holes of the file aren't read."""
+        end = min(self._end, self.size)
+        while offset < end:
+            try:
+                offset = os.lseek(self._file.fileno(), offset, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    break  # only a hole is left
+            data = os.pread(self._file.fileno(), min(_NEAR, end - offset), offset)
+            if not data:
+                break
+            zeros = len(data) - len(data.lstrip(b"\0"))
+            if zeros < len(data):
+                reason = f"{end - offset - zeros:,} bytes after the last block that are no block"
+                return self._error(Code.TRAILING_BYTES, reason, offset + zeros)
+            offset += len(data)
+        return None
 
     def _fill(self, offset: int, size: int) -> None:
         size = max(_HEAD, min(size, self._end - offset))
@@ -214,5 +275,11 @@ def _multihash(cid: bytes) -> tuple[int, bytes]:
     return parsed.hash, parsed.digest
 
 
+def index_key(cid: bytes) -> int:
+    """The number that stands for a CID's digest in an index."""
+    return _key(_multihash(cid)[1])
+
+
 def _key(digest: bytes) -> int:
-    return int.from_bytes(digest[:8], "big")
+    # Python's own hash, another one in each process: nobody can make many digests that share a key
+    return hash(digest) & 0xFFFF_FFFF_FFFF_FFFF

@@ -20,6 +20,8 @@ from ptolemy_core.reader.shape import check_directory, check_file, check_hamt, c
 
 MAX_PATH_BYTES = 256 << 20
 """Bytes that the blocks of the nodes on one path may have together: 1,000 levels of the largest folders."""
+MAX_LEVELS = 10_000
+"""Nodes on one path at most: every entry's whole path is handed on, which takes quadratic time in deeper trees."""
 MAX_NAMED_MISSING = 10
 """Missing blocks that are named one by one."""
 MAX_PASSED = 1000
@@ -180,8 +182,10 @@ class PreOrderWalk:
             if node.links:
                 frame.damaged = self._lost = True
             return
-        if self._path_bytes + section.length > MAX_PATH_BYTES:
-            self._add(Code.TOO_DEEP, section, f"the path's blocks have more than {MAX_PATH_BYTES} bytes")
+        deep = len(self._stack) > MAX_LEVELS
+        if deep or self._path_bytes + section.length > MAX_PATH_BYTES:
+            what = f"more than {MAX_LEVELS} blocks" if deep else f"blocks of more than {MAX_PATH_BYTES} bytes"
+            self._add(Code.TOO_DEEP, section, f"the path has {what}")
             self._stopped = True
             self._stack.clear()
             return

@@ -17,6 +17,7 @@ from ptolemy_core.reader.entry import Entry, ExpectedEntry
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
 from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
 from ptolemy_core.reader.listing import ListingCheck
+from ptolemy_core.reader.opening import open_regular
 from ptolemy_core.reader.tree import PreOrderWalk
 
 _LANES = 4
@@ -141,7 +142,7 @@ def verify_car(
     blocks = 0
     root: bytes | None = None
     whole = sha256 or wanted.sha256 is not None
-    with open(path, "rb", buffering=0) as file, Digests(progress, sha256=whole) as digests:
+    with open_regular(path) as file, Digests(progress, sha256=whole) as digests:
         walk: PreOrderWalk | None = None
         try:
             reader = CarReader(
@@ -217,7 +218,7 @@ def read_entries(
     findings = Findings(1)
     name = fsdecode(path)
     entries: list[Entry] = []
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path) as file:
         reader = CarReader(file, name, max_section=max_section)
         if len(reader.header.roots) != 1:
             raise CarError(Code.ROOTS, f"{len(reader.header.roots)} roots; there must be one", name, 0)

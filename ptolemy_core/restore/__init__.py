@@ -4,6 +4,7 @@
 """
 
 from ptolemy_core.restore.extract import CarsError, Extraction
+from ptolemy_core.restore.measure import LimitError, Limits
 from ptolemy_core.restore.project import NeededCar, Needs, ProjectRestore, RestoreError
 from ptolemy_core.restore.report import Report
 from ptolemy_core.restore.target import TargetError
@@ -11,6 +12,8 @@ from ptolemy_core.restore.target import TargetError
 __all__ = [
     "CarsError",
     "Extraction",
+    "LimitError",
+    "Limits",
     "NeededCar",
     "Needs",
     "ProjectRestore",

@@ -1,59 +1,33 @@
-"""UnixFS trees of any writer, out of CARs: entries of folders, and the byte ranges that make up a file.
+"""UnixFS nodes of any writer, out of CARs: what an entry's root block says, and the byte ranges that make up a file.
 
-Specification: https://specs.ipfs.tech/unixfs/ (plain and HAMT folders, files of any chunking and layout with raw
-or dag-pb leaves, symbolic links), https://ipld.io/specs/codecs/dag-pb/spec/. Every node's hash is checked.
+Specification: https://specs.ipfs.tech/unixfs/ (files of any chunking and layout with raw or dag-pb leaves, symbolic
+links), https://ipld.io/specs/codecs/dag-pb/spec/. Every node's hash is checked. Folders are followed in `walk`.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ptolemy_core.dag import cid as profile_cid
-from ptolemy_core.reader import hamt
 from ptolemy_core.reader.dagpb import DagPbError, Link, Type, UnixFs, decode_node, decode_unixfs
 from ptolemy_core.reader.entry import Kind
-from ptolemy_core.reader.hashes import cid_text, parse_cid
+from ptolemy_core.reader.hashes import IDENTITY, cid_text, is_profile_cid, parse_cid
 from ptolemy_core.restore.blocks import BlockError, Blocks, Found, Spot
 
-MAX_PATH_BYTES = 256 << 20
+MAX_PATH_BYTES = 64 << 20
 """Bytes that the nodes on one path may have together."""
-MAX_FANOUT = 1024
-"""Slots of a HAMT node at most, as https://specs.ipfs.tech/unixfs/ bounds them."""
-
-Problem = Callable[[bytes, str], None]
-"""Told of a path (NUL-joined) and of what is wrong with it."""
-Wanted = Callable[[tuple[bytes, ...]], bool]
-"""Whether an entry of this path, or something below it, is asked for."""
+_MANY_LEAVES = 1_000_000
+_SMALL_LEAF = 1024
+"""Leaves of a file, beyond a million, are this many bytes each or more on average."""
 
 
 class Node(NamedTuple):
-    """A node's links, its UnixFS message, the size of its block, and where the block behind it is."""
+    """A node's links, its UnixFS message, the size of its block, where that is and where the block behind it is."""
 
     links: tuple[Link, ...]
     unixfs: UnixFs
     size: int
-    next: Spot
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry of a tree.
-
-    Attributes:
-        names: from the root down, as the CAR has them; empty for a root that isn't a folder.
-        kind: what it is.
-        size: bytes of content (of a link: of its target; of a folder: 0).
-        cid: binary CID of its root block.
-        spot: where that block is.
-        target: of a symbolic link.
-    """
-
-    names: tuple[bytes, ...]
-    kind: Kind
-    size: int
-    cid: bytes
     spot: Spot
-    target: bytes | None = None
+    next: Spot
 
 
 class Leaf(NamedTuple):
@@ -85,103 +59,39 @@ def read_node(blocks: Blocks, cid: bytes, near: Spot) -> Node:
         unixfs = decode_unixfs(node.data or b"", strict=False)
     except DagPbError as error:
         raise BlockError(f"the block {cid_text(cid)} is no UnixFS node: {error}") from None
-    return Node(node.links, unixfs, len(block), found.next)
+    return Node(node.links, unixfs, len(block), _spot(found), found.next)
 
 
-class _Folder:
-    """A folder whose links are being followed."""
+class Seen(NamedTuple):
+    """What a link of a folder, or a root, leads to; `spot` is where its block is, `next` where the next may be."""
 
-    __slots__ = ("links", "next", "path", "prefix", "size")
-
-    def __init__(self, node: Node, path: tuple[bytes, ...]) -> None:
-        self.links = node.links
-        self.next = 0
-        self.path = path
-        self.size = node.size
-        self.prefix = -1  # of a HAMT: digits before each name
-        if node.unixfs.type == Type.HAMT:
-            fanout = node.unixfs.fanout or 0
-            if not 8 <= fanout <= MAX_FANOUT or fanout & (fanout - 1):
-                raise BlockError(f"a sharded folder with fanout {fanout}")
-            self.prefix = hamt.digits(fanout)
+    kind: Kind
+    size: int
+    spot: Spot
+    next: Spot
+    target: bytes | None = None
+    node: Node | None = None
 
 
-def entries(blocks: Blocks, root: bytes, car: int, wanted: Wanted, problem: Problem) -> Iterator[Entry]:
-    """The entries below a root, in the order of its links; a folder comes before what is in it.
+def look(blocks: Blocks, cid: bytes, near: Spot) -> Seen:
+    """Read the root block of an entry; of a raw file only its size.
 
-    Args:
-        blocks: of the CARs.
-        root: binary CID; of a folder, or of a file or link, which comes as the only entry, without names.
-        car: number of the CAR whose root it is.
-        wanted: what isn't is passed over, with all that is below it.
-        problem: told of what can't be read; the walk goes on behind it.
+    Raises:
+        BlockError: it isn't there, or is no UnixFS file, folder or link.
     """
-    near = Spot(car, blocks.cars[car].start)
-    stack: list[_Folder] = []
-    path_bytes = 0
-
-    def open_entry(cid: bytes, names: tuple[bytes, ...], near: Spot) -> tuple[Entry, Node | None, Spot]:
-        if parse_cid(cid).codec == profile_cid.RAW:
-            found = blocks.find(cid, near)
-            return Entry(names, "file", found.size, cid, _spot(found)), None, found.next
-        node = read_node(blocks, cid, near)
-        kind = node.unixfs.type
-        if kind == Type.SYMLINK:
-            target = node.unixfs.data or b""
-            return Entry(names, "symlink", len(target), cid, near, target), None, node.next
-        if kind in (Type.FILE, Type.RAW):
-            entry = Entry(names, "file", file_size(node), cid, near)
-            return entry, None, _behind_file(blocks, entry, node)
-        if kind in (Type.DIRECTORY, Type.HAMT):
-            return Entry(names, "directory", 0, cid, near), node, node.next
-        raise BlockError(f"{cid_text(cid)} is a UnixFS node of type {kind.name.lower()}")
-
-    def descend(node: Node, names: tuple[bytes, ...]) -> None:
-        nonlocal path_bytes
-        if path_bytes + node.size > MAX_PATH_BYTES:
-            raise BlockError(f"the folders on the way have blocks of more than {MAX_PATH_BYTES} bytes")
-        stack.append(_Folder(node, names))
-        path_bytes += node.size
-
-    try:
-        entry, node, near = open_entry(root, (), near)
-        if node is None:
-            yield entry
-            return
-        descend(node, ())
-    except BlockError as error:
-        problem(b"", str(error))
-        return
-    while stack:
-        folder = stack[-1]
-        if folder.next == len(folder.links):
-            path_bytes -= stack.pop().size
-            continue
-        link = folder.links[folder.next]
-        folder.next += 1
-        name = link.name or b""
-        names = folder.path
-        try:
-            if folder.prefix >= 0 and len(name) == folder.prefix:
-                node = read_node(blocks, link.cid, near)
-                if node.unixfs.type != Type.HAMT:
-                    raise BlockError(f"the slot {name!r} of a sharded folder leads to no shard")
-                near = node.next
-                descend(node, names)
-                continue
-            names = (*names, name[max(folder.prefix, 0) :])
-            if not wanted(names):
-                continue
-            entry, node, near = open_entry(link.cid, names, near)
-        except BlockError as error:
-            problem(b"\0".join(names), str(error))
-            continue
-        yield entry
-        if node is not None:
-            try:
-                descend(node, names)
-            except BlockError as error:
-                problem(b"\0".join(names), str(error))
+    if parse_cid(cid).codec == profile_cid.RAW:
+        found = blocks.find(cid, near)
+        return Seen("file", found.size, _spot(found), found.next)
+    node = read_node(blocks, cid, near)
+    kind = node.unixfs.type
+    if kind == Type.SYMLINK:
+        target = node.unixfs.data or b""
+        return Seen("symlink", len(target), node.spot, node.next, target)
+    if kind in (Type.FILE, Type.RAW):
+        return Seen("file", file_size(node), node.spot, _behind_file(blocks, node), None, node)
+    if kind in (Type.DIRECTORY, Type.HAMT):
+        return Seen("directory", 0, node.spot, node.next, None, node)
+    raise BlockError(f"{cid_text(cid)} is a UnixFS node of type {kind.name.lower()}")
 
 
 def _spot(found: Found) -> Spot:
@@ -195,17 +105,40 @@ def file_size(node: Node) -> int:
     return len(node.unixfs.data or b"") + sum(node.unixfs.blocksizes)
 
 
-def _behind_file(blocks: Blocks, entry: Entry, node: Node) -> Spot:
-    """Where the block behind a file's blocks is, if its CAR is in depth-first order."""
-    if not node.links or blocks.cars[node.next.car].indexed:
-        return node.next
+def _behind_file(blocks: Blocks, node: Node) -> Spot:
+    """Where the block behind a file's blocks is, if its CAR is in depth-first order.
+
+    It follows the blocks only as long as each is right behind the one before: so it reads no block twice, however
+    often the file's nodes repeat, and ends with the CAR.
+    """
     near = node.next
-    try:
-        for leaf in leaves(blocks, entry.cid, entry.size, entry.spot):
-            if leaf.data is None:
-                near = Spot(leaf.car, leaf.offset + leaf.length)
-    except BlockError:
-        pass  # told when the file is restored
+    if not node.links or blocks.cars[near.car].indexed:
+        return near
+    todo = [iter(node.links)]
+    sizes, path_bytes = [node.size], node.size
+    while todo:
+        link = next(todo[-1], None)
+        if link is None:
+            todo.pop()
+            path_bytes -= sizes.pop()
+            continue
+        found = blocks.expected(link.cid, near)
+        if found is None:
+            if is_profile_cid(link.cid) or parse_cid(link.cid).hash != IDENTITY:
+                return near
+            continue
+        near = found.next
+        if parse_cid(link.cid).codec != profile_cid.DAG_PB:
+            continue
+        try:
+            below = decode_node(blocks.read(found))
+        except (BlockError, DagPbError):
+            return near  # told when the file is restored
+        todo.append(iter(below.links))
+        sizes.append(found.size)
+        path_bytes += found.size
+        if path_bytes > MAX_PATH_BYTES:
+            return near
     return near
 
 
@@ -231,6 +164,7 @@ def leaves(
         BlockError: a node isn't there, is no file's, or the sizes that it states differ from what is below.
     """
     at, end = start, start + size
+    left = _MANY_LEAVES + size // _SMALL_LEAF
     stack: list[tuple[Node, int, int]] = []  # node, next link, file offset behind the node
     todo: tuple[bytes, int | None] | None = (cid, size)
     path_bytes = 0
@@ -247,17 +181,24 @@ def leaves(
             todo = (node.links[link].cid, sizes[link])
         here, length = todo
         todo = None
+        left -= 1
+        if left < 0:
+            raise BlockError(f"{cid_text(cid)} has a million leaves of less than {_SMALL_LEAF} bytes")
         if parse_cid(here).codec == profile_cid.RAW:
             found = blocks.find(here, near)
             near = found.next
-            if found.size != length or at + found.size > end:
-                raise BlockError(f"a leaf of {found.size} bytes where its node states {length}")
+            if found.size != length:
+                raise BlockError(f"a leaf of {found.size} bytes where {length} are stated")
+            if at + found.size > end:
+                raise BlockError(f"a leaf of {found.size} bytes from byte {at}, in a file of {end} bytes")
             if found.size:
                 data = blocks.read(found) if found.section is None else None
                 offset = 0 if found.section is None else found.section.data_offset
                 yield Leaf(at, found.size, here, found.car, offset, data)
                 at += found.size
             continue
+        if not length and stack:
+            continue  # nothing of the file is below: and it may be a tree that repeats itself without end
         node = read_node(blocks, here, near)
         near = node.next
         path_bytes += node.size
@@ -268,8 +209,10 @@ def leaves(
             raise BlockError(f"{cid_text(here)} stands in a file, but is a {unixfs.type.name.lower()}")
         if len(unixfs.blocksizes) != len(node.links):
             raise BlockError(f"{cid_text(here)} has {len(node.links)} links, {len(unixfs.blocksizes)} sizes")
-        if file_size(node) != length or at + file_size(node) > end:
+        if file_size(node) != length:
             raise BlockError(f"{cid_text(here)} has {file_size(node)} bytes where {length} are stated")
+        if at + length > end:
+            raise BlockError(f"{cid_text(here)} has {length} bytes from byte {at}, in a file of {end} bytes")
         if on_node and node.links and parse_cid(node.links[0].cid).codec == profile_cid.RAW:
             on_node(here)
         stop = at + file_size(node)

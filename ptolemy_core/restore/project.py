@@ -18,16 +18,17 @@ from ptolemy_core.catalog.schema import built_shard, car, file, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.dag.stitch import file_cid
 from ptolemy_core.errors import PtolemyError, StageOrderError
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import read_node
+from ptolemy_core.restore.path import path_of
 from ptolemy_core.restore.report import FileItem, Report, Segment
-from ptolemy_core.restore.target import EntryError, Names, Target, check_room, state_name
+from ptolemy_core.restore.target import EntryError, Target, check_room, state_name
 from ptolemy_core.restore.write import Writer
-from ptolemy_core.stages.stitch import file_cid
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _PAGE = 5000
@@ -170,14 +171,16 @@ class ProjectRestore:
         to: bytes,
         *,
         replace: bool = False,
+        sparse: bool = True,
         threads: int = 2,
         progress: Callable[[int], None] | None = None,
     ) -> Report:
-        """Restore into a folder; what stands in CARs that are missing is a problem in the report.
+        """Restore into a folder; what is in CARs that are missing is a problem in the report.
 
         Args:
             to: the folder; made if it isn't there.
             replace: write over files and links that are there and differ.
+            sparse: leave out zeros, so that they are holes.
             threads: that read, hash and write at once.
             progress: called with bytes done since the last call, `needs.size` in all.
 
@@ -198,13 +201,14 @@ class ProjectRestore:
                     raise RestoreError(
                         f"{opened.name} is another CAR: its root isn't {cid.to_text(one.car.payload_cid)}"
                     )
-            with Target(to, state_name(self._tops())) as target:
+            with Target(to, state_name(self._tops()), replace=replace) as target:
                 check_room(target, self.needs.size, self._there(target))
                 with Writer(
-                    blocks, target, report, replace=replace, threads=threads, progress=progress
+                    blocks, target, report, sparse=sparse, threads=threads, progress=progress
                 ) as writer:
                     for rows in self._files():
                         self._entry(writer, report, blocks, numbers, rows)
+            report.warnings += blocks.damage([one.car.car_size for one in here])
         finally:
             blocks.close()
         os.sync()
@@ -220,7 +224,7 @@ class ProjectRestore:
     ) -> None:
         one = rows[0]
         path = bytes(one.path)
-        names: Names = tuple(path.split(SEPARATOR))
+        place = path_of(path.split(SEPARATOR))
         lost = [row for row in rows if row.cid is None or row.container_id not in numbers]
         if lost:
             report.problem(path, _lost(one, lost))
@@ -230,7 +234,7 @@ class ProjectRestore:
             for row in rows
         )
         if one.kind == Kind.DIRECTORY:
-            writer.folder(names, one.mtime)
+            writer.folder(place, one.mtime)
         elif one.kind == Kind.SYMLINK:
             try:
                 target = _link_target(blocks, segments[0])
@@ -239,12 +243,12 @@ class ProjectRestore:
             except BlockError as error:
                 report.problem(path, str(error))
                 return
-            writer.link(names, target, one.mtime)
+            writer.link(place, target, one.mtime)
         elif sum(part.length for part in segments) != one.size:
             report.problem(path, "not all of its shards are planned yet: run containerize and blitz")
         else:
             check = self._whole(one, segments) if len(segments) > 1 and one.file_cid is not None else None
-            writer.file(FileItem(names, one.size, segments, one.mtime, check))
+            writer.file(FileItem(place, one.size, segments, one.mtime, check))
 
     def _whole(self, row: sa.Row[Any], segments: tuple[Segment, ...]) -> Callable[[list[bytes]], str | None]:
         """The check of a split file's CID as a whole."""
@@ -319,9 +323,7 @@ class ProjectRestore:
         with self._catalog.read() as connection:
             for path, size in connection.execution_options(yield_per=_PAGE).execute(query):
                 with suppress(EntryError):
-                    found = target.look(tuple(bytes(path).split(SEPARATOR)))
-                    if found is not None:
-                        yield min(size, found.st_blocks * 512)
+                    yield target.bytes_there(path_of(bytes(path).split(SEPARATOR)), size)
 
 
 def _lost(row: sa.Row[Any], lost: list[sa.Row[Any]]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ptolemy_core.restore.blocks import Spot
-from ptolemy_core.restore.target import Names
+from ptolemy_core.restore.path import Path
 from ptolemy_core.tree import paths
 
 MAX_PROBLEMS = 1000
@@ -26,7 +26,7 @@ class FileItem:
     """A file to restore.
 
     Attributes:
-        names: its path below the target.
+        path: its path below the target.
         size: bytes.
         segments: its parts, in order.
         mtime: modification time to set, nanoseconds since 1970; None sets none.
@@ -34,7 +34,7 @@ class FileItem:
             returns is what is wrong.
     """
 
-    names: Names
+    path: Path
     size: int
     segments: tuple[Segment, ...]
     mtime: int | None = None
@@ -51,6 +51,7 @@ class Report:
         written_bytes: bytes of files written now.
         problems: what could not be restored: path for people, and why.
         more_problems: how many more there are.
+        warnings: what is wrong with CARs, though it kept nothing from being restored.
     """
 
     files: int = 0
@@ -60,15 +61,17 @@ class Report:
     written_bytes: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
     more_problems: int = 0
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether everything that was asked for is there."""
         return not self.problems
 
-    def problem(self, path: bytes, reason: str) -> None:
-        """Keep a problem with the entry of this NUL-joined path."""
+    def problem(self, path: bytes | Path, reason: str) -> None:
+        """Keep a problem with the entry of this path."""
         if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append((paths.display(path), reason))
+            shown = path.shown() if isinstance(path, Path) else path
+            self.problems.append((paths.display(shown), reason))
         else:
             self.more_problems += 1

@@ -6,56 +6,12 @@ holds something behind it, and a shard that is smaller than the others is the la
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from ptolemy_core.layout import names as car_names
-from ptolemy_core.restore.dag import Entry
-from ptolemy_core.restore.target import Names
+from ptolemy_core.restore.path import Path
+from ptolemy_core.restore.walk import Entry
 
 _NAMED = 10
 """Missing shards that are named one by one."""
-
-
-class Place(NamedTuple):
-    """Where an entry goes: its real path, and its number if it is a shard."""
-
-    names: Names
-    shard: int | None
-
-
-class Naming:
-    """From the names that a CAR has to real ones.
-
-    Args:
-        raw: take every name as it is: CARs that Ptolemy didn't build may hold names that look like shards'.
-    """
-
-    def __init__(self, raw: bool = False) -> None:
-        self._raw = raw
-        self._folder: tuple[Names, Names] = ((), ())
-
-    def folder(self, names: Names) -> Names:
-        """The real path of a folder."""
-        if self._raw:
-            return names
-        if names != self._folder[0]:
-            self._folder = (names, tuple(_whole(name) for name in names))
-        return self._folder[1]
-
-    def place(self, entry: Entry) -> Place:
-        """Where an entry goes."""
-        if self._raw:
-            return Place(entry.names, None)
-        folder, name = self.folder(entry.names[:-1]), entry.names[-1]
-        if entry.kind != "file":
-            return Place((*folder, _whole(name)), None)
-        real, shard = car_names.decode(name)
-        return Place((*folder, real), shard)
-
-
-def _whole(name: bytes) -> bytes:
-    real, shard = car_names.decode(name)
-    return name if shard is not None else real
 
 
 @dataclass
@@ -63,12 +19,12 @@ class Split:
     """The shards of one file that CARs hold, by number.
 
     Attributes:
-        names: real path of the file.
+        path: real path of the file.
         shards: the entry of each number.
         twice: a number that stands for two different contents, and the CARs' numbers.
     """
 
-    names: Names
+    path: Path
     shards: dict[int, Entry] = field(default_factory=dict)
     twice: tuple[int, int, int] | None = None
 

@@ -9,20 +9,23 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from ptolemy_core.errors import PtolemyError
+from ptolemy_core.restore.path import ROOT, Names, Path, path_of
 from ptolemy_core.sizes import readable
 from ptolemy_core.tree import paths
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _PART = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-_MAX_OPEN = 100
-"""Folders of one path that are kept open at once."""
+_MAX_OPEN = 128
+"""Folders at the end of a path that are kept open; above them, only every so many-th is."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
-Names = tuple[bytes, ...]
+Place = Names | Path
+"""Where an entry goes: names from the target down."""
 
 
 class TargetError(PtolemyError):
@@ -51,15 +54,12 @@ class TakenError(EntryError):
     """Something stands where an entry is to be put."""
 
 
-def check_names(names: Names) -> None:
-    """See that these names stand for a place below the folder they are used in.
+@dataclass
+class _Level:
+    """A folder of the path that is open: its descriptor, or None where it was closed to keep few open."""
 
-    Raises:
-        EntryError: one is empty, `.` or `..`, or holds `/` or NUL.
-    """
-    for name in names:
-        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
-            raise EntryError(f"{name[:300]!r} is no name of a file: it could lead out of the target folder")
+    path: Path
+    descriptor: int | None
 
 
 class Target:
@@ -71,14 +71,21 @@ class Target:
     Args:
         folder: is made if it isn't there.
         state: name of the folder for partial files, that no entry at the top has.
+        replace: put entries in the place of files and links that are there, and of files and empty folders
+            where a folder or file is to be; links are never replaced by folders.
 
     Raises:
         TargetError: the folder can't be made or written.
     """
 
-    def __init__(self, folder: bytes, state: bytes) -> None:
+    def __init__(self, folder: bytes, state: bytes, *, replace: bool = False) -> None:
+        if not folder:
+            raise TargetError(
+                "the folder to write to is an empty text: give its path, `.` for the current one"
+            )
         self.path = folder
         self.state = state
+        self.replace = replace
         try:
             os.makedirs(folder, exist_ok=True)
             self._root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -87,7 +94,7 @@ class Target:
                 f"{paths.display(folder)} can't be used as target ({error.strerror}): "
                 "give a folder that you may write"
             ) from error
-        self._open: list[tuple[bytes, int | None]] = []  # the folders of one path, from the top
+        self._open: list[_Level] = []  # the folders of one path, from the top
         try:
             self._state = self._step(self._root, state, make=True)
         except OSError as error:
@@ -106,9 +113,8 @@ class Target:
 
     def close(self) -> None:
         """Close all folders, and remove the one for partial files if it is empty."""
-        for _, descriptor in self._open:
-            if descriptor is not None:
-                os.close(descriptor)
+        while self._open:
+            self._pop()
         os.close(self._state)
         with suppress(OSError):  # partial files are left: a later run goes on with them
             os.rmdir(self.state, dir_fd=self._root)
@@ -120,80 +126,160 @@ class Target:
         return room.f_bavail * room.f_frsize
 
     @staticmethod
-    def _step(parent: int, name: bytes, make: bool) -> int:
+    def _step(parent: int, name: bytes, make: bool, replace: bool = False) -> int:
+        """Open a folder in another; make it where it isn't there, or where a file is that may be replaced."""
         try:
             return os.open(name, _FOLDER, dir_fd=parent)
         except FileNotFoundError:
             if not make:
                 raise
+        except NotADirectoryError:
+            if not make or not replace or not _is_file(name, parent):
+                raise
+            os.unlink(name, dir_fd=parent)
         with suppress(FileExistsError):  # made meanwhile; opening says whether it is a folder
             os.mkdir(name, dir_fd=parent)
         return os.open(name, _FOLDER, dir_fd=parent)
 
-    def folder(self, names: Names, make: bool = True) -> int:
+    def folder(self, place: Place, make: bool = True) -> int:
         """The descriptor of the folder of this path, good until the next call; made where it isn't there.
 
         Raises:
-            EntryError: something else stands in the way, or it can't be made.
+            EntryError: something else is in the way, or it can't be made.
             FileNotFoundError: it isn't there and isn't to be made.
         """
-        common = 0
-        for (name, _), wanted in zip(self._open, names, strict=False):
-            if name != wanted:
-                break
-            common += 1
-        while len(self._open) > common:
-            self._pop()
-        if self._open and self._open[-1][1] is None:
-            # closed to keep few open: from the top again
-            while self._open:
-                self._pop()
-        for at in range(len(self._open), len(names)):
-            parent = self._open[-1][1] if self._open else self._root
-            assert parent is not None
+        fresh = self._leave(path_of(place))
+        parent = self._last_open()
+        for path in fresh:
             try:
-                descriptor = self._step(parent, names[at], make)
+                descriptor = self._step(parent, path.name, make, self.replace)
             except FileNotFoundError:
                 raise
             except OSError as error:
-                place = paths.display(b"\0".join(names[: at + 1]))
-                if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                    raise EntryError(f"{place} is in the way: it is a link or a file, not a folder") from None
-                raise EntryError(f"the folder {place} can't be made ({error.strerror})") from None
-            self._open.append((names[at], descriptor))
-            if at >= _MAX_OPEN and (old := self._open[at - _MAX_OPEN][1]) is not None:
-                os.close(old)
-                self._open[at - _MAX_OPEN] = (names[at - _MAX_OPEN], None)
-        last = self._open[-1][1] if self._open else self._root
-        assert last is not None
-        return last
+                self._refuse(path, error)
+            self._open.append(_Level(path, descriptor))
+            parent = descriptor
+            self._close_above(len(self._open) - 1 - _MAX_OPEN)
+        return parent
+
+    def _leave(self, path: Path) -> list[Path]:
+        """Close what isn't on the way to a folder; returns the folders that are still to be opened, from the top."""
+        fresh: list[Path] = []
+        here = path
+        while here.parent is not None and (
+            here.depth > len(self._open) or self._open[here.depth - 1].path is not here
+        ):
+            fresh.append(here)
+            here = here.parent
+        common = here.depth
+        fresh.reverse()
+        same = 0
+        for level, one in zip(self._open[common:], fresh, strict=False):
+            if level.path.name != one.name:
+                break
+            level.path = one  # of another walk over the same tree
+            same += 1
+        while len(self._open) > common + same:
+            self._pop()
+        return fresh[same:]
+
+    def _last_open(self) -> int:
+        """The descriptor of the last folder, which is opened again where it was closed."""
+        at = len(self._open)
+        while at and self._open[at - 1].descriptor is None:
+            at -= 1
+        parent = self._open[at - 1].descriptor if at else self._root
+        assert parent is not None
+        for level in self._open[at:]:
+            try:
+                parent = level.descriptor = self._step(parent, level.path.name, False)
+            except OSError as error:
+                self._refuse(level.path, error)
+        return parent
+
+    def _close_above(self, at: int) -> None:
+        """Close a folder that is far above the last one, but for some from which others can be opened again."""
+        if at >= 0 and at % _MAX_OPEN and (descriptor := self._open[at].descriptor) is not None:
+            os.close(descriptor)
+            self._open[at].descriptor = None
+
+    @staticmethod
+    def _refuse(path: Path, error: OSError) -> NoReturn:
+        place = paths.display(path.shown())
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise EntryError(f"{place} is in the way: it is a link or a file, not a folder") from None
+        raise EntryError(f"the folder {place} can't be made ({error.strerror})") from None
 
     def _pop(self) -> None:
-        _, descriptor = self._open.pop()
+        descriptor = self._open.pop().descriptor
         if descriptor is not None:
             os.close(descriptor)
 
-    def look(self, names: Names) -> os.stat_result | None:
-        """What stands at this path, a link not followed; None if nothing does.
+    def _above(self, path: Path, make: bool = True) -> int:
+        """The descriptor of the folder that an entry is in."""
+        return self.folder(path.parent or ROOT, make)
+
+    def look(self, place: Place) -> os.stat_result | None:
+        """What is at this path, a link not followed; None if nothing is.
 
         Raises:
             EntryError: it can't be looked at.
         """
+        path = path_of(place)
         try:
-            return os.stat(names[-1], dir_fd=self.folder(names[:-1], make=False), follow_symlinks=False)
+            return os.stat(path.name, dir_fd=self._above(path, make=False), follow_symlinks=False)
         except FileNotFoundError:
             return None
+        except EntryError:
+            if self.replace:
+                return (
+                    None  # what is in the way of its folder may be replaced; making the folder says so if not
+                )
+            raise
         except OSError as error:
             raise EntryError(f"can't be looked at ({error.strerror})") from None
 
-    def open_file(self, names: Names) -> int:
-        """Open the regular file at this path for reading."""
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        return os.open(names[-1], flags, dir_fd=self.folder(names[:-1], make=False))
+    def bytes_there(self, place: Place, size: int) -> int:
+        """Of a file of this size, the bytes that need no room any more since something is at its path already."""
+        found = self.look(place)
+        if found is None:
+            return 0
+        # of a file with holes, blocks don't tell how much of it is there
+        return size if found.st_size == size else min(size, found.st_blocks * 512)
 
-    def read_link(self, names: Names) -> bytes:
+    def open_file(self, place: Place) -> int:
+        """Open the regular file at this path for reading."""
+        path = path_of(place)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        return os.open(path.name, flags, dir_fd=self._above(path, make=False))
+
+    def read_link(self, place: Place) -> bytes:
         """Where the symbolic link at this path leads."""
-        return os.readlink(names[-1], dir_fd=self.folder(names[:-1], make=False))
+        path = path_of(place)
+        return os.readlink(path.name, dir_fd=self._above(path, make=False))
+
+    def check_replaceable(self, place: Place, found: os.stat_result) -> None:
+        """See that what is at this path may give way to a file or link.
+
+        Raises:
+            EntryError: it may not.
+        """
+        path = path_of(place)
+        if not stat.S_ISDIR(found.st_mode):
+            if not self.replace:
+                raise EntryError("is there already and differs: move it away, or overwrite")
+            return
+        if not self.replace:
+            raise EntryError("is a folder in the target: move it away, or overwrite it if it is empty")
+        descriptor = os.open(path.name, _FOLDER, dir_fd=self._above(path, make=False))
+        try:
+            with os.scandir(descriptor) as inside:
+                if next(inside, None) is not None:
+                    raise EntryError(
+                        "is a folder with entries in the target: move it away, nothing deletes it"
+                    )
+        finally:
+            os.close(descriptor)
 
     def open_part(self, name: bytes, empty: bool = False) -> int:
         """Open a partial file for reading and writing; `empty` drops what an earlier run left in it."""
@@ -206,18 +292,24 @@ class Target:
             raise EntryError(f"{paths.display(self.state)} holds something that no restore has put there")
         return descriptor
 
-    def place(self, part: bytes, names: Names, replace: bool) -> None:
+    def place(self, part: bytes, place: Place, replace: bool | None = None) -> None:
         """Give a partial file, whole by now, its name.
 
+        Args:
+            part: the partial file's name.
+            place: where it goes.
+            replace: whether it may replace what is there; None: as the target's is.
+
         Raises:
-            TakenError: something stands there and isn't to be replaced.
+            TakenError: something is there and isn't to be replaced.
             EntryError: it can't be written.
         """
-        folder = self.folder(names[:-1])
-        name = names[-1]
+        path = path_of(place)
+        folder = self._above(path)
+        name = path.name
         try:
-            if replace:
-                os.rename(part, name, src_dir_fd=self._state, dst_dir_fd=folder)
+            if self.replace if replace is None else replace:
+                self._rename_over(part, name, folder)
                 return
             try:
                 os.link(part, name, src_dir_fd=self._state, dst_dir_fd=folder, follow_symlinks=False)
@@ -232,6 +324,14 @@ class Target:
             raise TakenError("is there already and differs: move it away, or overwrite") from None
         except OSError as error:
             raise EntryError(f"can't be written ({error.strerror})") from None
+
+    def _rename_over(self, part: bytes, name: bytes, folder: int) -> None:
+        """Rename a partial file or link over a file, a link or an empty folder."""
+        try:
+            os.rename(part, name, src_dir_fd=self._state, dst_dir_fd=folder)
+        except IsADirectoryError:
+            os.rmdir(name, dir_fd=folder)
+            os.rename(part, name, src_dir_fd=self._state, dst_dir_fd=folder)
 
     @staticmethod
     def _must_be_free(name: bytes, folder: int) -> None:
@@ -254,20 +354,21 @@ class Target:
                 parent = self.folder((self.state, *names[: depth - 1]), make=False)
                 os.rmdir(names[depth - 1], dir_fd=parent)
 
-    def link(self, names: Names, target: bytes, replace: bool, mtime: int | None) -> None:
+    def link(self, place: Place, target: bytes, replace: bool, mtime: int | None) -> None:
         """Make a symbolic link; where it leads is kept as it is, and never followed.
 
         Raises:
-            TakenError: something stands there and isn't to be replaced.
+            TakenError: something is there and isn't to be replaced.
             EntryError: it can't be made.
         """
-        folder = self.folder(names[:-1])
-        name = names[-1]
+        path = path_of(place)
+        folder = self._above(path)
+        name = path.name
         try:
             if replace:
                 self.drop_part(b"link")
                 os.symlink(target, b"link", dir_fd=self._state)
-                os.rename(b"link", name, src_dir_fd=self._state, dst_dir_fd=folder)
+                self._rename_over(b"link", name, folder)
             else:
                 os.symlink(target, name, dir_fd=folder)
             if mtime is not None:
@@ -278,9 +379,13 @@ class Target:
             reason = error.strerror if isinstance(error, OSError) else error
             raise EntryError(f"the link can't be made ({reason})") from None
 
-    def set_folder_time(self, names: Names, mtime: int) -> None:
+    def set_folder_time(self, place: Place, mtime: int) -> None:
         """Set the modification time of a folder, nanoseconds since 1970."""
-        os.utime(self.folder(names), ns=(mtime, mtime))
+        os.utime(self.folder(place), ns=(mtime, mtime))
+
+
+def _is_file(name: bytes, folder: int) -> bool:
+    return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
 
 def check_room(target: Target, size: int, there: Iterable[int]) -> None:

@@ -5,7 +5,6 @@ it is there. A partial file stays, and a later run goes on with what is right in
 """
 
 import errno
-import hashlib
 import os
 import stat
 from collections import deque
@@ -16,12 +15,14 @@ from itertools import chain
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from ptolemy_core.reader.hashes import cid_text
+from ptolemy_core.reader.hashes import cid_text, hash_fault, parse_cid
 from ptolemy_core.restore.blocks import BlockError, Blocks
 from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, wrong_leaves
 from ptolemy_core.restore.dag import Leaf, leaves
+from ptolemy_core.restore.holes import BLOCK, data_runs
+from ptolemy_core.restore.path import Path
 from ptolemy_core.restore.report import FileItem, Report
-from ptolemy_core.restore.target import EntryError, Names, TakenError, Target, TargetError, check_names
+from ptolemy_core.restore.target import EntryError, TakenError, Target, TargetError
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.tree import paths
 
@@ -34,11 +35,15 @@ _MAX_FILES = 100
 
 @dataclass(eq=False)
 class _Open:
-    """A file that is being written: in a partial file with a descriptor, or (of one small leaf) not yet at all."""
+    """A file that is being written: in a partial file with a descriptor, or (of one small leaf) not yet at all.
+
+    `blank` says that the partial file has nothing but a hole where something isn't written yet.
+    """
 
     item: FileItem
     part: bytes
     descriptor: int = -1
+    blank: bool = False
     running: int = 0
     whole: bool = False
     fault: str | None = None
@@ -60,7 +65,7 @@ class Writer:
         blocks: of the CARs.
         target: where entries go.
         report: is filled.
-        replace: whether files and links that are there already, and differ, are written over.
+        sparse: leave out zeros, so that they are holes.
         threads: that read, hash and write at once.
         progress: called with bytes of files done since the last call.
     """
@@ -71,14 +76,14 @@ class Writer:
         target: Target,
         report: Report,
         *,
-        replace: bool = False,
+        sparse: bool = True,
         threads: int = 2,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self._blocks = blocks
         self._target = target
         self._report = report
-        self._replace = replace
+        self._sparse = sparse
         self._progress = progress or (lambda _: None)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="restore")
         self._buffers = Buffers(BATCH_BYTES + MAX_LEAF)
@@ -108,75 +113,69 @@ class Writer:
 
     # Entries
 
-    def folder(self, names: Names, mtime: int | None = None) -> None:
+    def folder(self, path: Path, mtime: int | None = None) -> None:
         """Make a folder."""
         try:
-            check_names(names)
-            found = self._target.look(names) if names else None
-            self._target.folder(names)
-            if mtime is not None and names:
-                self._target.set_folder_time(names, mtime)
+            _check(path)
+            found = self._target.look(path) if path.depth else None
+            self._target.folder(path)
+            if mtime is not None and path.depth:
+                self._target.set_folder_time(path, mtime)
         except (EntryError, OSError) as error:
-            self._failed(names, error)
+            self._failed(path, error)
         else:
-            if found is None:
-                self._report.folders += 1
-            else:
+            if found is not None and stat.S_ISDIR(found.st_mode):
                 self._report.kept += 1
+            else:
+                self._report.folders += 1
 
-    def link(self, names: Names, target: bytes, mtime: int | None = None) -> None:
+    def link(self, path: Path, target: bytes, mtime: int | None = None) -> None:
         """Make a symbolic link."""
         try:
-            check_names(names)
+            _check(path)
             if not target or b"\0" in target:
                 raise EntryError("a link without target, or with NUL in it")
-            found = self._target.look(names)
+            found = self._target.look(path)
             if found is not None:
-                if stat.S_ISLNK(found.st_mode) and self._target.read_link(names) == target:
+                if stat.S_ISLNK(found.st_mode) and self._target.read_link(path) == target:
                     self._report.kept += 1
                     return
-                self._may_replace(found)
-            self._target.link(names, target, found is not None, mtime)
+                self._target.check_replaceable(path, found)
+            self._target.link(path, target, found is not None, mtime)
             self._report.links += 1
         except (EntryError, OSError) as error:
-            self._failed(names, error)
+            self._failed(path, error)
 
     def file(self, item: FileItem) -> None:
         """Restore a file; what is wrong with it goes to the report."""
         try:
-            check_names(item.names)
-            found = self._target.look(item.names)
+            _check(item.path)
+            found = self._target.look(item.path)
             if found is not None and self._same(item, found):
                 self._report.kept += 1
                 self._progress(item.size)
                 return
             if found is not None:
-                self._may_replace(found)
+                self._target.check_replaceable(item.path, found)
             self._start(item)
         except (EntryError, BlockError, OSError) as error:
-            self._failed(item.names, error)
+            self._failed(item.path, error)
 
-    def _failed(self, names: Names, error: Exception) -> None:
+    def _failed(self, path: Path, error: Exception) -> None:
         if isinstance(error, OSError):
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise TargetError(
-                    f"{paths.display(self._target.path)} is full: make room and run the same again, it goes on"
+                    f"{paths.display(self._target.path)} is full: free space and run the same again, it resumes"
                 ) from error
             error = EntryError(f"can't be written ({error.strerror})")
-        self._report.problem(b"\0".join(names), str(error))
-
-    def _may_replace(self, found: os.stat_result) -> None:
-        if stat.S_ISDIR(found.st_mode):
-            raise EntryError("is a folder in the target")
-        if not self._replace:
-            raise EntryError("is there already and differs: move it away, or overwrite")
+        self._report.problem(path, str(error))
 
     def _same(self, item: FileItem, found: os.stat_result) -> bool:
         """Whether the file at its place is the very file."""
         if not stat.S_ISREG(found.st_mode) or found.st_size != item.size:
             return False
         try:
-            descriptor = self._target.open_file(item.names)
+            descriptor = self._target.open_file(item.path)
         except OSError:
             return False
         try:
@@ -203,7 +202,7 @@ class Writer:
                 file.running = 1
                 self._add(first, file)
             return
-        part = b"part-" + hashlib.sha256(b"\0".join(item.names)).hexdigest()[:32].encode()
+        part = b"part-" + item.path.key.hex()[:32].encode()
         if part in self._open:
             self.flush()  # an entry of this path is under way: it must be there before this one is looked at
             self.file(item)
@@ -212,19 +211,20 @@ class Writer:
         self._open[part] = file.descriptor
         try:
             before = os.fstat(file.descriptor).st_size
+            file.blank = self._sparse and not before
             os.ftruncate(file.descriptor, item.size)
             rest = chain((leaf for leaf in (first, second) if leaf), ranges)
             for leaf in self._unwritten(file, rest) if before else rest:
                 if leaf.data is None:
                     self._add(leaf, file)
                 else:
-                    _write_at(file.descriptor, memoryview(leaf.data), leaf.start)
+                    _write(file.descriptor, memoryview(leaf.data), leaf.start, file.blank)
                     file.written += leaf.length
                     self._progress(leaf.length)
         except (BlockError, EntryError, OSError) as error:
             file.fault = file.fault or (error.strerror if isinstance(error, OSError) else str(error))
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                self._failed(item.names, error)
+                self._failed(item.path, error)
         file.whole = True
         if not self._queued(file):
             self._finish(file)
@@ -281,7 +281,7 @@ class Writer:
         bad = set(wrong)
         for k, ((leaf, at), file) in enumerate(zip(batch.leaves, batch.files, strict=True)):
             if file.part and k not in bad:
-                _write_at(file.descriptor, view[at : at + leaf.length], leaf.start)
+                _write(file.descriptor, view[at : at + leaf.length], leaf.start, file.blank)
         return view, wrong
 
     def _reap(self) -> None:
@@ -290,7 +290,7 @@ class Writer:
         try:
             view, wrong = future.result()
         except OSError as error:
-            self._failed(batch.files[0].item.names, error)
+            self._failed(batch.files[0].item.path, error)
             for file in batch.files:
                 file.fault = file.fault or f"can't be written ({error.strerror})"
             view, wrong = memoryview(self._buffers.take()), []
@@ -301,13 +301,15 @@ class Writer:
         for k, ((leaf, at), file) in enumerate(zip(batch.leaves, batch.files, strict=True)):
             if k in bad:
                 place = f"{self._blocks.cars[leaf.car].name} at byte {leaf.offset}"
-                file.fault = file.fault or f"the block {cid_text(leaf.cid)} has another hash ({place})"
+                file.fault = file.fault or (
+                    f"the block {cid_text(leaf.cid)} {hash_fault(parse_cid(leaf.cid))} ({place})"
+                )
             elif file.part:
                 file.written += leaf.length
             if not file.part:
                 if file.fault:
                     if not lost:
-                        self._failed(file.item.names, EntryError(file.fault))
+                        self._failed(file.item.path, EntryError(file.fault))
                 else:
                     self._small(file, view[at : at + leaf.length])
             else:
@@ -326,33 +328,39 @@ class Writer:
         try:
             descriptor = self._target.open_part(b"new", empty=True)
             try:
-                _write_at(descriptor, memoryview(data), 0)
+                sparse = self._sparse and len(data) >= BLOCK
+                if sparse:
+                    os.ftruncate(descriptor, len(data))
+                _write(descriptor, memoryview(data), 0, sparse)
                 self._seal(file, descriptor)
             finally:
                 os.close(descriptor)
-            self._target.place(b"new", item.names, self._replace)
+            self._target.place(b"new", item.path)
         except TakenError as error:
             self._target.drop_part(b"new")
-            if self._holds(item.names, data):
+            if self._holds(item.path, data):
                 self._report.kept += 1
             else:
-                self._failed(item.names, error)
+                self._failed(item.path, error)
             return
         except (EntryError, OSError) as error:
-            self._failed(item.names, error)
+            self._failed(item.path, error)
             return
         self._progress(len(data))
         self._report.files += 1
         self._report.written_bytes += len(data)
 
-    def _holds(self, names: Names, data: bytes | memoryview) -> bool:
+    def _holds(self, path: Path, data: bytes | memoryview) -> bool:
         """Whether the file of this path has these very bytes."""
         try:
-            descriptor = self._target.open_file(names)
+            descriptor = self._target.open_file(path)
         except OSError:
             return False
         try:
-            return os.fstat(descriptor).st_size == len(data) and os.pread(descriptor, len(data), 0) == data
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size != len(data):
+                return False
+            return os.pread(descriptor, len(data), 0) == data
         finally:
             os.close(descriptor)
 
@@ -362,11 +370,11 @@ class Writer:
             if file.fault:
                 raise EntryError(file.fault)
             self._seal(file, file.descriptor)
-            self._target.place(file.part, file.item.names, self._replace)
+            self._target.place(file.part, file.item.path)
         except (EntryError, OSError) as error:
             if isinstance(error, TakenError):
                 self._target.drop_part(file.part)
-            self._failed(file.item.names, error)
+            self._failed(file.item.path, error)
         else:
             self._report.files += 1
             self._report.written_bytes += file.written
@@ -384,7 +392,20 @@ class Writer:
             os.utime(descriptor, ns=(file.item.mtime, file.item.mtime))
 
 
-def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
-    while len(data):
-        done = os.pwrite(descriptor, data, offset)
-        data, offset = data[done:], offset + done
+def _check(path: Path) -> None:
+    """See that a path is one below the target.
+
+    Raises:
+        EntryError: a name in it could lead out of it.
+    """
+    if path.fault:
+        raise EntryError(path.fault)
+
+
+def _write(descriptor: int, data: memoryview, offset: int, blank: bool) -> None:
+    """Write bytes; where the file has nothing but a hole, blocks of zeros are left out."""
+    for first, behind in data_runs(data, offset) if blank else ((0, len(data)),):
+        run, at = data[first:behind], offset + first
+        while len(run):
+            done = os.pwrite(descriptor, run, at)
+            run, at = run[done:], at + done

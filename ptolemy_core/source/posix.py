@@ -1,247 +1,186 @@
-"""Reading sources, and refusing those that are no longer what the scan saw.
-
-What the page cache holds is copied from there; what it doesn't is read around it (O_DIRECT), which costs a
-tenth of the CPU and leaves the machine's cache to others.
-"""
+"""A local folder as a source. A stamp's token is the modification time, which can be set to any value: so reading
+compares ctime and inode as well, before and after."""
 
 import errno
 import mmap
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import kernel
 from ptolemy_core.errors import SourceError
-from ptolemy_core.layout import Items
-from ptolemy_core.source.buffers import PAGE, Buffers, whole_pages
+from ptolemy_core.kernel import files
+from ptolemy_core.rules.selection import Rules
+from ptolemy_core.source import beneath, descriptors, mounts, refusals
+from ptolemy_core.source.buffers import Buffers
+from ptolemy_core.source.protocol import BATCH, Entry, FolderSeen, State
+from ptolemy_core.source.stamps import Stamp, Stamps, wrapped
+from ptolemy_core.source.walk import look, walk_batches
 from ptolemy_core.tree import Kind, paths
 
 # O_NONBLOCK: a file that has become a pipe must not hold the build; O_NOFOLLOW: nor one that became a link
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECTORY
 
-_DIRECT = getattr(os, "O_DIRECT", 0)
-_CACHED_ONLY = getattr(os, "RWF_NOWAIT", 0)
-_DIRECT_FROM = 1 << 20
-"""Bytes of one read from which reading around the cache pays."""
-
-_BOUNCE = 4 << 20
-_IOVECS = 1000
-"""Buffers of one call; Linux takes 1024."""
-
-_REMEDY = "scan again, then containerize and blitz"
+_NO_FILE = "it is no regular file any more"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """The files behind a container's items, as the scan saw them.
+class PosixSource:
+    """A folder, or one file or link.
 
     Attributes:
-        root: target_dir, as bytes.
-        items: the container's items.
-        file_sizes: st_size of each item's whole file, bytes.
-        mtimes: st_mtime_ns of each item's file, nanoseconds.
-        targets: targets of symbolic links, by item.
+        root: its path. Links on the way to it are followed, it must be none itself, and none is followed beneath it.
     """
 
     root: bytes
-    items: Items
-    file_sizes: NDArray[np.int64]
-    mtimes: NDArray[np.int64]
-    targets: dict[int, bytes]
-    _bounce: Buffers = field(default_factory=lambda: Buffers(_BOUNCE))
+    _keeps_inodes: dict[int, bool] = field(default_factory=dict, compare=False, repr=False)
+    _bounce: Buffers = field(default_factory=lambda: Buffers(descriptors.BOUNCE), compare=False, repr=False)
 
-    def read_into(self, item: int, start: int, buffers: Sequence[memoryview]) -> None:
-        """Fill the buffers, one after the other, with the item's bytes from `start` (within the shard, bytes).
+    def name(self, path: bytes) -> str:
+        """The entry's whole path, for people."""
+        return paths.display(self.root) + "/" + paths.display(path)
+
+    def top(self) -> Entry:
+        """What stands at the path itself."""
+        return look(self.root)
+
+    def entries(
+        self, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
+    ) -> Iterator[list[Entry]]:
+        """`walk_batches` of the folder."""
+        return walk_batches(self.root, rules, folder=folder, size=size)
+
+    def read(self, path: bytes, offset: int, buffers: Sequence[memoryview], stamp: Stamp) -> State:
+        """Fill the buffers with a file's bytes; what it is, is compared before and after.
 
         Raises:
-            SourceError: the file vanished, can't be read, or its size or mtime isn't the scan's.
+            SourceError: it can't be read, or changed.
         """
-        path = paths.real_path(self.root, self.items.paths[item])
-        offset = int(self.items.starts[item]) + start
         wanted = sum(map(len, buffers))
         try:
-            descriptor = _open(path, _FLAGS)
+            descriptor = self._open(path, _FILE)
             try:
-                done = self._read(descriptor, path, offset, buffers, wanted)
-                status = os.fstat(descriptor)  # after the read, so that a change during it shows too
+                before = os.fstat(descriptor)
+                self._compare(path, before, stamp)
+                done = self._fill(descriptor, before, offset, buffers) if wanted else 0
+                after = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise self._unreadable(item, error) from error
-        if not stat.S_ISREG(status.st_mode):
-            raise self._changed(item, "it is no regular file any more")
-        if status.st_size != self.file_sizes[item]:
-            raise self._changed(item, f"its size was {self.file_sizes[item]} bytes, now {status.st_size}")
-        if status.st_mtime_ns != self.mtimes[item]:
-            raise self._changed(item, "its modification time is another")
+            raise self._unreadable(path, error, _NO_FILE) from error
+        if _fingerprint(after) != _fingerprint(before):
+            raise refusals.torn(self.name(path))
         if done < wanted:
-            raise self._changed(item, f"only {offset + done} bytes of it can be read")
+            raise self._changed(path, f"only {offset + done} bytes of it can be read")
+        return wrapped(after.st_ctime_ns), wrapped(after.st_ino) if self._has_inodes(after.st_dev) else 0
 
-    def read_small(
-        self, items: NDArray[np.int64], buffer: mmap.mmap, places: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
-        """Read whole small files to their places in the buffer.
-
-        Returns:
-            which of them are read; the others are for `read_into`, which says what is wrong.
-        """
-        names = [paths.real_path(self.root, self.items.paths[item]) for item in items.tolist()]
-        sizes = self.file_sizes[items]
-        lengths = self.items.sizes[items]
-        wanted: NDArray[np.bool_] = lengths == sizes  # not a shard of a larger file
-        fine = kernel.read_files(
-            names, buffer, places, np.where(wanted, lengths, 0), sizes, self.mtimes[items]
-        )
-        both: NDArray[np.bool_] = fine & wanted
-        return both
-
-    def _read(
-        self, descriptor: int, path: bytes, offset: int, buffers: Sequence[memoryview], wanted: int
-    ) -> int:
-        """Read from the cache if all is there, else around it; returns how many bytes there were."""
-        if wanted < _DIRECT_FROM or not _DIRECT:
-            return _read_all(descriptor, offset, buffers)
-        done = _read_cached(descriptor, offset, buffers, wanted)
-        if done == wanted:
-            return done
-        rest = _behind(buffers, done)
+    def read_many(
+        self, names: Sequence[bytes], buffer: mmap.mmap, places: NDArray[np.int64], stamps: Stamps
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Read whole files to their places in the buffer; which of them are read and unchanged, and their states."""
         try:
-            direct = _open(path, _FLAGS | _DIRECT)
+            with beneath.opened(self.root) as root:
+                found = files.read_files(root, names, buffer, places, stamps.sizes)
         except OSError:
-            return done + _read_all(descriptor, offset + done, rest)
-        try:
-            return done + self._read_direct(direct, offset + done, rest)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # this file system wants another alignment, or none at all
-                raise
-            return done + _read_all(descriptor, offset + done, rest)
-        finally:
-            os.close(direct)
+            return np.zeros(len(names), dtype=np.bool_), np.zeros((len(names), 2), dtype=np.int64)
+        same = stamps.same(Stamps(found[:, files.SIZE], found[:, files.MTIME]))
+        for device in np.unique(found[same, files.DEVICE]).tolist():
+            if not self._has_inodes(device):
+                found[found[:, files.DEVICE] == device, files.INODE] = 0
+        return same & (found[:, files.DONE] == stamps.sizes), found[:, [files.CTIME, files.INODE]]
 
-    def _read_direct(self, descriptor: int, offset: int, buffers: Sequence[memoryview]) -> int:
-        """Read whole aligned pages around the wanted bytes, and copy those out."""
-        bounce = self._bounce.take()
-        view = memoryview(bounce)
-        done = 0
-        try:
-            for buffer in buffers:
-                at = 0
-                while at < len(buffer):
-                    low = (offset + done) // PAGE * PAGE
-                    skip = offset + done - low
-                    size = min(whole_pages(skip + len(buffer) - at), len(view))
-                    got = os.preadv(descriptor, [view[:size]], low) - skip
-                    if got <= 0:
-                        return done
-                    step = min(got, len(buffer) - at)
-                    buffer[at : at + step] = view[skip : skip + step]
-                    at += step
-                    done += step
-        finally:
-            view.release()
-            self._bounce.give(bounce)
-        return done
-
-    def check_whole(self, item: int) -> None:
-        """See that a link still leads where it did, or that an empty folder is still there.
+    def check(self, path: bytes, kind: int, stamp: Stamp) -> None:
+        """See that a file can be opened and has its stamp, or that a folder is one.
 
         Raises:
             SourceError: it isn't so.
         """
-        path = paths.real_path(self.root, self.items.paths[item])
+        if kind == Kind.FILE:
+            self.read(path, 0, [], stamp)
+            return
         try:
-            if self.items.kinds[item] == Kind.SYMLINK:
-                target = paths.at_path(path, lambda p, at: os.readlink(p, dir_fd=at))
-                if target != self.targets[item]:
-                    raise self._changed(item, "the link leads elsewhere")
-            elif not stat.S_ISDIR(
-                paths.at_path(path, lambda p, at: os.stat(p, dir_fd=at, follow_symlinks=False)).st_mode
-            ):
-                raise self._changed(item, "it is no folder any more")
+            os.close(self._open(path, _FOLDER))
         except OSError as error:
-            raise self._unreadable(item, error) from error
+            raise self._unreadable(path, error, "it is no folder any more") from error
 
-    def check(self, item: int) -> None:
-        """See that an item can be opened and is what the scan saw, without reading its data.
+    def link(self, path: bytes) -> bytes:
+        """Where a link leads.
 
         Raises:
-            SourceError: it isn't so.
+            SourceError: it is none, or can't be read.
         """
-        if self.items.kinds[item] == Kind.FILE:
-            self.read_into(item, 0, [])
-        else:
-            self.check_whole(item)
+        try:
+            if not path:
+                return paths.at_path(self.root, lambda p, at: os.readlink(p, dir_fd=at))
+            with beneath.opened(self.root) as root:
+                return beneath.readlink(root, path)
+        except OSError as error:
+            raise self._unreadable(path, error, "it is no link any more") from error
 
-    def _name(self, item: int) -> str:
-        return paths.display(self.root) + "/" + paths.display(self.items.paths[item])
+    def _open(self, path: bytes, flags: int) -> int:
+        if not path:
+            return paths.at_path(self.root, lambda p, at: os.open(p, flags, dir_fd=at))
+        with beneath.opened(self.root) as root:
+            return files.open_beneath(root, path, flags)
 
-    def _unreadable(self, item: int, error: OSError) -> SourceError:
-        if error.errno == errno.EINVAL and self.items.kinds[item] == Kind.SYMLINK:
-            return self._changed(item, "it is no link any more")
+    def _fill(
+        self, descriptor: int, status: os.stat_result, offset: int, buffers: Sequence[memoryview]
+    ) -> int:
+        """Fill the buffers from an open file; returns how many bytes there were."""
+        within = offset + sum(map(len, buffers)) <= status.st_size
+        read = descriptors.read_at
+        if within and descriptors.may_skip_holes(status):
+            read = descriptors.read_sparse
+        return read(descriptor, offset, buffers, self._bounce)
+
+    def _has_inodes(self, device: int) -> bool:
+        if device not in self._keeps_inodes:
+            self._keeps_inodes[device] = mounts.keeps_inodes(device)
+        return self._keeps_inodes[device]
+
+    def _compare(self, path: bytes, status: os.stat_result, stamp: Stamp) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise self._changed(path, _NO_FILE)
+        how = stamp.difference(Stamp(status.st_size, status.st_mtime_ns))
+        if how:
+            raise self._changed(path, how)
+
+    def _unreadable(self, path: bytes, error: OSError, other_kind: str) -> SourceError:
+        """The error for an entry that can't be opened; `other_kind` says that it isn't what it was."""
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and self._is_behind_link(path):
+            return self._changed(path, "a folder on the way to it is a link now")
         # a folder, a pipe, a socket, a link by now
-        if error.errno in (errno.EISDIR, errno.ESPIPE, errno.ENXIO, errno.ELOOP):
-            return self._changed(item, "it is no regular file any more")
+        if error.errno in (errno.EINVAL, errno.EISDIR, errno.ESPIPE, errno.ENXIO, errno.ELOOP):
+            return self._changed(path, other_kind)
+        if error.errno == errno.ENOTDIR and self._is_there(path):
+            return self._changed(path, other_kind)
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return self._error(item, f"is gone since the scan ({error.strerror})", _REMEDY)
-        remedy = "make it readable, then run blitz again"
-        return self._error(item, f"can't be read ({error.strerror})", remedy)
+            return refusals.gone(self.name(path), error.strerror or str(error))
+        return refusals.unreadable(self.name(path), error.strerror or str(error))
 
-    def _changed(self, item: int, how: str) -> SourceError:
-        return self._error(item, f"changed since the scan, {how}", _REMEDY)
+    def _is_behind_link(self, path: bytes) -> bool:
+        try:
+            with beneath.opened(self.root) as root:
+                return beneath.is_behind_link(root, path)
+        except OSError:
+            return False
 
-    def _error(self, item: int, reason: str, remedy: str) -> SourceError:
-        return SourceError(f"{self._name(item)} {reason}: {remedy}", item=item, reason=reason)
+    def _is_there(self, path: bytes) -> bool:
+        try:
+            with beneath.opened(self.root) as root:
+                beneath.lstat(root, path)
+        except OSError:
+            return False
+        return True
 
-
-def _open(path: bytes, flags: int) -> int:
-    try:
-        return os.open(path, flags)
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        return paths.at_path(path, lambda p, at: os.open(p, flags, dir_fd=at))
-
-
-def _read_cached(descriptor: int, offset: int, buffers: Sequence[memoryview], wanted: int) -> int:
-    """Read what the page cache holds of the range's begin; returns how many bytes that were.
-
-    A whole read that misses makes the system read ahead megabytes that are then read once more around the
-    cache. So a page at either end is tried first, which makes it read next to nothing.
-    """
-    if not _CACHED_ONLY:
-        return 0
-    try:
-        for at in (offset, offset + wanted - 1):
-            if not os.preadv(descriptor, [bytearray(1)], at, _CACHED_ONLY):
-                return 0
-        return os.preadv(descriptor, buffers[:_IOVECS], offset, _CACHED_ONLY)
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
-            raise
-        return 0
+    def _changed(self, path: bytes, how: str) -> SourceError:
+        return refusals.changed(self.name(path), how)
 
 
-def _read_all(descriptor: int, offset: int, buffers: Sequence[memoryview]) -> int:
-    """Read until all is there or the file ends; returns how many bytes there were."""
-    done = 0
-    rest = buffers
-    while rest:
-        got = os.preadv(descriptor, rest[:_IOVECS], offset + done)
-        if not got:
-            break
-        done += got
-        rest = _behind(rest, got)
-    return done
-
-
-def _behind(buffers: Sequence[memoryview], done: int) -> Sequence[memoryview]:
-    """What of the buffers is left when their first `done` bytes are filled."""
-    for k, buffer in enumerate(buffers):
-        if done < len(buffer):
-            return [buffer[done:], *buffers[k + 1 :]]
-        done -= len(buffer)
-    return []
+def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
+    """Whatever of a file changes when its bytes do."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

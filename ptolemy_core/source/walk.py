@@ -1,4 +1,4 @@
-"""Walking a folder in path order: every entry with its kind, size and mtime, no link followed.
+"""Walking a folder in path order: every entry with its kind and stamp, no link followed.
 
 No recursion, and no open descriptor a level: folders may be nested deeper than the system's path limit.
 """
@@ -7,14 +7,18 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from ptolemy_core.errors import SourceError
-from ptolemy_core.kernel.folders import list_folder
+from ptolemy_core.kernel.files import open_beneath
+from ptolemy_core.kernel.folders import NO_TIME, fits, list_folder
 from ptolemy_core.rules.selection import Rules, Scope
+from ptolemy_core.source.protocol import BATCH, FolderSeen
+from ptolemy_core.source.protocol import Entry as Entry
+from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.tree import LEFT_OUT, SEPARATOR, Kind, paths
 
 UNLISTED = "can't be listed"
@@ -22,6 +26,9 @@ UNLISTED = "can't be listed"
 
 OWN = "Ptolemy's own"
 """How the reason of a folder starts that Ptolemy made for itself: its state, or a staging folder."""
+
+OwnFolders: TypeAlias = Mapping[tuple[int, int], str]
+"""Folders by st_dev and st_ino, however a path leads to them, with the reason why they are left out."""
 
 _ODD = {
     stat.S_IFIFO: "a named pipe",
@@ -33,28 +40,6 @@ _UNKNOWN = "an unknown kind of entry"
 
 SPECIAL = (*_ODD.values(), _UNKNOWN)
 """Reasons of entries that hold no data of their own: nothing is lost where they are left out."""
-
-
-class Entry(NamedTuple):
-    """An entry found by a walk.
-
-    `path` is NUL-joined below the walk's root; `kind` a `Kind` or LEFT_OUT; `size` st_size in bytes (of a
-    link: its target's length); `mtime` st_mtime_ns; `target` a link's; `reason` why it is left out.
-    """
-
-    path: bytes
-    kind: int
-    size: int
-    mtime: int
-    target: bytes | None = None
-    reason: str | None = None
-
-
-FolderSeen = Callable[[bytes, int], None]
-"""Takes the path and the st_mtime_ns of a folder."""
-
-OwnFolders = Mapping[tuple[int, int], str]
-"""Folders by st_dev and st_ino, however a path leads to them, with the reason why they are left out."""
 
 
 class _OwnFolderError(Exception):
@@ -84,7 +69,7 @@ def walk_batches(
     *,
     folder: FolderSeen | None = None,
     own: OwnFolders | None = None,
-    size: int = 2_000,
+    size: int = BATCH,
 ) -> Iterator[list[Entry]]:
     """`walk`, some `size` entries at a time; the folders `own` aren't entered, and come with that reason.
 
@@ -92,17 +77,41 @@ def walk_batches(
         SourceError: as `walk`.
     """
     try:
-        listed = _listing(root, b"", folder, own)
-    except _OwnFolderError as error:
-        raise SourceError(
-            f"{paths.display(root)} is {error}, so it can't be scanned: store another folder"
-        ) from error
+        top = paths.at_path(root, lambda path, at: os.open(path, _FOLDER, dir_fd=at))
     except OSError as error:
-        raise SourceError(
-            f"{paths.display(root)} can't be scanned ({error.strerror}): "
-            "check that the folder is there, mounted, and readable"
-        ) from error
-    pending = [_Folder(*listed, rules, rules.top if rules else None)]
+        raise _unscannable(root, error) from error
+    try:
+        try:
+            listed = _listing(top, b"", folder, own)
+        except _OwnFolderError as error:
+            raise SourceError(
+                f"{paths.display(root)} is {error}, so it can't be scanned: store another folder"
+            ) from error
+        except OSError as error:
+            raise _unscannable(root, error) from error
+        first = _Folder(*listed, rules, rules.top if rules else None)
+        yield from _walk(top, first, rules, folder, own, size)
+    finally:
+        os.close(top)
+
+
+def _unscannable(root: bytes, error: OSError) -> SourceError:
+    return SourceError(
+        f"{paths.display(root)} can't be scanned ({error.strerror}): "
+        "check that the folder is there, mounted, and readable"
+    )
+
+
+def _walk(
+    top: int,
+    first: "_Folder",
+    rules: Rules | None,
+    note: FolderSeen | None,
+    own: OwnFolders | None,
+    size: int,
+) -> Iterator[list[Entry]]:
+    """Walk the open folder `top`; each folder beneath is opened from there, so that no link leads out of it."""
+    pending = [first]
     batch: list[Entry] = []
     while pending:
         here = pending[-1]
@@ -113,9 +122,11 @@ def walk_batches(
         else:
             scope = here.scopes.get(found.path)
             try:
-                below = _Folder(
-                    *_listing(paths.real_path(root, found.path), found.path, folder, own), rules, scope
-                )
+                descriptor = open_beneath(top, found.path, _FOLDER)
+                try:
+                    below = _Folder(*_listing(descriptor, found.path, note, own), rules, scope)
+                finally:
+                    os.close(descriptor)
             except _OwnFolderError as error:
                 batch.append(found._replace(kind=LEFT_OUT, reason=str(error)))
             except OSError as error:
@@ -125,7 +136,7 @@ def walk_batches(
                 if below.entries:
                     pending.append(below)
                 elif scope is None or scope.included:
-                    batch.append(found)
+                    batch.append(found._replace(kind=LEFT_OUT) if found.reason else found)
         while len(batch) >= size:
             yield batch[:size]
             batch = batch[size:]
@@ -173,43 +184,41 @@ def _ruled(entries: Sequence[Entry], rules: Rules, scope: Scope, scopes: dict[by
 
 
 def look(path: bytes) -> Entry:
-    """The entry that stands at `path` itself, its own path empty.
+    """The entry at `path` itself; its own path is empty.
 
     Raises:
         SourceError: there is none, or it can't be read.
     """
     try:
         is_ = os.lstat(path)
-        return _entry(Entry(b"", int(Kind.FILE), is_.st_size, is_.st_mtime_ns), path, None, is_.st_mode)
+        time = is_.st_mtime_ns
+        mode = is_.st_mode if fits(time) else is_.st_mode | NO_TIME
+        return _entry(Entry(b"", int(Kind.FILE), is_.st_size, time), path, None, mode)
     except OSError as error:
         raise SourceError(f"{paths.display(path)} can't be read: {error.strerror}") from error
 
 
 def _listing(
-    folder: bytes, path: bytes, note: FolderSeen | None, own: OwnFolders | None
+    descriptor: int, path: bytes, note: FolderSeen | None, own: OwnFolders | None
 ) -> tuple[list[Entry], list[int]]:
-    """The entries of one folder, sorted by name, and which of them are folders, empty or not."""
+    """The entries of an open folder, sorted by name, and which of them are folders, empty or not."""
     prefix = path + SEPARATOR if path else b""
-    descriptor = paths.at_path(folder, lambda p, at: os.open(p, _FOLDER, dir_fd=at))
-    try:
-        if note is not None or own:
-            status = os.fstat(descriptor)
-            if own and (status.st_dev, status.st_ino) in own:
-                raise _OwnFolderError(own[status.st_dev, status.st_ino])
-            if note is not None:
-                note(path, status.st_mtime_ns)
-        found = list_folder(descriptor, prefix)
-        modes = np.array(found.modes, dtype=np.int64)
-        usual = modes & _USUAL_BITS == _USUAL
-        entries = list(map(Entry, found.paths, itertools.repeat(int(Kind.FILE)), found.sizes, found.mtimes))
-        folders = []
-        for k in np.flatnonzero(~usual).tolist():
-            name = found.paths[k][len(prefix) :]
-            entries[k] = _entry(entries[k], name, descriptor, found.modes[k])
-            if entries[k].kind == Kind.DIRECTORY:
-                folders.append(k)
-    finally:
-        os.close(descriptor)
+    if note is not None or own:
+        status = os.fstat(descriptor)
+        if own and (status.st_dev, status.st_ino) in own:
+            raise _OwnFolderError(own[status.st_dev, status.st_ino])
+        if note is not None:
+            note(path, wrapped(status.st_mtime_ns))
+    found = list_folder(descriptor, prefix)
+    modes = np.array(found.modes, dtype=np.int64)
+    usual = modes & _USUAL_BITS == _USUAL
+    entries = list(map(Entry, found.paths, itertools.repeat(int(Kind.FILE)), found.sizes, found.mtimes))
+    folders = []
+    for k in np.flatnonzero(~usual).tolist():
+        name = found.paths[k][len(prefix) :]
+        entries[k] = _entry(entries[k], name, descriptor, found.modes[k])
+        if entries[k].kind == Kind.DIRECTORY:
+            folders.append(k)
     return entries, folders
 
 
@@ -217,6 +226,11 @@ def _entry(found: Entry, name: bytes, folder: int | None, mode: int) -> Entry:
     """The entry by what it is; a file that isn't everybody's to read costs a system call to ask."""
     if mode < 0:
         return found._replace(kind=LEFT_OUT, reason=f"can't be read: {os.strerror(-mode)}")
+    if mode & NO_TIME:
+        entry = _entry(found._replace(token=0), name, folder, mode & ~NO_TIME)
+        # a folder with something in it needs no time: `walk` leaves it out if it is empty
+        kind = entry.kind if entry.kind == Kind.DIRECTORY else LEFT_OUT
+        return entry._replace(kind=kind, reason=entry.reason or _ODD_TIME)
     form = stat.S_IFMT(mode)
     if form == stat.S_IFREG:
         if mode & 0o444 != 0o444 and not os.access(name, os.R_OK, dir_fd=folder):
@@ -233,7 +247,9 @@ def _entry(found: Entry, name: bytes, folder: int | None, mode: int) -> Entry:
     return found._replace(kind=LEFT_OUT, size=0, reason=_ODD.get(form, _UNKNOWN))
 
 
-_USUAL_BITS = stat.S_IFMT(0o777777) | 0o444
+_ODD_TIME = "its modification time is before 1677 or after 2262 and can't be kept: set another one with touch"
+
+_USUAL_BITS = stat.S_IFMT(0o777777) | 0o444 | NO_TIME
 _USUAL = stat.S_IFREG | 0o444
 """A regular file that everybody may read: nothing more to ask."""
 

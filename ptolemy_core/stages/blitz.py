@@ -10,6 +10,7 @@ from ptolemy_core.catalog import cars, containers, deletions, delivery, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter, Task, Work
+from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
@@ -19,7 +20,6 @@ from ptolemy_core.project import Project
 from ptolemy_core.stages import room
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.skip import drop_unreadable, source_of
-from ptolemy_core.stages.stitch import stitch_files
 
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""
@@ -43,7 +43,6 @@ def build_container(
     *,
     rebuild: bool = False,
     threads: int = THREADS,
-    sha256: bool = True,
     unit: int = UNIT,
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
@@ -58,7 +57,6 @@ def build_container(
         number: the container's.
         rebuild: also build it where it has a receipt but its file isn't in the staging folder any more.
         threads: that read and hash at once.
-        sha256: whether to hash the CAR's bytes as well; half as much CPU again.
         unit: bytes of a fill unit.
         profile: of the DAG.
         progress: called with bytes of the CAR done since the last call.
@@ -76,7 +74,7 @@ def build_container(
     end = time.monotonic() + room.WAIT
     while True:
         try:
-            new = _build_once(catalog, project, number, rebuild, threads, sha256, unit, profile, progress)
+            new = _build_once(catalog, project, number, rebuild, threads, unit, profile, progress)
             return next(cars.rows(catalog, name, number), None), new
         except BusyError:  # of two processes that build it, one lost the catalog's lock with its connection
             if time.monotonic() > end:
@@ -90,7 +88,6 @@ def _build_once(
     number: int,
     rebuild: bool,
     threads: int,
-    sha256: bool,
     unit: int,
     profile: Profile,
     progress: Callable[[int], None] | None,
@@ -118,7 +115,7 @@ def _build_once(
 
             while True:
                 try:
-                    built = _build(catalog, project, row, threads, sha256, unit, profile, report)
+                    built = _build(catalog, project, row, threads, unit, profile, report)
                     break
                 except SourceError as error:
                     if found is not None or project.on_error != "skip":
@@ -166,7 +163,6 @@ def _build(
     project: Project,
     row: ContainerRow,
     threads: int,
-    sha256: bool,
     unit: int,
     profile: Profile,
     progress: Callable[[int], None],
@@ -193,7 +189,7 @@ def _build(
             project.staging_dir,
             part,
             threads=threads,
-            sha256=sha256,
+            sha256=project.car_sha256,
             unit=unit,
             progress=report,
         )

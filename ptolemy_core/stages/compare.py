@@ -15,11 +15,13 @@ import sqlalchemy as sa
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.kernel.files import open_beneath
 from ptolemy_core.project import Project
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.compare import compare
 from ptolemy_core.restore.dag import leaves, read_node
+from ptolemy_core.source import Stamp, beneath
 from ptolemy_core.tree import Kind, paths
 
 MAX_DIFFERENCES = 100
@@ -45,14 +47,19 @@ def source_differences(
     except (CarError, OSError) as error:
         return [f"can't be compared with the source: {error}"]
     try:
-        with ThreadPoolExecutor(2, thread_name_prefix="compare") as pool:
+        with (
+            beneath.opened(project.target_bytes) as root,
+            ThreadPoolExecutor(2, thread_name_prefix="compare") as pool,
+        ):
             for one in _rows(catalog, row.container_id):
-                problem = _difference(blocks, project, one, pool, progress)
+                problem = _difference(blocks, root, one, pool, progress)
                 if problem:
                     problems.append(f"{paths.display(bytes(one.path))}{problem}")
                     if len(problems) == MAX_DIFFERENCES:
                         problems.append("and perhaps more: comparing it ended here")
                         break
+    except OSError as error:
+        return [*problems, f"can't be compared with the source: target_dir can't be read ({error.strerror})"]
     finally:
         blocks.close()
     return problems
@@ -60,29 +67,28 @@ def source_differences(
 
 def _difference(
     blocks: Blocks,
-    project: Project,
+    root: int,
     row: sa.Row[Any],
     pool: ThreadPoolExecutor,
     progress: Callable[[int], None],
 ) -> str | None:
-    path = paths.real_path(project.target_bytes, bytes(row.path))
-    spot = Spot(0, row.car_offset)
+    path, spot = bytes(row.path), Spot(0, row.car_offset)
     try:
         if row.kind == Kind.SYMLINK:
-            target = paths.at_path(path, lambda p, at: os.readlink(p, dir_fd=at))
-            same = target == read_node(blocks, bytes(row.cid), spot).unixfs.data
+            same = beneath.readlink(root, path) == read_node(blocks, bytes(row.cid), spot).unixfs.data
             return None if same else " leads elsewhere in the source"
         if row.kind == Kind.DIRECTORY:
-            found = paths.at_path(path, lambda p, at: os.stat(p, dir_fd=at, follow_symlinks=False))
-            return None if stat.S_ISDIR(found.st_mode) else " is no folder in the source any more"
-        descriptor = paths.at_path(path, lambda p, at: os.open(p, _FILE, dir_fd=at))
+            is_folder = stat.S_ISDIR(beneath.lstat(root, path).st_mode)
+            return None if is_folder else " is no folder in the source any more"
+        descriptor = open_beneath(root, path, _FILE)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return " is no regular file in the source any more"
-            changed = "" if status.st_mtime_ns == row.mtime else "; it was modified after the scan"
-            if status.st_size != row.size:
-                return f" has {status.st_size} bytes in the source, {row.size} when it was scanned{changed}"
+            stamp, found = Stamp(row.size, row.mtime), Stamp(status.st_size, status.st_mtime_ns)
+            changed = "; it was modified after the scan" if found.token != stamp.token else ""
+            if found.size != stamp.size:
+                return f" has {found.size} bytes in the source, {stamp.size} when it was scanned{changed}"
             wanted = leaves(blocks, bytes(row.cid), row.length, spot, row.start)
             for leaf, right in compare(descriptor, wanted, pool, progress=progress):
                 if not right:
@@ -91,6 +97,8 @@ def _difference(
         finally:
             os.close(descriptor)
     except OSError as error:
+        if beneath.is_behind_link(root, path):
+            return " can't be compared with the source: a folder on the way to it is a link now"
         return f" can't be read in the source ({error.strerror})"
     except BlockError as error:
         return f" can't be compared with the source: {error}"

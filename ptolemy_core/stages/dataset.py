@@ -12,27 +12,25 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from ptolemy_core import commp
 from ptolemy_core.car import nodes
 from ptolemy_core.car.folders import FolderTree, Target
 from ptolemy_core.car.spool import NOT_HELD, Spool
-from ptolemy_core.catalog import containers, projects, roots, scans
+from ptolemy_core.catalog import containers, entries, projects, roots, scans
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.roots import RootRow
-from ptolemy_core.catalog.schema import built_shard, file, shard
+from ptolemy_core.catalog.stitched import root_of_split
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.dag.stitch import FileNode
 from ptolemy_core.errors import BusyError, PlanError, ReceiptError, StageOrderError, StagingError
 from ptolemy_core.interrupts import held
-from ptolemy_core.layout import HEADER_SIZE, WHOLE, item_extents
+from ptolemy_core.layout import HEADER_SIZE, item_extents
 from ptolemy_core.project import Project
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.stages.order import Stage, require
-from ptolemy_core.stages.stitch import FileNode, stitched
 from ptolemy_core.staging.output import partial_file, sync_folder
 from ptolemy_core.tree import Kind
 
@@ -98,17 +96,16 @@ def build_root(
 
 
 def _finished_scan(catalog: Catalog, name: str) -> int:
-    """The project's last scan; all that it saw is planned and built."""
+    """The project's last scan; all that it found is planned and built."""
     newest = scans.last(catalog, name, merged=True)
     if newest is not None and not newest.finished:
         raise StageOrderError.needs(name, "is being scanned, or its last scan was cut off", Stage.SCAN)
     require(catalog, name, Stage.ROOT)
     assert newest is not None
-    with catalog.read() as connection:
-        unplanned = connection.execute(containers.unplanned(connection, name).limit(1)).first()
-    missing = [row.number for row in containers.rows(catalog, name) if not row.built]
-    if unplanned is not None or missing:
-        what = "files in no container" if unplanned is not None else f"{len(missing)} CARs to build"
+    unplanned = containers.any_unplanned(catalog, name)
+    missing = sum(not row.built for row in containers.rows(catalog, name))
+    if unplanned or missing:
+        what = "files in no container" if unplanned else f"{missing} CARs to build"
         raise StageOrderError(f"project {name!r} still has {what}: run `ptolemy run {name}` first")
     return newest.number
 
@@ -128,7 +125,7 @@ def _build(
 ) -> tuple[RootRow, bool]:
     """The root at this scan, and whether a CAR was written: not where `last` has the same tree."""
     started = time.monotonic()
-    entries = data_bytes = left_out = 0
+    count = data_bytes = left_out = 0
     try:
         with Spool(project.staging_dir) as spool:
             tree = FolderTree(spool, profile)
@@ -137,17 +134,17 @@ def _build(
                     left_out += 1
                 else:
                     tree.add(path, target)
-                    entries += 1
+                    count += 1
                     data_bytes += size
-                if not (entries + left_out) % _PAGE:
+                if not (count + left_out) % _PAGE:
                     progress(_PAGE)
-            progress((entries + left_out) % _PAGE)
+            progress((count + left_out) % _PAGE)
             root = tree.finish()
             if _finished_scan(catalog, project.name) != scan:
                 raise BusyError(f"project {project.name!r} was scanned meanwhile: try again")
             counts: dict[str, Any] = {
                 "scan": scan,
-                "entries": entries,
+                "entries": count,
                 "data_bytes": data_bytes,
                 "left_out": left_out,
             }
@@ -166,34 +163,20 @@ def _entries(
     catalog: Catalog, name: str, spool: Spool, profile: Profile
 ) -> Iterator[tuple[bytes, int, Target | None]]:
     """Path, bytes of file data and target of all live entries, in path order; None: no CAR holds it."""
-    query = (
-        sa.select(file.c.id, file.c.path, file.c.kind, file.c.size, file.c.cid, built_shard.c.cid)
-        .outerjoin(shard, sa.and_(shard.c.file_id == file.c.id, shard.c.number == WHOLE))
-        .outerjoin(
-            built_shard,
-            sa.and_(
-                built_shard.c.container_id == shard.c.container_id,
-                built_shard.c.position == shard.c.position,
-            ),
-        )
-        .where(file.c.project == name, file.c.gone_scan.is_(None))
-        .order_by(file.c.path)
-    )
-    with catalog.read() as connection:
-        for page in connection.execution_options(yield_per=_PAGE).execute(query).partitions():
-            kinds = np.array([row.kind for row in page], dtype=np.int8)
-            sizes = np.array([row.size for row in page], dtype=np.int64)
-            tsizes = item_extents(kinds, sizes, profile).tsize.tolist()
-            for (key, path, kind, size, whole, own), tsize in zip(page, tsizes, strict=True):
-                target = None
-                if own is not None:
-                    target = Target(bytes(own), tsize)
-                elif whole is not None:
-                    target = _split(connection, spool, key, size, profile)
-                yield bytes(path), size if kind == Kind.FILE else 0, target
+    for page in entries.live_pages(catalog, name):
+        kinds = np.array([row.kind for row in page], dtype=np.int8)
+        sizes = np.array([row.size for row in page], dtype=np.int64)
+        tsizes = item_extents(kinds, sizes, profile).tsize.tolist()
+        for row, tsize in zip(page, tsizes, strict=True):
+            target = None
+            if row.own_cid is not None:
+                target = Target(bytes(row.own_cid), tsize)
+            elif row.whole_cid is not None:
+                target = _split(spool, root_of_split(catalog, row.id, row.size, profile))
+            yield bytes(row.path), row.size if row.kind == Kind.FILE else 0, target
 
 
-def _split(connection: Connection, spool: Spool, file_id: int, size: int, profile: Profile) -> Target:
+def _split(spool: Spool, root: FileNode) -> Target:
     """A split file: its nodes above the shards go into the spool."""
 
     def put(node: FileNode) -> int:
@@ -201,7 +184,6 @@ def _split(connection: Connection, spool: Spool, file_id: int, size: int, profil
             return NOT_HELD
         return spool.add(node.cid, node.block, [put(child) for child in node.children])
 
-    root = stitched(connection, file_id, size, profile)
     return Target(root.cid, root.tsize, put(root))
 
 

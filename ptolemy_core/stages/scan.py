@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ptolemy_core.catalog import deletions, projects, scans, skipped
+from ptolemy_core.catalog import folders as noted_folders
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.scans import Change, KnownPage
@@ -156,7 +157,7 @@ def scan(
                     progress(found, data)
 
             known = scans.known_pages(catalog, name)
-            folders = scans.known_folders(catalog, name) if job.project.watch else None
+            folders = noted_folders.rows(catalog, name) if job.project.watch else None
             try:
                 found = work(job, known, folders, spills, report)
             except (LossError, UnreadableError) as error:
@@ -260,7 +261,7 @@ def _unreadable_said(project: Project, first: list[Entry], count: int) -> str:
     more = f"; and {count - len(first):,} more" if count > len(first) else ""
     what = "1 entry" if count == 1 else f"{count:,} entries"
     return (
-        f"{what} of {project.target_dir} can't be read ({named}{more}), so nothing of this scan is recorded: make "
+        f"{what} of {project.target_dir} can't be stored ({named}{more}), so nothing of this scan is recorded: make "
         f"them readable for the user that scans, leave them out (ptolemy set {project.name} --exclude PATTERN), or "
         f"skip them with a record (ptolemy set {project.name} --on-error skip)"
     )
@@ -300,9 +301,9 @@ def record(
                     break
             if ended:
                 if found.folders is None:
-                    scans.forget_folders(connection, name)
+                    noted_folders.forget(connection, name)
                 for old, new in found.folders or ():
-                    scans.write_folders(connection, name, old, new)
+                    noted_folders.replace(connection, name, old, new)
                 scans.finish(connection, job.number, found.mounts)
         between()
 

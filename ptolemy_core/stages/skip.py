@@ -14,8 +14,7 @@ from ptolemy_core.dag.profile import Profile
 from ptolemy_core.errors import ReceiptError, SourceError
 from ptolemy_core.layout.plan import measured
 from ptolemy_core.project import Project
-from ptolemy_core.source import filesystem
-from ptolemy_core.source.posix import Source
+from ptolemy_core.source import Inputs, beneath, filesystem, open_source
 from ptolemy_core.stages.guard import missing_mounts
 
 _COLUMNS = ("project", "file_id", "container", "shard", "reason", "skipped_at")
@@ -64,17 +63,17 @@ def drop_unreadable(
     return next((new for new in containers.rows(catalog, project.name) if new.number == row.number), None)
 
 
-def source_of(project: Project, content: Content) -> Source:
+def source_of(project: Project, content: Content) -> Inputs:
     """What a build of this content reads."""
-    return Source(project.target_bytes, content.items, content.file_sizes, content.mtimes, content.targets)
+    return Inputs(open_source(project.target_bytes), content.items, content.stamps, content.targets)
 
 
-def _unreadable(source: Source) -> dict[int, str]:
+def _unreadable(inputs: Inputs) -> dict[int, str]:
     """The items that can't be opened or aren't what the scan saw, with the reason."""
     bad = {}
-    for item in range(len(source.items)):
+    for item in range(len(inputs.items)):
         try:
-            source.check(item)
+            inputs.check(item)
         except SourceError as error:
             bad[item] = error.reason
     return bad
@@ -83,8 +82,13 @@ def _unreadable(source: Source) -> dict[int, str]:
 def _require_target(catalog: Catalog, project: Project) -> None:
     """A disk that isn't mounted must not drop all its files, nor must another disk in its place."""
     try:
-        with os.scandir(project.target_bytes) as entries:
-            is_empty = next(entries, None) is None
+        with beneath.opened(project.target_bytes) as folder:
+            listed = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            with os.scandir(listed) as entries:
+                is_empty = next(entries, None) is None
+        finally:
+            os.close(listed)
         missing = missing_mounts(
             scans.last_mounts(catalog, project.name), filesystem.look(project.target_bytes)
         )

@@ -16,16 +16,16 @@ import stat
 import time
 from dataclasses import dataclass, replace
 
-import sqlalchemy as sa
-
-from ptolemy_core.catalog import scans
-from ptolemy_core.catalog.schema import folder
+from ptolemy_core.catalog import folders, scans
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.kernel.files import open_beneath
 from ptolemy_core.project import Project
 from ptolemy_core.rules.selection import Rules
+from ptolemy_core.source import beneath
+from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.source.walk import OwnFolders
 from ptolemy_core.stages.own_folders import own_folders
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import paths
 
 BUDGET = 20_000
 """Folders that one look compares, and entries that it looks at where something changed."""
@@ -90,7 +90,10 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
         now: seconds since 1970.
         budget: folders and entries to look at.
     """
-    base, finished, top, refused = _base(catalog, project.name)
+    newest = scans.last(catalog, project.name)
+    base, finished = (newest.number, newest.finished) if newest else (0, False)
+    refused = f"scan {base} was refused: {newest.refused}" if newest and newest.refused else ""
+    top = folders.top_token(catalog, project.name)
     if base != state.base and refused:
         state = replace(
             state, base=base, refused=state.signature
@@ -98,41 +101,53 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
     elif base != state.base:
         # a scan that failed is not asked for again at once
         state = State(base) if finished else State(base, asked=state.asked, asked_at=state.asked_at)
-    said = f"scan {base} was refused: {refused}"
     try:
-        status = os.stat(project.target_bytes)
+        with beneath.opened(project.target_bytes) as root:
+            if (not finished and not refused) or (top is None and not refused):
+                return _when_retried(state, now, "there is no finished scan with its folders yet")
+            if top is None:
+                return Look(state, False, refused)
+            found = _compare(catalog, project, root, top, state, now, budget)
+            return _unless_refused(found, refused) if refused else found
     except OSError as error:
         return Look(state, False, f"target_dir can't be read ({error.strerror}): is it mounted?")
-    if (not finished and not refused) or top is None:
-        if refused:
-            return Look(state, False, said)
-        why = "there is no finished scan with its folders yet"
-        return _when_retried(state, now, why)
+
+
+def _compare(
+    catalog: Catalog, project: Project, root: int, top: int, state: State, now: float, budget: int
+) -> Look:
+    """Compare folders with those of the last scan; the target folder, open as `root`, had the token `top`."""
     deadline = time.monotonic() + SECONDS
-    found, at, compared = _differing(catalog, project, state.at, budget, deadline)
-    if status.st_mtime_ns != top:
+    found, at, compared = _differing(catalog, project, root, state.at, budget, deadline)
+    if wrapped(os.fstat(root).st_mtime_ns) != top:
         found.insert(0, "")
     changed = tuple(dict.fromkeys([*state.changed, *found]))[:_MOST]
     state = replace(state, at=at, changed=changed)
     if not changed:
-        if refused:
-            return Look(state if at else replace(state, refused=_UNCHANGED), False, said)
         return Look(state, False, f"nothing changed in {compared} folders" + (", more to come" if at else ""))
-    signature = _signature(catalog, project, [bytes.fromhex(path) for path in changed], budget, deadline)
+    folders = [bytes.fromhex(path) for path in changed]
+    signature = _signature(catalog, project, root, folders, budget, deadline)
     if signature != state.signature or now < state.moved_at:
         state = replace(state, signature=signature, moved_at=now)
     named = f"{paths.display(bytes.fromhex(changed[0])) or 'the target folder'} changed"
     if len(changed) > 1:
         named += f", and {len(changed) - 1} more folders"
-    if refused:  # by what is there: a scan of the same again would be refused again
-        if not state.refused:
-            state = replace(state, refused=signature)
-        if state.refused == signature:
-            return Look(state, False, f"{said}; nothing changed since")
     rest = now - state.moved_at
     if rest < project.quiet_seconds:
         return Look(state, False, f"{named}; quiet for {rest:.0f} of {project.quiet_seconds} seconds")
     return _when_retried(state, now, named)
+
+
+def _unless_refused(found: Look, refused: str) -> Look:
+    """A scan of what was refused would be refused again: one is due only once something else is there."""
+    state = found.state
+    if not state.changed:
+        return Look(state if state.at else replace(state, refused=_UNCHANGED), False, refused)
+    if not state.refused:
+        state = replace(state, refused=state.signature)
+    if state.refused == state.signature:
+        return Look(state, False, f"{refused}; nothing changed since")
+    return found
 
 
 def _when_retried(state: State, now: float, why: str) -> Look:
@@ -144,77 +159,61 @@ def _when_retried(state: State, now: float, why: str) -> Look:
     return Look(state, True, why)
 
 
-def _base(catalog: Catalog, name: str) -> tuple[int, bool, int | None, str | None]:
-    """The newest scan, whether it was finished, what is known of the target folder itself, and why it was refused."""
-    newest = scans.last(catalog, name)
-    top = sa.select(folder.c.mtime).where(folder.c.project == name, folder.c.path == b"")
-    with catalog.read() as connection:
-        mtime = connection.scalar(top)
-    return (
-        (0, False, None, None) if newest is None else (newest.number, newest.finished, mtime, newest.refused)
-    )
-
-
 def _differing(
-    catalog: Catalog, project: Project, at: str | None, budget: int, deadline: float
+    catalog: Catalog, project: Project, root: int, at: str | None, budget: int, deadline: float
 ) -> tuple[list[str], str | None, int]:
-    """Folders, in hex, that aren't as the scan saw them; where to go on; and how many were compared."""
-    query = sa.select(folder.c.path, folder.c.mtime).where(folder.c.project == project.name)
-    if at is not None:
-        query = query.where(folder.c.path > bytes.fromhex(at))
-    with catalog.read() as connection:
-        rows = connection.execute(query.order_by(folder.c.path).limit(budget)).all()
+    """Folders, in hex, that aren't as the scan saw them; where to resume; and how many were compared."""
+    rows = folders.after(catalog, project.name, None if at is None else bytes.fromhex(at), budget)
     found = []
-    for count, row in enumerate(rows, 1):
-        path = bytes(row.path)
-        if path and _mtime(paths.real_path(project.target_bytes, path)) != row.mtime:
+    for count, (path, token) in enumerate(rows, 1):
+        if path and _token(root, path) != token:
             found.append(path.hex())
         if count < len(rows) and not count % 64 and time.monotonic() > deadline:
             return found, path.hex(), count
-    return found, bytes(rows[-1].path).hex() if len(rows) == budget else None, len(rows)
+    return found, rows[-1][0].hex() if len(rows) == budget else None, len(rows)
 
 
-def _mtime(path: bytes) -> int | None:
-    """st_mtime_ns of a folder; None if it is none."""
+def _token(root: int, path: bytes) -> int | None:
+    """What the scan's walk notes of a folder beneath the open target; None if it is none, or behind a link."""
     try:
-        status = paths.at_path(path, lambda p, at: os.stat(p, dir_fd=at, follow_symlinks=False))
+        status = beneath.lstat(root, path)
     except OSError:
         return None
-    return status.st_mtime_ns if stat.S_ISDIR(status.st_mode) else None
+    return wrapped(status.st_mtime_ns) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _signature(catalog: Catalog, project: Project, changed: list[bytes], budget: int, deadline: float) -> str:
+def _signature(
+    catalog: Catalog, project: Project, root: int, changed: list[bytes], budget: int, deadline: float
+) -> str:
     """A digest of the entries of these folders and of all below new ones; the folders used last come first."""
-    root, rules = project.target_bytes, project.rules
-    heap = [(-(_mtime(paths.real_path(root, path)) or 0), path) for path in changed]
+    heap = [(-(_token(root, path) or 0), path) for path in changed]
     heapq.heapify(heap)
     own = own_folders(catalog, project)
     digest = hashlib.sha256()
     while heap and budget > 0 and time.monotonic() < deadline:
-        mtime, path = heapq.heappop(heap)
-        digest.update(repr((mtime, path)).encode())
-        entries = _entries(root, path, rules, budget, own)
+        token, path = heapq.heappop(heap)
+        digest.update(repr((token, path)).encode())
+        entries = _entries(root, path, project.rules, budget, own)
         budget -= len(entries)
         digest.update(repr(entries).encode())
-        below = {path + SEPARATOR + name if path else name: time for name, kind, _, time in entries if kind}
-        known = _known(catalog, project.name, list(below))
+        below = {paths.join(path, name): time for name, kind, _, time in entries if kind}
+        known = folders.known(catalog, project.name, list(below))
         for inner in below.keys() - known:
             heapq.heappush(heap, (-below[inner], inner))
     return digest.hexdigest()
 
 
 def _entries(
-    root: bytes, path: bytes, rules: Rules | None, most: int, own: OwnFolders
+    root: int, path: bytes, rules: Rules | None, most: int, own: OwnFolders
 ) -> list[tuple[bytes, bool, int, int]]:
-    """Name, whether it is a folder, size and mtime of entries of a folder that belong in, at most so many."""
+    """Name, whether it is a folder, size and token of entries of a folder that belong in, at most so many."""
     scope = rules.scope(path) if rules else None
     if rules and scope is None:
         return []
     out = []
     try:
-        descriptor = paths.at_path(
-            paths.real_path(root, path), lambda p, at: os.open(p, os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
-        )
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        descriptor = open_beneath(root, path, flags) if path else os.open(b".", flags, dir_fd=root)
         try:
             with os.scandir(descriptor) as listed:
                 for entry in itertools.islice(listed, most):
@@ -231,20 +230,9 @@ def _entries(
                         if not belongs:
                             continue
                     size = 0 if is_folder else status.st_size
-                    out.append((name, is_folder, size, status.st_mtime_ns))
+                    out.append((name, is_folder, size, wrapped(status.st_mtime_ns)))
         finally:
             os.close(descriptor)
     except OSError as error:
         return [(str(error).encode(), False, 0, 0)]
     return sorted(out)
-
-
-def _known(catalog: Catalog, project: str, below: list[bytes]) -> set[bytes]:
-    """Which of these folders the scan saw."""
-    found: set[bytes] = set()
-    with catalog.read() as connection:
-        for low in range(0, len(below), 500):
-            part = below[low : low + 500]
-            query = sa.select(folder.c.path).where(folder.c.project == project, folder.c.path.in_(part))
-            found.update(bytes(path) for path in connection.scalars(query))
-    return found

@@ -70,11 +70,9 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
     totals = containers.totals(catalog, name)
     tasks = progress.running(catalog, name)
     recent = cars.built_since(catalog, name, time.time() - _RECENT)
-    with catalog.read() as connection:
-        unplanned = connection.execute(containers.unplanned(connection, name).limit(1)).first()
     return ProjectState(
         scanned=scans.is_scanned(catalog, name),
-        unplanned=unplanned is not None,
+        unplanned=containers.any_unplanned(catalog, name),
         containers=totals.containers,
         built=totals.built,
         car_bytes=totals.car_bytes,

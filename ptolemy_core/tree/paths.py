@@ -20,6 +20,31 @@ _ESCAPE = re.compile(r"(\\\\|\\x[0-9a-f]{2})")
 _T = TypeVar("_T")
 
 
+def parent(path: bytes) -> bytes:
+    """The path of the folder that holds an entry; empty for an entry at the top."""
+    return path.rpartition(SEPARATOR)[0]
+
+
+def name_of(path: bytes) -> bytes:
+    """The last name of a path."""
+    return path.rpartition(SEPARATOR)[2]
+
+
+def join(folder: bytes, name: bytes) -> bytes:
+    """The path of an entry of a folder; the folder's path is empty at the top."""
+    return folder + SEPARATOR + name if folder else name
+
+
+def at_or_below(path: bytes, folder: bytes) -> bool:
+    """Whether a path is `folder` itself or below it; every path is below the empty one."""
+    return not folder or path == folder or path.startswith(folder + SEPARATOR)
+
+
+def range_below(folder: bytes) -> tuple[bytes, bytes]:
+    """The range of all paths below a folder that isn't the top: from the first on, up to and without the second."""
+    return folder + SEPARATOR, folder + bytes((SEPARATOR[0] + 1,))
+
+
 def real_path(root: bytes, path: bytes) -> bytes:
     """The file system path of an entry below `root`."""
     return root + b"/" + path.replace(SEPARATOR, b"/") if path else root
@@ -32,8 +57,23 @@ def display(path: bytes) -> str:
 
 
 def from_display(text: str) -> bytes:
-    """The NUL-joined path of what a user typed: names joined by `/`, any bytes through surrogates."""
-    return os.fsencode(text.strip("/")).replace(b"/", SEPARATOR)
+    """The NUL-joined path of what a user typed: names joined by `/`, any bytes through surrogates.
+
+    Slashes at either end or doubled, and names that are a single dot, as in `./x`, mean nothing.
+    """
+    names = os.fsencode(text).split(b"/")
+    return SEPARATOR.join(name for name in names if name not in (b"", b"."))
+
+
+def below(folder: str, text: str) -> str | None:
+    """What a user typed as an absolute path, from a folder down; None if it isn't that folder or below it."""
+    if not text.startswith("/"):
+        return None
+    path, top = os.path.normpath(text), os.path.normpath(folder)
+    if path == top:
+        return "."
+    top = top.rstrip("/") + "/"
+    return path[len(top) :] if path.startswith(top) else None
 
 
 def escape(path: bytes) -> str:

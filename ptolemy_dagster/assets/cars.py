@@ -54,9 +54,7 @@ def car(
         project, number = parse_car_key(context.partition_key)
         opened = catalog.open()
         with Heartbeat(opened) as heartbeat, heartbeat.building(project, number):
-            built, new = blitz.build_container(
-                opened, project, number, rebuild=True, threads=builder.threads, sha256=builder.sha256
-            )
+            built, new = blitz.build_container(opened, project, number, rebuild=True, threads=builder.threads)
     if built is None:
         context.log.warning("nothing is left of this container: all of its files were skipped")
         return dg.MaterializeResult(metadata={"items": 0})
@@ -146,7 +144,6 @@ def _build(
                     name,
                     number,
                     threads=builder.threads,
-                    sha256=builder.sha256,
                     progress=lambda _: live.building(),
                 )
         except NoRoomError as error:

@@ -8,19 +8,29 @@ import typer
 
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.reader.hashes import cid_text, parse_text
-from ptolemy_core.restore import Extraction, Report
+from ptolemy_core.reader.seekable import CarFile
+from ptolemy_core.restore import Extraction, Limits, Report
+from ptolemy_core.restore.path import Path as TreePath
+from ptolemy_core.restore.path import path_of
 from ptolemy_core.sizes import readable
 from ptolemy_core.tree import paths
-from ptolemy_dagster.cli import output
+from ptolemy_dagster.cli import given, output
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over files that are there and differ.")]
+_PROBLEMS = 100
+"""Problems of a listing that are named."""
+
+
+Sparse = Annotated[
+    bool, typer.Option("--sparse/--no-sparse", help="Blocks of zeros become holes, which take no space.")
+]
 
 
 def extract_command(
-    cars: Annotated[list[Path], typer.Argument(help="CAR files of any writer, version 1 or 2.")],
-    to: Annotated[
-        Path, typer.Option("--to", help="Folder to write to; it is made if it isn't there.")
-    ] = Path("."),
+    cars: Annotated[
+        list[Path], typer.Argument(help="CAR files of any writer, version 1 or 2; - for standard input.")
+    ],
+    to: Annotated[str, typer.Option("--to", help="Folder to write to; it is made if it isn't there.")] = ".",
     path: Annotated[
         list[str] | None, typer.Option("--path", "-p", help="Only this file or folder; may be repeated.")
     ] = None,
@@ -36,29 +46,76 @@ def extract_command(
         bool, typer.Option("--complete", help="These are all CARs there are: no shard follows those in them.")
     ] = False,
     overwrite: Overwrite = False,
+    sparse: Sparse = True,
+    max_entries: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Entries at most. Default: a million, or one for each 64 bytes of the CARs."
+        ),
+    ] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(min=0, help="Bytes of files at most. Default: 64 GiB, or 16 times the CARs' size."),
+    ] = None,
+    max_depth: Annotated[
+        int | None, typer.Option(min=1, help="Folders in each other at most. Default: 4096.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Restore files and folders from CARs alone; split files are put together. Run again to go on."""
     with output.errors_shown():
-        wanted = [paths.from_display(one) for one in path or []]
-        names = [os.fsencode(car) for car in cars]
+        given.not_empty([to], "--to")
+        wanted = [paths.from_display(one) for one in given.not_empty(path, "--path")]
         roots = [_binary(text) for text in root or []]
-        with Extraction(
-            names, wanted=wanted, raw_names=raw_names, roots=roots, complete=complete
-        ) as extraction:
-            if listing:
-                _list(extraction, as_json)
-                return
-            with output.byte_progress() as bars:
-                task = bars.add_task("restoring", total=None, visible=bars.console.is_terminal)
+        limits = Limits(max_entries, max_bytes, max_depth)
+        files = _files(cars, None if listing else to)
+        with output.byte_progress() as bars:
+            reading = bars.add_task("reading folders", total=None, visible=bars.console.is_terminal)
+            seen = 0
+
+            def walked(entries: int) -> None:
+                nonlocal seen
+                seen += entries
+                bars.update(reading, description=f"reading folders: {seen:,} entries")
+
+            with Extraction(
+                files,
+                wanted=wanted,
+                raw_names=raw_names,
+                roots=roots,
+                complete=complete,
+                limits=limits,
+                walked=walked,
+            ) as extraction:
+                extraction.select().check_complete()
+                if listing:
+                    bars.update(reading, visible=False)
+                    bars.stop()
+                    _list(extraction, as_json)
+                    return
+                task = bars.add_task("restoring", total=None, visible=False)
+
+                def started(total: int) -> None:
+                    bars.update(reading, visible=False)
+                    bars.update(task, total=total, visible=bars.console.is_terminal)
+
                 report = extraction.write(
                     os.fsencode(to),
                     replace=overwrite,
+                    sparse=sparse,
                     threads=os.cpu_count() or 1,
-                    started=lambda total: bars.update(task, total=total),
+                    started=started,
                     progress=lambda done: bars.advance(task, done),
                 )
         show(report, os.fsencode(to), as_json)
+
+
+def _files(cars: list[Path], to: str | None) -> list[CarFile]:
+    """The CARs as they are opened; what comes through standard input is kept in a file meanwhile."""
+    streams = [car for car in cars if given.is_standard_input(car)]
+    if len({os.fsencode(car) for car in streams}) < len(streams):
+        raise PtolemyError("standard input is given twice: it can be read once")
+    return [given.open_seekable(car, to) if car in streams else os.fsencode(car) for car in cars]
 
 
 def _binary(text: str) -> bytes:
@@ -73,6 +130,7 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
 
     Raises:
         PtolemyError: something could not be restored; the message names it.
+        typer.Exit: all was, but a CAR is damaged.
     """
     if as_json:
         problems = [{"path": path, "reason": reason} for path, reason in report.problems]
@@ -86,6 +144,7 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
                 "bytes_written": report.written_bytes,
                 "problems": problems,
                 "more_problems": report.more_problems,
+                "warnings": report.warnings,
             }
         )
     else:
@@ -94,19 +153,36 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
             f"{report.files:,} files ({readable(report.written_bytes)}), {report.links:,} links, "
             f"{report.folders:,} folders written to {paths.display(to)}{kept}"
         )
+    warn(report.warnings)
     if not report.ok:
         lines = [f"{path}: {reason}" if path else reason for path, reason in report.problems]
         if report.more_problems:
             lines.append(f"and {report.more_problems:,} more")
         raise PtolemyError("not everything could be restored:\n" + "\n".join(lines))
+    if report.warnings:
+        raise typer.Exit(output.DAMAGED)
+
+
+def warn(warnings: list[str]) -> None:
+    """Say what is wrong with CARs, though it kept nothing from being restored."""
+    for warning in warnings:
+        output.say(f"warning: {warning}")
 
 
 def _list(extraction: Extraction, as_json: bool) -> None:
     problems: list[tuple[bytes, str]] = []
+    more = 0
     rows: list[dict[str, Any]] = []
 
-    def row(kind: str, size: int, cid: bytes | None, names: tuple[bytes, ...], **more: object) -> None:
-        path = paths.display(b"\0".join(names))
+    def problem(path: TreePath, reason: str) -> None:
+        nonlocal more
+        if len(problems) < _PROBLEMS:
+            problems.append((path.shown(), reason))
+        else:
+            more += 1
+
+    def row(kind: str, size: int, cid: bytes | None, name: bytes, **more: object) -> None:
+        path = paths.display(name)
         if as_json:
             rows.append(
                 {"kind": kind, "size": size, "cid": cid_text(cid) if cid else None, "path": path} | more
@@ -116,23 +192,30 @@ def _list(extraction: Extraction, as_json: bool) -> None:
         said = "".join(f"  [{value}]" for value in more.values() if value)
         typer.echo(f"{shown:5} {size:>15,}  {cid_text(cid) if cid else '':59}  {path}{said}")
 
-    for entry, names, shard in extraction.entries(lambda path, reason: problems.append((path, reason))):
+    for entry, path, shard in extraction.entries(problem):
         if shard is None:
             link = {"target": paths.display(entry.target)} if entry.target is not None else {}
-            row(entry.kind, entry.size, entry.cid, names, **link)
+            row(entry.kind, entry.size, entry.cid, bytes(path), **link)
     for split in extraction.survey().splits.values():
         numbers = sorted(split.shards)
         row(
             "file",
             split.size,
             None,
-            split.names,
+            bytes(split.path),
             shards=f"shards {numbers[0]} to {numbers[-1]}",
             problem=extraction.lacks(split),
         )
-    problems += [(path, "isn't in these CARs") for path in extraction.unmet()]
+    for unmet in extraction.unmet():
+        problem(path_of(unmet.split(b"\0")), "isn't in these CARs")
     if as_json:
         output.print_json(rows)
+    damage = extraction.damage()
+    warn(damage)
     if problems:
         lines = [f"{paths.display(path)}: {reason}" if path else reason for path, reason in problems]
-        raise PtolemyError("not everything could be read:\n" + "\n".join(lines[:100]))
+        if more:
+            lines.append(f"and {more:,} more")
+        raise PtolemyError("not everything could be read:\n" + "\n".join(lines))
+    if damage:
+        raise typer.Exit(output.DAMAGED)

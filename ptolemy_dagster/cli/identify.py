@@ -9,14 +9,20 @@ import typer
 from ptolemy_core import commp
 from ptolemy_core.car.root import root_cid
 from ptolemy_core.dag import cid
+from ptolemy_core.dag.stream import stream_cid
 from ptolemy_core.errors import SourceError
-from ptolemy_dagster.cli import output
+from ptolemy_dagster.cli import given, output
 
 _READ = 8 << 20
 
 
 def cid_command(
-    paths: Annotated[list[Path], typer.Argument(help="Files, folders or links; a link is not followed.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files, folders or links (not followed); - for a file's bytes on standard input."
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """CIDs of files and folders under the UnixFS profile unixfs-v1-2025."""
@@ -24,11 +30,14 @@ def cid_command(
     with output.errors_shown(), output.byte_progress() as bars:
         for path in paths:
             task = bars.add_task("hashing", total=None, visible=bars.console.is_terminal)
-            value = root_cid(
-                os.fsencode(path),
-                started=lambda total, task=task: bars.update(task, total=total),  # type: ignore[misc]
-                progress=lambda done, task=task: bars.advance(task, done),  # type: ignore[misc]
-            )
+            if given.is_standard_input(path):
+                value = _of_stream(path)
+            else:
+                value = root_cid(
+                    os.fsencode(path),
+                    started=lambda total, task=task: bars.update(task, total=total),  # type: ignore[misc]
+                    progress=lambda done, task=task: bars.advance(task, done),  # type: ignore[misc]
+                )
             bars.remove_task(task)
             rows.append(
                 {"path": os.fsencode(path).decode("utf-8", "backslashreplace"), "cid": cid.to_text(value)}
@@ -40,8 +49,16 @@ def cid_command(
             typer.echo(row["cid"] if len(rows) == 1 else f"{row['cid']}  {row['path']}")
 
 
+def _of_stream(path: Path) -> bytes:
+    with given.open_given(path) as stream:
+        try:
+            return stream_cid(stream.read)[0]
+        except OSError as error:
+            raise SourceError(f"{path} can't be read: {error.strerror}") from error
+
+
 def commp_command(
-    files: Annotated[list[Path], typer.Argument(help="Files, such as CARs.")],
+    files: Annotated[list[Path], typer.Argument(help="Files, such as CARs; - for standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Piece CIDs (v1 and v2) and padded piece sizes of files."""
@@ -51,10 +68,10 @@ def commp_command(
             task = bars.add_task("hashing", total=None, visible=bars.console.is_terminal)
             piece = commp.PieceCommitment()
             try:
-                with open(path, "rb", buffering=0) as file:
-                    bars.update(task, total=os.fstat(file.fileno()).st_size)
+                with given.open_given(path) as file:
+                    bars.update(task, total=os.fstat(file.fileno()).st_size or None)
                     buffer = bytearray(_READ)
-                    while got := file.readinto(buffer):
+                    while got := file.readinto(buffer):  # type: ignore[attr-defined]
                         piece.update(memoryview(buffer)[:got])
                         bars.advance(task, got)
             except OSError as error:

@@ -122,7 +122,11 @@ def find(
     with output.errors_shown():
         catalog = open_catalog()
         search = look_up.find_prefix if prefix else look_up.find_glob if glob else look_up.find_path
-        found = _first(limit + 1, search(catalog, what, project, gone=gone))
+        places = _places(catalog, what, project)
+        found = _first(
+            limit + 1,
+            itertools.chain.from_iterable(search(catalog, text, name, gone=gone) for text, name in places),
+        )
         if not found and not (prefix or glob):
             found = _otherwise(catalog, what, project, gone, limit + 1)
         cut = found[limit:]
@@ -130,7 +134,7 @@ def find(
         if as_json:
             output.print_json([asdict(one) for one in found])
         if not found:
-            raise PtolemyError(_nothing(catalog, what, project, search))
+            raise PtolemyError(_nothing(catalog, what, places, search))
     if not as_json:
         _show_found(found)
     if cut:
@@ -154,10 +158,38 @@ def _otherwise(
     return []
 
 
+def _places(catalog: Catalog, what: str, project: str | None) -> list[tuple[str, str | None]]:
+    """What a user typed, as texts below the target_dir of a project (None: of each).
+
+    `./x` is x, and an absolute path is what it is below the target_dir of the projects that have it.
+    """
+    if what.startswith("/"):
+        tops = {
+            name: projects.get(catalog, name).target_dir
+            for name in ([project] if project else projects.names(catalog))
+        }
+        inside = [(paths.below(top, what), name) for name, top in tops.items()]
+        found: list[tuple[str, str | None]] = [
+            (_plain(text), name) for text, name in inside if text is not None
+        ]
+        if found:
+            return found
+    return [(_plain(what), project)]
+
+
+def _plain(text: str) -> str:
+    """A path without what means nothing in it: names that are a single dot, and slashes that are doubled."""
+    names = [name for name in text.split("/") if name not in ("", ".")]
+    return "/".join(names) + ("/" if names and text.endswith("/") else "")
+
+
 def _nothing(
-    catalog: Catalog, what: str, project: str | None, search: Callable[..., Iterator[look_up.Found]]
+    catalog: Catalog,
+    what: str,
+    places: Sequence[tuple[str, str | None]],
+    search: Callable[..., Iterator[look_up.Found]],
 ) -> str:
-    if _first(1, search(catalog, what, project)):
+    if any(_first(1, search(catalog, text, project)) for text, project in places):
         return f"{what!r} isn't there any more: --all shows the versions that earlier scans found"
     return (
         f"nothing is called {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"

@@ -25,9 +25,12 @@ from ptolemy_core.errors import PtolemyError
 
 FAILED = 1
 """Exit code of a command that failed; bad usage is 2, as usual."""
+DAMAGED = 3
+"""Exit code of a command that gave all that was asked for, from CARs of which one is cut or has rubbish in it."""
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+# no highlighting: it takes quadratic time on a long name
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def print_json(value: object) -> None:
@@ -43,7 +46,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: 
     if out.is_terminal:
         out.print(table)
     else:
-        Console(width=400, file=sys.stdout).print(table)
+        Console(width=400, file=sys.stdout, highlight=False).print(table)
 
 
 def say(text: str) -> None:

@@ -1,18 +1,18 @@
 """`ptolemy restore`: a project's files back from its CARs, with the catalog's help."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.restore import Needs, ProjectRestore, Report
 from ptolemy_core.sizes import readable
 from ptolemy_core.tree import paths
-from ptolemy_dagster.cli import output
-from ptolemy_dagster.cli.extract import Overwrite, show
+from ptolemy_dagster.cli import given, output
+from ptolemy_dagster.cli.extract import Overwrite, Sparse, show
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
 
@@ -22,10 +22,10 @@ def restore(
         list[str] | None, typer.Argument(help="Files and folders below target-dir; all without.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder to write to; made if it isn't there.")
+        str | None, typer.Option("--to", help="Folder to write to; made if it isn't there.")
     ] = None,
     cars: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option("--cars", help="Folder that holds CARs; may be repeated. Default: staging-dir."),
     ] = None,
     scan: Annotated[
@@ -38,19 +38,19 @@ def restore(
         bool, typer.Option("--partial", help="Restore what is there though CARs are missing.")
     ] = False,
     overwrite: Overwrite = False,
+    sparse: Sparse = True,
     as_json: Json = False,
 ) -> None:
     """Restore a project, or files and folders of it, from its CARs. Run again to go on."""
     if to is None and not listing:
         raise typer.BadParameter("give the folder to write to", param_hint="--to")
     with output.errors_shown():
-        plan = ProjectRestore(
-            open_catalog(),
-            project,
-            wanted=[paths.from_display(one) for one in path or []],
-            folders=[os.path.abspath(folder) for folder in cars or []],
-            scan_id=scan,
-        )
+        if to is not None:
+            given.not_empty([to], "--to")
+        folders = [os.path.abspath(folder) for folder in given.not_empty(cars, "--cars")]
+        catalog = open_catalog()
+        chosen = _chosen(catalog, project, given.not_empty(path, "PATH"))
+        plan = ProjectRestore(catalog, project, wanted=chosen, folders=folders, scan_id=scan)
         needs = plan.needs
         if listing:
             _list(needs, as_json)
@@ -64,10 +64,18 @@ def restore(
             report: Report = plan.write(
                 os.fsencode(to),
                 replace=overwrite,
+                sparse=sparse,
                 threads=os.cpu_count() or 1,
                 progress=lambda done: bars.advance(task, done),
             )
         show(report, os.fsencode(to), as_json)
+
+
+def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
+    """The paths below target_dir that a user typed, some of them perhaps with it; none where all is asked for."""
+    top = projects.get(catalog, project).target_dir
+    found = [paths.from_display(paths.below(top, text) or text) for text in typed]
+    return [] if b"" in found else found
 
 
 def _require(needs: Needs, partial: bool) -> None:

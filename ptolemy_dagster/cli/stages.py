@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ from ptolemy_core.stages import scan as scan_stage
 from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
 from ptolemy_dagster.cli import output, waiting
+from ptolemy_dagster.cli.options import creating
 from ptolemy_dagster.run_config import scan_config
 
 Name = Annotated[str, typer.Argument(help="The project's name.")]
@@ -37,70 +37,22 @@ def open_catalog() -> Catalog:
         ) from None
 
 
-def create(
-    project: Name,
-    target_dir: Annotated[Path, typer.Option("--target-dir", "-t", help="The folder to store.")],
-    staging_dir: Annotated[
-        Path, typer.Option("--staging-dir", "-s", help="Where finished CARs go; not inside target-dir.")
-    ],
-    shard_size: Annotated[int, typer.Option(help="Split files larger than this, GiB, 1 to 31.")] = 1,
-    car_size: Annotated[int, typer.Option(help="Data in one CAR at most, GiB, 1 to 31.")] = 31,
-    encryption: Annotated[str, typer.Option(help='"None": nothing else is offered yet.')] = "None",
-    load_type: Annotated[str, typer.Option(help="blitz: CARs in parallel; serial: one by one.")] = "blitz",
-    include: Annotated[
-        list[str] | None, typer.Option(help="Only what matches, as *.jpg; repeatable.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Not what matches, as cache/; repeatable.")
-    ] = None,
-    hidden: Annotated[bool, typer.Option(help="Names that start with a dot.")] = True,
-    on_error: Annotated[
-        str, typer.Option(help="A file that can't be read: fail its CAR, or skip it.")
-    ] = "fail",
-    watch: Annotated[bool, typer.Option(help="Scan by itself when the folder changed.")] = False,
-    auto: Annotated[bool, typer.Option(help="Go on to CARs by itself after a scan.")] = False,
-    quiet_seconds: Annotated[int, typer.Option(help="Rest of a folder before it is scanned.")] = 60,
-    staging_budget: Annotated[
-        int | None,
-        typer.Option(help="GiB that a serial project's CARs may take in staging-dir; by default two CARs."),
-    ] = None,
-    max_loss: Annotated[
-        int, typer.Option(help="Percent of the entries that may be gone at once; a scan fails beyond.")
-    ] = 50,
-    as_json: Json = False,
-) -> None:
+@creating
+def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
     """Define a project. The same settings again change nothing."""
     from ptolemy_dagster.instance import open_instance
     from ptolemy_dagster.partitions import define
 
     with output.errors_shown():
-        settings = parse_project(
-            {
-                "name": project,
-                "target_dir": os.path.abspath(target_dir),
-                "staging_dir": os.path.abspath(staging_dir),
-                "shard_size": shard_size,
-                "car_size": car_size,
-                "encryption": encryption,
-                "load_type": load_type,
-                "include": include or [],
-                "exclude": exclude or [],
-                "hidden": hidden,
-                "on_error": on_error,
-                "watch": watch,
-                "auto": auto,
-                "quiet_seconds": quiet_seconds,
-                "staging_budget": staging_budget,
-                "max_loss": max_loss,
-            }
-        )
+        folders = {name: os.path.abspath(settings[name]) for name in ("target_dir", "staging_dir")}
+        defined = parse_project({"name": project} | settings | folders)
         instance = open_instance()
-        new = define(open_catalog(), instance, settings)
-    warning = padding_warning(car_size)
+        new = define(open_catalog(), instance, defined)
+    warning = padding_warning(defined.car_size)
     if warning:
         output.say(f"warning: {warning}")
     if as_json:
-        output.print_json(settings.model_dump() | {"created": new})
+        output.print_json(defined.model_dump() | {"created": new})
     else:
         output.say(
             f"project {project} {'is defined' if new else 'was defined so already'}; next: ptolemy run {project}"

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
-from ptolemy_core.catalog import cars, pages, projects
+from ptolemy_core.catalog import cars, containers, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.dag import cid
 from ptolemy_dagster.http.context import Context, Name, opened
@@ -30,7 +30,7 @@ class CarMeta(BaseModel):
     data_bytes: int = Field(description="Of the files in it.")
     items: int = Field(description="Files, shards, links and empty folders in it.")
     file_name: str = Field(description="In staging_dir.")
-    sha256: str | None = Field(description="Of the CAR file, hex; null if it wasn't taken.")
+    sha256: str | None = Field(description="Of the CAR file, hex; null if the project's car_sha256 is off.")
     built_at: float = Field(description="Seconds since 1970.")
     build_seconds: float
 
@@ -58,7 +58,7 @@ def carfile_meta(
 ) -> list[CarMeta]:
     """The built CARs by number, with their CIDs and sizes."""
     projects.get(context.catalog, project)
-    page, more = first_page(pages.cars_after(context.catalog, project, cursor, limit + 1), limit)
+    page, more = first_page(list(cars.rows(context.catalog, project, after=cursor, limit=limit + 1)), limit)
     if more:
         link_next(request, response, page[-1].number)
     return [_meta(row) for row in page]
@@ -87,7 +87,7 @@ def plan(
 ) -> list[PlannedCar]:
     """The planned containers by number: each CAR's exact size, and whether it is built."""
     projects.get(context.catalog, project)
-    page, more = first_page(pages.containers_after(context.catalog, project, cursor, limit + 1), limit)
+    page, more = first_page(containers.rows(context.catalog, project, after=cursor, limit=limit + 1), limit)
     if more:
         link_next(request, response, page[-1].number)
     return [

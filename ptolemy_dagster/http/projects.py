@@ -1,15 +1,24 @@
 """Projects: defining one, listing them, and how far one is."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ptolemy_core.catalog import pages, projects
+from ptolemy_core.catalog import projects
 from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.errors import UnknownProjectError
-from ptolemy_core.project import MAX_GIB, MIN_GIB, NAME_PATTERN, Project, padding_warning, parse_project
+from ptolemy_core.project import (
+    MAX_GIB,
+    MIN_GIB,
+    NAME_PATTERN,
+    SETTINGS,
+    Project,
+    Setting,
+    padding_warning,
+    parse_project,
+)
 from ptolemy_core.status.rate import Progress, blitz_progress, task_progress
 from ptolemy_core.status.state import ProjectState
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
@@ -52,17 +61,22 @@ def _settings_schema() -> dict[str, Any]:
     } | ({"$defs": schema["$defs"]} if "$defs" in schema else {})
 
 
-class ProjectOut(BaseModel, extra="allow"):
-    """A project's settings. Later versions may have more of them."""
+def _declared(setting: Setting) -> Any:
+    """A setting as a field that every answer has."""
+    optional = not setting.required and setting.default is None
+    return setting.type | None if optional else setting.type, Field(description=setting.description)
 
-    name: str
-    target_dir: str
-    staging_dir: str
-    shard_size: int = Field(description="GiB.")
-    car_size: int = Field(description="GiB.")
-    encryption: str
-    load_type: str
-    warning: str | None = Field(None, description="What to know of a car_size whose pieces are padded badly.")
+
+if TYPE_CHECKING:
+    ProjectOut = BaseModel
+else:
+    ProjectOut = create_model(
+        "ProjectOut",
+        __config__=ConfigDict(extra="allow"),
+        __doc__="A project's settings. Later versions may have more of them.",
+        **{name: _declared(setting) for name, setting in SETTINGS.items()},
+        warning=(str | None, Field(None, description="What to know of a car_size that needs much padding.")),
+    )
 
 
 class Work(BaseModel):
@@ -145,7 +159,7 @@ def _settings(body: bytes) -> dict[str, Any]:
             422, "bad-value", f"the body must be a JSON object of settings, got {str(settings)[:100]}"
         )
     if "name" in settings:
-        raise Problem(422, "bad-value", "name is no setting here: it stands in the address, /v0/create/NAME")
+        raise Problem(422, "bad-value", "name is not a setting here: it is in the address, /v0/create/NAME")
     for key, value in settings.items():
         if any(0xD800 <= ord(c) <= 0xDFFF for text in (key, value) if isinstance(text, str) for c in text):
             raise Problem(422, "bad-value", f"{key!r}: {value!r} isn't UTF-8: use a path that is")
@@ -179,7 +193,7 @@ def list_projects(
     ] = None,
 ) -> list[ProjectOut]:
     """Projects by name, with their settings."""
-    page, more = first_page(pages.projects_after(context.catalog, cursor, limit + 1), limit)
+    page, more = first_page(projects.rows(context.catalog, after=cursor, limit=limit + 1), limit)
     if more:
         link_next(request, response, page[-1].name)
     return [_described(project) for project in page]

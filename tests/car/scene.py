@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ptolemy_core.car import BuiltCar, build_car
-from ptolemy_core.car.whole import whole
+from ptolemy_core.car import whole as contents
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import Items, ItemsBuilder, Layout, compute_layout
-from ptolemy_core.source.posix import Source
+from ptolemy_core.source import Inputs, open_source
 from ptolemy_core.tree import Kind
 from tests.dag import oracle
 
@@ -36,9 +36,14 @@ def write_tree(path: bytes | str | Path, content: oracle.Content) -> bytes:
     return place
 
 
+def whole(path: bytes) -> tuple[Items, Inputs]:
+    """The items of what is at `path`, and where to read them."""
+    return contents.whole(open_source(path))
+
+
 def with_shards(
-    items: Items, source: Source, shards: Mapping[bytes, list[tuple[int, int, int]]]
-) -> tuple[Items, Source]:
+    items: Items, source: Inputs, shards: Mapping[bytes, list[tuple[int, int, int]]]
+) -> tuple[Items, Inputs]:
     """The same with some files as shards: of each path, (number, start, length)."""
     builder = ItemsBuilder()
     rows: list[int] = []
@@ -52,7 +57,7 @@ def with_shards(
             rows.append(row)
     split = builder.build()
     targets = {new: source.targets[row] for new, row in enumerate(rows) if row in source.targets}
-    return split, Source(source.root, split, source.file_sizes[rows], source.mtimes[rows], targets)
+    return split, Inputs(source.source, split, source.stamps.take(rows), targets)
 
 
 def build(

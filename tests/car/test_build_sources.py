@@ -13,7 +13,7 @@ from ptolemy_core.car.root import root_cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025
 from ptolemy_core.errors import SourceError
 from ptolemy_core.layout import Layout, compute_layout
-from ptolemy_core.source.posix import Source
+from ptolemy_core.source import Inputs
 
 from . import nobody, scene
 
@@ -27,7 +27,7 @@ def staging(tmp_path: Path) -> Path:
     return folder
 
 
-def prepare(tmp_path: Path) -> tuple[Path, Layout, Source]:
+def prepare(tmp_path: Path) -> tuple[Path, Layout, Inputs]:
     """A scanned tree whose files are then changed."""
     tree = tmp_path / "tree"
     scene.write_tree(

@@ -14,14 +14,14 @@ import pytest
 from ptolemy_core.car import BuiltCar, build_car
 from ptolemy_core.errors import StagingError
 from ptolemy_core.layout import Layout, compute_layout
-from ptolemy_core.source.posix import Source
+from ptolemy_core.source import Inputs
 
 from . import nobody, scene
 
 CONTENT = {b"a": b"x" * 3000, b"b": b"y" * 10}
 
 
-def prepared(tmp_path: Path) -> tuple[Layout, Source]:
+def prepared(tmp_path: Path) -> tuple[Layout, Inputs]:
     path = scene.write_tree(tmp_path / "tree", CONTENT)
     items, source = scene.whole(path)
     return compute_layout(items, scene.SMALL), source

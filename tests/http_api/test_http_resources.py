@@ -58,8 +58,8 @@ def test_another_body_for_a_project_that_is_there_is_refused(api: Api) -> None:
         ({"target_dir": "/a\0b"}, "target_dir holds a NUL character"),
         ({"target_dir": "/a\udcffb"}, "isn't UTF-8"),
         ({"target_dir": ["/data"]}, "target_dir"),
-        ({"name": "echo"}, "name is no setting here"),
-        ({"nonsense": 1}, "nonsense is no setting"),
+        ({"name": "echo"}, "name is not a setting here"),
+        ({"nonsense": 1}, "nonsense is not a setting"),
     ],
 )
 def test_bad_settings_name_value_limit_and_remedy(api: Api, settings: Any, message: str) -> None:

@@ -98,7 +98,7 @@ def test_a_file_that_differs(tmp_path: Path, there: bytes, replace: bool) -> Non
 def test_folders_and_files_in_each_others_place(tmp_path: Path) -> None:
     to = tmp_path / "to"
     (to / "05 big" / "inner").mkdir(parents=True)
-    (to / "link").mkdir()
+    (to / "link" / "inner").mkdir(parents=True)
     (to / "03").symlink_to("nowhere")
     report = extract([write(tmp_path / "a.car", car(tree()))], to, replace=True)
     assert {path for path, _ in report.problems} == {"05 big", "link"}

@@ -23,8 +23,10 @@ def read_tree(path: str | bytes | Path) -> oracle.Content:
 
 
 def extract(cars: Sequence[Path], to: Path, *wanted: bytes, **options: Any) -> Report:
-    """Extract from CARs; `raw_names` and `roots` are the extraction's, other options `write`'s."""
-    own = {name: options.pop(name) for name in ("raw_names", "roots", "complete") if name in options}
+    """Extract from CARs; `raw_names`, `roots`, `complete` and `limits` are the extraction's, other options `write`'s."""
+    own = {
+        name: options.pop(name) for name in ("raw_names", "roots", "complete", "limits") if name in options
+    }
     with Extraction(cars, wanted=[w.replace(b"/", b"\0") for w in wanted], **own) as extraction:
         return extraction.write(os.fsencode(to), **options)
 

@@ -148,6 +148,7 @@ def make(catalog_url: str, tmp_path: Path) -> Any:
         target = tmp_path / name / "target"
         target.mkdir(parents=True)
         settings = {"name": name, "target_dir": str(target), "staging_dir": str(tmp_path / name / "staging")}
+        more = {"car_sha256": True} | more  # so that tests see whether two CARs are the same bytes
         project = parse_project(settings | {"shard_size": shard_size, "car_size": car_size} | more)
         projects.create(catalog, project)
         return Scene(catalog, project)

@@ -18,6 +18,7 @@ from ptolemy_core.catalog import Catalog, cars, containers, find, progress
 from ptolemy_core.catalog.schema import built_shard, car, container, shard
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import Profile
+from ptolemy_core.dag.stitch import file_cid
 from ptolemy_core.errors import (
     BusyError,
     ReceiptError,
@@ -26,10 +27,10 @@ from ptolemy_core.errors import (
     StagingError,
     UnknownProjectError,
 )
+from ptolemy_core.project import CHANGEABLE
 from ptolemy_core.reader import decode_node, decode_unixfs, open_car, verify_car
 from ptolemy_core.stages import blitz
 from ptolemy_core.stages.blitz import build_container, pending
-from ptolemy_core.stages.stitch import file_cid
 from ptolemy_core.staging.output import Output, partial_file
 from ptolemy_core.status.state import project_state
 from tests.dag import oracle
@@ -88,6 +89,16 @@ def test_plan_becomes_cars_with_receipts(stage: Scene) -> None:
     assert stage.problems() == []
     standing_now = project_state(stage.catalog, stage.name)
     assert (standing_now.done, standing_now.built, standing_now.tasks) == ("blitz", len(rows), [])
+
+
+def test_sha256_of_cars_is_recorded_only_where_the_project_says_so(make: Any) -> None:
+    without, with_it = make("without", car_sha256=False), make("with", car_sha256=True)
+    assert [row.sha256 for row in without.run(TREE)] == [None] * len(without.cars())
+    digests = [
+        hashlib.sha256((with_it.staging / row.file_name).read_bytes()).digest() for row in with_it.run(TREE)
+    ]
+    assert [row.sha256 for row in with_it.cars()] == digests
+    assert "car_sha256" in CHANGEABLE
 
 
 def test_all_data_can_be_put_together_again_from_the_cars(stage: Scene) -> None:

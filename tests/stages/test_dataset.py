@@ -22,10 +22,10 @@ from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.schema import built_shard, dataset_root
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import Profile
+from ptolemy_core.dag.stitch import file_root
 from ptolemy_core.errors import PlanError, ReceiptError, StageOrderError, StagingError
 from ptolemy_core.reader import decode_node
 from ptolemy_core.stages.dataset import build_root
-from ptolemy_core.stages.stitch import file_root
 from ptolemy_core.staging.output import Output
 from ptolemy_core.tree import SEPARATOR
 from tests.car.scene import sizes

@@ -83,8 +83,8 @@ def test_live_rows_are_what_was_met_and_what_could_not_be_looked_at(
         small_batches(patched, page)
         once(stage, walked(first, shut), size, patched)
         before = live(stage)
-        assert before == {e.path: (e.kind, e.mtime) for e in walked(first, shut)}
-        met = {e.path: (e.kind, e.mtime) for e in walked(second, later)}
+        assert before == {e.path: (e.kind, e.token) for e in walked(first, shut)}
+        met = {e.path: (e.kind, e.token) for e in walked(second, later)}
         kept = {
             path: row for path, row in before.items() if b"\x00" in path and path.split(b"\x00")[0] in later
         }

@@ -163,8 +163,8 @@ def test_a_look_costs_no_more_than_its_budget_and_goes_on_where_it_ended(
     watcher = Watcher(stage, budget=10)
     watcher.scan()
     looked: list[bytes] = []
-    real = watch._mtime
-    monkeypatch.setattr(watch, "_mtime", lambda path: looked.append(path) or real(path))
+    real = watch._token
+    monkeypatch.setattr(watch, "_token", lambda root, path: looked.append(path) or real(root, path))
     for now in range(10):
         watcher.at(now)
         assert len(looked) <= 10

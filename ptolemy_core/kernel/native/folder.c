@@ -1,20 +1,17 @@
 /* Listing a folder: its names in byte order, and what lstat says of each, with no interpreter between them. */
 #define _GNU_SOURCE
+#include "files.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernel.h"
 
-#if defined(__APPLE__)
-#define MTIME st_mtimespec
-#else
-#define MTIME st_mtim
-#endif
+#define NO_TIME ((int64_t)1 << 32) /* in a mode: the mtime doesn't fit in 64 bits of nanoseconds */
 
 typedef struct {
     int64_t at, length; /* of the name, in the arena */
@@ -67,7 +64,7 @@ static void look(int folder, listing *out) {
         if (fstatat(folder, e.name, &is, AT_SYMLINK_NOFOLLOW) == 0) {
             e.mode = (int64_t)is.st_mode;
             e.size = (int64_t)is.st_size;
-            e.mtime = (int64_t)is.MTIME.tv_sec * 1000000000 + is.MTIME.tv_nsec;
+            if (!nanoseconds(is.MTIME, &e.mtime)) e.mode |= NO_TIME, e.mtime = 0;
         } else if (errno == ENOENT) {
             continue;
         } else {
@@ -97,7 +94,8 @@ static int64_t put_out(const listing *found, const char *prefix, int64_t length,
 }
 
 /* List an open folder. Each path is the prefix and the name, with a slash, which no name can hold, behind it; modes
- * are st_mode, or -errno where an entry can't be looked at; mtimes are nanoseconds.
+ * are st_mode, or -errno where an entry can't be looked at; mtimes are nanoseconds, and 0 with bit 32 set in the mode
+ * where they don't fit in 64 bits.
  * Returns the number of entries, or -errno; -ERANGE with the needed entries and bytes in needs[0] and needs[1]
  * where a capacity doesn't suffice. */
 EXPORT int64_t ptolemy_list_folder(int folder, const char *prefix, int64_t length, char *paths, int64_t bytes,

@@ -8,15 +8,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
-from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.schema import built_shard, file, shard
-from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import balanced, cid, dagpb, unixfs
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.layout import WHOLE
 
 
 class FileNode(NamedTuple):
@@ -86,42 +79,3 @@ def _parent(children: Sequence[FileNode]) -> FileNode:
     return FileNode(
         cid.of_digest(cid.DAG_PB, digest), below + len(block), sum(lengths), block, tuple(children)
     )
-
-
-_BUILT = sa.and_(
-    built_shard.c.container_id == shard.c.container_id, built_shard.c.position == shard.c.position
-)
-
-
-def stitched(connection: Connection, file_id: int, size: int, profile: Profile) -> FileNode:
-    """The root of a split file of these many bytes, all of whose shards are built."""
-    parts = (
-        sa.select(built_shard.c.nodes, shard.c.length)
-        .join(shard, _BUILT)
-        .where(shard.c.file_id == file_id)
-        .order_by(shard.c.number)
-    )
-    rows = connection.execute(parts).all()
-    lowest = b"".join(bytes(row.nodes) for row in rows)
-    return file_root(size, lowest, profile, bare_leaf=rows[-1].length <= profile.chunk)
-
-
-@survives_outage
-def stitch_files(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025) -> int:
-    """Give each split file of a project its CID, once all of its shards are built; returns how many."""
-    ready = (
-        sa.select(file.c.id, file.c.size)
-        .join(shard, shard.c.file_id == file.c.id)
-        .outerjoin(built_shard, _BUILT)
-        .where(file.c.project == name, file.c.cid.is_(None), shard.c.number != WHOLE)
-        .group_by(file.c.id, file.c.size)
-        .having(sa.func.count() == sa.func.count(built_shard.c.cid))
-        .having(sa.func.sum(shard.c.length) == file.c.size)  # not where some were skipped, or never built
-    )
-    with catalog.read() as connection:
-        files = connection.execute(ready).all()
-    for key, size in files:
-        with catalog.write() as connection:
-            value = stitched(connection, key, size, profile).cid
-            connection.execute(file.update().where(file.c.id == key).values(cid=value))
-    return len(files)

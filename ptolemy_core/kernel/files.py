@@ -1,0 +1,96 @@
+"""Opening and reading files beneath a folder, no link followed on the way; many small files in one call."""
+
+import errno
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptolemy_core.kernel import Buffer, _native, as_bytes, check_ranges, variant
+from ptolemy_core.tree import SEPARATOR
+
+DONE, SIZE, MTIME, CTIME, INODE, DEVICE = range(6)
+"""Columns of what `read_files` says of each file: bytes read (or -errno), then what it was after that."""
+
+BY_STEPS: bool = False
+"""Open each folder on the way by itself, also where the kernel has openat2: for tests."""
+
+_FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_beneath(root: int, path: bytes, flags: int) -> int:
+    """Open an entry beneath an open folder.
+
+    Args:
+        root: descriptor of the folder.
+        path: names joined by NUL.
+        flags: of open(2); O_NOFOLLOW and O_CLOEXEC are added.
+
+    Returns:
+        its descriptor.
+
+    Raises:
+        OSError: it can't be opened; ELOOP or ENOTDIR if there is a link in the path, at its end too.
+    """
+    loaded = _native.library()
+    flags |= os.O_NOFOLLOW | os.O_CLOEXEC
+    if not isinstance(loaded, _native.Library):
+        return _open_by_steps(root, path, flags)
+    found = loaded.open_beneath(root, path.replace(SEPARATOR, b"/"), flags, BY_STEPS)
+    if found < 0:
+        raise OSError(-found, os.strerror(-found))
+    return found
+
+
+def _open_by_steps(root: int, path: bytes, flags: int) -> int:
+    *above, name = path.split(SEPARATOR)
+    folder = root
+    try:
+        for part in [*above, name]:
+            if part in (b"", b"..") or b"/" in part:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        for part in above:
+            deeper = os.open(part, _FOLDER, dir_fd=folder)
+            if folder != root:
+                os.close(folder)
+            folder = deeper
+        return os.open(name, flags, dir_fd=folder)
+    finally:
+        if folder != root:
+            os.close(folder)
+
+
+def read_files(
+    root: int,
+    paths: Sequence[bytes],
+    buffer: Buffer,
+    places: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Read the beginning of many small files beneath a folder into one buffer, without the GIL.
+
+    Args:
+        root: descriptor of the folder.
+        paths: of the files, names joined by NUL; neighbours in one folder are opened from there.
+        buffer: writable.
+        places: offset in the buffer for each file, bytes.
+        lengths: bytes to read of each.
+
+    Returns:
+        a row for each file, columns as above. Files that aren't regular, changed while they were read, or have an
+        mtime out of range have a negative DONE (all have, without the compiled kernel): they are for the caller
+        to read by itself, and to say what is wrong with them.
+
+    Raises:
+        ValueError: a range isn't inside the buffer.
+    """
+    loaded = _native.library()
+    if not isinstance(loaded, _native.Library) or variant() == "python" or not paths:
+        return np.full((len(paths), 6), -errno.ENOSYS, dtype=np.int64)
+    data = as_bytes(buffer)
+    check_ranges(data.size, places, lengths)
+    ends = np.cumsum(np.fromiter(map(len, paths), dtype=np.int64, count=len(paths)))
+    columns = (np.ascontiguousarray(column, dtype=np.int64) for column in (places, lengths))
+    return loaded.read_files(root, b"".join(paths), ends, _native.FileRanges(data, *columns), BY_STEPS)

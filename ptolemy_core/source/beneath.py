@@ -1,0 +1,78 @@
+"""Looking at entries beneath a folder, where no symbolic link leads out of it."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ptolemy_core.kernel.files import open_beneath
+from ptolemy_core.tree import SEPARATOR, paths
+
+_SEARCHED = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def opened(folder: bytes) -> Iterator[int]:
+    """A descriptor of the folder at a file system path, for looking at what is beneath it; it must not be a link.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    descriptor = paths.at_path(folder, lambda path, at: os.open(path, _SEARCHED, dir_fd=at))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
+    """The open folder of an entry beneath the open folder `root`, and the entry's name there.
+
+    Raises:
+        OSError: a folder on the way can't be opened, or is a link.
+    """
+    above, _, name = path.rpartition(SEPARATOR)
+    if not above:
+        yield root, name
+        return
+    folder = open_beneath(root, above, _SEARCHED)
+    try:
+        yield folder, name
+    finally:
+        os.close(folder)
+
+
+def lstat(root: int, path: bytes) -> os.stat_result:
+    """What lstat says of an entry beneath an open folder; of the folder itself, if the path is empty.
+
+    Raises:
+        OSError: it can't be looked at.
+    """
+    if not path:
+        return os.fstat(root)
+    with parent(root, path) as (folder, name):
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+def readlink(root: int, path: bytes) -> bytes:
+    """Where a link beneath an open folder leads.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with parent(root, path) as (folder, name):
+        return os.readlink(name, dir_fd=folder)
+
+
+def is_behind_link(root: int, path: bytes) -> bool:
+    """Whether a folder on the way to an entry is a link now."""
+    names = path.split(SEPARATOR)
+    for count in range(1, len(names)):
+        try:
+            mode = lstat(root, SEPARATOR.join(names[:count])).st_mode
+        except OSError:
+            return False
+        if not stat.S_ISDIR(mode):
+            return stat.S_ISLNK(mode)
+    return False

@@ -1,0 +1,158 @@
+"""The files behind a container's items: what a build reads, whatever the source.
+
+One build reads through one `Inputs`: it sees to it that all reads of a file found it in the same state.
+"""
+
+import mmap
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptolemy_core.errors import SourceError
+from ptolemy_core.layout import WHOLE, Items
+from ptolemy_core.source import refusals
+from ptolemy_core.source.protocol import ReadsMany, Source, State
+from ptolemy_core.source.stamps import Stamps
+from ptolemy_core.tree import Kind
+
+
+class Inputs:
+    """A container's items, their stamps, and the source they are read from.
+
+    Attributes:
+        source: that they are read from.
+        items: the container's items.
+        stamps: of each item's whole file, as the scan saw them.
+        targets: targets of symbolic links, by item.
+    """
+
+    def __init__(self, source: Source, items: Items, stamps: Stamps, targets: Mapping[int, bytes]) -> None:
+        self.source = source
+        self.items = items
+        self.stamps = stamps
+        self.targets = targets
+        self._many = source if isinstance(source, ReadsMany) else None
+        self._seen = _Seen(_files(items))
+
+    def read_into(self, item: int, start: int, buffers: Sequence[memoryview]) -> None:
+        """Fill the buffers, one after the other, with the item's bytes from `start` (within the shard, bytes).
+
+        Raises:
+            SourceError: the file can't be read, isn't what the scan saw, or not what an earlier read saw.
+        """
+        offset = int(self.items.starts[item]) + start
+        try:
+            state = self.source.read(self.items.paths[item], offset, buffers, self.stamps[item])
+        except SourceError as error:
+            raise self._of(item, error) from error.__cause__
+        if state is not None and not self._seen.note(item, state):
+            raise self._of(item, refusals.torn(self._name(item)))
+
+    def read_small(
+        self, items: NDArray[np.int64], buffer: mmap.mmap, places: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Read whole small files to their places in the buffer, where the source can read many at once.
+
+        Returns:
+            which of them are read; the others are for `read_into`, which says what is wrong.
+        """
+        done = np.zeros(len(items), dtype=np.bool_)
+        if self._many is None:
+            return done
+        whole = np.flatnonzero(
+            self.items.sizes[items] == self.stamps.sizes[items]
+        )  # no shards of larger files
+        rows = items[whole]
+        names = [self.items.paths[item] for item in rows.tolist()]
+        fine, states = self._many.read_many(names, buffer, places[whole], self.stamps.take(rows))
+        fine[fine] = self._seen.note_many(rows[fine], states[fine])
+        done[whole] = fine
+        return done
+
+    def link(self, item: int) -> bytes:
+        """A symbolic link's target.
+
+        Raises:
+            SourceError: it isn't what the scan saw.
+        """
+        try:
+            target = self.source.link(self.items.paths[item])
+        except SourceError as error:
+            raise self._of(item, error) from error.__cause__
+        if target != self.targets[item]:
+            raise self._of(item, refusals.changed(self._name(item), "the link leads elsewhere"))
+        return target
+
+    def check(self, item: int) -> None:
+        """See that an item can be opened and is what the scan saw, without reading its data.
+
+        Raises:
+            SourceError: it isn't so.
+        """
+        if self.items.kinds[item] == Kind.SYMLINK:
+            self.link(item)
+            return
+        try:
+            self.source.check(self.items.paths[item], int(self.items.kinds[item]), self.stamps[item])
+        except SourceError as error:
+            raise self._of(item, error) from error.__cause__
+
+    def states(self) -> list[State | None]:
+        """The state in which each item's file was read; None where nothing was read or the source has no states."""
+        return self._seen.states()
+
+    def _name(self, item: int) -> str:
+        return self.source.name(self.items.paths[item])
+
+    @staticmethod
+    def _of(item: int, error: SourceError) -> SourceError:
+        error.item = item
+        return error
+
+
+def _files(items: Items) -> NDArray[np.int64]:
+    """The first item of each item's file: the shards of a file stand one after the other."""
+    first = np.arange(len(items), dtype=np.int64)
+    for k in np.flatnonzero(items.shards != WHOLE).tolist():
+        if k and items.paths[k - 1] == items.paths[k]:
+            first[k] = first[k - 1]
+    return first
+
+
+class _Seen:
+    """The state of each file at its first read, which all later ones must find again. Threads may share it."""
+
+    def __init__(self, file_of: NDArray[np.int64]) -> None:
+        self._file_of = file_of
+        self._states = np.zeros((len(file_of), 2), dtype=np.int64)
+        self._known = np.zeros(len(file_of), dtype=np.bool_)
+        self._lock = threading.Lock()
+
+    def note(self, item: int, state: State) -> bool:
+        """Take the state that a read found; whether it is the one that reads before it found."""
+        row = self._file_of[item]
+        with self._lock:
+            if self._known[row]:
+                return state == (self._states[row, 0], self._states[row, 1])
+            self._states[row] = state
+            self._known[row] = True
+        return True
+
+    def note_many(self, items: NDArray[np.int64], states: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """`note` of items of different files; a file in another state keeps its first one."""
+        rows = self._file_of[items]
+        with self._lock:
+            same: NDArray[np.bool_] = ~self._known[rows] | (self._states[rows] == states).all(axis=1)
+            self._states[rows[same]] = states[same]
+            self._known[rows[same]] = True
+        return same
+
+    def states(self) -> list[State | None]:
+        rows = self._file_of
+        known, ctimes, inodes = (c[rows].tolist() for c in (self._known, *self._states.T))
+        return [
+            (ctime, inode) if is_known else None
+            for is_known, ctime, inode in zip(known, ctimes, inodes, strict=True)
+        ]

@@ -69,9 +69,10 @@ class NotStored:
         """In words: "3 entries are in no CAR (2 unreadable, 1 pipe, socket or device)"; empty if there are none."""
         if not self.total:
             return ""
+        special = "pipe, socket or device" if self.special == 1 else "pipes, sockets or devices"
         parts = (
             (self.unreadable, "unreadable"),
-            (self.special, "pipes, sockets or devices"),
+            (self.special, special),
             (self.dropped, "dropped by a build"),
         )
         which = ", ".join(f"{count:,} {what}" for count, what in parts if count)

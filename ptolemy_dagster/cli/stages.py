@@ -105,9 +105,11 @@ def scan(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) 
 
 def _say_not_stored(catalog: Catalog, project: str) -> None:
     """Say what of the project is in no CAR, if there is anything."""
-    found = str(skipped.not_stored(catalog, project))
-    if found:
+    found = skipped.not_stored(catalog, project)
+    if found.total:
         output.say(f"warning: {found}: ptolemy skipped {project} --current")
+    if found.own:
+        output.say(f"Ptolemy's own folders and files in target_dir are left out: {found.own:,}")
 
 
 def containerize(

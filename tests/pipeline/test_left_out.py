@@ -16,7 +16,7 @@ def test_entries_left_out_warn_by_a_check_that_blocks_nothing(sqlite: Backend, i
     result = in_process("onboard", "delta", instance)
     (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "nothing_left_out"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert check.description == "1 entry is in no CAR (1 pipes, sockets or devices)"
+    assert check.description == "1 entry is in no CAR (1 pipe, socket or device)"
     run = instance.get_run_by_id(result.run_id)
     assert "progress" in run.tags
     (sqlite.root / "data" / "pipe").unlink()
@@ -34,7 +34,7 @@ def test_the_command_line_and_the_api_count_what_is_in_no_car(sqlite: Backend, m
     (status,) = printed("status", "delta")
     assert (status["status"], status["not_stored"]) == ("blitz complete", counts)
     shown = ptolemy("status", "delta")
-    assert "delta: 1 entry is in no CAR (1 pipes, sockets or devices)" in shown.stderr
+    assert "delta: 1 entry is in no CAR (1 pipe, socket or device)" in shown.stderr
     verified = ptolemy("verify", "delta", "--source")
     assert "that are in CARs have the very content of the CARs" in verified.stderr
     assert "warning: 1 entry is in no CAR" in verified.stderr

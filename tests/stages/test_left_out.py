@@ -97,7 +97,7 @@ def test_pipes_and_sockets_are_counted_and_fail_nothing(stage: Scene) -> None:
     assert str(result.not_stored) == "2 entries are in no CAR (2 pipes, sockets or devices)"
     (stage.target / "s").unlink()
     stage.scan()
-    assert str(kept_out(stage)) == "1 entry is in no CAR (1 pipes, sockets or devices)"
+    assert str(kept_out(stage)) == "1 entry is in no CAR (1 pipe, socket or device)"
     (stage.target / "pipe").unlink()
     assert stage.scan().not_stored == NotStored()
 
@@ -232,6 +232,6 @@ def test_every_stage_says_the_same_of_an_empty_target(stage: Scene) -> None:
 def test_what_was_left_out_of_an_empty_target_is_said(stage: Scene) -> None:
     os.mkfifo(stage.target / "pipe")
     stage.scan()
-    assert "that belongs to it, and 1 entry is in no CAR (1 pipes, sockets or devices). " in str(
+    assert "that belongs to it, and 1 entry is in no CAR (1 pipe, socket or device). " in str(
         stage.plan().empty
     )

@@ -141,7 +141,7 @@ def _mountinfo() -> Iterator[_Mount]:
         before, _, after = line.partition(b" - ")
         fields, rest = before.split(b" "), after.split(b" ")
         if len(fields) > 4 and len(rest) > 1:
-            kind, source = os.fsdecode(rest[0]), os.fsdecode(_plain(rest[1]))
+            kind, source = (_plain(field).decode("utf-8", "backslashreplace") for field in rest[:2])
             yield _Mount(int(fields[0]), _plain(fields[4]), kind, source)
 
 

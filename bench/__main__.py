@@ -9,6 +9,7 @@ from bench import (
     big_file,
     compare,
     data,
+    encryption,
     floors,
     kernel,
     lookup,
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "orchestration": orchestration.measure,
     "lookup": lookup.measure,
     "verify": verify.measure,
+    "encryption": encryption.measure,
     "million": small_files.million,
     "orchestration-100k": orchestration.hundred_thousand,
 }

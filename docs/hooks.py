@@ -33,21 +33,26 @@ def commands_page() -> str:
         "`ptolemy COMMAND --help` prints the same. Exit codes: 0 done, 1 failed, 2 wrong usage.",
     ]
     for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
-        parts += [f"## ptolemy {name}", _plain(command.help or "")]
-        rows = ["| argument or option | default | meaning |", "| --- | --- | --- |"]
-        for parameter in command.params:
-            if parameter.name == "help":
-                continue
-            is_option = parameter.param_type_name == "option"
-            shown = ", ".join(parameter.opts) if is_option else _metavar(parameter)
-            given = parameter.default
-            silent = given is None or given is False or callable(given) or not is_option
-            default = "required" if parameter.required else "" if silent else str(given)
-            rows.append(
-                f"| `{shown}` | {_plain(default)} | {_plain(getattr(parameter, 'help', None) or '')} |"
-            )
-        parts.append("\n".join(rows))
+        parts += _command_section(f"## ptolemy {name}", command)
+        for below, one in getattr(command, "commands", {}).items():
+            parts += _command_section(f"### ptolemy {name} {below}", one)
     return "\n\n".join(parts) + "\n"
+
+
+def _command_section(heading: str, command: Any) -> list[str]:
+    """A command's heading, its help, and a table of its arguments and options."""
+    rows = ["| argument or option | default | meaning |", "| --- | --- | --- |"]
+    for parameter in command.params:
+        if parameter.name == "help":
+            continue
+        is_option = parameter.param_type_name == "option"
+        shown = ", ".join(parameter.opts) if is_option else _metavar(parameter)
+        given = parameter.default
+        silent = given is None or given is False or callable(given) or not is_option
+        default = "required" if parameter.required else "" if silent else str(given)
+        rows.append(f"| `{shown}` | {_plain(default)} | {_plain(getattr(parameter, 'help', None) or '')} |")
+    table = ["\n".join(rows)] if len(rows) > 2 or not hasattr(command, "commands") else []
+    return [heading, _plain(command.help or ""), *table]
 
 
 def _metavar(parameter: Any) -> str:

@@ -1,20 +1,42 @@
-"""Errors that a user meets: each says what happened, to what, why, and what to do."""
+"""Errors that a user meets: each says what happened, to what, why, and what to do.
+
+Each class has a `code`, a stable name for programs: the HTTP API, `--json` and Dagster's failure metadata show it,
+and docs/errors.md lists all of them. What can be wrong inside a CAR has codes of its own, in `reader.findings`.
+"""
 
 
 class PtolemyError(Exception):
-    """Base of all errors whose message is meant for a user."""
+    """Base of all errors whose message is meant for a user.
+
+    Attributes:
+        code: a stable name of what went wrong, in lower case with hyphens.
+    """
+
+    code = "failed"
 
 
 class SettingsError(PtolemyError):
-    """A setting that can't be: names the value, the limit and the remedy."""
+    """A setting or value that isn't allowed: the message names the value, the limit and the remedy."""
+
+    code = "bad-value"
 
 
 class ProjectExistsError(SettingsError):
-    """A project of that name is there with other settings."""
+    """A project of that name exists with other settings."""
+
+    code = "project-exists"
 
 
 class UnknownProjectError(PtolemyError):
-    """No project of that name."""
+    """No project has that name."""
+
+    code = "unknown-project"
+
+
+class NotFoundError(PtolemyError):
+    """No file, CAR or CID matches what was asked for."""
+
+    code = "not-found"
 
 
 class StageOrderError(PtolemyError):
@@ -24,6 +46,8 @@ class StageOrderError(PtolemyError):
         first: the stage that has to be done before, where there is one.
         why: what isn't done yet, after the project's name.
     """
+
+    code = "stage-order"
 
     def __init__(self, message: str, *, first: str | None = None, why: str = "") -> None:
         super().__init__(message)
@@ -39,16 +63,22 @@ class StageOrderError(PtolemyError):
 class EmptyProjectError(StageOrderError):
     """There is nothing to store in a project."""
 
+    code = "empty"
+
 
 class BusyError(PtolemyError):
-    """The same work is under way in another process."""
+    """Another process is doing the same work."""
+
+    code = "busy"
 
 
 class SourceError(PtolemyError):
-    """A source file can't be read, or isn't what the scan saw.
+    """A source can't be used.
 
     Where it is an item of a container: `item` is its place in it, `reason` says what is wrong without its name.
     """
+
+    code = "source-unusable"
 
     def __init__(self, message: str, *, item: int | None = None, reason: str = "") -> None:
         super().__init__(message)
@@ -56,33 +86,49 @@ class SourceError(PtolemyError):
         self.reason = reason
 
 
+class SourceChangedError(SourceError):
+    """A source file isn't what the scan saw: it changed, or is gone."""
+
+    code = "source-changed"
+
+
+class SourceUnreadableError(SourceError):
+    """A source file or folder can't be read."""
+
+    code = "source-unreadable"
+
+
+class UnreadableError(SourceUnreadableError):
+    """A scan met entries that it can't read, in a project whose on_error is "fail"."""
+
+
 class LossError(SourceError):
     """A scan found so much less than the one before that the target may not be there, or be another one."""
 
-
-class UnreadableError(SourceError):
-    """A scan met entries that it may not read, in a project whose on_error is "fail"."""
+    code = "target-lost"
 
 
 class StagingError(PtolemyError):
-    """The staging folder can't take a CAR."""
+    """The staging folder can't be read or written."""
+
+    code = "staging-unusable"
 
 
-class PlanError(PtolemyError):
-    """No container can hold what it must."""
+class StagingFullError(StagingError):
+    """The disk of the staging folder has too little free space for a CAR."""
 
-
-class ReceiptError(PtolemyError):
-    """A receipt doesn't fit the plan in the catalog."""
+    code = "staging-full"
 
 
 class NoRoomError(StagingError):
-    """A serial project's staging folder is full of finished CARs: the next one waits until some have left.
+    """The finished CARs of a serial project fill its staging budget: the next one waits until some have left.
 
     Attributes:
         number: of the container that waits.
         bytes: that must leave staging_dir before it can be built.
     """
+
+    code = "staging-budget"
 
     def __init__(self, message: str, number: int, missing: int) -> None:
         super().__init__(message)
@@ -90,13 +136,73 @@ class NoRoomError(StagingError):
         self.bytes = missing
 
 
+class PlanError(PtolemyError):
+    """No container can hold what it must."""
+
+    code = "plan-impossible"
+
+
+class ReceiptError(PtolemyError):
+    """A CAR and the plan in the catalog don't agree."""
+
+    code = "receipt-mismatch"
+
+
 class DeliveryError(PtolemyError):
-    """A CAR can't be marked as delivered, or not be removed."""
+    """A CAR can't be marked as delivered, or can't be removed."""
+
+    code = "delivery-refused"
 
 
 class DeletionError(PtolemyError):
     """Sources can't be deleted."""
 
+    code = "deletion-refused"
+
 
 class UnavailableError(PtolemyError):
     """The database doesn't answer."""
+
+    code = "catalog-away"
+
+
+class StateError(PtolemyError):
+    """The folder of state, or a database in it, can't be used."""
+
+    code = "state-unusable"
+
+
+class ReadOnlyStateError(StateError):
+    """The folder of state is read-only, and the work needs to write there."""
+
+    code = "state-read-only"
+
+
+class EncryptionError(PtolemyError):
+    """Something about keys or encrypted data is wrong. No message of these errors holds bytes of a key."""
+
+    code = "encryption-failed"
+
+
+class UnknownKeyError(EncryptionError):
+    """No key of that alias and version, or it was destroyed."""
+
+    code = "unknown-key"
+
+
+class WrongKeyError(EncryptionError):
+    """There is a key of that alias and version, but it isn't the one that was used."""
+
+    code = "wrong-key"
+
+
+class KeyStoreError(EncryptionError):
+    """The keyring, variable or command that keeps keys can't be used."""
+
+    code = "keys-unusable"
+
+
+class DamagedError(EncryptionError):
+    """Encrypted data, a name, a key's text or a wrapped key isn't what was written."""
+
+    code = "damaged"

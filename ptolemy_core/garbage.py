@@ -1,16 +1,19 @@
-"""Python's collector of cyclic garbage, while millions of rows go by that are none."""
+"""Python's garbage collector, while millions of rows pass that hold no cycles.
+
+The threshold belongs to the whole process, so the engine never changes it: a program that owns its process may.
+"""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _OBJECTS = 50_000
-"""New objects until a collection, Python's default is 700: a scan without news took half as long again with that."""
+"""New objects before a collection; with Python's 700, a scan without news takes half as long again."""
 
 
 @contextmanager
-def seldom() -> Iterator[None]:
-    """Collect seldom until the block ends; in the whole process."""
+def fewer_collections() -> Iterator[None]:
+    """Collect garbage less often until the block ends, in the whole process."""
     before = gc.get_threshold()
     gc.set_threshold(max(_OBJECTS, before[0]), *before[1:])
     try:

@@ -1,4 +1,6 @@
-"""A person's or a supervisor's request to end (SIGINT, SIGTERM), kept for a moment when all is tidy.
+"""Requests to end, of a person, a supervisor or a terminal that closed: SIGINT, SIGTERM and SIGHUP.
+
+`interruptible` makes all three raise KeyboardInterrupt; `held` keeps them for a moment when all is tidy.
 
 Python raises an interrupt between any two statements: also between a CAR's name and its receipt, or within the very
 clean-up that an interrupt calls for.
@@ -11,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _ASKS_AGAIN = 5.0
 """Seconds after which another interrupt isn't the first's echo, but a person who won't wait."""
@@ -26,6 +28,7 @@ class Hold:
         self._handlers: dict[int, Handler] = {}
         self._came: tuple[int, FrameType | None] | None = None
         self._since = 0.0
+        self._lets_through = False
 
     def check(self) -> None:
         """Do now what an interrupt that came meanwhile asks for: mostly, raise.
@@ -36,6 +39,16 @@ class Hold:
         if self._came is not None:
             (number, frame), self._came = self._came, None
             self._handlers[number](number, frame)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let an interrupt through at once while the block lasts: there is nothing in it to leave tidy."""
+        self.check()
+        self._lets_through = True
+        try:
+            yield
+        finally:
+            self._lets_through = False
 
     def _take(self) -> None:
         for number in _SIGNALS:
@@ -51,8 +64,22 @@ class Hold:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._came is None:
             self._came, self._since = (number, frame), time.monotonic()
+            if self._lets_through:
+                self._lets_through = False  # what comes next may interrupt the clean-up
+                self.check()
         elif time.monotonic() - self._since > _ASKS_AGAIN:
             self.check()
+
+
+_active: list[Hold] = []
+"""The main thread's blocks that keep interrupts, the inner ones last."""
+
+
+def check() -> None:
+    """Do now what an interrupt asks for that a `held` block around the caller keeps; for loops that take long."""
+    if threading.current_thread() is threading.main_thread():
+        for hold in reversed(_active):  # an inner one hands its interrupt to the one around it
+            hold.check()
 
 
 @contextmanager
@@ -65,23 +92,47 @@ def held() -> Iterator[Hold]:
     if threading.current_thread() is not threading.main_thread():
         yield hold
         return
+    _active.append(hold)
     try:
         hold._take()
         yield hold
     finally:
+        _active.remove(hold)
         hold._give_back()
         hold.check()
 
 
+class Interrupted(KeyboardInterrupt):
+    """A request to end by a signal other than SIGINT.
+
+    Attributes:
+        number: the signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Make SIGTERM raise KeyboardInterrupt while the block lasts, as Ctrl-C does."""
+def interruptible() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP raise KeyboardInterrupt while the block lasts, as Ctrl-C does.
+
+    A signal that is ignored stays so: `nohup` ignores SIGHUP. In other threads than the main one nothing changes.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise Interrupted(number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    changed = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in changed:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in changed.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Iterators that a thread runs ahead of whoever takes their values."""
+"""Iterators whose values a thread makes before they are asked for."""
 
 import queue
 import threading
@@ -9,11 +9,11 @@ _T = TypeVar("_T")
 _END = object()
 
 
-def ahead(values: Iterator[_T], depth: int = 4) -> Generator[_T, None, None]:
-    """The same values; up to `depth` of them are made in a thread before they are asked for.
+def prefetch(values: Iterator[_T], depth: int = 4) -> Generator[_T, None, None]:
+    """The same values; a thread makes up to `depth` of them before they are asked for.
 
-    It pays where making one waits or leaves the GIL. What the iterator raises is raised here, in its place; when
-    the caller stops early (and closes this), so does the thread, after the value it is at.
+    Worth it where making a value waits or releases the GIL. What the iterator raises is raised here, after the values
+    before it. When the caller stops early and closes this generator, the thread ends after its current value.
     """
     made: queue.Queue[object] = queue.Queue(depth)
     stop = threading.Event()
@@ -33,12 +33,12 @@ def ahead(values: Iterator[_T], depth: int = 4) -> Generator[_T, None, None]:
                 put(value)
                 if stop.is_set():
                     return
-        except BaseException as error:  # handed on, whatever it is
+        except BaseException as error:  # raised again in the caller's thread
             failure.append(error)
         finally:
             put(_END)
 
-    thread = threading.Thread(target=work, name="ahead", daemon=True)
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
     thread.start()
     try:
         while (value := made.get()) is not _END:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -184,6 +185,11 @@ class Project(BaseModel):
         try:
             real.encode("utf-8")
         except UnicodeEncodeError:
+            if sys.getfilesystemencoding() != "utf-8":
+                raise ValueError(
+                    f"{info.field_name} {real!r} can't be understood in this process's locale "
+                    f"({sys.getfilesystemencoding()}): set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
+                ) from None
             raise ValueError(
                 f"{info.field_name} {real!r} isn't UTF-8: rename that folder, or mount it at another path "
                 "(names below it may have any bytes)"

@@ -1,6 +1,7 @@
 """Asset checks: what must hold of a plan and of CARs."""
 
 import warnings
+from contextlib import closing
 
 import dagster as dg
 from pydantic import Field
@@ -15,6 +16,7 @@ from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import project_partitions
+from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.resources import CatalogResource
 
 _SHOWN = 20
@@ -54,15 +56,16 @@ class VerifyOptions(dg.Config):
     blocking=True,
     retry_policy=AGAIN,
     partitions_def=project_partitions,
+    config_schema=plain(VerifyOptions),
     description="Each CAR, read back: every block's hash, the tree against the scan, piece CIDs, sizes.",
 )
-def cars_verify(
-    context: dg.AssetCheckExecutionContext, config: VerifyOptions, catalog: CatalogResource
-) -> dg.AssetCheckResult:
+def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource) -> dg.AssetCheckResult:
     """Read all CARs of the project back that weren't since they changed."""
+    config = VerifyOptions(**context.op_execution_context.op_config)
     problems: list[str] = []
-    cars = known = away = blocks = entries = size = 0
-    opened = catalog.open()
+    cars = known = away = blocks = entries = size = compared = outdated = 0
+    with as_failure():
+        opened = catalog.open_for(context.partition_key)
     total = sum(row.car_size for row in receipts.rows(opened, context.partition_key))
     live = Live(context.op_execution_context, opened, "verify")
     read = 0
@@ -72,10 +75,10 @@ def cars_verify(
         read += step
         live.verifying(read, total)
 
-    with as_failure():
-        verdicts = verify(
-            opened, context.partition_key, again=config.again, source=config.source, progress=report
-        )
+    verdicts = verify(
+        opened, context.partition_key, again=config.again, source=config.source, progress=report
+    )
+    with as_failure(), closing(verdicts):
         for verdict in verdicts:
             if verdict.away:
                 away += 1
@@ -84,6 +87,8 @@ def cars_verify(
             cars += 1
             blocks += verdict.blocks
             entries += verdict.entries
+            compared += verdict.compared
+            outdated += verdict.outdated
             size += verdict.car.car_size
             problems += verdict.problems
             for problem in verdict.problems:
@@ -100,6 +105,8 @@ def cars_verify(
             "blocks": blocks,
             "entries": entries,
             "bytes": show.size(size),
+            "compared with the source": compared,
+            "changed or deleted since, not compared": outdated,
             "problems": show.table(("problem",), ([p] for p in problems)),
         },
     )

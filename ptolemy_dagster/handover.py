@@ -1,6 +1,9 @@
-"""Dagster's IO manager: what steps hand on is in the catalog, so the next step may run on any machine."""
+"""Dagster's IO manager: what steps hand to the next is in the catalog, so the next step may run on any machine.
 
-import pickle
+Values are stored as JSON. Nothing that is read from the database can run code.
+"""
+
+import json
 from typing import Any
 
 import dagster as dg
@@ -10,17 +13,34 @@ from ptolemy_dagster.resources import CatalogResource
 
 
 class CatalogIOManager(dg.ConfigurableIOManager):
-    """Keeps steps' small values in the catalog; files of Dagster's home would be seen on one machine alone."""
+    """Keeps steps' small values in the catalog; files in Dagster's home would be visible on one machine only."""
 
     catalog: dg.ResourceDependency[CatalogResource]
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Keep an output."""
-        handover.put(self.catalog.open(), _key(context), pickle.dumps(obj))
+        """Store an output.
+
+        Raises:
+            TypeError: it is no JSON value, or would be another after reading it back (as a tuple is).
+        """
+        text = json.dumps(obj, ensure_ascii=False, allow_nan=False)
+        if json.loads(text) != obj:
+            raise TypeError(
+                f"step {_key(context)} returned a value that JSON changes: {obj!r}; return lists and dicts"
+            )
+        handover.put(self.catalog.open(), _key(context), text.encode())
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """The output that an input is."""
-        return pickle.loads(handover.get(self.catalog.open(), _key(context)))
+        """Read the output that an input takes."""
+        stored = handover.get(self.catalog.open(), _key(context))
+        try:
+            return json.loads(stored)
+        except ValueError:
+            raise dg.Failure(
+                description=f"the value of step {_key(context)} was stored by an older version of Ptolemy, and isn't "
+                "read: start the run again; what is built stays built",
+                allow_retries=False,
+            ) from None
 
 
 def _key(context: dg.OutputContext | dg.InputContext) -> str:

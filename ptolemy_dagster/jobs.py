@@ -1,7 +1,6 @@
 """Jobs: a stage each, all of them in a row, verification, and the definition of projects."""
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
@@ -10,10 +9,12 @@ from ptolemy_dagster.assets.dataset import dataset_root, manifest
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
+from ptolemy_dagster.internals.dask_executor import dask_executor
+from ptolemy_dagster.internals.running import AnyJob
 from ptolemy_dagster.liveness import watched
-from ptolemy_dagster.machines.executor import dask_executor
 from ptolemy_dagster.machines.settings import scheduler_address
 from ptolemy_dagster.partitions import define
+from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.project_config import ProjectSettings
 from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
 
@@ -28,7 +29,7 @@ executor = (
     else watched(dg.multiprocess_executor).configured(
         {
             "max_concurrent": BUILD_PROCESSES,
-            "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.preload"]}},
+            "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.internals.preload"]}},
         },
         name="ptolemy_multiprocess",
     )
@@ -75,11 +76,14 @@ verify = dg.define_asset_job(
 )
 
 
-@dg.op(description="Defines a project, so that its partition can be materialized.")
-def define_project(context: dg.OpExecutionContext, config: ProjectSettings, catalog: CatalogResource) -> None:
+@dg.op(
+    description="Defines a project, so that its partition can be materialized.",
+    config_schema=plain(ProjectSettings),
+)
+def define_project(context: dg.OpExecutionContext, catalog: CatalogResource) -> None:
     """Create the project of these settings."""
     with as_failure():
-        project = parse_project(config.model_dump())
+        project = parse_project(context.op_config)
         new = define(catalog.open(), context.instance, project)
     context.log.info(f"project {project.name} {'is defined' if new else 'was defined so already'}")
 
@@ -93,7 +97,7 @@ def create() -> None:
     define_project()
 
 
-ALL: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
+ALL: list[AnyJob] = [
     create,
     scan,
     containerize,

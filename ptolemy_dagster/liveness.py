@@ -5,6 +5,7 @@ do with their machine, nobody says so: the run would look started for ever, and 
 """
 
 import os
+import re
 import socket
 import threading
 import time
@@ -14,14 +15,19 @@ from functools import cached_property
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.retries import RetryMode
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_lost
 from ptolemy_core.catalog.progress import STALE
 from ptolemy_core.errors import BusyError, UnavailableError
 from ptolemy_core.status.state import ProjectState
+from ptolemy_dagster.internals.running import (
+    CheckRunHealthResult,
+    DefaultRunLauncher,
+    RetryMode,
+    WorkerStatus,
+    requirements_of,
+)
 
 HOST_TAG, PID_TAG = "ptolemy/host", "ptolemy/pid"
 """Tags of runs that a command line waits for: where its process is."""
@@ -48,7 +54,7 @@ def watched(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
     return dg.ExecutorDefinition(
         name=executor.name,
         config_schema=schema,
-        requirements=executor._requirements_fn,
+        requirements=requirements_of(executor),
         executor_creation_fn=create,
         description=executor.description,
     )
@@ -114,8 +120,9 @@ def is_alive(catalog: Catalog, record: dg.RunRecord, state: ProjectState) -> boo
     run = record.dagster_run
     if run.is_finished:
         return False
-    if run.tags.get(HOST_TAG) == socket.gethostname() and PID_TAG in run.tags:
-        return _exists(int(run.tags[PID_TAG]))
+    pid = run.tags.get(PID_TAG, "")  # anyone who launches a run may write anything there
+    if run.tags.get(HOST_TAG) == socket.gethostname() and re.fullmatch("[0-9]{1,9}", pid, re.ASCII):
+        return _exists(int(pid))
     if run.status == dg.DagsterRunStatus.QUEUED:
         return True
     if WATCHED_TAG in run.tags and _holds_lock(catalog, run.run_id):

@@ -7,6 +7,7 @@ import dagster as dg
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.project import Project
+from ptolemy_dagster.roots import environment_roots, require_inside
 
 project_partitions = dg.DynamicPartitionsDefinition(name="projects")
 car_partitions = dg.DynamicPartitionsDefinition(name="cars")
@@ -52,8 +53,9 @@ def define(catalog: Catalog, instance: dg.DagsterInstance, project: Project) -> 
     """Create a project and register its partition; False if it was there already.
 
     Raises:
-        SettingsError: as `projects.create`.
+        SettingsError: as `projects.create`, or a folder is outside the environment's roots.
     """
+    require_inside(project, environment_roots())
     new = projects.create(catalog, project)
     register(instance, project.name)
     return new

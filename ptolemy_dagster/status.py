@@ -1,5 +1,6 @@
 """A project's status in the words its users know, from the catalog and Dagster's runs; nothing is stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -53,18 +54,25 @@ class Status:
         return str(self.state.not_stored)
 
 
-def project_status(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> Status:
+def project_status(catalog: Catalog, instance: dg.DagsterInstance | None, name: str) -> Status:
     """The status of a project.
+
+    Args:
+        catalog: that holds the project.
+        instance: Dagster's, which knows its runs; None where the home can only be read: nothing runs there.
+        name: the project's.
 
     Raises:
         UnknownProjectError: no such project.
     """
     projects.get(catalog, name)
     state = project_state(catalog, name)
-    newest = instance.get_run_records(
-        dg.RunsFilter(tags={"dagster/partition": name}), limit=1, order_by="update_timestamp"
-    )
-    if newest:
+    newest: Sequence[dg.RunRecord] = ()
+    if instance is not None:
+        newest = instance.get_run_records(
+            dg.RunsFilter(tags={"dagster/partition": name}), limit=1, order_by="update_timestamp"
+        )
+    if instance is not None and newest:
         run = newest[0].dagster_run
         if run.status in _UNFINISHED and is_alive(catalog, newest[0], state):
             stage = _stage(instance, run)

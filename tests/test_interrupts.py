@@ -117,3 +117,44 @@ def test_a_signal_that_ends_the_process_at_once_still_does() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGTERM
     assert done.stdout == ""
+
+
+def test_a_block_may_let_interrupts_through_for_a_while() -> None:
+    done = []
+    with pytest.raises(Interrupted), held() as hold, hold.interruptible():
+        done.append("before")
+        interrupt()
+        done.append("behind")
+    assert done == ["before"]
+
+
+def test_one_that_came_before_is_raised_where_they_are_let_through() -> None:
+    done = []
+    with pytest.raises(Interrupted), held() as hold:
+        interrupt()
+        with hold.interruptible():
+            done.append("within")
+    assert done == []
+
+
+def test_the_clean_up_after_one_that_was_let_through_is_not_interrupted() -> None:
+    done = []
+    with pytest.raises(Interrupted), held() as hold, hold.interruptible():
+        try:
+            interrupt()
+        finally:
+            interrupt()
+            done.append("cleaned up")
+    assert done == ["cleaned up"]
+
+
+def test_what_takes_long_within_a_block_asks_for_the_interrupt() -> None:
+    interrupts.check()  # without a block there is nothing to ask for
+    done = []
+    with pytest.raises(Interrupted), held(), held():
+        interrupt()
+        done.append("before")
+        interrupts.check()
+        done.append("behind")
+    assert done == ["before"]
+    interrupts.check()

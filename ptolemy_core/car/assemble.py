@@ -18,6 +18,9 @@ from ptolemy_core.source.buffers import Buffers
 _HEAD = 2 * cid.SIZE
 """More than the bytes of a section before its block."""
 
+_SMALL_AT_ONCE = 1024
+"""Small files read in one call, after which it is seen whether the fill was given up."""
+
 
 @dataclass(slots=True)
 class Unit:
@@ -83,9 +86,13 @@ class Assembler:
         if len(kinds) and kinds[0] == Block.LEAF and places[0] < 0 < begins[0]:
             self._copy_split_head(out, first, int(places[0]))
         for k in np.flatnonzero(kinds == Block.SYMLINK).tolist():
+            if stop.is_set():
+                return out
             self._link(out, first + k, int(places[k]))
         empty = (kinds == Block.DIRECTORY) & (layout.item[blocks] >= 0) & (places >= 0)
         for k in np.flatnonzero(empty).tolist():
+            if stop.is_set():
+                return out
             self._inputs.check(int(layout.item[first + k]))
         return out
 
@@ -119,9 +126,13 @@ class Assembler:
         done = np.zeros(count, dtype=np.bool_)
         one_leaf = layout.count[layout.roots[layout.item[first + leaves]]] == 1
         small = np.flatnonzero(one_leaf & begun)
-        done[small] = self._inputs.read_small(
-            layout.item[first + leaves[small]], out.buffer, begins[leaves[small]]
-        )
+        for low in range(0, len(small), _SMALL_AT_ONCE):
+            if stop.is_set():
+                return
+            some = small[low : low + _SMALL_AT_ONCE]
+            done[some] = self._inputs.read_small(
+                layout.item[first + leaves[some]], out.buffer, begins[leaves[some]]
+            )
         k = 0
         while k < count and not stop.is_set():
             if done[k]:

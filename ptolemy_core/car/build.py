@@ -86,7 +86,7 @@ def build_car(
 
     Raises:
         SourceError: a source can't be read or isn't what the scan saw.
-        StagingError: the folder hasn't room, or can't be written.
+        StagingError: the folder hasn't enough free space, or can't be written.
         BusyError: another try still writes this CAR, or took over from this one.
     """
     part = os.path.join(staging_dir, part_name)

@@ -9,18 +9,22 @@ So the bytes don't depend on the number of threads or the order they run in.
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptolemy_core import interrupts
 from ptolemy_core.car import nodes
 from ptolemy_core.car.assemble import Assembler, Unit
 from ptolemy_core.dag import cid, varint
 from ptolemy_core.layout import HEADER_SIZE, Layout
 from ptolemy_core.source import Inputs
+
+_T = TypeVar("_T")
 
 UNIT = 127 << 17
 """Bytes of a unit, 15.9 MiB: a whole commitment subtree, whole pages, and leaves for 16 hash lanes."""
@@ -30,6 +34,9 @@ HELD = 6
 
 THREADS = 4
 """Threads of a fill: on two cores about two compute while two wait for disks. Memory: 240 MiB."""
+
+_LOOK = 0.2
+"""Seconds between two looks for an interrupt while a unit is waited for."""
 
 CloseUnit = Callable[[int, memoryview], None]
 """Takes a finished unit: its number and its bytes, valid during the call, at a page-aligned address."""
@@ -77,7 +84,7 @@ def fill(
             while following < len(waits) and len(running) <= threads:
                 running.append(pool.submit(assembler.assemble, following, stop))
                 following += 1
-            done = running.popleft().result()
+            done = _result(running.popleft())
             for first, rows in done.digests:
                 digests[first : first + len(rows)] = rows
             placer.take(done, int(waits[number]))
@@ -124,12 +131,12 @@ class _Finisher:
     def wait(self) -> None:
         """Wait for all; raises what one of them raised."""
         while self._running:
-            self._running.popleft().result()
+            _result(self._running.popleft())
 
     def _submit(self, work: Callable[..., None], *arguments: object) -> None:
         self._running.append(self._pool.submit(work, *arguments))
         while len(self._running) > self._most:
-            self._running.popleft().result()
+            _result(self._running.popleft())
 
     def _assemble_again(self, number: int, parts: list[tuple[int, bytes]]) -> None:
         unit = self._assembler.assemble(number, self._stop)
@@ -213,6 +220,13 @@ class _Placer:
                     self._finisher.finish(waiting.unit)
                 else:
                     self._finisher.finish_again(number, waiting.parts)
+
+
+def _result(future: Future[_T]) -> _T:
+    """A future's result, unless an interrupt comes while it is waited for."""
+    while not wait([future], _LOOK).done:
+        interrupts.check()
+    return future.result()
 
 
 @contextmanager

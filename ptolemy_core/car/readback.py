@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from ptolemy_core import interrupts
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.staging.output import Output
 
@@ -25,7 +26,12 @@ def is_left(number: int) -> bool:
     return number % 5 < 3
 
 
-def read_back(output: Output, size: int, unit: int, commit: Callable[[int, memoryview], None]) -> bytes:
+def read_back(
+    output: Output,
+    size: int,
+    unit: int,
+    commit: Callable[[int, memoryview], None],
+) -> bytes:
     """Digest of the file; `commit` is called, from threads, for the units that are left to it.
 
     Args:
@@ -61,6 +67,7 @@ def read_back(output: Output, size: int, unit: int, commit: Callable[[int, memor
             while following < count and len(reading) < _AHEAD:
                 reading.append(reader.submit(read, following))
                 following += 1
+            interrupts.check()
             view = reading.popleft().result()
             if is_left(number):
                 committing.append((committer.submit(commit, number, view), view))

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 from ptolemy_core.car import nodes
 from ptolemy_core.car.fill import THREADS, fill
-from ptolemy_core.car.whole import whole
+from ptolemy_core.car.whole import scan_path
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import compute_layout
-from ptolemy_core.source import open_source
 
 
 def root_cid(
@@ -30,7 +29,7 @@ def root_cid(
     Raises:
         SourceError: something can't be read, is neither file, link nor folder, or changes meanwhile.
     """
-    items, inputs = whole(open_source(path))
+    items, inputs = scan_path(path)
     layout = compute_layout(items, profile, real_names=True)  # as any other tool names them
     if started:
         started(layout.car_size)

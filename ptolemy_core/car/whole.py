@@ -4,7 +4,7 @@ import numpy as np
 
 from ptolemy_core.errors import SourceError
 from ptolemy_core.layout import WHOLE, Items
-from ptolemy_core.source import Inputs, Source, Stamps
+from ptolemy_core.source import Inputs, Source, Stamps, open_source
 from ptolemy_core.tree import LEFT_OUT, Kind
 
 
@@ -30,3 +30,12 @@ def whole(source: Source) -> tuple[Items, Inputs]:
     links = np.flatnonzero(items.kinds == Kind.SYMLINK).tolist()
     known = {k: target for k in links if (target := targets[k]) is not None}
     return items, Inputs(source, items, Stamps(items.sizes, np.array(tokens, dtype=np.int64)), known)
+
+
+def scan_path(path: bytes) -> tuple[Items, Inputs]:
+    """The items of the file, link or folder at a local path, and where to read them; see `whole`.
+
+    Raises:
+        SourceError: something can't be read, or is neither file, link nor folder.
+    """
+    return whole(open_source(path))

@@ -4,7 +4,7 @@ What happens to a CAR later, that it was verified and delivered, stands beside t
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,17 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import ReceiptError
 
+_MANY = 500
+
 
 @dataclass(frozen=True, slots=True)
 class CarRow:
     """A built CAR. CIDs are binary, sizes bytes, times seconds (since 1970, and of the build).
 
     `verified_at`: when it last passed verification wholly; `delivered_at`, `delivered_to`: when it was marked as
-    delivered, and what was noted of the place. None: it wasn't.
+    delivered, and what was noted of the place. `file_ctime`, `file_inode`: of the file that passed. `failed_at`: when
+    it failed verification, if it hasn't passed since. `seen_at`: when it was marked as delivered while its file was
+    there and known to be the whole CAR. None: it wasn't.
     """
 
     container_id: int
@@ -45,6 +49,10 @@ class CarRow:
     verified_at: float | None
     delivered_at: float | None
     delivered_to: str | None
+    file_ctime: int | None = None
+    file_inode: int | None = None
+    failed_at: float | None = None
+    seen_at: float | None = None
 
     def as_text(self) -> dict[str, object]:
         """All of it for people and JSON: CIDs as text, digests in hex."""
@@ -140,6 +148,41 @@ def rows(
     if after is not None:
         wanted &= container.c.number > after
     yield from select(catalog, wanted, limit)
+
+
+def of_containers(catalog: Catalog, ids: Iterable[int]) -> dict[int, CarRow]:
+    """The CARs of these containers, by the containers' ids, where they are built."""
+    chosen = sorted(ids)
+    found: dict[int, CarRow] = {}
+    for low in range(0, len(chosen), _MANY):
+        for row in select(catalog, car.c.container_id.in_(chosen[low : low + _MANY])):
+            found[row.container_id] = row
+    return found
+
+
+def undelivered(catalog: Catalog, project: str) -> list[CarRow]:
+    """Built CARs of a project that aren't marked as delivered."""
+    return list(select(catalog, (container.c.project == project) & car.c.delivered_at.is_(None)))
+
+
+def same_file(catalog: Catalog, row: CarRow) -> list[CarRow]:
+    """Other CARs with the same content, of any project: they have the same file name."""
+    return list(select(catalog, (car.c.file_name == row.file_name) & (container.c.id != row.container_id)))
+
+
+def known_names(catalog: Catalog, project: str, names: Sequence[str]) -> list[str]:
+    """Which of these file names are a project's CARs."""
+    found: list[str] = []
+    with catalog.read() as connection:
+        for low in range(0, len(names), _MANY):
+            query = (
+                sa.select(car.c.file_name)
+                .distinct()  # the same content twice is one file
+                .join(container, container.c.id == car.c.container_id)
+                .where(container.c.project == project, car.c.file_name.in_(names[low : low + _MANY]))
+            )
+            found += connection.scalars(query)
+    return found
 
 
 def select(catalog: Catalog, wanted: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[CarRow]:

@@ -5,14 +5,19 @@ An entry is journaled before it is deleted (`intended_at`), and again after that
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
-from ptolemy_core.catalog.schema import built_shard, car, deletion, file, shard
+from ptolemy_core.catalog.joins import SAME_SHARD
+from ptolemy_core.catalog.schema import built_shard, car, deletion, file, shard, source_fault
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
-from ptolemy_core.tree import SEPARATOR
+from ptolemy_core.source import State
+from ptolemy_core.source.safe_delete import Known
+from ptolemy_core.tree import SEPARATOR, Kind
 
 _PAGE = 2000
 _MANY = 500
@@ -25,8 +30,11 @@ class Source:
     Attributes:
         file_id, path, kind, size, mtime, target: of the entry, as the scan saw it.
         cid: of the whole file, binary, where it is known.
-        shards, covered: that stand in containers, and their bytes together.
-        built, verified, delivered: how many of its shards stand in CARs that are built, verified, delivered.
+        shards, covered: that are in containers, and their bytes together.
+        built, verified, delivered: how many of its shards are in CARs that are built, verified, delivered.
+        faults: how many of its shards differed when they were last compared with the source.
+        containers: ids of the containers that hold its shards.
+        state: in which the builds read it, if all of them read the same; None: not known.
     """
 
     file_id: int
@@ -41,6 +49,13 @@ class Source:
     built: int
     verified: int
     delivered: int
+    faults: int = 0
+    containers: frozenset[int] = frozenset()
+    state: State | None = None
+
+    def known(self, inode: int | None = None) -> Known:
+        """The entry as the scan saw it."""
+        return Known(self.path, self.kind, self.size, self.mtime, self.target, inode)
 
     @property
     def held_back(self) -> str | None:
@@ -54,12 +69,18 @@ class Source:
         ):
             if count < self.shards:
                 return f"not all of it stands in a CAR that is {what}"
+        if self.faults:
+            return "it differed from its CAR when verify --source compared them: touch it, and run the project again"
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A row of the journal; `deleted_at` is None where a deletion was begun and not finished."""
+    """A row of the journal; `deleted_at` is None where a deletion was begun and not finished.
+
+    `aside` is the name that the entry has, in its folder, while it is deleted; `inode` is its own, `root` that of
+    target_dir.
+    """
 
     file_id: int
     path: bytes
@@ -69,17 +90,31 @@ class Deletion:
     cid: bytes | None
     intended_at: float
     deleted_at: float | None
+    aside: bytes | None = field(default=None, repr=False)
+    inode: int | None = field(default=None, repr=False)
+    root: int | None = field(default=None, repr=False)
+    target: bytes | None = field(default=None, repr=False)
+
+    @property
+    def known(self) -> Known:
+        """The entry as the scan saw it."""
+        return Known(self.path, self.kind, self.size, self.mtime, self.target, self.inode)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An entry that is about to be deleted, its inode, and the name that it gets meanwhile."""
+
+    source: Source
+    inode: int
+    aside: bytes
 
 
 def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Source]:
-    """Entries of a project that stand at a path, or below it, in path order; what is journaled isn't among them."""
+    """Entries of a project at or below a path, in path order; what is journaled isn't among them."""
     whole_cid = (
         sa.select(built_shard.c.cid)
-        .join(
-            shard,
-            (shard.c.container_id == built_shard.c.container_id)
-            & (shard.c.position == built_shard.c.position),
-        )
+        .join(shard, SAME_SHARD)
         .where(shard.c.file_id == file.c.id, shard.c.number == WHOLE)
         .limit(1)
         .scalar_subquery()
@@ -101,6 +136,8 @@ def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Sour
     )
     if below:
         page = page.where(_at_or_below(file.c.path, below))
+    faults = sa.select(sa.func.count()).where(source_fault.c.file_id == file.c.id).scalar_subquery()
+    page = page.add_columns(faults.label("faults"))
     last: bytes | None = None
     while True:
         part = (page if last is None else page.where(file.c.path > last)).subquery()
@@ -120,14 +157,52 @@ def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Sour
         )
         with catalog.read() as connection:
             rows = connection.execute(query).all()
+            where = _places(connection, part)
         for row in rows:
-            key, path, kind, size, mtime, target, cid, *counts = row
+            key, path, kind, size, mtime, target, cid, faulty, *counts = row
+            shards, covered, built, verified, delivered = map(int, counts)
+            containers, state = where.get(key, (frozenset(), None))
             yield Source(
-                key, bytes(path), kind, size, mtime, _bytes(target), _bytes(cid), *(int(n) for n in counts)
+                file_id=key,
+                path=bytes(path),
+                kind=kind,
+                size=size,
+                mtime=mtime,
+                target=_bytes(target),
+                cid=_bytes(cid),
+                shards=shards,
+                covered=covered,
+                built=built,
+                verified=verified,
+                delivered=delivered,
+                faults=int(faulty),
+                containers=containers,
+                state=state,
             )
         if len(rows) < _PAGE:
             return
         last = bytes(rows[-1].path)
+
+
+_Places = dict[int, tuple[frozenset[int], State | None]]
+
+
+def _places(connection: Connection, files: sa.Subquery) -> _Places:
+    """Of each of these files: the containers with its shards, and what the builds of those read."""
+    query = (
+        sa.select(shard.c.file_id, shard.c.container_id, built_shard.c.read_ctime, built_shard.c.read_inode)
+        .join(files, files.c.file_id == shard.c.file_id)
+        .outerjoin(built_shard, SAME_SHARD)
+    )
+    containers: dict[int, set[int]] = {}
+    states: dict[int, set[State | None]] = {}
+    for key, container, ctime, inode in connection.execute(query):
+        containers.setdefault(key, set()).add(container)
+        states.setdefault(key, set()).add(None if ctime is None or inode is None else (ctime, inode))
+    return {
+        key: (frozenset(held), next(iter(states[key])) if len(states[key]) == 1 else None)
+        for key, held in containers.items()
+    }
 
 
 def exists(catalog: Catalog, project: str, path: bytes) -> bool:
@@ -137,11 +212,26 @@ def exists(catalog: Catalog, project: str, path: bytes) -> bool:
         return connection.scalar(query.where(_at_or_below(file.c.path, path))) is not None
 
 
-def intend(catalog: Catalog, project: str, chosen: Sequence[Source]) -> None:
+def data_bytes(catalog: Catalog, project: str, below: bytes = b"") -> int:
+    """Bytes of the live files at or below a path."""
+    query = sa.select(sa.func.coalesce(sa.func.sum(file.c.size), 0)).where(
+        file.c.project == project, file.c.gone_scan.is_(None), file.c.kind == Kind.FILE
+    )
+    if below:
+        query = query.where(_at_or_below(file.c.path, below))
+    with catalog.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def intend(catalog: Catalog, project: str, root: int, chosen: Sequence[Intent]) -> None:
     """Journal entries that are about to be deleted; when this returns, a loss of power doesn't lose it."""
     now = time.time()
     fields = ("file_id", "path", "kind", "size", "mtime", "cid")
-    rows = [{f: getattr(one, f) for f in fields} | {"project": project, "intended_at": now} for one in chosen]
+    rows = [
+        {f: getattr(one.source, f) for f in fields}
+        | {"project": project, "intended_at": now, "aside": one.aside, "inode": one.inode, "root": root}
+        for one in chosen
+    ]
     with catalog.write() as connection:
         connection.execute(deletion.insert(), rows)
     catalog.sync()
@@ -166,8 +256,12 @@ def rows(
     catalog: Catalog, project: str, *, unfinished: bool = False, below: bytes = b""
 ) -> Iterator[Deletion]:
     """The journal of a project in the order of deletion; or what of it is unfinished."""
+    columns = (deletion if name in deletion.c else file for name in Deletion.__dataclass_fields__)
     query = (
-        sa.select(deletion.c.id, *(deletion.c[name] for name in Deletion.__dataclass_fields__))
+        sa.select(
+            deletion.c.id, *(t.c[f] for t, f in zip(columns, Deletion.__dataclass_fields__, strict=True))
+        )
+        .join(file, file.c.id == deletion.c.file_id)
         .where(deletion.c.project == project)
         .order_by(deletion.c.id)
         .limit(_PAGE)
@@ -181,8 +275,9 @@ def rows(
         with catalog.read() as connection:
             page = connection.execute(query.where(deletion.c.id > last)).all()
         for row in page:
-            last, file_id, path, kind, size, mtime, cid, *times = row
-            yield Deletion(file_id, bytes(path), kind, size, mtime, _bytes(cid), *times)
+            values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
+            last = values[0]
+            yield Deletion(*values[1:])
         if len(page) < _PAGE:
             return
 
@@ -202,17 +297,18 @@ def settle(catalog: Catalog, project: str, scan: int) -> int:
     """After a scan: what it saw isn't deleted, what it missed is; returns how many it missed for that reason."""
     mine = deletion.c.project == project
     seen = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_(None))
-    gone = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_not(None))
     with catalog.write() as connection:
         if connection.scalar(sa.select(deletion.c.id).where(mine).limit(1)) is None:
             return 0
-        connection.execute(deletion.delete().where(mine, deletion.c.file_id.in_(seen)))
-        open_ones = (mine, deletion.c.deleted_at.is_(None), deletion.c.file_id.in_(gone))
-        connection.execute(deletion.update().where(*open_ones).values(deleted_at=time.time()))
+        finished = deletion.c.deleted_at.is_not(None)
+        connection.execute(deletion.delete().where(mine, finished, deletion.c.file_id.in_(seen)))
+        missed = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_not(None))
+        begun = deletion.update().where(mine, ~finished, deletion.c.file_id.in_(missed))
+        connection.execute(begun.values(deleted_at=time.time()))
         count: int = connection.execute(
             sa.select(sa.func.count())
             .select_from(deletion.join(file, file.c.id == deletion.c.file_id))
-            .where(mine, file.c.gone_scan == scan)
+            .where(mine, finished, file.c.gone_scan == scan)
         ).scalar_one()
     return count
 

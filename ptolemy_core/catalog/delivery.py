@@ -2,15 +2,34 @@
 
 import os
 import time
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
 from ptolemy_core.catalog import cars
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.schema import car, container
+from ptolemy_core.catalog.schema import car, container, file, source_fault
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeliveryError
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFault:
+    """A shard that isn't what its source holds.
+
+    Attributes:
+        position: of the shard in its container.
+        file_id: of its file's version.
+        reason: what was found, without the file's name.
+        suspect: nothing says that the file was changed after it was built: the CAR may be wrong.
+    """
+
+    position: int
+    file_id: int
+    reason: str
+    suspect: bool
 
 
 def named(catalog: Catalog, text: str, project: str | None = None) -> list[CarRow]:
@@ -55,8 +74,14 @@ def _wanted(text: str) -> sa.ColumnElement[bool]:
     return sa.or_(by_name, *same)
 
 
-def mark(catalog: Catalog, row: CarRow, note: str | None) -> None:
+def mark(catalog: Catalog, row: CarRow, note: str | None, *, seen: bool = False) -> None:
     """Mark a CAR as delivered; one that is already keeps its time, and its note unless there is a new one.
+
+    Args:
+        catalog: that holds the CAR.
+        row: of the CAR.
+        note: of where it went.
+        seen: whether its file was looked at just now, and is the whole CAR.
 
     Raises:
         DeliveryError: the note isn't text.
@@ -66,24 +91,66 @@ def mark(catalog: Catalog, row: CarRow, note: str | None) -> None:
     values: dict[str, object] = {"delivered_at": sa.func.coalesce(car.c.delivered_at, time.time())}
     if note is not None:
         values["delivered_to"] = note
+    if seen:
+        values["seen_at"] = sa.func.coalesce(car.c.seen_at, time.time())
     _update(catalog, row, values)
 
 
 def unmark(catalog: Catalog, row: CarRow) -> None:
     """Take the mark back."""
-    _update(catalog, row, {"delivered_at": None, "delivered_to": None})
+    _update(catalog, row, {"delivered_at": None, "delivered_to": None, "seen_at": None})
 
 
-def set_verified(catalog: Catalog, row: CarRow, passed: bool, at: float | None = None) -> None:
-    """Record that a CAR's file passed verification, or that it doesn't count as verified (any more).
+def set_verified(catalog: Catalog, row: CarRow, at: float, ctime: int, inode: int) -> None:
+    """Record that a CAR's file passed verification: this very file, unchanged since.
 
     Args:
         catalog: that holds the CAR.
         row: of the CAR.
-        passed: whether it did.
-        at: when its reading began, seconds since 1970; now if None.
+        at: when its reading began, seconds since 1970.
+        ctime: st_ctime_ns of the file.
+        inode: of the file, see `safe_delete.inode_of`.
     """
-    _update(catalog, row, {"verified_at": (at or time.time()) if passed else None})
+    _update(catalog, row, {"verified_at": at, "failed_at": None, "file_ctime": ctime, "file_inode": inode})
+
+
+def set_unverified(catalog: Catalog, row: CarRow, *, failed: bool = False) -> None:
+    """Record that a CAR doesn't count as verified (any more); `failed`: its file was read, and is wrong."""
+    values = {"verified_at": None, "file_ctime": None, "file_inode": None}
+    _update(catalog, row, values | {"failed_at": time.time() if failed else None})
+
+
+def record_comparison(
+    catalog: Catalog, row: CarRow, faults: Sequence[SourceFault], unread: Collection[int] = ()
+) -> None:
+    """Replace what the last comparison of a CAR with its sources found by what this one found.
+
+    What it found of the shards at the positions `unread` stays: they couldn't be compared this time.
+    """
+    now = time.time()
+    mine = source_fault.c.container_id == row.container_id
+    with catalog.write() as connection:
+        before = connection.scalars(sa.select(source_fault.c.position).where(mine)).all()
+        for position in set(before).difference(unread):
+            connection.execute(source_fault.delete().where(mine, source_fault.c.position == position))
+        if faults:
+            values = {"container_id": row.container_id, "found_at": now}
+            connection.execute(source_fault.insert(), [asdict(fault) | values for fault in faults])
+
+
+def suspects(catalog: Catalog, row: CarRow) -> list[tuple[bytes, str]]:
+    """Live files of a CAR that differed from it though nothing says that they changed: path and what was found."""
+    query = (
+        sa.select(file.c.path, source_fault.c.reason)
+        .join(source_fault, source_fault.c.file_id == file.c.id)
+        .where(
+            source_fault.c.container_id == row.container_id,
+            source_fault.c.suspect,
+            file.c.gone_scan.is_(None),
+        )
+        .order_by(source_fault.c.position)
+    )
+    return [(bytes(path), reason) for path, reason in catalog.fetch(query)]
 
 
 def _is_text(value: str) -> bool:

@@ -1,4 +1,4 @@
-"""Small values that one step of a run hands on to the next, which may run on another machine."""
+"""Small values (JSON) that one step of a run hands to the next, which may run on another machine."""
 
 import time
 
@@ -8,7 +8,7 @@ from ptolemy_core.catalog.schema import handover as table
 from ptolemy_core.catalog.store import Catalog
 
 KEEP = 30 * 24 * 3600.0
-"""Seconds that a value is kept: a run may be done again from where it failed, or wait long for room."""
+"""Seconds that a value is kept: a run may be retried from where it failed, or wait long for free space."""
 
 
 def put(catalog: Catalog, key: str, value: bytes) -> None:

@@ -6,7 +6,7 @@ known, so only what may be done twice is done again: see `survives_outage`.
 
 import functools
 import logging
-import os
+import math
 import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -15,12 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from ptolemy_core import environment
 from ptolemy_core.errors import UnavailableError
 
 PATIENCE = "PTOLEMY_PG_PATIENCE"
 """The environment variable with the seconds to wait for a Postgres that doesn't answer."""
 
 _DEFAULT_PATIENCE = 30.0
+_longest_patience = math.inf
 _TRIES = 5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _PASSING = ("starting up", "shutting down", "recovery", "not yet accepting", "too many clients", "slots")
@@ -32,13 +34,36 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+_AWAY = (UnavailableError, sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+"""A server that is away, breaks off, refuses, or has no connection left."""
+
+
 class LostConnectionError(Exception):
     """The connection broke, or the lock that stood on it is gone."""
 
 
 def patience() -> float:
-    """Seconds to wait for a Postgres that doesn't answer."""
-    return float(os.environ.get(PATIENCE) or _DEFAULT_PATIENCE)
+    """Seconds to wait for a Postgres that doesn't answer.
+
+    Raises:
+        SettingsError: the environment says something else than a number.
+    """
+    return min(environment.seconds(PATIENCE, _DEFAULT_PATIENCE), _longest_patience)
+
+
+def limit_patience(seconds: float) -> None:
+    """Let this process wait no longer than this: a server tells its clients soon, and they ask again."""
+    global _longest_patience
+    _longest_patience = seconds
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether an error, or one that caused it, says that the database doesn't answer or can't be worked with."""
+    while error is not None:
+        if isinstance(error, _AWAY) or is_lost(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def is_lost(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from ptolemy_core.errors import SettingsError
+from ptolemy_core.rules.wildcards import between_stars
 from ptolemy_core.tree import SEPARATOR
 
 _SPECIAL = re.compile(r"[*?\[]")
@@ -52,11 +53,8 @@ def glob(text: str) -> PathRange:
         path = _nul_joined(text)
         return PathRange(path, path + SEPARATOR)
     begins = _beginning(_nul_joined(text[: special.start()]))
-    names = text.split("/")
-    parts = [_name(name) + r"\x00" if name != "**" else r"(?:[^\x00]+\x00)*" for name in names[:-1]]
-    parts.append(_name(names[-1]) if names[-1] != "**" else ".+")
     try:
-        regex = re.compile("".join(parts), re.DOTALL)
+        regex = re.compile(_expression(text.split("/")), re.DOTALL)
     except re.error:
         raise SettingsError(
             f"pattern {text!r} has a set of characters that can't be: write [a-z] with the lower end first"
@@ -75,17 +73,42 @@ def _beginning(path: bytes) -> PathRange:
     return PathRange(path, kept[:-1] + bytes((kept[-1] + 1,)) if kept else None)
 
 
+def _expression(names: list[str]) -> str:
+    """The regular expression of a pattern's names, matched against a whole path in linear time.
+
+    Between two `**` is a fixed number of names: the first place where they fit leaves the most for the rest.
+    """
+    deep = r"(?:[^\x00]++\x00)*"
+    sequences: list[list[str]] = [[]]
+    for name in names:
+        if name == "**":
+            sequences.append([])
+        else:
+            sequences[-1].append(_name(name))
+    first, *rest = ["".join(rf"{name}\x00" for name in sequence) for sequence in sequences[:-1]] + [
+        r"\x00".join(sequences[-1]) or ".+"
+    ]
+    if not rest:
+        return first
+    middle = "".join(f"(?>{deep}?{sequence})" for sequence in rest[:-1] if sequence)
+    return f"{first}{middle}{deep}{rest[-1]}"
+
+
 def _name(name: str) -> str:
     """The regular expression of one name of a pattern."""
-    out = []
+    pieces = [""]
     at = 0
+    last = name.rfind("]")
     while at < len(name):
-        one = _SET.match(name, at)
+        one = _SET.match(name, at) if at < last else None
         if one:
             inner = re.sub(r"([\\\[\]&~|^])", r"\\\1", one[2])
-            out.append(rf"(?!\x00)[{'^' if one[1] else ''}{inner}]")
+            pieces[-1] += rf"(?!\x00)[{'^' if one[1] else ''}{inner}]"
             at = one.end()
             continue
-        out.append({"*": r"[^\x00]*", "?": r"[^\x00]"}.get(name[at], re.escape(name[at])))
+        if name[at] == "*":
+            pieces.append("")
+        else:
+            pieces[-1] += r"[^\x00]" if name[at] == "?" else re.escape(name[at])
         at += 1
-    return "".join(out)
+    return between_stars(pieces, r"[^\x00]")

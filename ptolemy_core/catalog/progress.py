@@ -39,7 +39,7 @@ class Work(StrEnum):
     @property
     def unit(self) -> Literal["entries", "bytes"]:
         """What is counted of it."""
-        return "bytes" if self in (Work.BUILD, Work.VERIFY) else "entries"
+        return "bytes" if self in (Work.BUILD, Work.VERIFY, Work.DELETE_SOURCE) else "entries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ class RunningTask:
 class Reporter:
     """Writes one task's progress while the `with` block lasts, at most once a second.
 
-    It is news, not a result: where the connection to the database breaks, it isn't written.
+    It is news, not a result: where the connection to the database breaks, or the catalog can only be read, it
+    isn't written.
     """
 
     def __init__(self, catalog: Catalog, project: str, task: Task, total: int | None) -> None:
@@ -116,6 +117,8 @@ class Reporter:
             "updated_at": time.time(),
         }
         mine = sa.and_(*(table.c[name] == value for name, value in self._key.items()))
+        if self._catalog.read_only:
+            return
         with _unless_lost(), self._catalog.write() as connection:
             if not connection.execute(table.update().where(mine).values(row)).rowcount:
                 connection.execute(table.insert().values(self._key | row))
@@ -123,6 +126,8 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._catalog.read_only:
+            return
         with _unless_lost(), self._catalog.write() as connection:
             connection.execute(
                 table.delete().where(*(table.c[name] == value for name, value in self._key.items()))

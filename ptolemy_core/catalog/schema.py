@@ -164,6 +164,11 @@ car = Table(
     Column("verified_at", Float),
     Column("delivered_at", Float),
     Column("delivered_to", String),
+    # what its file was like when it passed verification: verified is that file alone (see `delivery.is_verified`)
+    Column("file_ctime", BigInteger),
+    Column("file_inode", BigInteger),
+    Column("failed_at", Float),
+    Column("seen_at", Float),
 )
 
 built_shard = Table(
@@ -250,6 +255,24 @@ deletion = Table(
     Column("cid", LargeBinary),
     Column("intended_at", Float, nullable=False),
     Column("deleted_at", Float),
+    Column(
+        "aside", LargeBinary
+    ),  # its name, in the same folder, from the moment it is taken away until it is gone
+    Column("inode", BigInteger),
+    Column("root", BigInteger),  # inode of target_dir: where another disk is there, nothing can be told
+)
+
+source_fault = Table(  # shards that weren't what their source held when they were compared
+    "source_fault",
+    metadata,
+    Column("container_id", ForeignKey("container.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("file_id", ForeignKey("file.id"), nullable=False, index=True),
+    Column("reason", String, nullable=False),
+    Column(
+        "suspect", Boolean, nullable=False
+    ),  # the CAR itself may be wrong: nothing says that the file changed
+    Column("found_at", Float, nullable=False),
 )
 
 worker = Table(
@@ -269,4 +292,16 @@ handover = Table(
     Column("key", String, primary_key=True),
     Column("value", LargeBinary, nullable=False),
     Column("written_at", Float, nullable=False),
+)
+
+data_key = Table(
+    "data_key",
+    metadata,
+    Column("project", ForeignKey("project.name"), primary_key=True),
+    Column("use", String, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("alias", String, nullable=False),
+    Column("alias_version", Integer, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
 )

@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
+from ptolemy_core.catalog import sqlite
 from ptolemy_core.catalog.outage import LostConnectionError, connect_patiently, is_lost, survives_outage
-from ptolemy_core.errors import BusyError, SettingsError
+from ptolemy_core.catalog.place import PG_URL, cannot_write, default_url, home, make_folder
+from ptolemy_core.errors import BusyError, ReadOnlyStateError, SettingsError, StateError
 
-PG_URL = "PTOLEMY_PG_URL"
-"""The environment variable that puts catalog and Dagster storage on one Postgres."""
+__all__ = ["PG_URL", "REVISION", "Catalog", "default_url", "home"]
 
-REVISION = "0010"
+REVISION = "0011"
 """Revision of the schema that this version reads and writes."""
 
 _POLL = 0.2
@@ -32,40 +33,18 @@ _TIMEOUTS = {
     "tcp_user_timeout": _DEAD * 1000,
 }
 _CLIENT_TIMEOUTS = {name.replace("tcp_keepalives", "keepalives"): value for name, value in _TIMEOUTS.items()}
-_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
-
-
-def home() -> str:
-    """Folder of the embedded catalog and of Dagster's instance.
-
-    DAGSTER_HOME if it is set, else PTOLEMY_HOME, else ~/.ptolemy.
-    """
-    chosen = os.environ.get("DAGSTER_HOME") or os.environ.get("PTOLEMY_HOME") or "~/.ptolemy"
-    return os.path.abspath(os.path.expanduser(chosen))
-
-
-def default_url() -> str:
-    """SQLAlchemy URL of the catalog: PTOLEMY_PG_URL if it is set, else a SQLite file in `home()`.
-
-    Raises:
-        SettingsError: PTOLEMY_PG_URL isn't a Postgres URL.
-    """
-    url = os.environ.get(PG_URL)
-    if not url:
-        return f"sqlite:///{home()}/catalog.db"
-    scheme, found, rest = url.partition("://")
-    if not found or scheme not in _SCHEMES:
-        raise SettingsError(
-            f"{PG_URL} must look like postgresql://user:password@host:5432/database, "
-            f"got one that starts with {scheme[:20]!r}"
-        )
-    return f"postgresql+psycopg2://{rest}"
+_CLIENT_TIMEOUTS["connect_timeout"] = 10
 
 
 class Catalog:
     """The open catalog. Use `read()` and `write()` for transactions, `lock()` around a stage.
 
-    `path` is SQLite's file; "" on Postgres.
+    Attributes:
+        url: SQLAlchemy's.
+        is_postgres: whether it is on Postgres, and not on SQLite.
+        path: SQLite's file; "" on Postgres.
+        read_only: whether it can only be read, as its file or folder can't be written.
+        engine: SQLAlchemy's.
     """
 
     def __init__(self, url: str | None = None) -> None:
@@ -73,6 +52,7 @@ class Catalog:
         self.url = url or default_url()
         self.is_postgres = self.url.startswith("postgresql")
         self.path = "" if self.is_postgres else self.url.removeprefix("sqlite:///")
+        self.read_only = False
         if self.is_postgres:
             self.engine = sa.create_engine(
                 self.url, pool_pre_ping=True, pool_size=4, max_overflow=4, connect_args=_CLIENT_TIMEOUTS
@@ -80,11 +60,11 @@ class Catalog:
             connect_patiently(self.engine)
             _notice_lost_clients(self.engine)
         else:
-            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-            # not the URL's text: a folder's name may hold a question mark
-            place = sa.URL.create("sqlite", database=self.path)
-            self.engine = sa.create_engine(place, connect_args={"timeout": 120, "check_same_thread": False})
-            _configure_sqlite(self.engine)
+            self.read_only = sqlite.is_read_only(self.path)
+            if self.read_only:
+                self.engine = self._open_read_only()
+                return
+            self.engine = sqlite.open_writable(self.path)
         self._upgrade()
 
     @contextmanager
@@ -101,7 +81,12 @@ class Catalog:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A connection in a transaction that writes: committed at the end, rolled back on an error."""
+        """A connection in a transaction that writes: committed at the end, rolled back on an error.
+
+        Raises:
+            ReadOnlyStateError: the catalog can only be read.
+        """
+        self._require_writable()
         with (
             self.engine.connect().execution_options(ptolemy_write=True) as connection,
             connection.begin(),
@@ -132,7 +117,9 @@ class Catalog:
 
         Raises:
             BusyError: another process still holds it.
+            ReadOnlyStateError: the catalog can only be read.
         """
+        self._require_writable()
         deadline = time.monotonic() + wait
         taking = self._advisory_lock(name) if self.is_postgres else self._file_lock(name)
         with taking as (attempt, check):
@@ -177,13 +164,16 @@ class Catalog:
     @contextmanager
     def _file_lock(self, name: str) -> Iterator[tuple[Callable[[], bool], Callable[[], None]]]:
         folder = f"{self.path}.locks"
-        os.makedirs(folder, exist_ok=True)
+        make_folder(folder)
         path = os.path.join(folder, name.replace("/", "_"))
         descriptor = -1
 
         def attempt() -> bool:
             nonlocal descriptor
-            taken = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                taken = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise cannot_write(folder, error) from error
             try:
                 fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.samestat(os.fstat(taken), os.stat(path)):
@@ -203,27 +193,66 @@ class Catalog:
                     os.unlink(path)  # while it is held: a project of many CARs leaves no file for each
                 os.close(descriptor)
 
+    def _require_writable(self) -> None:
+        if self.read_only:
+            raise ReadOnlyStateError(
+                f"{self.path} can't be written, so it can only be read: change its permissions or those of its "
+                "folder, or set DAGSTER_HOME to a copy that this user may write"
+            )
+
+    def _open_read_only(self) -> Engine:
+        """An engine on the database as it is; on an upgraded copy where its schema is an older one."""
+        self.engine = sqlite.open_read_only(self.path)
+        if self._revision() == REVISION:
+            return self.engine
+        self.engine.dispose()
+        self.engine = sqlite.open_copy(self.path)
+        revision = self._revision()
+        if revision is None:
+            raise StateError(
+                f"{self.path} holds no catalog and can't be written: set DAGSTER_HOME to another folder"
+            )
+        self._require_known(revision)
+        from ptolemy_core.catalog.migrations import upgrade
+
+        with self.engine.connect().execution_options(ptolemy_write=True) as connection, connection.begin():
+            upgrade(connection)
+        return self.engine
+
     def _revision(self) -> str | None:
         with self.engine.connect() as connection:
             if not sa.inspect(connection).has_table("ptolemy_schema"):
                 return None
-            value: str | None = connection.scalar(sa.text("SELECT version_num FROM ptolemy_schema"))
-            return value
+            found = list(connection.scalars(sa.text("SELECT version_num FROM ptolemy_schema")))
+            return found[0] if found else None
 
     @survives_outage
     def _upgrade(self) -> None:
-        revision = self._revision()
-        if revision == REVISION:
+        if self._revision() == REVISION:
             return
-        from ptolemy_core.catalog.migrations import knows, upgrade  # alembic takes half a second to import
+        from ptolemy_core.catalog.migrations import upgrade  # alembic takes half a second to import
+
+        with self.lock("schema", wait=300):
+            revision = self._revision()  # another process may have done it meanwhile
+            if revision == REVISION:
+                return
+            self._require_known(revision)
+            with self.write() as connection:
+                upgrade(connection)
+
+    def _require_known(self, revision: str | None) -> None:
+        """See that this version can upgrade a schema.
+
+        Raises:
+            SettingsError: it is a newer one.
+        """
+        from ptolemy_core.catalog.migrations import knows
 
         if revision is not None and not knows(revision):
             raise SettingsError(
                 f"the catalog's schema is revision {revision}, newer than this version of Ptolemy, which knows "
                 f"{REVISION}: upgrade Ptolemy, or use another database or DAGSTER_HOME"
             )
-        with self.lock("schema", wait=300), self.write() as connection:
-            upgrade(connection)
 
 
 def _notice_lost_clients(engine: Engine) -> None:
@@ -232,20 +261,3 @@ def _notice_lost_clients(engine: Engine) -> None:
         with connection.cursor() as cursor:
             cursor.execute("; ".join(f"SET {name} = {value}" for name, value in _TIMEOUTS.items()))
         connection.commit()  # else it would be undone with the first transaction that is
-
-
-def _configure_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # transactions are begun below, by us
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA cache_size=-65536")  # KiB: the inner pages of an index of millions
-        connection.execute("PRAGMA wal_autocheckpoint=10000")  # pages: bulk rows are copied less often
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # a writer takes its lock at once: upgrading a read lock later fails when two try
-        write = connection.get_execution_options().get("ptolemy_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -53,12 +53,12 @@ def file_root(
         digest = lowest[32 * k : 32 * k + 32]
         if bare_leaf and k == count - 1:
             # in the whole file a node stands above it
-            level.append(_parent([FileNode(cid.of_digest(cid.RAW, digest), length, length)]))
+            level.append(parent([FileNode(cid.of_digest(cid.RAW, digest), length, length)]))
         else:
             tsize = _node_tsize(length, profile)
             level.append(FileNode(cid.of_digest(cid.DAG_PB, digest), tsize, length))
     while len(level) > 1:
-        level = [_parent(level[k : k + profile.width]) for k in range(0, len(level), profile.width)]
+        level = [parent(level[k : k + profile.width]) for k in range(0, len(level), profile.width)]
     return level[0]
 
 
@@ -69,7 +69,8 @@ def _node_tsize(length: int, profile: Profile) -> int:
     return length + dagpb.link_size(0, length) + dagpb.data_size(len(unixfs.file_message([length])))
 
 
-def _parent(children: Sequence[FileNode]) -> FileNode:
+def parent(children: Sequence[FileNode]) -> FileNode:
+    """The node above these nodes or leaves."""
     lengths = [child.length for child in children]
     block = dagpb.encode_node(
         (dagpb.Link(b"", child.cid, child.tsize) for child in children), unixfs.file_message(lengths)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from ptolemy_core.errors import StagingError
+from ptolemy_core.errors import SettingsError, StagingError
 from ptolemy_core.manifest.rows import Page
 from ptolemy_core.manifest.schema import COLUMNS, MANIFEST_SCHEMA
+from ptolemy_core.staging.attempts import PART
 from ptolemy_core.staging.output import sync_folder
 
 _ROW_GROUP = 1 << 16
@@ -26,7 +27,7 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
         StagingError: the folder can't be written, or its disk fails.
     """
     folder, name = os.path.split(path)
-    part = os.path.join(folder, f".{name}.{os.getpid()}.part")
+    part = os.path.join(folder, f".{name}.{os.getpid()}{PART}")
     try:
         os.makedirs(folder, exist_ok=True)
         with open(part, "wb") as file:
@@ -37,7 +38,7 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
         sync_folder(folder)
     except OSError as error:
         raise StagingError(
-            f"{path} can't be written ({error.strerror}): give another folder with --to, or make room"
+            f"{path} can't be written ({error.strerror}): give another folder with --to, or free space"
         ) from error
     finally:
         with suppress(OSError):
@@ -59,8 +60,14 @@ def writer(file: IO[bytes], form: str, facts: dict[str, str]) -> Iterator[Callab
 
 @contextmanager
 def _parquet(file: IO[bytes], facts: dict[str, str]) -> Iterator[Callable[[Page], None]]:
-    import pyarrow as pa  # type: ignore[import-untyped]  # it takes a while to load
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]  # it takes a while to load
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "a manifest as Parquet needs PyArrow, which isn't installed: `pip install pyarrow`, or use format csv "
+            "or jsonl"
+        ) from None
 
     fields = [
         pa.field(name, getattr(pa, kind + "_" if kind == "bool" else kind)(), nullable, {"meaning": meaning})

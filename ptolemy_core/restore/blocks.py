@@ -4,7 +4,7 @@ In a CAR in depth-first order with duplicates (https://specs.ipfs.tech/http-gate
 block stands behind the one read before, and no index is made. Any other order costs 16 bytes a block.
 """
 
-import resource
+import errno
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ptolemy_core.open_files import needed_limit
 from ptolemy_core.reader.car import Section
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.reader.hashes import (
@@ -61,15 +62,6 @@ class Found(NamedTuple):
         return len(parse_cid(self.cid).digest) if self.section is None else self.section.length
 
 
-def _allow_open(files: int) -> None:
-    """Let this process open so many files more, as far as the system lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = files + _OTHER_FILES
-    if soft != resource.RLIM_INFINITY and wanted > soft:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
-
-
 class _Merged(NamedTuple):
     """The indexes of all CARs in one."""
 
@@ -94,7 +86,7 @@ class Blocks:
 
         Raises:
             CarError: a header is malformed.
-            OSError: a file can't be opened or read, or they are more than a process may open.
+            OSError: a file can't be opened or read, or they are more than this process may open (see `open_files`).
         """
         self._may_index = index
         self._merged: _Merged | None = None
@@ -102,11 +94,19 @@ class Blocks:
             int, None
         ] = {}  # CARs that hold what they read ahead, the last one used at the end
         self.cars: list[SeekableCar] = []
-        _allow_open(len(paths))
         try:
             for path in paths:
                 self.cars.append(SeekableCar(path))
                 self.cars[-1].forget()
+        except OSError as error:
+            self.close()
+            if error.errno != errno.EMFILE:
+                raise
+            reason = (
+                f"{len(paths)} CARs are more files than this process may open at once: raise its limit with "
+                f"`ulimit -n {needed_limit(len(paths))}`, or in Python with ptolemy_core.open_files"
+            )
+            raise OSError(errno.EMFILE, reason, error.filename) from None
         except BaseException:
             self.close()
             raise

@@ -15,6 +15,8 @@ from ptolemy_core.restore.blocks import BlockError, Blocks, Found, Spot
 
 MAX_PATH_BYTES = 64 << 20
 """Bytes that the nodes on one path may have together."""
+_MAX_LEVELS = 64
+"""Levels of nodes of a file: a balanced one has four, and many files could each lead to one long chain of nodes."""
 _MANY_LEAVES = 1_000_000
 _SMALL_LEAF = 1024
 """Leaves of a file, beyond a million, are this many bytes each or more on average."""
@@ -202,6 +204,8 @@ def leaves(
         node = read_node(blocks, here, near)
         near = node.next
         path_bytes += node.size
+        if len(stack) >= _MAX_LEVELS:
+            raise BlockError(f"{cid_text(cid)} is a file of more than {_MAX_LEVELS} levels of nodes")
         if path_bytes > MAX_PATH_BYTES:
             raise BlockError(f"the nodes on the way have more than {MAX_PATH_BYTES} bytes")
         unixfs = node.unixfs

@@ -15,6 +15,7 @@ from ptolemy_core.layout import names as car_names
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore.blocks import Blocks
+from ptolemy_core.restore.durable import sync_file_system
 from ptolemy_core.restore.measure import Limits
 from ptolemy_core.restore.naming import Furthest
 from ptolemy_core.restore.path import ROOT, Path, path_of
@@ -32,7 +33,9 @@ _SAID_EACH = 1000
 
 
 class CarsError(PtolemyError):
-    """CARs that can't be opened."""
+    """CAR files that can't be opened, or aren't CARs."""
+
+    code = "cars-unreadable"
 
 
 @dataclass
@@ -223,7 +226,7 @@ class Extraction:
                 if self.lacks(split) is None:
                     _forget_shards(target, split)
             report.warnings += self.damage()
-        os.sync()
+        sync_file_system(to)
         return report
 
     def _split(self, writer: Writer, report: Report, survey: Survey, split: Split) -> None:

@@ -25,6 +25,7 @@ from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import read_node
+from ptolemy_core.restore.durable import sync_file_system
 from ptolemy_core.restore.path import path_of
 from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.target import EntryError, Target, check_room, state_name
@@ -36,6 +37,8 @@ _PAGE = 5000
 
 class RestoreError(PtolemyError):
     """A restore that can't be done as it was asked for."""
+
+    code = "restore-refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +214,7 @@ class ProjectRestore:
             report.warnings += blocks.damage([one.car.car_size for one in here])
         finally:
             blocks.close()
-        os.sync()
+        sync_file_system(to)
         return report
 
     def _entry(

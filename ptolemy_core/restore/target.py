@@ -29,7 +29,9 @@ Place = Names | Path
 
 
 class TargetError(PtolemyError):
-    """The target folder can't be used."""
+    """The folder to restore into can't be used, or has too little free space."""
+
+    code = "target-unusable"
 
 
 class EntryError(Exception):

@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ptolemy_core.rules.wildcards import between_stars
+
 State = frozenset[tuple[int, int]]
 """Where in which anchored pattern the names so far have led: (pattern, part)."""
 
@@ -144,29 +146,28 @@ def _either(expressions: Iterable[str]) -> re.Pattern[str] | None:
 
 def _expression(name: str, pattern: str) -> str:
     """The regular expression of one name of a pattern."""
-    out: list[str] = []
+    pieces: list[str] = [""]
     plain = b""
     at = 0
     while at < len(name):
         character = name[at]
         if character in "*?[":
-            out.append(re.escape(characters(plain)))
+            pieces[-1] += re.escape(characters(plain))
             plain = b""
         if character == "*":
-            if out[-1:] != [".*"]:
-                out.append(".*")
+            pieces.append("")
             at += 1
         elif character == "?":
-            out.append(".")
+            pieces[-1] += "."
             at += 1
         elif character == "[":
             chosen, at = _one_of(name, at + 1, pattern)
-            out.append(chosen)
+            pieces[-1] += chosen
         else:
             found, at = _character(name, at, pattern)
             plain += found
-    out.append(re.escape(characters(plain)))
-    return "".join(out)
+    pieces[-1] += re.escape(characters(plain))
+    return between_stars(pieces)
 
 
 def _one_of(name: str, at: int, pattern: str) -> tuple[str, int]:

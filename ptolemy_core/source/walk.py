@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ptolemy_core.errors import SourceError
+from ptolemy_core.errors import SourceError, SourceUnreadableError
 from ptolemy_core.kernel.files import open_beneath
 from ptolemy_core.kernel.folders import NO_TIME, fits, list_folder
 from ptolemy_core.rules.selection import Rules, Scope
@@ -95,8 +95,8 @@ def walk_batches(
         os.close(top)
 
 
-def _unscannable(root: bytes, error: OSError) -> SourceError:
-    return SourceError(
+def _unscannable(root: bytes, error: OSError) -> SourceUnreadableError:
+    return SourceUnreadableError(
         f"{paths.display(root)} can't be scanned ({error.strerror}): "
         "check that the folder is there, mounted, and readable"
     )
@@ -195,7 +195,7 @@ def look(path: bytes) -> Entry:
         mode = is_.st_mode if fits(time) else is_.st_mode | NO_TIME
         return _entry(Entry(b"", int(Kind.FILE), is_.st_size, time), path, None, mode)
     except OSError as error:
-        raise SourceError(f"{paths.display(path)} can't be read: {error.strerror}") from error
+        raise SourceUnreadableError(f"{paths.display(path)} can't be read: {error.strerror}") from error
 
 
 def _listing(

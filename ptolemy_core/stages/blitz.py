@@ -1,8 +1,8 @@
 """Blitz: each container of the plan that has no receipt yet becomes a CAR, and then has one."""
 
-import os
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from ptolemy_core.car import BuiltCar, build_car
 from ptolemy_core.car.fill import THREADS, UNIT
@@ -15,11 +15,14 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.interrupts import held
-from ptolemy_core.layout import compute_layout
+from ptolemy_core.layout import Layout, compute_layout
 from ptolemy_core.project import Project
-from ptolemy_core.stages import room
+from ptolemy_core.source import Inputs
+from ptolemy_core.stages import free_space
+from ptolemy_core.stages.car_state import area_of
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.skip import drop_unreadable, source_of
+from ptolemy_core.staging.area import part_name
 
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""
@@ -71,7 +74,7 @@ def build_container(
         ReceiptError: the plan changed meanwhile.
     """
     project = projects.get(catalog, name)
-    end = time.monotonic() + room.WAIT
+    end = time.monotonic() + free_space.WAIT
     while True:
         try:
             new = _build_once(catalog, project, number, rebuild, threads, unit, profile, progress)
@@ -94,9 +97,11 @@ def _build_once(
 ) -> bool:
     """Build a CAR unless it is there; whether it was built."""
     name = project.name
-    with catalog.lock(room.build_lock(name, number), wait=room.WAIT):  # another's receipt is then ours
+    with catalog.lock(
+        free_space.build_lock(name, number), wait=free_space.WAIT
+    ):  # another's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
-        if found is not None and (not rebuild or in_staging(project, found)):
+        if found is not None and (not rebuild or area_of(project).has(found.file_name, found.car_size)):
             return False
         row = next(iter(containers.rows(catalog, name, number)), None)
         if row is None:
@@ -105,7 +110,7 @@ def _build_once(
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         if found is not None:
             _require_sources(catalog, found)
-        with room.reserved(catalog, project, number, row.car_size, profile), held() as hold:
+        with free_space.reserved(catalog, project, number, row.car_size, profile), held() as hold:
             started = time.monotonic()
 
             def report(done: int) -> None:
@@ -115,7 +120,9 @@ def _build_once(
 
             while True:
                 try:
-                    built = _build(catalog, project, row, threads, unit, profile, report)
+                    with hold.interruptible():
+                        prepared = _prepare(catalog, project, row, profile)
+                    built = _build(catalog, prepared, threads, unit, report)
                     break
                 except SourceError as error:
                     if found is not None or project.on_error != "skip":
@@ -127,7 +134,7 @@ def _build_once(
                 cars.write_receipt(catalog, row.id, built, time.monotonic() - started)
                 waiting.clear(catalog, name)
             else:
-                delivery.set_verified(catalog, found, False)  # this file was never read back
+                delivery.set_unverified(catalog, found)  # this file was never read back
                 _require_same(built, found)
     if any(item.nodes for item in built.items):
         stitch_files(catalog, name, profile)
@@ -152,21 +159,17 @@ def _require_same(built: BuiltCar, found: CarRow) -> None:
         )
 
 
-def in_staging(project: Project, car: CarRow) -> bool:
-    """Whether the CAR's file stands in the staging folder, in its full size."""
-    path = os.path.join(project.staging_dir, car.file_name)
-    return os.path.isfile(path) and os.path.getsize(path) == car.car_size
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a CAR is built from."""
+
+    project: Project
+    row: ContainerRow
+    layout: Layout
+    source: Inputs
 
 
-def _build(
-    catalog: Catalog,
-    project: Project,
-    row: ContainerRow,
-    threads: int,
-    unit: int,
-    profile: Profile,
-    progress: Callable[[int], None],
-) -> BuiltCar:
+def _prepare(catalog: Catalog, project: Project, row: ContainerRow, profile: Profile) -> _Prepared:
     content = containers.content(catalog, row.id)
     layout = compute_layout(content.items, profile)
     if layout.car_size != row.car_size:
@@ -174,8 +177,17 @@ def _build(
             f"container {row.number} of {project.name!r} was planned as {row.car_size} bytes and lays out as "
             f"{layout.car_size}: it was planned by another version; containerize again"
         )
-    source = source_of(project, content)
-    part = room.part_name(project.name, row.number)
+    return _Prepared(project, row, layout, source_of(project, content))
+
+
+def _build(
+    catalog: Catalog,
+    prepared: _Prepared,
+    threads: int,
+    unit: int,
+    progress: Callable[[int], None],
+) -> BuiltCar:
+    project, row, layout = prepared.project, prepared.row, prepared.layout
     reporter = Reporter(catalog, project.name, Task(Work.BUILD, row.number), layout.car_size)
     with reporter:
 
@@ -185,9 +197,9 @@ def _build(
 
         return build_car(
             layout,
-            source,
+            prepared.source,
             project.staging_dir,
-            part,
+            part_name(project.name, row.number),
             threads=threads,
             sha256=project.car_sha256,
             unit=unit,
@@ -204,7 +216,7 @@ def seal(
         catalog: that holds the project.
         name: the project's.
         profile: of the DAG.
-        left: containers that a serial blitz said it leaves, for want of room; any other must have its receipt.
+        left: containers that a serial blitz said it leaves, for want of free space; any other must have its receipt.
 
     Raises:
         ReceiptError: some have none.

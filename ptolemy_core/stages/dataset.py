@@ -5,7 +5,6 @@ from the catalog in path order, so no source is read, and memory holds the links
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,8 +29,9 @@ from ptolemy_core.interrupts import held
 from ptolemy_core.layout import HEADER_SIZE, item_extents
 from ptolemy_core.project import Project
 from ptolemy_core.source.buffers import Buffers
+from ptolemy_core.stages.car_state import area_of
 from ptolemy_core.stages.order import Stage, require
-from ptolemy_core.staging.output import partial_file, sync_folder
+from ptolemy_core.staging.area import root_part_name
 from ptolemy_core.tree import Kind
 
 _WAIT = 24 * 3600.0
@@ -72,7 +72,7 @@ def build_root(
         scan = _finished_scan(catalog, name)
         last = next(roots.rows(catalog, name), None)
         done = last is not None and last.scan == scan
-        if last is not None and done and (not rebuild or _in_staging(project, last)):
+        if last is not None and done and (not rebuild or area_of(project).has(last.file_name, last.car_size)):
             return last, False
         with held() as hold:
             with Reporter(catalog, name, Task(Work.ROOT), None) as reporter:
@@ -108,11 +108,6 @@ def _finished_scan(catalog: Catalog, name: str) -> int:
         what = "files in no container" if unplanned else f"{missing} CARs to build"
         raise StageOrderError(f"project {name!r} still has {what}: run `ptolemy run {name}` first")
     return newest.number
-
-
-def _in_staging(project: Project, row: RootRow) -> bool:
-    path = os.path.join(project.staging_dir, row.file_name)
-    return os.path.isfile(path) and os.path.getsize(path) == row.car_size
 
 
 def _build(
@@ -154,7 +149,7 @@ def _build(
     except OSError as error:
         raise StagingError(
             f"{project.staging_dir} can't take the CAR of the data set's root ({error.strerror}): "
-            "see that the folder is there and writable and has room, then try again"
+            "see that the folder is there and writable and has free space, then try again"
         ) from error
     return replace(row, **counts, built_at=time.time(), build_seconds=time.monotonic() - started), True
 
@@ -195,10 +190,10 @@ def _write_car(project: Project, spool: Spool, root: bytes) -> RootRow:
             f"the folders of {project.name!r} take {size} bytes, a piece holds {commp.MAX_PAYLOAD}: "
             "make projects of parts of the folder"
         )
-    part = os.path.join(project.staging_dir, f".{project.name}-root.car.part")
+    area = area_of(project)
     piece = commp.PieceCommitment()
     sha256 = hashlib.sha256()
-    with partial_file(part, size) as output:
+    with area.attempt(root_part_name(project.name), size) as output:
         at = 0
         for chunk in _chunks(nodes.header(root), spool.sections()):
             output.write(chunk, at)
@@ -209,7 +204,7 @@ def _write_car(project: Project, spool: Spool, root: bytes) -> RootRow:
         digest = piece.digest()
         v1 = commp.piece_cid_v1(digest)
         output.rename(cid.to_text(v1) + ".car")
-    sync_folder(project.staging_dir)
+    area.sync()
     return RootRow(
         project=project.name,
         scan=0,

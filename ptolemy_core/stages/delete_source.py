@@ -1,31 +1,64 @@
-"""Deleting sources whose every shard stands in a verified and delivered CAR, by explicit command alone.
+"""Deleting sources whose every shard is in a verified and delivered CAR, by explicit command alone.
 
-What is deleted is journaled before: in the catalog, and in `<home>/deleted/<project>.jsonl`. The home is the folder
-that holds the state and is kept; the staging folder is emptied by whoever fetches CARs.
+Each file is read once more right before it goes: what is deleted has the CID that the catalog has. What is deleted is
+journaled before: in the catalog, and in a file beside it (see `deletion_log`).
 """
 
 import itertools
-import json
 import os
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
+from typing import TypeAlias
 
-from ptolemy_core.catalog import deletions, home, projects
-from ptolemy_core.catalog.deletions import Source
+from sqlalchemy.exc import DBAPIError
+
+from ptolemy_core.catalog import cars, deletions, projects
+from ptolemy_core.catalog.deletions import Intent, Source
+from ptolemy_core.catalog.outage import LostConnectionError
 from ptolemy_core.catalog.progress import Reporter, Task, Work
+from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
-from ptolemy_core.errors import DeletionError, StageOrderError
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.errors import DeletionError, StageOrderError, UnavailableError
 from ptolemy_core.project import Project
-from ptolemy_core.source.safe_delete import Below
+from ptolemy_core.source.content import ContentReader
+from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, private_name
+from ptolemy_core.source.stamps import wrapped
+from ptolemy_core.stages.car_state import area_of, why_unsafe
+from ptolemy_core.stages.deletion_log import DeletionLog
 from ptolemy_core.stages.order import Stage, require
+from ptolemy_core.stages.settle import settle
 from ptolemy_core.tree import SEPARATOR, Kind, paths
+
+_Path: TypeAlias = bytes
 
 _BATCH = 500
 _SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How sources are deleted.
+
+    Attributes:
+        really: delete; else only look.
+        folders: remove empty folders too: those that the scan saw, and those that are left empty.
+        ignore: projects over the same files that needn't be delivered before.
+        trust_stamps: don't read files again whose size, mtime, ctime and inode all are as the build read them.
+        trust_marks: also where a CAR had left staging_dir before it was marked as delivered.
+    """
+
+    really: bool = False
+    folders: bool = False
+    ignore: Collection[str] = ()
+    trust_stamps: bool = False
+    trust_marks: bool = False
+
+
+LOOK = Options()
+"""Only look: a dry run."""
 
 
 @dataclass
@@ -55,22 +88,21 @@ class DeletionResult:
         if len(self.sample) < _SHOWN:
             self.sample.append((paths.display(source.path), source.size))
 
-    def hold(self, source: Source, reason: str) -> None:
+    def hold(self, path: _Path, reason: str) -> None:
         """Count one that stays."""
         self.held[reason] = self.held.get(reason, 0) + 1
         if len(self.held_sample) < _SHOWN:
-            self.held_sample.append((paths.display(source.path), reason))
+            self.held_sample.append((paths.display(path), reason))
 
 
 def delete_source(
     catalog: Catalog,
     name: str,
     chosen: Sequence[bytes] = (),
+    options: Options = LOOK,
     *,
-    really: bool = False,
-    folders: bool = False,
-    ignore: Collection[str] = (),
     journal_dir: str | None = None,
+    profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
 ) -> DeletionResult:
     """Delete a project's delivered sources; what an interrupted call left undone is settled first.
@@ -79,16 +111,16 @@ def delete_source(
         catalog: that holds the project.
         name: the project's.
         chosen: NUL-joined paths below target_dir, of files or folders; without any, all.
-        really: delete; else only look.
-        folders: remove empty folders too: those that the scan saw, and those that are left empty.
-        ignore: projects over the same files that needn't be delivered before.
+        options: what may be deleted.
         journal_dir: folder of the JSON-lines journal, by default `<home>/deleted`.
-        progress: called with how many entries were looked at since the last call.
+        profile: of the DAG.
+        progress: called with the bytes of files that were read, or needn't be, since the last call.
 
     Raises:
         UnknownProjectError, BusyError: no such project; it is being scanned or deleted from elsewhere.
         StageOrderError: it isn't scanned.
-        DeletionError: target_dir can't be opened, a chosen path isn't in the scan, or another project needs it.
+        DeletionError: target_dir can't be opened, a chosen path isn't in the scan, another project needs it, or the
+            journal can't be written.
     """
     project = projects.get(catalog, name)
     require(catalog, name, Stage.DELETE_SOURCE)
@@ -99,42 +131,81 @@ def delete_source(
                 f"the last scan of {name!r} saw nothing at {paths.display(path)!r}: give paths below "
                 f"{project.target_dir}"
             )
-    _require_nobody_else(catalog, project, ignore)
+    _require_nobody_else(catalog, project, options)
+    run = _Run(catalog, project, options, DeletionResult(options.really))
+    selected = _selected(catalog, name, wanted, options.folders)
+    with _open_target(project) as folder:
+        if not options.really:
+            for batch in _batches(selected):
+                for source, _ in run.judged(folder, batch):
+                    run.result.take(source)
+            return run.result
+        scanning = catalog.lock(f"scan {name}", busy=f"project {name!r} is being scanned: wait for that scan")
+        total = sum(deletions.data_bytes(catalog, name, path) for path in wanted)
+        with (
+            lock(catalog, name) as check_delete,
+            scanning as check_scan,
+            DeletionLog(name, journal_dir) as log,
+            Reporter(catalog, name, Task(Work.DELETE_SOURCE), total) as reporter,
+        ):
+
+            def advance(step: int) -> None:
+                reporter.advance(step)
+                if progress:
+                    progress(step)
+
+            with ContentReader(profile, advance) as reader:
+                for path, reason in settle(catalog, name, folder, reader, log):
+                    run.result.hold(path, reason)
+                stitch_files(catalog, name, profile)  # where that was cut off, a split file has no CID yet
+                for batch in _batches(selected):
+                    _require_locks(check_delete, check_scan)
+                    run.delete(folder, batch, log, reader)
+            if options.folders:
+                for path in wanted:
+                    run.remove_folders(folder, path, log)
+    return run.result
+
+
+def lock(catalog: Catalog, name: str) -> AbstractContextManager[Callable[[], None]]:
+    """Held while sources of a project are deleted, and while a delivery of it is taken back."""
+    return catalog.lock(
+        f"delete {name}", busy=f"sources of project {name!r} are being deleted: wait until that ends"
+    )
+
+
+def _require_locks(*checks: Callable[[], None]) -> None:
+    """See that the locks are still ours: on Postgres they end with their connection.
+
+    Raises:
+        UnavailableError: they aren't.
+    """
     try:
-        below = Below(project.target_bytes)
+        for check in checks:
+            check()
+    except (LostConnectionError, DBAPIError) as error:
+        raise UnavailableError(
+            "the database went away, and the locks with it: run this again, which settles what was begun"
+        ) from error
+
+
+@contextmanager
+def _open_target(project: Project) -> Iterator[OpenFolder]:
+    try:
+        folder = OpenFolder(project.target_bytes)
     except OSError as error:
         raise DeletionError(
             f"target_dir {project.target_dir!r} can't be opened ({error.strerror}): check that it is there, mounted, "
             "and no link"
         ) from error
-    result = DeletionResult(really)
-    with below:
-        if not really:
-            for source in _selected(catalog, name, wanted, folders):
-                reason = source.held_back or below.differs(source)
-                result.take(source) if reason is None else result.hold(source, reason)
-            return result
-        scanning = catalog.lock(f"scan {name}", busy=f"project {name!r} is being scanned: wait for that scan")
-        with lock(catalog, name), scanning, Log(name, journal_dir) as log:
-            _settle(catalog, name, below)
-            deleter = _Deleter(catalog, name, below, log, result)
-            with Reporter(catalog, name, Task(Work.DELETE_SOURCE), None) as reporter:
-                for batch in _batches(_selected(catalog, name, wanted, folders)):
-                    deleter.take(batch)
-                    reporter.advance(len(batch))
-                    if progress:
-                        progress(len(batch))
-            if folders:
-                for path in wanted:
-                    deleter.remove_folders(path)
-    return result
-
-
-def lock(catalog: Catalog, name: str) -> AbstractContextManager[object]:
-    """Held while sources of a project are deleted, and while a delivery of it is taken back."""
-    return catalog.lock(
-        f"delete {name}", busy=f"sources of project {name!r} are being deleted: wait until that ends"
-    )
+    try:
+        with folder:
+            yield folder
+    except OSError as error:
+        raise DeletionError(
+            f"the disk of {project.target_dir} fails ({error.strerror}): look after it, then run this again, which "
+            "settles what was begun"
+        ) from error
 
 
 def _selected(catalog: Catalog, name: str, wanted: Iterable[bytes], folders: bool) -> Iterator[Source]:
@@ -145,7 +216,7 @@ def _selected(catalog: Catalog, name: str, wanted: Iterable[bytes], folders: boo
 
 
 def _outermost(chosen: Sequence[bytes]) -> list[bytes]:
-    """The chosen paths without those that stand below another of them; the root if there are none."""
+    """The chosen paths without those below another of them; the root if there are none."""
     kept: list[bytes] = []
     for path in sorted(set(chosen or [b""])):
         if not kept or not (kept[-1] == b"" or path.startswith(kept[-1] + SEPARATOR)):
@@ -158,7 +229,7 @@ def _batches(sources: Iterator[Source]) -> Iterator[list[Source]]:
         yield batch
 
 
-def _require_nobody_else(catalog: Catalog, project: Project, ignore: Collection[str]) -> None:
+def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -> None:
     """See that every other project over these files is delivered wholly too.
 
     Raises:
@@ -166,14 +237,16 @@ def _require_nobody_else(catalog: Catalog, project: Project, ignore: Collection[
     """
     ours = project.target_dir
     for name in projects.names(catalog):
-        theirs = projects.get(catalog, name).target_dir
-        if name == project.name or name in ignore or os.path.commonpath([ours, theirs]) not in (ours, theirs):
+        other = projects.get(catalog, name)
+        theirs = other.target_dir
+        if name == project.name or name in options.ignore or not _overlap(ours, theirs):
             continue
         inside = os.path.relpath(ours, theirs) if ours.startswith(theirs.rstrip("/") + "/") else ""
         try:
             require(catalog, name, Stage.DELETE_SOURCE)
-            found = deletions.sources(catalog, name, paths.from_display(inside))
-            reason = next((source.held_back for source in found if source.held_back), None)
+            run = _Run(catalog, other, options, DeletionResult(False))
+            found = _batches(deletions.sources(catalog, name, paths.from_display(inside)))
+            reason = next((reason for batch in found for _, reason in run.reasons(batch) if reason), None)
         except StageOrderError:
             reason = "not scanned"
         if reason:
@@ -183,103 +256,110 @@ def _require_nobody_else(catalog: Catalog, project: Project, ignore: Collection[
             )
 
 
-def _settle(catalog: Catalog, name: str, below: Below) -> None:
-    """Bring the journal in line with the disk where an earlier call was interrupted."""
-    unfinished = list(deletions.rows(catalog, name, unfinished=True))
-    there = {row.file_id for row in unfinished if below.stands(row)}
-    deletions.forget(catalog, sorted(there))
-    deletions.finish(catalog, [row.file_id for row in unfinished if row.file_id not in there])
+def _overlap(ours: str, theirs: str) -> bool:
+    return os.path.commonpath([ours, theirs]) in (ours, theirs)
 
 
-class Log:
-    """The JSON-lines journal of one project: a line per entry before it is deleted, and one after."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One call: whose sources are deleted, how, and what became of them."""
 
-    def __init__(self, project: str, folder: str | None = None) -> None:
-        folder = folder or os.path.join(home(), "deleted")
-        os.makedirs(folder, exist_ok=True)
-        self._project = project
-        self._file = open(os.path.join(folder, f"{project}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    catalog: Catalog
+    project: Project
+    options: Options
+    result: DeletionResult
 
-    def __enter__(self) -> "Log":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.sync()
-        self._file.close()
-
-    def write(self, event: str, path: bytes, **facts: object) -> None:
-        """Add a line; `path_hex` has the path's very bytes, names joined by `/`."""
-        exact = path.replace(SEPARATOR, b"/").hex()
-        row = {"time": time.time(), "event": event, "project": self._project, "path": paths.display(path)}
-        self._file.write(json.dumps(row | {"path_hex": exact} | facts) + "\n")
-
-    def sync(self) -> None:
-        """See that all lines are on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-
-class _Deleter:
-    """Deletes in batches: judged, journaled, deleted, journaled again."""
-
-    def __init__(self, catalog: Catalog, name: str, below: Below, log: Log, result: DeletionResult) -> None:
-        self._catalog = catalog
-        self._name = name
-        self._below = below
-        self._log = log
-        self._result = result
-
-    def take(self, batch: Sequence[Source]) -> None:
-        """Delete those of the batch that may be deleted."""
-        ready: list[Source] = []
+    def reasons(self, batch: Sequence[Source]) -> Iterator[tuple[Source, str | None]]:
+        """Each entry with why neither the catalog nor its CARs, as they are now, let it be deleted; None: they do."""
+        area = area_of(self.project)
+        ids = {container for source in batch if not source.held_back for container in source.containers}
+        unsafe = {
+            key: why_unsafe(row, area.look(row.file_name), trust_marks=self.options.trust_marks)
+            for key, row in cars.of_containers(self.catalog, ids).items()
+        }
         for source in batch:
-            reason = source.held_back or self._below.differs(source)
+            theirs = (unsafe.get(key) for key in sorted(source.containers))
+            yield source, source.held_back or next((reason for reason in theirs if reason), None)
+
+    def judged(self, folder: OpenFolder, batch: Sequence[Source]) -> Iterator[tuple[Source, int]]:
+        """Those of the batch that may be deleted, with their inodes; the others are counted. No content is read."""
+        for source, reason in self.reasons(batch):
             if reason is None:
-                ready.append(source)
-            else:
-                self._result.hold(source, reason)
-        if not ready:
+                try:
+                    yield source, folder.look(source.known())
+                    continue
+                except DiffersError as differs:
+                    reason = str(differs)
+            self.result.hold(source.path, reason)
+
+    def delete(
+        self, folder: OpenFolder, batch: Sequence[Source], log: DeletionLog, reader: ContentReader
+    ) -> None:
+        """Delete those of the batch that may be deleted: judged, journaled, deleted, journaled again."""
+        intents = [Intent(source, inode, private_name()) for source, inode in self.judged(folder, batch)]
+        if not intents:
             return
-        for source in ready:
-            self._log.write("deleting", source.path, **_facts(source))
-        self._log.sync()
-        deletions.intend(self._catalog, self._name, ready)
+        for intent in intents:
+            log.write("deleting", intent.source.path, **_facts(intent))
+        log.sync()
+        deletions.intend(self.catalog, self.project.name, folder.inode, intents)
         done: list[int] = []
         kept: list[int] = []
-        for source in ready:
-            reason = self._below.delete(source)
-            if reason is None:
-                done.append(source.file_id)
-                self._result.take(source)
-                self._log.write("deleted", source.path)
-            else:
+        for intent in intents:
+            source = intent.source
+            try:
+                folder.delete(
+                    source.known(intent.inode), intent.aside, _Confirm(source, reader, self.options)
+                )
+            except DiffersError as differs:
                 kept.append(source.file_id)
-                self._result.hold(source, reason)
-                self._log.write("kept", source.path, reason=reason)
-        self._below.sync()
-        deletions.finish(self._catalog, done)
-        deletions.forget(self._catalog, kept)
+                self.result.hold(source.path, str(differs))
+                log.write("kept", source.path, reason=str(differs))
+            else:
+                done.append(source.file_id)
+                self.result.take(source)
+                log.write("deleted", source.path)
+        folder.sync()
+        deletions.finish(self.catalog, done)
+        deletions.forget(self.catalog, kept)
 
-    def remove_folders(self, below: bytes) -> None:
+    def remove_folders(self, folder: OpenFolder, below: bytes, log: DeletionLog) -> None:
         """Remove the folders that deletions left empty, the deepest first."""
-        left = deletions.folders(self._catalog, self._name, below)
+        left = deletions.folders(self.catalog, self.project.name, below)
         for path in sorted(left, key=lambda path: (-path.count(SEPARATOR), path)):
-            if self._below.remove_empty(path):
-                self._result.folders += 1
-                self._log.write("folder removed", path)
+            if folder.remove_empty(path):
+                self.result.folders += 1
+                log.write("folder removed", path)
 
 
-def _facts(source: Source) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class _Confirm:
+    """Says of an open file why it isn't what the CARs hold: by its CID, or if stamps are trusted, by those."""
+
+    source: Source
+    reader: ContentReader
+    options: Options
+
+    def __call__(self, descriptor: int, status: os.stat_result) -> str | None:
+        now = (wrapped(status.st_ctime_ns), wrapped(status.st_ino))
+        if self.options.trust_stamps and self.source.state == now:
+            return None
+        if self.source.cid is None:
+            return "its CID isn't known yet: run ptolemy blitz"
+        if self.reader.cid(descriptor, self.source.size) != self.source.cid:
+            return (
+                "its content isn't what its CARs hold, though size and time are the same: touch it, and run the "
+                "project again"
+            )
+        return None
+
+
+def _facts(intent: Intent) -> dict[str, object]:
+    source = intent.source
     return {
         "kind": Kind(source.kind).name.lower(),
         "size": source.size,
         "mtime_ns": source.mtime,
         "cid": None if source.cid is None else cid.to_text(source.cid),
+        "aside": intent.aside.decode(),
     }

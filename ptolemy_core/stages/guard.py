@@ -7,7 +7,7 @@ what is gone is counted before anything is recorded.
 
 from dataclasses import dataclass
 
-from ptolemy_core.errors import LossError, SourceError
+from ptolemy_core.errors import LossError, SourceChangedError, SourceUnreadableError
 from ptolemy_core.project import Project
 from ptolemy_core.source import filesystem
 from ptolemy_core.source.filesystem import FileSystem, Mounts
@@ -24,7 +24,7 @@ def look_at_target(project: Project) -> Mounts:
     try:
         return filesystem.look(project.target_bytes)
     except OSError as error:
-        raise SourceError(
+        raise SourceUnreadableError(
             f"{paths.display(project.target_bytes)} can't be scanned ({error.strerror}): "
             "check that the folder is there, mounted, and readable"
         ) from error
@@ -83,7 +83,7 @@ def require_not_replaced(project: Project, before: Mounts, after: Mounts) -> Non
         SourceError: it isn't.
     """
     if (before.device, before.inode) != (after.device, after.inode):
-        raise SourceError(
+        raise SourceChangedError(
             f"target_dir {project.target_dir!r} was replaced, mounted or unmounted while it was scanned, so "
             "nothing of this scan is recorded: see that it is the right folder, then scan again"
         )

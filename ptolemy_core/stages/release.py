@@ -1,17 +1,22 @@
-"""Release: CARs are marked as delivered, and their files may leave the staging folder; or the mark is taken back."""
+"""Release: CARs are marked as delivered, and their files may leave the staging folder; or the mark is taken back.
 
-import os
-import stat
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+A CAR is looked at as it is now: a file that isn't the CAR that was built is neither marked nor removed.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from ptolemy_core.catalog import cars, deletions, delivery, projects
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.schema import car, container
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeliveryError
-from ptolemy_core.stages import delete_source, room
+from ptolemy_core.stages import delete_source
+from ptolemy_core.stages.car_state import area_of, is_verified
+from ptolemy_core.stages.free_space import build_lock
+from ptolemy_core.staging.area import StagedFile, StagingArea
+from ptolemy_core.tree import paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +35,127 @@ class Released:
 
 
 def release(
-    catalog: Catalog, chosen: Sequence[CarRow], *, note: str | None = None, remove: bool = False
+    catalog: Catalog,
+    chosen: Sequence[CarRow],
+    *,
+    note: str | None = None,
+    remove: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> list[Released]:
     """Mark CARs as delivered. All are looked at before anything is changed.
+
+    A file that passed verification and hasn't changed since is known by its inode and time of change. Any other is
+    read, and its piece CID compared with the receipt: always before it is removed, and before it is only
+    marked if it changed after a verification, or failed one.
 
     Args:
         catalog: that holds them.
         chosen: the CARs, see `delivery.named`.
         note: of where they went; None leaves an earlier note.
         remove: delete their files from the staging folder too.
+        progress: called with bytes read since the last call.
 
     Raises:
-        DeliveryError: the note isn't text, or a file to be removed isn't the whole CAR, or can't be removed.
+        DeliveryError: the note isn't text; a file isn't the CAR; one that is to be removed isn't there, or can't be.
     """
-    if remove:
-        for row in chosen:
-            _require_whole(catalog, row)
-    for row in chosen:  # before any file goes: a CAR that is gone without a mark counts as lost
-        delivery.mark(catalog, row, note)
-    return [_released(catalog, row, remove) for row in chosen]
+    looks = [_look(catalog, row, remove, progress) for row in chosen]
+    for row, look in zip(chosen, looks, strict=True):
+        # before any file goes: a CAR that is gone without a mark counts as lost
+        delivery.mark(catalog, row, note, seen=look.is_the_car)
+    return [_released(catalog, row, look, remove) for row, look in zip(chosen, looks, strict=True)]
 
 
-def _released(catalog: Catalog, row: CarRow, remove: bool) -> Released:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A CAR's file (None: it isn't there), and whether it is known to be the CAR that was built."""
+
+    file: StagedFile | None
+    is_the_car: bool
+
+
+def _look(catalog: Catalog, row: CarRow, remove: bool, progress: Callable[[int], None] | None) -> _Look:
+    """Look at a CAR's file before it is marked or removed.
+
+    Raises:
+        DeliveryError: it mustn't be.
+    """
+    area = area_of(projects.get(catalog, row.project))
+    _require_no_suspects(catalog, row)
+    found = area.look(row.file_name)
+    if found is None:
+        if remove and row.delivered_at is None:
+            raise DeliveryError(
+                f"{area.path(row.file_name)} isn't there and was never marked as delivered, so nothing was marked or "
+                f"removed: if it was delivered, mark it without --remove; else build it again "
+                f"(car {row.project}|{row.number:06d})"
+            )
+        return _Look(None, False)
+    if not found.is_whole(row.car_size):
+        what = f"{found.size} bytes" if found.regular else "no regular file"
+        raise _not_the_car(area, row, f"is {what}, the CAR has {row.car_size}: it isn't whole")
+    if is_verified(row, found):
+        return _Look(found, True)
+    if not remove and row.verified_at is None and row.failed_at is None:
+        return _Look(found, False)
+    try:
+        read = area.piece_cid(row.file_name, progress)
+    except OSError as error:
+        raise _not_the_car(area, row, f"can't be read ({error.strerror})") from error
+    if read is None:
+        raise _not_the_car(area, row, "was changed while it was read")
+    piece, found = read
+    if piece != row.piece_cid_v2:
+        since = "it passed verification" if row.verified_at is not None else "it was built"
+        raise _not_the_car(
+            area,
+            row,
+            f"was changed since {since}: its piece CID is {cid.to_text(piece)}, "
+            f"the CAR's {cid.to_text(row.piece_cid_v2)}",
+        )
+    if row.verified_at is not None:  # the same bytes that passed, in a file that was copied, say
+        delivery.set_verified(catalog, row, row.verified_at, found.ctime, found.inode)
+    return _Look(found, True)
+
+
+def _not_the_car(area: StagingArea, row: CarRow, how: str) -> DeliveryError:
+    return DeliveryError(
+        f"{area.path(row.file_name)} {how}, so nothing was marked or removed; move it away, then mark the CAR as "
+        f"delivered if a whole one was, or build it again (car {row.project}|{row.number:06d})"
+    )
+
+
+def _require_no_suspects(catalog: Catalog, row: CarRow) -> None:
+    suspects = delivery.suspects(catalog, row)
+    if suspects and row.delivered_at is None:
+        path, reason = suspects[0]
+        more = f", and {len(suspects) - 1} files more" if len(suspects) > 1 else ""
+        raise DeliveryError(
+            f"CAR {row.project}/{row.number} may hold what never was in the source: {paths.display(path)} "
+            f"{reason}{more}. Nothing was marked or removed: compare again (ptolemy verify {row.project} --source), "
+            "or touch the file, run the project again, and deliver the new CAR too"
+        )
+
+
+def _released(catalog: Catalog, row: CarRow, look: _Look, remove: bool) -> Released:
     done = ["was marked as delivered already" if row.delivered_at is not None else "marked as delivered"]
     if remove:
-        done.append(_remove(catalog, row))
+        done.append(_remove(catalog, row, look))
     now = next(cars.rows(catalog, row.project, row.number))
-    warning = None
+    return Released(now, ", ".join(done), _warning(row, now, look, remove))
+
+
+def _warning(row: CarRow, now: CarRow, look: _Look, remove: bool) -> str | None:
+    """What to know of a CAR that was marked just now."""
     if now.verified_at is None:
-        warning = "it was never verified: its sources can't be deleted later" + (
+        return "it was never verified: its sources can't be deleted later" + (
             " unless it is built again and verified" if remove else f"; ptolemy verify {row.project}"
         )
-    return Released(now, ", ".join(done), warning)
+    if look.file is None and row.delivered_at is None:
+        return (
+            "its file wasn't in staging_dir any more, so nobody saw that it was whole: delete-source keeps its "
+            "sources unless it is told --trust-marks"
+        )
+    return None
 
 
 def undo(catalog: Catalog, chosen: Sequence[CarRow]) -> list[Released]:
@@ -83,73 +177,50 @@ def undo(catalog: Catalog, chosen: Sequence[CarRow]) -> list[Released]:
 
 
 def _undone(catalog: Catalog, row: CarRow) -> str | None:
-    there = os.path.lexists(_path(catalog, row))
+    """What to know of a CAR whose mark was taken back, as its file is now."""
+    found = area_of(projects.get(catalog, row.project)).look(row.file_name)
     deleted = deletions.of_container(catalog, row.container_id)
-    if deleted:
-        where = "is in staging_dir: keep it" if there else "isn't in staging_dir either: find it"
-        return f"{deleted} of its sources were deleted because it was delivered, and its file {where}"
-    return None if there else "its file isn't in staging_dir: it counts as missing now"
-
-
-def _path(catalog: Catalog, row: CarRow) -> str:
-    return os.path.join(projects.get(catalog, row.project).staging_dir, row.file_name)
-
-
-def _require_whole(catalog: Catalog, row: CarRow) -> None:
-    """See that the CAR's file is whole, if it is there.
-
-    Raises:
-        DeliveryError: it isn't, or can't be looked at.
-    """
-    path = _path(catalog, row)
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise DeliveryError(f"{path} can't be looked at ({error.strerror}): nothing was changed") from error
-    if not stat.S_ISREG(status.st_mode) or status.st_size != row.car_size:
-        what = f"{status.st_size} bytes" if stat.S_ISREG(status.st_mode) else "no regular file"
-        raise DeliveryError(
-            f"{path} is {what}, the CAR has {row.car_size}: it isn't whole, so nothing was marked or removed; "
-            f"look at it, then release without --remove, or build it again (car {row.project}|{row.number:06d})"
+    lost = f"{deleted} of its sources were deleted because it was delivered, and its file "
+    if found is None:
+        return (
+            lost + "isn't in staging_dir either: find it"
+            if deleted
+            else ("its file isn't in staging_dir: it counts as missing now")
         )
+    changed = "isn't whole" if not found.is_whole(row.car_size) else "isn't the one that was verified"
+    if not found.is_whole(row.car_size) or (row.verified_at is not None and not is_verified(row, found)):
+        advice = f"ptolemy verify {row.project} says what is wrong"
+        return f"{lost}in staging_dir {changed}: {advice}" if deleted else f"its file {changed}: {advice}"
+    return lost + "is in staging_dir: keep it" if deleted else None
 
 
-def _remove(catalog: Catalog, row: CarRow) -> str:
-    path = _path(catalog, row)
-    others = [other for other in _sharing(catalog, row) if other.delivered_at is None]
+def _remove(catalog: Catalog, row: CarRow, look: _Look) -> str:
+    area = area_of(projects.get(catalog, row.project))
+    if look.file is None:
+        return "its file was gone already"
+    others = [
+        other
+        for other in cars.same_file(catalog, row)
+        if other.delivered_at is None and area.is_same_as(area_of(projects.get(catalog, other.project)))
+    ]
     if others:
         return f"file kept: it is also CAR {others[0].project}/{others[0].number}, which isn't delivered"
-    with catalog.lock(room.build_lock(row.project, row.number), busy=f"{row.file_name} is being built: wait"):
-        _require_whole(catalog, row)
+    with catalog.lock(build_lock(row.project, row.number), busy=f"{row.file_name} is being built: wait"):
+        found = area.look(row.file_name)
+        if found is None:
+            return "its file was gone already"
+        if found != look.file:
+            raise DeliveryError(
+                f"{area.path(row.file_name)} is marked as delivered, but was changed just now and isn't removed: "
+                "release it again"
+            )
         try:
-            os.unlink(path)
+            area.remove(row.file_name)
         except FileNotFoundError:
             return "its file was gone already"
         except OSError as error:
             raise DeliveryError(
-                f"{path} is marked as delivered but can't be removed ({error.strerror}): remove it yourself"
+                f"{area.path(row.file_name)} is marked as delivered but can't be removed ({error.strerror}): "
+                "remove it yourself"
             ) from error
-    with suppress(OSError):
-        _sync(os.path.dirname(path))
     return "file removed"
-
-
-def _sharing(catalog: Catalog, row: CarRow) -> list[CarRow]:
-    """Other CARs that the same file in the same folder is, since their content is the same."""
-    folder = projects.get(catalog, row.project).staging_dir
-    same = (car.c.file_name == row.file_name) & (container.c.id != row.container_id)
-    return [
-        other
-        for other in cars.select(catalog, same)
-        if projects.get(catalog, other.project).staging_dir == folder
-    ]
-
-
-def _sync(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,14 +22,15 @@ from ptolemy_core.catalog.scans import Change, KnownPage
 from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import LossError, UnreadableError
-from ptolemy_core.garbage import seldom
-from ptolemy_core.prefetch import ahead
+from ptolemy_core.prefetch import prefetch
 from ptolemy_core.project import Project
+from ptolemy_core.source import filesystem
 from ptolemy_core.source.filesystem import Mounts
 from ptolemy_core.source.walk import OWN, SPECIAL, Entry, OwnFolders, walk_batches
 from ptolemy_core.stages import guard
 from ptolemy_core.stages.merge import Counts, Expected, FolderMerge, Losses, Merge
 from ptolemy_core.stages.own_folders import own_files, own_folders
+from ptolemy_core.stages.settle import settle_before_scan
 from ptolemy_core.stages.spill import Spill
 from ptolemy_core.tree import LEFT_OUT, SEPARATOR, Kind, paths
 
@@ -149,7 +150,7 @@ def scan(
         started = time.time()
         job = load(catalog, name, accept_loss, started)
         spills: list[Spill[Any]] = [stack.enter_context(Spill(job.project.staging_dir)) for _ in range(2)]
-        with seldom(), Reporter(catalog, name, Task(Work.SCAN), None) as reporter:
+        with Reporter(catalog, name, Task(Work.SCAN), None) as reporter:
 
             def report(found: int, data: int, step: int) -> None:
                 reporter.advance(step)
@@ -172,6 +173,7 @@ def load(catalog: Catalog, name: str, accept_loss: bool, started: float) -> Scan
     """Read what the work of a scan needs, and give the scan its number."""
     project = projects.get(catalog, name)
     mounts = scans.last_mounts(catalog, name) if scans.has_entries(catalog, name) else None
+    _settle_deletions(catalog, project, mounts)
     below = [path.replace(b"/", SEPARATOR) for path in mounts.below] if mounts else []
     return ScanJob(
         project=project,
@@ -183,6 +185,16 @@ def load(catalog: Catalog, name: str, accept_loss: bool, started: float) -> Scan
         emptied=frozenset(deletions.folders(catalog, name)),
         accept_loss=accept_loss,
     )
+
+
+def _settle_deletions(catalog: Catalog, project: Project, mounts: Mounts | None) -> None:
+    """Settle what an interrupted deletion left, unless the target is another one, where nothing would be found."""
+    try:
+        now = filesystem.look(project.target_bytes)
+    except OSError:
+        return  # the work says what is wrong with it
+    if not guard.missing_mounts(mounts, now):
+        settle_before_scan(catalog, project)
 
 
 def work(
@@ -215,7 +227,7 @@ def work(
     walked = walk_batches(
         project.target_bytes, project.rules, folder=folders.meet if folders else None, own=job.own
     )
-    with closing(ahead(walked)) as batches:
+    with closing(prefetch(walked)) as batches:
         for batch in batches:
             kept = _kept(batch, job)
             merge.meet(kept)

@@ -11,7 +11,7 @@ from ptolemy_core.catalog.containers import ContainerRow, Content
 from ptolemy_core.catalog.schema import skipped
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
-from ptolemy_core.errors import ReceiptError, SourceError
+from ptolemy_core.errors import ReceiptError, SourceError, SourceUnreadableError
 from ptolemy_core.layout.plan import measured
 from ptolemy_core.project import Project
 from ptolemy_core.source import Inputs, beneath, filesystem, open_source
@@ -97,7 +97,7 @@ def _require_target(catalog: Catalog, project: Project) -> None:
         how = "is empty now" if is_empty else f"is another one than at the last scan: {missing[0]}"
     except OSError as error:
         how = f"can't be read ({error.strerror})"
-    raise SourceError(
+    raise SourceUnreadableError(
         f"target_dir {project.target_dir!r} {how}, so no file is skipped: "
         "mount it and run blitz again, or scan again if its files are gone for good"
     )

@@ -1,38 +1,33 @@
-"""Verify: CARs are read back by a reader that shares nothing with the builder, and held against the catalog.
+"""Verify: CARs are read back by a reader that shares nothing with the builder, and compared with the catalog.
 
-A CAR that passed has the time in the catalog: a verification that was interrupted goes on with the others.
+A CAR that passed has the time in the catalog, and what its file was like: a verification that was interrupted resumes
+with the others, and a file that changed since counts as unverified.
 """
 
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-import sqlalchemy as sa
-
-from ptolemy_core.catalog import cars, delivery, projects
+from ptolemy_core.catalog import cars, delivery, projects, shards
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter, Task, Work
-from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.layout import WHOLE, names
-from ptolemy_core.project import Project
 from ptolemy_core.reader import Entry, Expected, verify_car
-from ptolemy_core.stages import room
-from ptolemy_core.stages.compare import source_differences
+from ptolemy_core.stages.car_state import area_of, is_away, is_verified
+from ptolemy_core.stages.compare import Comparison, compare_with_source
 from ptolemy_core.stages.order import Stage, require
+from ptolemy_core.staging.area import StagedFile, StagingArea
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink"}
 _SHOWN = 20
-_CLOCK = 0.02
-"""Seconds that a file's time of change may be behind the clock: the system counts it in ticks."""
 
 _Key = tuple[bytes, int | None]
 _Value = tuple[str, int, bytes, int]
@@ -48,6 +43,8 @@ class Verdict:
         entries: files (or shards), links and empty folders that agree with the scan.
         away: it is marked as delivered and not in the staging folder any more, so nothing was read.
         known: it passed an earlier verification and its file hasn't changed since, so it wasn't read again.
+        compared, outdated: entries that were compared with the source, and that weren't, since they were changed
+            or deleted by now and a scan knows it.
     """
 
     car: CarRow
@@ -56,6 +53,8 @@ class Verdict:
     problems: list[str]
     away: bool = False
     known: bool = False
+    compared: int = 0
+    outdated: int = 0
 
     @property
     def ok(self) -> bool:
@@ -73,8 +72,10 @@ def verify(
     at_once: int | None = None,
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
-) -> Iterator[Verdict]:
+) -> Generator[Verdict, None, None]:
     """Verify the CARs of a project in its staging folder, and record those that pass wholly.
+
+    Close it (`contextlib.closing`) where not all verdicts are taken: threads read on until then.
 
     Args:
         catalog: that holds the project.
@@ -95,16 +96,22 @@ def verify(
     rows = list(cars.rows(catalog, name, number))
     if not rows:
         raise StageOrderError.needs(name, f"has no CAR of container {number} built yet", Stage.BLITZ)
-    away = {row.number for row in rows if room.is_away(project, row)}
-    known = set() if again else {row.number for row in rows if _is_known(project, row)} - away
+    area = area_of(project)
+    away = {row.number for row in rows if is_away(project, row)}
+    known = (
+        set() if again else {row.number for row in rows if is_verified(row, area.look(row.file_name))} - away
+    )
     total = sum(row.car_size for row in rows if row.number not in away | known)
     if source:
         total += sum(row.data_bytes for row in rows if row.number not in away)
     lock = threading.Lock()
+    stop = threading.Event()
 
     with Reporter(catalog, name, Task(Work.VERIFY), total) as reporter:
 
         def advance(step: int) -> None:
+            if stop.is_set():
+                raise _StoppedError
             with lock:
                 reporter.advance(step)
                 if progress:
@@ -114,14 +121,13 @@ def verify(
             if row.number in away:
                 return Verdict(row, 0, 0, [], away=True)
             if row.number in known:
-                verdict = Verdict(row, 0, 0, [], known=True)
+                verdict, read = Verdict(row, 0, 0, [], known=True), None
             else:
-                path = os.path.join(project.staging_dir, row.file_name)
-                verdict = _verify_one(catalog, path, row, profile, advance)
-            if not source or not verdict.ok:
-                return verdict
-            found = source_differences(catalog, project, row, advance)
-            return replace(verdict, problems=[f"{row.file_name}: {problem}" for problem in found])
+                verdict, read = _read_one(catalog, area, row, profile, advance)
+            if source and verdict.ok:
+                compared = compare_with_source(catalog, project, row, advance)
+                verdict = _with_source(catalog, verdict, compared)
+            return _recorded(catalog, verdict, read, compared=source)
 
         threads = at_once or os.cpu_count() or 1
         with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
@@ -133,25 +139,54 @@ def verify(
                         yield running.popleft().result()
                 while running:
                     yield running.popleft().result()
-            finally:
+            finally:  # also where the caller gives up: what runs in the threads ends soon
+                stop.set()
                 for future in running:
                     future.cancel()
 
 
-def _is_known(project: Project, row: CarRow) -> bool:
-    """Whether a CAR passed verification, and its file hasn't been changed or replaced since that began."""
-    if row.verified_at is None:
-        return False
-    try:
-        status = os.stat(os.path.join(project.staging_dir, row.file_name))
-    except OSError:
-        return False
-    return status.st_size == row.car_size and status.st_ctime + _CLOCK < row.verified_at
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A CAR that was read wholly: when that began, the file (None: it changed meanwhile), whether it is right."""
+
+    began: float
+    file: StagedFile | None
+    right: bool
 
 
-def _verify_one(
-    catalog: Catalog, path: str, row: CarRow, profile: Profile, progress: Callable[[int], None]
-) -> Verdict:
+def _with_source(catalog: Catalog, verdict: Verdict, found: Comparison) -> Verdict:
+    """The verdict with what a comparison with the source found, which is recorded."""
+    if found.faults is not None:
+        delivery.record_comparison(catalog, verdict.car, found.faults, found.unread)
+    problems = [f"{verdict.car.file_name}: {problem}" for problem in found.problems]
+    return replace(verdict, problems=problems, compared=found.compared, outdated=found.outdated)
+
+
+def _recorded(catalog: Catalog, verdict: Verdict, read: _Read | None, *, compared: bool) -> Verdict:
+    """Record whether a CAR is verified; one that may hold a mixture of a file's states isn't."""
+    row = verdict.car
+    suspects = delivery.suspects(catalog, row) if read is None or read.right else []
+    if suspects:
+        delivery.set_unverified(catalog, row)
+    elif read is not None and read.right and read.file is not None:
+        delivery.set_verified(catalog, row, read.began, read.file.ctime, read.file.inode)
+    elif read is not None and (not read.right or row.verified_at is not None):
+        delivery.set_unverified(catalog, row, failed=not read.right)
+    if suspects and not compared:
+        more = f" and {len(suspects) - 1} more" if len(suspects) > 1 else ""
+        problem = (
+            f"{row.file_name}: {paths.display(suspects[0][0])}{more} differed from the source when they were "
+            "compared, with the size and time of the scan, so this CAR may hold a mixture of its states: compare "
+            f"again (ptolemy verify {row.project} --source), or touch the file and run the project again"
+        )
+        return replace(verdict, problems=[*verdict.problems, problem])
+    return verdict
+
+
+def _read_one(
+    catalog: Catalog, area: StagingArea, row: CarRow, profile: Profile, progress: Callable[[int], None]
+) -> tuple[Verdict, _Read | None]:
+    """Read a CAR; no `_Read` if it couldn't be read."""
     listing = _Listing()
     expect = Expected(
         payload_cid=row.payload_cid,
@@ -169,6 +204,8 @@ def _verify_one(
         progress(step)
 
     began = time.time()
+    before = area.look(row.file_name)
+    path = area.path(row.file_name)
     try:
         report = verify_car(
             path, profile, expect=expect, on_entry=listing.meet, progress=report_bytes, sha256=False
@@ -179,14 +216,20 @@ def _verify_one(
             f"ptolemy release {row.project}/{row.number} --note WHERE; else materialize car "
             f"{row.project}|{row.number:06d} to build it again"
         )
-        return Verdict(row, 0, 0, [problem])
+        return Verdict(row, 0, 0, [problem]), None
     except OSError as error:
-        return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {error.strerror}"])
+        return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {error.strerror}"]), None
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
     problems += [f"{row.file_name}: {problem}" for problem in listing.differences(catalog, row.container_id)]
-    if not problems or row.verified_at is not None:
-        delivery.set_verified(catalog, row, not problems, began)
-    return Verdict(row, report.blocks, len(listing.found), problems)
+    right = not problems
+    same = before if before is not None and before.regular and area.look(row.file_name) == before else None
+    if right and same is None:
+        problems.append(f"{row.file_name} was changed while it was read, or is a link: verify it again")
+    return Verdict(row, report.blocks, len(listing.found), problems), _Read(began, same, right)
+
+
+class _StoppedError(Exception):
+    """Nobody waits for the verdict any more."""
 
 
 class _Listing:
@@ -208,13 +251,12 @@ class _Listing:
             self.twice.append(path)
         self.found[key] = (entry.kind, entry.size, entry.cid, entry.offset)
 
-    @survives_outage
     def differences(self, catalog: Catalog, container_id: int) -> list[str]:
         """Where the CAR's tree isn't what the scan saw and the receipt says, as sentences."""
-        problems = [f"{paths.display(path)} stands in it twice" for path in self.twice[:_SHOWN]]
+        problems = [f"{paths.display(path)} is in it twice" for path in self.twice[:_SHOWN]]
         folders: set[bytes] = set()
         unmet = set(self.found)
-        for row in _expected(catalog, container_id):
+        for row in shards.built(catalog, container_id):
             path = bytes(row.path)
             folder = path.rpartition(SEPARATOR)[0]
             while folder and folder not in folders:
@@ -243,27 +285,3 @@ def _difference(path: str, got: _Value | None, wanted: _Value) -> str:
         if ours != theirs:
             return f"{path} has another {what} than the catalog says"
     return f"{path} differs"
-
-
-def _expected(catalog: Catalog, container_id: int) -> Iterator[sa.Row[tuple[object, ...]]]:
-    query = (
-        sa.select(
-            file.c.path,
-            file.c.kind,
-            shard.c.number,
-            shard.c.length,
-            built_shard.c.cid,
-            built_shard.c.car_offset,
-        )
-        .join(shard, shard.c.file_id == file.c.id)
-        .join(
-            built_shard,
-            sa.and_(
-                built_shard.c.container_id == shard.c.container_id,
-                built_shard.c.position == shard.c.position,
-            ),
-        )
-        .where(shard.c.container_id == container_id)
-    )
-    with catalog.read() as connection:
-        yield from connection.execution_options(yield_per=10_000).execute(query)

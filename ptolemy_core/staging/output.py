@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from ptolemy_core.errors import BusyError, StagingError
+from ptolemy_core.errors import BusyError, StagingError, StagingFullError
 from ptolemy_core.source.buffers import PAGE, whole_pages
 from ptolemy_core.staging import attempts
 
@@ -30,7 +30,7 @@ class Output:
         """Make the file, empty, and take its space on the disk.
 
         Raises:
-            OSError: it can't be made, or there isn't room.
+            OSError: it can't be made, or there isn't enough free space.
         """
         self._path = path
         self._size = size
@@ -109,8 +109,8 @@ class Space(NamedTuple):
         return max(0, size + RESERVE + self.promised - self.free)
 
 
-def space(folder: str, part_name: str) -> Space:
-    """Room in a folder for the CAR that is called `part_name` while it is built.
+def free_space(folder: str, part_name: str) -> Space:
+    """Free space in a folder for the CAR that is called `part_name` while it is built.
 
     Raises:
         OSError: the folder can't be read.
@@ -131,21 +131,21 @@ def space(folder: str, part_name: str) -> Space:
 
 @contextmanager
 def _alone(folder: str) -> Iterator[None]:
-    """One process at a time looks for room and takes it."""
+    """One process at a time looks for free space and takes it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with suppress(OSError):  # not every file system locks folders: taking the room then tells
+        with suppress(OSError):  # not every file system locks folders: taking the space then tells
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
-def no_room(folder: str, size: int, room: Space) -> str:
+def too_full(folder: str, size: int, space: Space) -> str:
     """What a user should know of a disk that can't take a CAR of `size` bytes."""
-    promised = f", {room.promised} of them for CARs that are being built" if room.promised else ""
+    promised = f", {space.promised} of them for CARs that are being built" if space.promised else ""
     return (
-        f"{folder} has {room.free} bytes free{promised}, a CAR of {size} bytes needs {size + RESERVE}: "
+        f"{folder} has {space.free} bytes free{promised}, a CAR of {size} bytes needs {size + RESERVE}: "
         "move or delete finished CARs, or free space, then run blitz again"
     )
 
@@ -156,16 +156,16 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
 
     Raises:
         BusyError: an earlier try still writes.
-        StagingError: the folder can't be written, hasn't room, or its disk fails within the block.
+        StagingError: the folder can't be written, hasn't enough free space, or its disk fails within the block.
     """
     folder = os.path.dirname(path)
     own = attempts.own_path(path)
     try:
         with _alone(folder):
             attempts.drop_earlier(path)
-            room = space(folder, os.path.basename(path))
-            if room.lacks(size):
-                raise StagingError(no_room(folder, size, room))
+            space = free_space(folder, os.path.basename(path))
+            if space.lacks(size):
+                raise StagingFullError(too_full(folder, size, space))
             output = Output(own, size)
     except OSError as error:
         with suppress(OSError):
@@ -192,7 +192,7 @@ def sync_folder(folder: str) -> None:
 
 def _staging_error(folder: str, size: int, error: OSError) -> StagingError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StagingError(
+        return StagingFullError(
             f"{folder} is full ({error.strerror}) while a CAR of {size} bytes was built: "
             "move or delete finished CARs, or free space, then run blitz again"
         )
@@ -203,7 +203,7 @@ def _staging_error(folder: str, size: int, error: OSError) -> StagingError:
 
 
 def _preallocate(descriptor: int, size: int) -> None:
-    """Take the space now, so that a full disk shows before the work and not behind it."""
+    """Take the space now, so that a full disk shows before the work and not after it."""
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:

@@ -85,11 +85,11 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
 
 
 def _waiting(catalog: Catalog, name: str) -> Waiting | None:
-    from ptolemy_core.stages import room  # which sums up the staging folder
+    from ptolemy_core.stages import free_space  # which sums up the staging folder
 
     try:
-        return room.still_waiting(catalog, name)
-    except StagingError:  # no room comes by itself: what the blitz met is still so
+        return free_space.still_waiting(catalog, name)
+    except StagingError:  # free space doesn't come by itself: what the blitz met still holds
         return next(iter(waiting.rows(catalog, name)), None)
 
 

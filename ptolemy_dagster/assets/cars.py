@@ -7,7 +7,8 @@ of finished CARs; it names what it leaves, and the seal lets those alone be miss
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -16,13 +17,13 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import NoRoomError, PtolemyError, StagingError, UnavailableError
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import blitz, room
+from ptolemy_core.stages import blitz, free_space
 from ptolemy_core.status.builds import last_build_period
 from ptolemy_dagster import charts, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.plan import container_plan
-from ptolemy_dagster.events import CarEvents
-from ptolemy_dagster.failures import AGAIN, as_failure
+from ptolemy_dagster.failures import AGAIN, as_failure, failure
+from ptolemy_dagster.internals.events import CarEvents
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
@@ -52,7 +53,7 @@ def car(
     """Build one CAR."""
     with as_failure():
         project, number = parse_car_key(context.partition_key)
-        opened = catalog.open()
+        opened = catalog.open_for(project)
         with Heartbeat(opened) as heartbeat, heartbeat.building(project, number):
             built, new = blitz.build_container(opened, project, number, rebuild=True, threads=builder.threads)
     if built is None:
@@ -65,7 +66,7 @@ def car(
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a batch did: CARs built, and the containers that it left for want of room."""
+    """What a batch did: CARs built, and the containers that it left for want of free space."""
 
     built: int
     left: list[int] = field(default_factory=list)
@@ -83,13 +84,13 @@ def pending(
     """Batches of container numbers to build."""
     name = context.partition_key
     with as_failure():
-        opened = catalog.open()
+        opened = catalog.open_for(name)
         todo = blitz.pending(opened, name)
         project = projects.get(opened, name)
         serial = project.load_type == "serial"
         if todo:
-            room.drop_parts(opened, project)
-        missing = room.missing(opened, project)
+            free_space.drop_parts(opened, project)
+        missing = free_space.missing(opened, project)
     if missing:
         context.log.warning(show.missing(missing))
     if not todo:
@@ -115,11 +116,12 @@ def _batches(total: int) -> int:
 )
 def build_batch(
     context: dg.OpExecutionContext, catalog: CatalogResource, builder: Builder, numbers: list[int]
-) -> Batch:
-    """Build each CAR of a batch; one that fails doesn't keep the others from being built."""
-    opened = catalog.open()
+) -> dict[str, Any]:
+    """Build each CAR of a batch, also after one failed; returns a `Batch` as JSON."""
+    with as_failure():
+        opened = catalog.open_for(context.partition_key)
     with Heartbeat(opened) as heartbeat:
-        return _build(context, opened, builder, heartbeat, numbers)
+        return asdict(_build(context, opened, builder, heartbeat, numbers))
 
 
 def _build(
@@ -131,6 +133,7 @@ def _build(
 ) -> Batch:
     name = context.partition_key
     failed: list[str] = []
+    errors: list[PtolemyError] = []
     left: list[int] = []
     done = 0
     events = CarEvents(context, name)
@@ -152,48 +155,52 @@ def _build(
             left = numbers[place:]
             break
         except UnavailableError as error:
-            raise dg.Failure(description=str(error), allow_retries=True) from None
+            raise failure([error]) from None
         except StagingError as error:
             events.write()
-            raise dg.Failure(description="\n".join([*failed, str(error)]), allow_retries=False) from None
+            raise failure([*errors, error], "\n".join([*failed, str(error)])) from None
         except PtolemyError as error:
             context.log.error(f"CAR {number:06d}: {error}")
             failed.append(f"CAR {number:06d}: {error}")
+            errors.append(error)
             continue
         if built is not None and new:
             done += 1
             events.add(built)
     events.write()
     if failed:
-        raise dg.Failure(description="\n".join(failed), allow_retries=False)
+        raise failure(errors, "\n".join(failed))
     return Batch(done, left)
 
 
 @dg.op(
     retry_policy=AGAIN,
     out=dg.Out(dg.Nothing),
-    description="Fails unless every container of the plan has a receipt, or was left for want of room.",
+    description="Fails unless every container of the plan has a receipt, or was left for want of free space.",
 )
-def seal(context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[Batch]) -> dg.Output[None]:
+def seal(
+    context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[dict[str, Any]]
+) -> dg.Output[None]:
     """See that the CARs are complete, and show them."""
     name = context.partition_key
-    left = {number for batch in batches for number in batch.left}
+    done = [Batch(**batch) for batch in batches]
+    left = {number for batch in done for number in batch.left}
     with as_failure():
         sealed = blitz.seal(catalog.open(), name, left=left)
         dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
-        missing = room.missing(catalog.open(), projects.get(catalog.open(), name))
+        missing = free_space.missing(catalog.open(), projects.get(catalog.open(), name))
     if dropped:
         context.log.warning(f"{len(dropped)} files were skipped, the first is {dropped[0].path}")
     _record_missing_events(context, name, sealed)
     all_bytes = sum(row.car_size for row in sealed)
     kept_out = skipped.not_stored(catalog.open(), name)
-    done = f"build 100%, {len(sealed):,} CARs, {readable(all_bytes)}"
-    Live(context, catalog.open(), "build").ended(f"{done}; {kept_out}" if kept_out.total else done)
+    said = f"build 100%, {len(sealed):,} CARs, {readable(all_bytes)}"
+    Live(context, catalog.open(), "build").ended(f"{said}; {kept_out}" if kept_out.total else said)
     return dg.Output(
         None,
         metadata={
             "CARs": len(sealed),
-            "built in this run": sum(batch.built for batch in batches),
+            "built in this run": sum(batch.built for batch in done),
             "left for later": len(left),
             "waits for": show.waiting(waiting.rows(catalog.open(), name) if left else []),
             "missing": show.missing(missing) or "none",

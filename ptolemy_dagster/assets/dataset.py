@@ -12,6 +12,7 @@ from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.failures import as_failure
 from ptolemy_dagster.partitions import project_partitions
+from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.resources import CatalogResource
 
 
@@ -35,7 +36,7 @@ def dataset_root(
                 "not all CARs are built, they wait for room in the staging folder: no root yet"
             )
             return
-        row, new = build_root(catalog.open(), context.partition_key)
+        row, new = build_root(catalog.open_for(context.partition_key), context.partition_key)
     if not new:
         context.log.info(f"the tree has this root already, in {row.file_name}: nothing to do")
     yield dg.MaterializeResult(metadata=show.root_metadata(row))
@@ -54,16 +55,19 @@ class ManifestSettings(dg.Config):
     group_name=GROUP,
     owners=OWNERS,
     kinds={"parquet"},
+    config_schema=plain(ManifestSettings),
     description="What stands in which CAR at which bytes, and the summary of CARs, in the staging folder's "
     "`manifests`; format is parquet, csv or jsonl, url a template as https://example.com/{piece_cid}.car.",
 )
-def manifest(
-    context: dg.AssetExecutionContext, config: ManifestSettings, catalog: CatalogResource
-) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def manifest(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Write the project's manifest."""
+    config = ManifestSettings(**context.op_execution_context.op_config)
     with as_failure():
         written = write_manifest(
-            catalog.open(), context.partition_key, form=config.format, url=config.url or None
+            catalog.open_for(context.partition_key),
+            context.partition_key,
+            form=config.format,
+            url=config.url or None,
         )
     return dg.MaterializeResult(
         metadata={

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ptolemy_core.catalog import projects
 from ptolemy_core.catalog.skipped import NotStored
+from ptolemy_core.garbage import fewer_collections
 from ptolemy_core.stages.order import nothing_to_store
 from ptolemy_core.stages.scan import scan
 from ptolemy_dagster import show
@@ -55,14 +56,15 @@ def scan_result(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Scan the project's target folder."""
     with as_failure():
-        opened = catalog.open()
+        opened = catalog.open_for(context.partition_key)
         live = Live(context, opened, "scan")
-        result = scan(
-            opened,
-            context.partition_key,
-            accept_loss=config.accept_loss,
-            progress=live.scanning,
-        )
+        with fewer_collections():  # this process does nothing else
+            result = scan(
+                opened,
+                context.partition_key,
+                accept_loss=config.accept_loss,
+                progress=live.scanning,
+            )
     if not (result.added or result.changed or result.gone):
         context.log.info("nothing changed since the last scan")
     if result.is_empty:

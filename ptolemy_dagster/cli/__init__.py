@@ -1,5 +1,18 @@
 """The command line `ptolemy`."""
 
-from ptolemy_dagster.cli.app import main
+import os
+import sys
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Entry point."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        # names of files are bytes, and text to a person: in an ASCII locale most couldn't be given or shown
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    try:
+        from ptolemy_dagster.cli.app import main as run
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    run()

@@ -1,21 +1,28 @@
 """All commands, assembled. Dagster is imported only by those that need it: `ptolemy cid` stays quick."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
 
 import typer
 
 from ptolemy_dagster.cli import (
     dataset,
     delivery,
+    ending,
     extract,
     identify,
+    keys,
     lookup,
     machines,
+    output,
     records,
     restore,
     serve,
     settings,
     stages,
+    streams,
 )
 
 app = typer.Typer(
@@ -56,11 +63,40 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "worker": machines.worker,
     "workers": machines.workers,
     "serve": serve.serve,
+    "web-ui": serve.web_ui,
 }
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+
+
+def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command; given --json, it also shows errors as JSON."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        with output.json_errors(bool(given.get("as_json"))):
+            command(**given)
+
+    return run
+
+
+def _add(group: typer.Typer, commands: Mapping[str, Callable[..., None]]) -> None:
+    for name, command in commands.items():
+        group.command(name)(ending.ends_well(name, _with_json_errors(command)))
+
+
+_add(app, _COMMANDS)
+_keys = typer.Typer(no_args_is_help=True, help=keys.HELP)
+_add(_keys, keys.COMMANDS)
+app.add_typer(_keys, name="keys")
 
 
 def main() -> None:
     """Entry point."""
-    app()
+    streams.prepare()
+    try:
+        with ending.errors_told():
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
+    except typer.Exit as end:
+        sys.exit(end.exit_code)

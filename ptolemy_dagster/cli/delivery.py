@@ -14,7 +14,7 @@ from ptolemy_core.errors import DeletionError
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import release as release_stage
-from ptolemy_core.stages.delete_source import DeletionResult
+from ptolemy_core.stages.delete_source import DeletionResult, Options
 from ptolemy_core.stages.delete_source import delete_source as delete
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 from ptolemy_dagster.cli import output
@@ -32,7 +32,10 @@ def release(
     project: Annotated[str | None, typer.Option("--project", "-p", help="Look in this project only.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz."""
+    """Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz.
+
+    A file that isn't the CAR any more is neither marked nor removed.
+    """
     if undo and (note is not None or remove):
         raise typer.BadParameter("--undo goes without --note and --remove")
     with output.errors_shown():
@@ -42,7 +45,15 @@ def release(
         if undo:
             results = release_stage.undo(catalog, chosen)
         else:
-            results = release_stage.release(catalog, chosen, note=note, remove=remove)
+            with output.byte_progress() as bars:
+                task = bars.add_task("read CARs", total=None, visible=False)
+                results = release_stage.release(
+                    catalog,
+                    chosen,
+                    note=note,
+                    remove=remove,
+                    progress=lambda step: bars.update(task, advance=step, visible=True),
+                )
     if as_json:
         output.print_json([one.car.as_text() | {"done": one.done, "warning": one.warning} for one in results])
         return
@@ -69,14 +80,45 @@ def delete_source(
         list[str] | None,
         typer.Option(help="A project over the same files that needn't be delivered before."),
     ] = None,
+    trust_stamps: Annotated[
+        bool,
+        typer.Option(
+            "--trust-stamps",
+            help="Don't read files again whose size, times and inode are as the build read them.",
+        ),
+    ] = False,
+    trust_marks: Annotated[
+        bool,
+        typer.Option(
+            "--trust-marks", help="Also where a CAR had left staging-dir before it was marked as delivered."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete source files whose every byte stands in verified, delivered CARs. A dry run without --delete."""
+    """Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.
+
+    Each file is read once more before it goes, and compared with the CID that the catalog has.
+    """
+    options = Options(
+        really=really,
+        folders=folders,
+        ignore=ignore_project or (),
+        trust_stamps=trust_stamps,
+        trust_marks=trust_marks,
+    )
     with output.errors_shown():
         catalog = open_catalog()
         settings = projects.get(catalog, project)
         chosen = [_below(settings, text) for text in path or []]
-        result = delete(catalog, project, chosen, really=really, folders=folders, ignore=ignore_project or [])
+        with output.byte_progress() as bars:
+            task = bars.add_task("read files", total=None, visible=False)
+            result = delete(
+                catalog,
+                project,
+                chosen,
+                options,
+                progress=lambda step: bars.update(task, advance=step, visible=True),
+            )
         if as_json:
             output.print_json(asdict(result))
         else:

@@ -10,7 +10,7 @@ from ptolemy_core import commp
 from ptolemy_core.car.root import root_cid
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.stream import stream_cid
-from ptolemy_core.errors import SourceError
+from ptolemy_core.errors import SourceError, SourceUnreadableError
 from ptolemy_dagster.cli import given, output
 
 _READ = 8 << 20
@@ -75,7 +75,7 @@ def commp_command(
                         piece.update(memoryview(buffer)[:got])
                         bars.advance(task, got)
             except OSError as error:
-                raise SourceError(f"{path} can't be read: {error.strerror}") from error
+                raise SourceUnreadableError(f"{path} can't be read: {error.strerror}") from error
             except ValueError as error:
                 raise SourceError(f"{path}: {error}") from error
             bars.remove_task(task)

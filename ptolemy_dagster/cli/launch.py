@@ -6,43 +6,67 @@ UI, and any way of starting one shows the same progress.
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.progress import Work
-from ptolemy_core.errors import UnavailableError
-from ptolemy_core.interrupts import sigterm_interrupts
+from ptolemy_core.errors import PtolemyError, UnavailableError
+from ptolemy_core.interrupts import interruptible
 from ptolemy_core.status.rate import blitz_progress, describe_task
 from ptolemy_core.status.state import ProjectState, project_state
 from ptolemy_dagster.cli import output
+from ptolemy_dagster.failures import CODE
 from ptolemy_dagster.instance import log_folder, open_instance
 from ptolemy_dagster.liveness import HOST_TAG, PID_TAG
 
 _LAUNCH_TAG = "ptolemy/launch"
 _POLL = 0.5
+_STOP_SECONDS = 30.0
+"""Seconds that a run has to end when it is stopped."""
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 """What Dagster raises behind a check that failed: the check's own words say more."""
+_LOG_TAIL = 65_536
+_ERROR = re.compile(r"[\w.]*(?:Error|Exception): (.*)")
 _FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: its id, whether it succeeded, why it failed, and where its log is."""
+    """How a run ended: its id, whether it succeeded, why it failed, where its log is, and the codes of its errors."""
 
     run_id: str | None
     ok: bool
     reasons: list[str]
     log: str
+    codes: list[str] = field(default_factory=list)
+
+    def error(self) -> "RunError":
+        """What the command says of a run that failed."""
+        return RunError("\n".join(self.reasons) + f"\n(run {self.run_id}, log {self.log})", self.codes)
+
+
+class RunError(PtolemyError):
+    """A run failed. Its code is that of the error it failed with, if all of its errors have the same one."""
+
+    code = "run-failed"
+
+    def __init__(self, message: str, codes: Sequence[str]) -> None:
+        super().__init__(message)
+        if len(set(codes)) == 1:
+            self.code = codes[0]
 
 
 def run_job(
@@ -53,7 +77,9 @@ def run_job(
     quiet: bool = False,
     config: Mapping[str, object] | None = None,
 ) -> Outcome:
-    """Run a job on a project's partition and wait for it; Ctrl-C and SIGTERM stop it.
+    """Run a job on a project's partition and wait for it.
+
+    Ctrl-C, SIGTERM and SIGHUP stop it; the interrupt is raised again when it has ended.
 
     Args:
         catalog: that holds the project.
@@ -70,42 +96,71 @@ def run_job(
         HOST_TAG: socket.gethostname(),
         PID_TAG: str(os.getpid()),
     }
-    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "ptolemy_dagster.definitions"]
+    command = [sys.executable, "-m", "ptolemy_dagster.attached", str(os.getpid())]
+    command += ["job", "execute", "-m", "ptolemy_dagster.definitions"]
     command += ["-j", job, "--tags", json.dumps(tags)]
     if config:
         settings = os.path.join(log_folder(), f"{job}-{project}.config.yaml")
         with open(settings, "w", encoding="utf-8") as written:
             json.dump(config, written)  # JSON is YAML
         command += ["-c", settings]
-    with open(log, "wb") as file, sigterm_interrupts():
-        process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
+    with open(log, "wb") as file, interruptible():
+        # of a session of its own: a terminal's Ctrl-C and hang-up reach it through this process, once
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             _watch(process, catalog, job, project, quiet)
         except UnavailableError:
             process.wait()  # the run waits for the database too, and says more
-        except KeyboardInterrupt:
-            output.say("stopping; what is built stays built, and the next run goes on from there")
-            process.send_signal(signal.SIGTERM)  # SIGINT may be ignored: so it is in a shell's background
-            process.wait()
+        except BaseException:
+            output.say("stopping; what is built stays built")
+            _stop(process)
+            _outcome(launch, process.returncode, log)
+            raise
     return _outcome(launch, process.returncode, log)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a run's process and those that it started; with force if they aren't done soon."""
+    process.send_signal(signal.SIGTERM)  # SIGINT may be ignored: so it is in a shell's background
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _outcome(launch: str, code: int, log: str) -> Outcome:
     instance = open_instance()
     runs = instance.get_runs(dg.RunsFilter(tags={_LAUNCH_TAG: launch}))
     if not runs:
-        return Outcome(None, False, [f"the run could not be started: see {log}"], log)
+        return Outcome(None, False, [f"the run could not be started: {_last_error(log)}"], log)
     run = runs[0]
     if code == 0 and run.status == dg.DagsterRunStatus.SUCCESS:
         return Outcome(run.run_id, True, [], log)
     if not run.is_finished:
         instance.report_run_failed(run, "its process ended before it did")
-    return Outcome(run.run_id, False, _reasons(instance, run.run_id) or [f"see {log}"], log)
+    reasons, codes = _reasons(instance, run.run_id)
+    return Outcome(run.run_id, False, reasons or [_last_error(log)], log, codes)
 
 
-def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """What failed steps and checks said."""
+def _last_error(log: str) -> str:
+    """The last error in a run's log, without its traceback."""
+    with open(log, "rb") as file:
+        file.seek(max(0, os.path.getsize(log) - _LOG_TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+    found = [match[1] for match in map(_ERROR.fullmatch, lines) if match]
+    return found[-1] if found else f"see {log}"
+
+
+def _reasons(instance: dg.DagsterInstance, run_id: str) -> tuple[list[str], list[str]]:
+    """What failed steps and checks said, and the codes of their errors."""
     reasons: list[str] = []
+    codes: list[str] = []
     for record in instance.all_logs(run_id, of_type=_FAILURES):
         event = record.dagster_event
         if event is None:
@@ -113,15 +168,22 @@ def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[str]:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+                codes.append("check-failed")
                 reasons.append(check.description or f"check {check.check_name} failed")
             continue
         data = event.step_failure_data
         cause = data.error.cause if data.error else None
         if data.user_failure_data and data.user_failure_data.description:
             reasons.append(data.user_failure_data.description)
+            codes += _codes(data.user_failure_data.metadata)
         elif data.error and data.error.cls_name != _CHECK_FAILED:
             reasons.append((cause or data.error).message.strip())
-    return list(dict.fromkeys(reasons))
+    return list(dict.fromkeys(reasons)), codes
+
+
+def _codes(metadata: Mapping[str, dg.MetadataValue[Any]]) -> list[str]:
+    found = metadata.get(CODE)
+    return str(found.value).split(", ") if found is not None else []
 
 
 def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project: str, quiet: bool) -> None:

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.catalog import Catalog, place, projects
 from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.errors import PtolemyError, StagingError
+from ptolemy_core.errors import NotFoundError, StagingError
 from ptolemy_core.sizes import duration, readable
-from ptolemy_core.stages import room
+from ptolemy_core.stages import free_space
 from ptolemy_core.status.rate import blitz_progress, describe_task, percent
 from ptolemy_core.status.state import ProjectState
 from ptolemy_core.tree import SEPARATOR, paths
@@ -37,7 +37,7 @@ def status(
     with output.errors_shown():
         catalog = open_catalog()
         chosen = [project] if project else projects.names(catalog)
-        instance = open_instance()
+        instance = None if catalog.read_only else open_instance()
         found = [project_status(catalog, instance, name) for name in chosen]
     if as_json:
         rows = [
@@ -49,7 +49,7 @@ def status(
         output.print_json(rows)
         return
     if not found:
-        output.say("no project yet: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER")
+        output.say(_no_project())
         return
     output.print_table(
         ("project", "status", "CARs built", "bytes built", "share", "rate", "time left", "in no CAR"),
@@ -69,9 +69,16 @@ def status(
             output.say(f"{one.project}: {show.missing(missing)}")
 
 
+def _no_project() -> str:
+    return (
+        "no project yet: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER (state is in "
+        f"{place.place()}; DAGSTER_HOME or PTOLEMY_PG_URL says where)"
+    )
+
+
 def _missing(catalog: Catalog, project: str) -> list[CarRow]:
     try:
-        return room.missing(catalog, projects.get(catalog, project))
+        return free_space.missing(catalog, projects.get(catalog, project))
     except StagingError as error:
         output.say(f"{project}: {error}")
         return []
@@ -134,7 +141,7 @@ def find(
         if as_json:
             output.print_json([asdict(one) for one in found])
         if not found:
-            raise PtolemyError(_nothing(catalog, what, places, search))
+            raise NotFoundError(_nothing(catalog, what, places, search))
     if not as_json:
         _show_found(found)
     if cut:
@@ -189,6 +196,8 @@ def _nothing(
     places: Sequence[tuple[str, str | None]],
     search: Callable[..., Iterator[look_up.Found]],
 ) -> str:
+    if not projects.names(catalog):
+        return _no_project()
     if any(_first(1, search(catalog, text, project)) for text, project in places):
         return f"{what!r} isn't there any more: --all shows the versions that earlier scans found"
     return (

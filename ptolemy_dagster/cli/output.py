@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 
 import typer
 from rich.console import Console
@@ -21,12 +22,15 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.catalog import place
+from ptolemy_core.errors import PtolemyError, UnknownProjectError
 
 FAILED = 1
 """Exit code of a command that failed; bad usage is 2, as usual."""
 DAMAGED = 3
 """Exit code of a command that gave all that was asked for, from CARs of which one is cut or has rubbish in it."""
+
+_json_errors: ContextVar[bool] = ContextVar("json_errors", default=False)
 
 # no highlighting: it takes quadratic time on a long name
 out = Console(soft_wrap=True, highlight=False)
@@ -54,13 +58,39 @@ def say(text: str) -> None:
     err.print(escape(text))
 
 
+def fail(text: str) -> None:
+    """An error's message."""
+    err.print(f"[bold red]error:[/] {escape(text)}")
+
+
+def told(error: PtolemyError) -> str:
+    """An error's message; where a project isn't known, also where was looked."""
+    if isinstance(error, UnknownProjectError):
+        with suppress(PtolemyError):
+            return f"{error}; state is in {place.place()}"
+    return str(error)
+
+
+@contextmanager
+def json_errors(wanted: bool) -> Iterator[None]:
+    """Within the block, errors are shown as JSON if that is wanted: of a command that was given --json."""
+    token = _json_errors.set(wanted)
+    try:
+        yield
+    finally:
+        _json_errors.reset(token)
+
+
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """A PtolemyError becomes its message and exit code 1."""
+    """A PtolemyError becomes its message on standard error (JSON within `json_errors`), and exit code 1."""
     try:
         yield
     except PtolemyError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        if _json_errors.get():
+            sys.stderr.write(json.dumps({"error": {"code": error.code, "message": told(error)}}) + "\n")
+        else:
+            fail(told(error))
         raise typer.Exit(FAILED) from None
 
 

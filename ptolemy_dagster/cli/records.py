@@ -10,7 +10,7 @@ import typer
 from ptolemy_core.catalog import history as versions_of
 from ptolemy_core.catalog import projects
 from ptolemy_core.catalog import skipped as records
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.errors import NotFoundError
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
@@ -71,7 +71,7 @@ def history(
         if as_json:
             output.print_json([asdict(one) for one in found])
         if not found and path:
-            raise PtolemyError(f"no scan of {project} saw {path!r}: give a path below target_dir")
+            raise NotFoundError(f"no scan of {project} saw {path!r}: give a path below target_dir")
     if as_json:
         return
     output.print_table(

@@ -8,6 +8,7 @@ import typer
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import PtolemyError
+from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.restore import Needs, ProjectRestore, Report
 from ptolemy_core.sizes import readable
 from ptolemy_core.tree import paths
@@ -59,6 +60,7 @@ def restore(
         _require(needs, partial)
         if not as_json:
             output.say(f"{needs.entries:,} entries, {readable(needs.size)}, from {len(needs.cars):,} CARs")
+        allow_open_files(len(needs.cars))
         with output.byte_progress() as bars:
             task = bars.add_task("restoring", total=needs.size, visible=bars.console.is_terminal)
             report: Report = plan.write(

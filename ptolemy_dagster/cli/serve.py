@@ -1,5 +1,6 @@
 """The command that serves the HTTP API."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -50,3 +51,45 @@ def serve(
             ui_url=ui_url,
         )
         run(open_catalog(), settings, Beside(dagster_url, ui_port, daemon))
+
+
+def web_ui(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than loopback needs a token and roots.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the web UI; 0: any free one.")] = 3000,
+    token_file: Annotated[
+        str | None, typer.Option(help="File with the token to sign in with (or PTOLEMY_API_TOKEN).")
+    ] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder below which projects may lie; may be repeated (or PTOLEMY_ROOTS)."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name by which it may be called; may be repeated.")
+    ] = None,
+    ui_url: Annotated[
+        str | None, typer.Option(help="The web UI as users reach it; its path is where it is served.")
+    ] = None,
+) -> None:
+    """Serve Dagster's web UI and GraphQL, guarded against other sites and, with a token, other users."""
+    with output.errors_shown():
+        from ptolemy_dagster.cli.stages import open_catalog
+        from ptolemy_dagster.http.serve import listener_on, make_storage, workspace_file
+        from ptolemy_dagster.http.settings import parse_settings
+        from ptolemy_dagster.http.web_ui import Access
+        from ptolemy_dagster.http.webserver import run
+        from ptolemy_dagster.instance import open_instance, prepare_home
+        from ptolemy_dagster.roots import set_environment
+
+        settings = parse_settings(
+            host, port, token_file=token_file, roots=root or (), allowed_hosts=allow_host or (), ui_url=ui_url
+        )
+        access = Access.of(settings)
+        set_environment(settings.roots)
+        listener = listener_on(host, port)
+        make_storage(open_catalog(), open_instance())
+        shown = f"[{host}]" if ":" in host else host
+        typer.echo(f"web UI   http://{shown}:{listener.getsockname()[1]}{access.prefix}")
+        with suppress(KeyboardInterrupt):
+            run(workspace_file(prepare_home()), listener, access)

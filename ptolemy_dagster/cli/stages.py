@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ptolemy_core.catalog import Catalog, cars, containers, projects, scans, skipped
+from ptolemy_core.catalog import Catalog, cars, containers, place, projects, scans, shards, skipped
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.project import padding_warning, parse_project
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import room
 from ptolemy_core.stages import scan as scan_stage
+from ptolemy_core.stages.car_state import area_of, is_away
 from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
 from ptolemy_dagster.cli import output, waiting
@@ -25,9 +25,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 
 
 def open_catalog() -> Catalog:
-    """The catalog that the environment names."""
+    """The catalog that the environment names.
+
+    Raises:
+        PtolemyError: it can't be opened.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
+    place.require_plain(place.home())
     try:
         return Catalog()
     except SQLAlchemyError as error:
@@ -165,7 +170,7 @@ def blitz(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Build all CARs that aren't built yet; of a serial project, those for which staging-dir has room."""
+    """Build all CARs that aren't built yet; of a serial project, those for which staging-dir has free space."""
     catalog = run_stage("blitz", project, as_json)
     with output.errors_shown():
         while wait and waiting.until_room(catalog, project):
@@ -210,7 +215,7 @@ def verify(
     catalog = run_stage("verify", project, as_json, {"ops": {"built_cars_cars_verify": {"config": options}}})
     settings = projects.get(catalog, project)
     built = list(cars.rows(catalog, project))
-    away = sum(room.is_away(settings, row) for row in built)
+    away = sum(is_away(settings, row) for row in built)
     read = sum(row.verified_at != before.get(row.number) for row in built)
     known = len(built) - away - read
     kept_out = skipped.not_stored(catalog, project)
@@ -222,9 +227,15 @@ def verify(
         output.say(f"{read} CARs verified: every block, the trees, the piece CIDs")
     if known:
         output.say(f"{known} CARs were verified before and haven't changed since; --again reads them again")
-    if source:
+    if source and len(built) > away:
         which = " that are in CARs" if kept_out.total else ""
-        output.say(f"the files in {settings.target_dir}{which} have the very content of the CARs")
+        output.say(
+            f"the files in {settings.target_dir}{which} have the very content of the {len(built) - away} CARs here"
+        )
+        if outdated := shards.outdated(catalog, project):
+            output.say(
+                f"{outdated} file versions in CARs were changed or deleted since, and weren't compared"
+            )
     if away:
         output.say(f"{away} CARs are delivered and not in staging_dir any more: they weren't read")
     _say_not_stored(catalog, project)
@@ -238,7 +249,7 @@ def car_facts(catalog: Catalog, project: str) -> list[dict[str, object]]:
 
 def _in_staging(catalog: Catalog, project: str) -> dict[str, int]:
     try:
-        return room.sizes_in_staging(projects.get(catalog, project))
+        return area_of(projects.get(catalog, project)).sizes()
     except StagingError as error:
         output.say(f"warning: {error}")
         return {}
@@ -297,5 +308,5 @@ def run_stage(job: str, project: str, quiet: bool, config: Mapping[str, object] 
         define(catalog, instance, settings)  # a catalog may be older than this Dagster home
         result: Any = run_job(catalog, job, project, quiet=quiet, config=config)
         if not result.ok:
-            raise PtolemyError("\n".join(result.reasons) + f"\n(run {result.run_id}, log {result.log})")
+            raise result.error()
     return catalog

@@ -2,12 +2,10 @@
 
 import time
 
-import typer
-
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import room
+from ptolemy_core.stages import free_space
 from ptolemy_core.status.state import project_state
 from ptolemy_dagster.cli import output
 
@@ -20,7 +18,7 @@ def say(catalog: Catalog, project: str) -> None:
     Raises:
         StagingError: the staging folder can't be read, or its disk is full of other things.
     """
-    found = room.still_waiting(catalog, project)
+    found = free_space.still_waiting(catalog, project)
     if found is None:
         return
     now = project_state(catalog, project)
@@ -42,7 +40,7 @@ def until_room(catalog: Catalog, project: str) -> bool:
     Raises:
         StagingError: the staging folder can't be read, or its disk is full of other things.
     """
-    found = room.still_waiting(catalog, project)
+    found = free_space.still_waiting(catalog, project)
     if found is None:
         return False
     try:
@@ -51,14 +49,14 @@ def until_room(catalog: Catalog, project: str) -> bool:
                 output.say(_line(found))  # a log has no line that changes
             while found is not None and found.bytes:
                 time.sleep(_POLL)
-                found = room.still_waiting(catalog, project)
+                found = free_space.still_waiting(catalog, project)
                 if found is not None:
                     line.update(_line(found))
     except KeyboardInterrupt:
         output.say(
             f"waiting stopped; what is built stays built, and ptolemy blitz {project} goes on from there"
         )
-        raise typer.Exit(output.FAILED) from None
+        raise
     return True
 
 

@@ -10,11 +10,13 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
+from ptolemy_core.catalog import Catalog
+from ptolemy_core.errors import UnavailableError
 from ptolemy_dagster.http import carfile_meta, files, problems, projects, runs, stages, workers
 from ptolemy_dagster.http.context import READERS, Context
 from ptolemy_dagster.http.docs_page import render
 from ptolemy_dagster.http.failsafe import Failsafe
-from ptolemy_dagster.http.guard import Guard
+from ptolemy_dagster.http.guard import SiteGuard, TokenGuard
 from ptolemy_dagster.http.limits import BodyLimit, PlainPath, RateLimit
 
 _DESCRIPTION = (
@@ -23,13 +25,18 @@ _DESCRIPTION = (
     "(RFC 9457). A slash at the end of an address changes nothing."
 )
 
+_HEALTH_SECONDS = 4.0
+_ASKING = 2
+"""Threads of /health: other requests may all wait for a database that hangs."""
+
 
 def create_app(context: Context) -> ASGIApp:
     """The API as an ASGI application."""
     app = api(context)
     settings = context.settings
     protected: ASGIApp = BodyLimit(PlainPath(app), settings.max_body)
-    return Failsafe(RateLimit(Guard(protected, settings), settings.rate))
+    # what is refused for its site is no request of this address's user, and takes none of the rate
+    return Failsafe(SiteGuard(RateLimit(TokenGuard(protected, settings.token), settings.rate), settings))
 
 
 def api(context: Context) -> FastAPI:
@@ -50,16 +57,18 @@ def api(context: Context) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = context
+    asking = anyio.CapacityLimiter(_ASKING)
     problems.install(app)
     for resource in (projects, stages, carfile_meta, files, runs, workers):
         app.include_router(resource.router, prefix="/v0")
 
     @app.get("/health", responses=problems.documented(503), tags=["server"], summary="Is it alive")
-    def health() -> dict[str, str]:
-        """Whether the catalog answers."""
-        with context.catalog.read() as connection:
-            connection.execute(sa.select(1))
-        return {"status": "ok"}
+    async def health() -> dict[str, str]:
+        """Whether the catalog answers, soon."""
+        with anyio.move_on_after(_HEALTH_SECONDS):
+            await anyio.to_thread.run_sync(_ask, context.catalog, limiter=asking, abandon_on_cancel=True)
+            return {"status": "ok"}
+        raise UnavailableError(f"the database didn't answer for {_HEALTH_SECONDS} s")
 
     @app.get("/", include_in_schema=False, response_class=HTMLResponse)
     @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
@@ -68,6 +77,11 @@ def api(context: Context) -> FastAPI:
 
     _complete(app.openapi())
     return app
+
+
+def _ask(catalog: Catalog) -> None:
+    with catalog.read() as connection:
+        connection.execute(sa.select(1))
 
 
 def _complete(schema: dict[str, Any]) -> None:

@@ -13,13 +13,26 @@ from urllib.parse import urlsplit
 import dagster as dg
 import requests
 from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
+from requests.auth import AuthBase
 
-from ptolemy_dagster.http.problems import Problem
+from ptolemy_dagster.http.problems import Problem, logged
 
 PROJECT_TAG = "dagster/partition"
 _TIMEOUT = 60
 _START_SECONDS = 90.0
 _POLL = 0.25
+
+
+class _Bearer(AuthBase):
+    """The token's header; also without a token, since requests would else send what a .netrc holds for the host."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 class Dagster:
@@ -30,11 +43,21 @@ class Dagster:
         ui_url: the web UI for links in answers.
     """
 
-    def __init__(self, instance: dg.DagsterInstance, url: str, ui_url: str | None = None) -> None:
-        """`url`: of Dagster's webserver as this process reaches it, with a path prefix if it has one."""
+    def __init__(
+        self, instance: dg.DagsterInstance, url: str, ui_url: str | None = None, token: str | None = None
+    ) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            instance: Dagster's storage of runs.
+            url: of Dagster's webserver as this process reaches it, with a path prefix if it has one.
+            ui_url: the web UI for links in answers; by default `url`.
+            token: that the webserver asks for.
+        """
         self.instance = instance
         self.url = url.rstrip("/")
         self.ui_url = ui_url or self.url
+        self._auth = _Bearer(token)
         self.starting_until = 0.0
 
     def expect_start(self) -> None:
@@ -87,14 +110,16 @@ class Dagster:
             use_https=parts.scheme == "https",
             timeout=_TIMEOUT,
             path_prefix=parts.path,
+            auth=self._auth,
         )
 
     def _away(self, error: DagsterGraphQLClientError) -> Problem:
+        number = logged(error, "Dagster's webserver")
         return Problem(
             503,
             "dagster-away",
-            f"Dagster's webserver at {self.url} doesn't do it ({_reason(error)}): see that it runs, and loads "
-            "ptolemy_dagster.definitions, then try again",
+            f"Dagster's webserver at {self.url} doesn't do it ({_kind(error)}): see that it runs, and loads "
+            f"ptolemy_dagster.definitions, then try again; the server's log has more under {number}",
             {"Retry-After": "5"},
         )
 
@@ -105,8 +130,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _reason(error: DagsterGraphQLClientError) -> str:
-    """What Dagster said, or why it said nothing; the client puts its queries into its messages."""
+def _kind(error: DagsterGraphQLClientError) -> str:
+    """What kind of error it was: its message may name hosts, databases and folders, which are for the log."""
     if error.__cause__ is not None:
         return type(list(_causes(error))[-1]).__name__
-    return ": ".join(str(part) for part in error.args)[:300]
+    return str(error.args[0])[:60] if len(error.args) > 1 else type(error).__name__

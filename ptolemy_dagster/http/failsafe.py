@@ -1,16 +1,14 @@
 """What nobody expected becomes a 500 with a number that the log has too, and a database that is away a 503."""
 
-import logging
-import secrets
-
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ptolemy_core.catalog.outage import is_away
 from ptolemy_dagster.http import problems
 from ptolemy_dagster.http.problems import Problem
 
-_log = logging.getLogger("ptolemy.http")
+_SHOWN = 200
+"""Characters of an address in the log."""
 
 
 class Failsafe:
@@ -37,20 +35,15 @@ class Failsafe:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except Exception as error:
-            number = secrets.token_hex(4)
-            _log.exception("%s %s failed: %s", scope["method"], scope["path"], number)
+            number = problems.logged(error, f"{scope['method']} {scope['path'][:_SHOWN]!r}")
             if started:
                 raise
-            await problems.response(_problem(error, number))(scope, receive, send)
+            problem = problems.away(number) if is_away(error) else _internal(number)
+            await problems.response(problem)(scope, receive, send)
 
 
-def _problem(error: Exception, number: str) -> Problem:
-    if isinstance(error, OperationalError | PoolTimeout):
-        return Problem(
-            503,
-            "catalog-away",
-            f"the catalog's database doesn't answer: try again; the server's log has the reason under {number}",
-            {"Retry-After": "5"},
-        )
+def _internal(number: str) -> Problem:
     return Problem(500, "internal", f"the server failed; its log has the reason under {number}")

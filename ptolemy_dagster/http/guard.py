@@ -1,13 +1,15 @@
 """Who may ask: the token, and on loopback the protection from pages in the user's own browser.
 
-A page from elsewhere can make a browser send requests to 127.0.0.1. It can't forge `Host` (so a name that was
-rebound to 127.0.0.1 shows there), nor `Origin` and `Sec-Fetch-Site`, which say that another site is behind it.
-Programs as curl send none of the latter two and pass.
+A page from elsewhere can make a browser send requests to 127.0.0.1, and open WebSockets to it. It can't forge `Host`
+(so a name that was rebound to 127.0.0.1 shows there), nor `Origin` and `Sec-Fetch-Site`, which say that another site
+is behind it. Programs as curl send none of the latter two and pass. The API and the web UI have the same guard.
 """
 
 import hmac
 import ipaddress
-from urllib.parse import urlsplit
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,87 +21,137 @@ from ptolemy_dagster.http.settings import ApiSettings
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health"})
 """Need no token: they say nothing of projects, and a browser can't send one."""
 
-_SECURITY_HEADERS = [
+API_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
 
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?", re.ASCII)
+_ONCE = ("host", "origin", "authorization", "content-length", "sec-fetch-site", "sec-fetch-mode")
+"""Headers of which a second one could say something else than the one that is looked at."""
 
-class Guard:
-    """Refuses requests from other sites, under other names, and without the token."""
+Authorized = Callable[[str, Headers], bool]
+"""Whether a request for a path, with these headers, may be answered."""
+
+
+class SiteGuard:
+    """Refuses requests from other sites and under other names."""
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app = app
         self._hosts = settings.hosts
-        self._token = settings.token.encode() if settings.token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-
-        async def guarded_send(message: object) -> None:
-            assert isinstance(message, dict)
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_SECURITY_HEADERS]
-            await send(message)
-
-        headers = Headers(scope=scope)
-        refusal = (
-            self._other_name(headers)
-            or _other_site(scope["method"], headers)
-            or self._no_token(scope["path"], headers)
-        )
+        guarded_send = with_headers(send, API_HEADERS)
+        refusal = refused(scope, Headers(scope=scope), self._hosts)
         if refusal:
             await problems.response(refusal)(scope, receive, guarded_send)
         else:
             await self._app(scope, receive, guarded_send)
 
-    def _other_name(self, headers: Headers) -> Problem | None:
-        name = host_name(headers.get("host", ""))
-        if self._hosts is None or name in self._hosts:
-            return None
-        return Problem(
-            403,
-            "other-host",
-            f"this server isn't called {name[:100]!r}: use {', '.join(sorted(self._hosts))}, or start it with "
-            "--allow-host NAME",
-        )
 
-    def _no_token(self, path: str, headers: Headers) -> Problem | None:
-        if self._token is None or path in OPEN_PATHS:
-            return None
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token):
-            return None
-        return Problem(
-            401,
-            "token",
-            "this needs the header `Authorization: Bearer TOKEN`"
-            + (", and the one that was sent isn't this server's" if given else ""),
-            {"WWW-Authenticate": 'Bearer realm="ptolemy"'},
-        )
+class TokenGuard:
+    """Refuses requests without the token, where there is one."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app = app
+        self._token = token.encode() if token else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and self._token and scope["path"] not in OPEN_PATHS:
+            given = bearer(Headers(scope=scope))
+            if not hmac.compare_digest(given.encode(), self._token):
+                await problems.response(missing_token(given))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def refused(scope: Scope, headers: Headers, hosts: frozenset[str] | None) -> Problem | None:
+    """Why a request or WebSocket isn't answered: under another name, or from another site; None if it may be.
+
+    Args:
+        scope: of the request.
+        headers: of the request.
+        hosts: names by which the server may be called; None: any name.
+    """
+    repeated = [name for name in _ONCE if len(headers.getlist(name)) > 1]
+    if repeated:
+        return Problem(400, "bad-request", f"the header {repeated[0]} is there more than once: send it once")
+    return _other_name(headers, hosts) or _other_site(scope.get("method", ""), headers)
+
+
+def bearer(headers: Headers) -> str:
+    """The token in a request's header Authorization; empty if there is none."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+def missing_token(given: str) -> Problem:
+    """The answer to a request without the right token."""
+    return Problem(
+        401,
+        "token",
+        "this needs the header `Authorization: Bearer TOKEN`"
+        + (", and the one that was sent isn't this server's" if given else ""),
+        {"WWW-Authenticate": 'Bearer realm="ptolemy"'},
+    )
+
+
+def with_headers(send: Send, added: Iterable[tuple[bytes, bytes]]) -> Send:
+    """Send with these headers in each answer, also where a WebSocket is refused."""
+
+    async def sending(message: Any) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            message = {**message, "headers": [*message.get("headers", []), *added]}
+        await send(message)
+
+    return sending
 
 
 def host_name(host: str) -> str:
-    """The name of a Host header in lower case, without port and brackets."""
-    if host.startswith("["):
-        inside = host[1:].partition("]")[0]
+    """The name of a Host header in lower case, without port and brackets; empty if it isn't a name and a port."""
+    found = _HOST.fullmatch(host.lower())
+    if found is None:
+        return ""
+    name = found["name"]
+    if name.startswith("["):
         try:
-            return str(ipaddress.ip_address(inside))
+            return str(ipaddress.ip_address(name[1:-1]))
         except ValueError:
-            return inside.lower()
-    return host.partition(":")[0].lower().rstrip(".")
+            return ""
+    return name.removesuffix(".")
+
+
+def _other_name(headers: Headers, hosts: frozenset[str] | None) -> Problem | None:
+    given = headers.get("host", "")
+    name = host_name(given)
+    if hosts is None or (name and name in hosts):
+        return None
+    return Problem(
+        403,
+        "other-host",
+        f"this server isn't called {given[:100]!r}: use {', '.join(sorted(hosts))}, or start it with "
+        "--allow-host NAME",
+    )
 
 
 def _other_site(method: str, headers: Headers) -> Problem | None:
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+    host = headers.get("host", "").lower()
+    # compared as text: what isn't exactly this server's origin is another's, whatever it may parse to
+    if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
         return Problem(403, "other-origin", f"requests of pages from {origin[:100]!r} are refused")
-    site = headers.get("sec-fetch-site", "none")
-    followed_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    site = headers.get("sec-fetch-site", "none").lower()
+    followed_link = (
+        method in ("GET", "HEAD")
+        and headers.get("sec-fetch-mode", "").lower() == "navigate"
+        and headers.get("sec-fetch-dest", "document").lower() == "document"
+    )
     if site not in ("none", "same-origin") and not followed_link:
         return Problem(403, "other-origin", "requests of pages from other sites are refused")
     return None

@@ -12,8 +12,8 @@ from ptolemy_core.stages import order
 from ptolemy_core.stages.order import Stage
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.problems import Problem
-from ptolemy_dagster.http.roots import require_inside
 from ptolemy_dagster.partitions import register
+from ptolemy_dagster.roots import require_inside
 from ptolemy_dagster.status import live_run
 
 JOBS = ("scan", "containerize", "blitz", "verify", "onboard")
@@ -39,7 +39,8 @@ def launch(
 
     Raises:
         UnknownProjectError: no such project.
-        Problem: 403, its folders aren't inside the roots; 409, too early or running; 503, Dagster is away.
+        OutsideRootsError: its folders aren't below the roots.
+        Problem: 409, too early or running; 503, Dagster is away.
     """
     catalog = context.catalog
     require_inside(projects.get(catalog, name), context.settings.roots)

@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ptolemy_dagster.http import problems
+from ptolemy_dagster.http.connections import network
 from ptolemy_dagster.http.problems import Problem
 
 _BURST_SECONDS = 2
@@ -62,7 +63,7 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._rate:
-            wait = self._take((scope.get("client") or ("",))[0])
+            wait = self._take(network((scope.get("client") or ("",))[0]))
             if wait > 0:
                 await problems.response(self._problem(wait))(scope, receive, send)
                 return

@@ -4,6 +4,8 @@
 """
 
 import json
+import logging
+import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,14 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from ptolemy_core.catalog.outage import is_away
 from ptolemy_core.errors import (
-    BusyError,
+    NotFoundError,
     ProjectExistsError,
     PtolemyError,
     SettingsError,
-    StageOrderError,
     UnknownProjectError,
 )
+from ptolemy_dagster.roots import OutsideRootsError
+
+_log = logging.getLogger("ptolemy.http")
 
 MEDIA_TYPE = "application/problem+json"
 _URN = "urn:ptolemy:problem:"
@@ -116,22 +121,39 @@ def response(problem: Problem) -> Response:
     return Response(content, problem.status_code, problem.headers, MEDIA_TYPE)
 
 
-_KINDS: dict[type[PtolemyError], tuple[int, str]] = {
-    UnknownProjectError: (404, "unknown-project"),
-    StageOrderError: (409, "stage-order"),
-    BusyError: (409, "busy"),
-    ProjectExistsError: (409, "project-exists"),
-    SettingsError: (422, "bad-value"),
+_STATUS: dict[type[PtolemyError], int] = {
+    UnknownProjectError: 404,
+    NotFoundError: 404,
+    OutsideRootsError: 403,
+    SettingsError: 422,
+    ProjectExistsError: 409,
 }
+"""Statuses of the engine's errors and of those derived from them; of any other it is 409."""
+
+
+def logged(error: BaseException, what: str) -> str:
+    """Write an error, with what failed by it, to the log; the number under which it is there."""
+    number = secrets.token_hex(4)
+    _log.error("%s failed: %s", what, number, exc_info=error)
+    return number
+
+
+def away(number: str) -> Problem:
+    """The database is away: where it is and why is in the log alone."""
+    return Problem(
+        503,
+        "catalog-away",
+        f"the catalog's database doesn't answer: try again; the server's log has the reason under {number}",
+        {"Retry-After": "5"},
+    )
 
 
 def of_error(error: PtolemyError) -> Problem:
-    """A user's error of the engine as a problem."""
-    for kind in type(error).__mro__:
-        if kind in _KINDS:
-            status, name = _KINDS[kind]
-            return Problem(status, name, str(error))
-    return Problem(409, "failed", str(error))
+    """A user's error of the engine as a problem: its code is the end of `type`."""
+    if is_away(error):
+        return away(logged(error, "the database"))
+    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 409)
+    return Problem(status, error.code, str(error))
 
 
 def install(app: FastAPI) -> None:

@@ -24,8 +24,8 @@ from ptolemy_core.status.state import ProjectState
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
-from ptolemy_dagster.http.roots import require_inside
 from ptolemy_dagster.partitions import define, register
+from ptolemy_dagster.roots import require_inside
 from ptolemy_dagster.status import project_status
 
 router = APIRouter(tags=["projects"])

@@ -5,8 +5,9 @@ How runs are launched, so that `ptolemy serve` alone is enough on a fresh home:
 - The API asks Dagster's webserver over GraphQL to launch a run, which puts it into Dagster's queue. dagster-daemon
   takes it from there, one run of a project at a time, and starts a process for it. This is the way of every run in
   Dagster: the same limits hold, the same retries, and it is in the web UI from the start.
-- So the server starts a webserver (on loopback: it has no authentication) and a daemon, restarts one that dies, and
-  ends both with itself. A run that is under way goes on by itself to its end, and is found again by the next server.
+- So the server starts a webserver (on loopback, behind the same guard as the API: see `web_ui`) and a daemon,
+  restarts one that dies, and ends both with itself. A run that is under way goes on by itself to its end, and is
+  found again by the next server.
 - It starts no webserver where `--dagster-url` names one, and no daemon with `--no-daemon`, nor while another one of
   the same storage sends heartbeats (Dagster's queue must have one reader).
 
@@ -15,6 +16,7 @@ wait for each other; launches go one by one through the webserver; so nothing fa
 need Postgres.
 """
 
+import logging
 import os
 import shutil
 import signal
@@ -24,22 +26,31 @@ import sysconfig
 import threading
 import time
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import dagster as dg
 import uvicorn
 
 from ptolemy_core.catalog import Catalog
+from ptolemy_core.catalog.outage import is_away, limit_patience
 from ptolemy_core.errors import SettingsError
 from ptolemy_dagster.http.app import create_app
+from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.dagster_api import Dagster
-from ptolemy_dagster.http.settings import ApiSettings
+from ptolemy_dagster.http.settings import ApiSettings, is_loopback
 from ptolemy_dagster.http.supervise import Child
+from ptolemy_dagster.http.web_ui import Access
 from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
 from ptolemy_dagster.partitions import project_partitions
+from ptolemy_dagster.roots import set_environment
 
 DEFAULT_UI_PORT = 3000
+_log = logging.getLogger("ptolemy.http")
 _TICK = 1.0
+_PATIENCE = 2.0
+"""Seconds that a request waits for a Postgres that is away; its client is told to come again."""
+
 _HEARD_SECONDS = 75.0
 """A daemon sends a heartbeat each 30 s: one that was silent for longer than this is gone."""
 
@@ -72,18 +83,22 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     Raises:
         SettingsError: an address can't be listened on.
     """
-    listener = _listen(settings.host, settings.port)
+    set_environment(settings.roots)
+    listener = listener_on(settings.host, settings.port)
     home = prepare_home()
     instance = open_instance()
-    _make_storage(catalog, instance)
+    make_storage(catalog, instance)
     children: list[Child] = []
     url = beside.dagster_url
     if url is None:
-        webserver, url = _webserver(home, beside.ui_port)
+        webserver, url = _webserver(home, beside.ui_port, settings)
         children.append(webserver)
     if beside.daemon:
         children.append(_daemon(home, instance))
-    dagster = Dagster(instance, url, settings.ui_url)
+    is_here = beside.dagster_url is None or is_loopback(urlsplit(beside.dagster_url).hostname or "")
+    token = settings.token if is_here else None  # other machines aren't told it
+    dagster = Dagster(instance, url, settings.ui_url, token)
+    limit_patience(_PATIENCE)
     app = create_app(Context(catalog, dagster, settings))
     dagster.expect_start()
     stop = threading.Event()
@@ -92,14 +107,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     watch.start()
     try:
         _say(listener, settings, dagster)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,  # who asks is who connects: a header that anyone can send says nothing
-            server_header=False,
-            timeout_keep_alive=30,
-        )
+        config = configured(app, ConnectionLimits.of_machine(), log_level="error")
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
@@ -110,7 +118,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
             child.stop()
 
 
-def _make_storage(catalog: Catalog, instance: dg.DagsterInstance) -> None:
+def make_storage(catalog: Catalog, instance: dg.DagsterInstance) -> None:
     """Make Dagster's databases: processes that do it at the same time, on a fresh home, fail each other."""
     with catalog.lock("make Dagster's storage", wait=120):
         instance.get_runs(limit=1)
@@ -138,35 +146,47 @@ def _leave(*_: object) -> None:
 def _watch(children: list[Child], dagster: Dagster, stop: threading.Event) -> None:
     while not stop.is_set():
         for child in children:
-            if child.tick() and child.name == "webserver":
+            try:
+                started = child.tick()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                _log.warning("the %s isn't started while the database is away", child.name)
+                continue
+            if started and child.name == "webserver":
                 dagster.expect_start()
         stop.wait(_TICK)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def listener_on(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        SettingsError: it can't.
+    """
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+        return listen(host, port)
     except OSError as error:
         raise SettingsError(
-            f"the API can't listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
+            f"nothing can listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
             "--port, or end what listens there"
         ) from None
 
 
-def _webserver(home: str, port: int | None) -> tuple[Child, str]:
+def _webserver(home: str, port: int | None, settings: ApiSettings) -> tuple[Child, str]:
     """The webserver and its address: that of another server of this home, if one runs."""
     child = Child("webserver", home)
     other = child.of_other_server(_HEARD_SECONDS)
     chosen = _free_port(port)
-    url = f"http://127.0.0.1:{chosen}"
-    command = [_script("dagster-webserver"), "-w", _workspace(home), "-h", "127.0.0.1", "-p", str(chosen)]
-    child.run_as(command, url)
+    access = Access.of(settings)
+    url = f"http://127.0.0.1:{chosen}{access.prefix}"
+    command = [sys.executable, "-m", "ptolemy_dagster.http.webserver", workspace_file(home), str(chosen)]
+    child.run_as(command, url, access.to_json())
     return child, other.url if other else url
 
 
 def _daemon(home: str, instance: dg.DagsterInstance) -> Child:
-    command = [_script("dagster-daemon"), "run", "-w", _workspace(home)]
+    command = [_script("dagster-daemon"), "run", "-w", workspace_file(home)]
     return Child("daemon", home, command, wanted=lambda ended: not _daemon_is_heard(instance, ended))
 
 
@@ -176,7 +196,8 @@ def _daemon_is_heard(instance: dg.DagsterInstance, ended: float) -> bool:
     return any(beat.timestamp > since for beat in instance.get_daemon_heartbeats().values())
 
 
-def _workspace(home: str) -> str:
+def workspace_file(home: str) -> str:
+    """Write what Dagster's processes are to load; its path."""
     path = os.path.join(home, "serve-workspace.yaml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(_WORKSPACE)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ptolemy_core.errors import SettingsError
+from ptolemy_dagster.roots import ROOTS_VARIABLE, environment_roots, parse_roots
 
-TOKEN_VARIABLE, ROOTS_VARIABLE = "PTOLEMY_API_TOKEN", "PTOLEMY_ROOTS"
+TOKEN_VARIABLE = "PTOLEMY_API_TOKEN"
 MIN_TOKEN = 16
 """Characters of a token at least: a shorter one could be guessed."""
 
@@ -64,7 +65,7 @@ def parse_settings(
     if ui_url is not None and not ui_url.startswith(("http://", "https://")):
         raise SettingsError(f"ui-url must start with http:// or https://, got {ui_url!r}")
     token = _token(token_file)
-    chosen = _roots([*roots, *filter(None, os.environ.get(ROOTS_VARIABLE, "").split(os.pathsep))])
+    chosen = tuple(dict.fromkeys((*parse_roots(roots), *environment_roots())))
     hosts: frozenset[str] | None
     if is_loopback(host):
         hosts = LOOPBACK_NAMES | {name.lower() for name in allowed_hosts} | {host.strip("[]").lower()}
@@ -112,12 +113,3 @@ def _token(path: str | None) -> str | None:
             "characters: `openssl rand -hex 32` makes a good one"
         )
     return token
-
-
-def _roots(folders: Sequence[str]) -> tuple[str, ...]:
-    for folder in folders:
-        if not os.path.isabs(folder):
-            raise SettingsError(f"root {folder!r} must be an absolute path")
-        if not os.path.isdir(folder):
-            raise SettingsError(f"root {folder!r} is no folder: make it, or mount it, first")
-    return tuple(dict.fromkeys(os.path.realpath(folder) for folder in folders))

@@ -57,6 +57,7 @@ class Child:
         self._lock = os.path.join(folder, f"{name}.lock")
         self._command = list(command)
         self._url = ""
+        self._told = b""
         self._wanted = wanted or (lambda _: True)
         self._process: subprocess.Popen[bytes] | None = None
         self._next_start = 0.0
@@ -102,9 +103,12 @@ class Child:
                 raise BusyError(f"the {self.name} of an earlier server doesn't end: end it, then try again")
             time.sleep(0.2)
 
-    def run_as(self, command: Sequence[str], url: str) -> None:
-        """Say what starts the process, and where it will listen."""
-        self._command, self._url = list(command), url
+    def run_as(self, command: Sequence[str], url: str, told: bytes = b"") -> None:
+        """Say what starts the process, where it will listen, and what it is told on its standard input.
+
+        What is secret belongs there: arguments are seen by all users of a machine, and environments are inherited.
+        """
+        self._command, self._url, self._told = list(command), url, told
 
     def _start(self) -> bool:
         with open(self._lock, "a+", encoding="utf-8") as file:
@@ -121,12 +125,15 @@ class Child:
                 self._process = subprocess.Popen(
                     self._command,
                     env=environment,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,  # Ctrl-C is for the server, which then ends its children
                     pass_fds=[file.fileno()],  # the lock lives as long as the process
                 )
+            assert self._process.stdin is not None
+            with suppress(BrokenPipeError), self._process.stdin as stdin:
+                stdin.write(self._told)
         self._write(Note(self._process.pid, os.getpid(), self._url))
         return True
 

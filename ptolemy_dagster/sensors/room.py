@@ -5,7 +5,7 @@ import dagster as dg
 from ptolemy_core.catalog import waiting
 from ptolemy_core.errors import StagingError
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import room
+from ptolemy_core.stages import free_space
 from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.resources import CatalogResource
@@ -24,7 +24,7 @@ def staging_room(context: dg.SensorEvaluationContext, catalog: CatalogResource) 
     said: list[str] = []
     for row in waiting.rows(opened):
         try:
-            now = room.still_waiting(opened, row.project)
+            now = free_space.still_waiting(opened, row.project)
         except StagingError as error:
             said.append(f"{row.project}: {error}")
             continue

@@ -100,11 +100,14 @@ def test_ctrl_c_ends_the_wait_with_a_word(sqlite: Backend, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stages, "run_stage", lambda *_: sqlite.catalog)
-    monkeypatch.setattr("ptolemy_core.stages.room.still_waiting", lambda *_: Waiting("delta", 1, 5, 0.0))
+    monkeypatch.setattr(
+        "ptolemy_core.stages.free_space.still_waiting", lambda *_: Waiting("delta", 1, 5, 0.0)
+    )
     monkeypatch.setattr("ptolemy_dagster.cli.waiting.time", SimpleNamespace(sleep=interrupt))
-    stopped = ptolemy("blitz", "delta", "--wait", code=1)
+    stopped = ptolemy("blitz", "delta", "--wait", code=130)
     assert "CAR 000001 of delta waits for 5 B (5 bytes) to leave staging_dir; Ctrl-C stops" in stopped.stderr
     assert "waiting stopped; what is built stays built, and ptolemy blitz delta goes on" in stopped.stderr
+    assert "interrupted; run again to resume" in stopped.stderr
 
 
 def test_create_refuses_a_budget_that_holds_no_car(sqlite: Backend) -> None:

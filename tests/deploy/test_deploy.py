@@ -11,12 +11,13 @@ import yaml
 
 from ptolemy_core.catalog import PG_URL
 from ptolemy_dagster.cli.app import app
+from ptolemy_dagster.http.settings import TOKEN_VARIABLE
 from ptolemy_dagster.machines.settings import SCHEDULER
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 PROGRAMS = ("ptolemy", "dagster-webserver", "dagster-daemon")
-SETTINGS = {PG_URL, SCHEDULER, "PTOLEMY_BUILD_PROCESSES"}
+SETTINGS = {PG_URL, SCHEDULER, TOKEN_VARIABLE, "PTOLEMY_BUILD_PROCESSES"}
 
 
 def require_known(arguments: list[str]) -> None:
@@ -54,7 +55,7 @@ def test_units_start_commands_that_exist(unit: Path) -> None:
 
 def test_compose_and_kubernetes_start_commands_that_exist() -> None:
     compose = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())
-    for name in ("scheduler", "worker", "cli"):
+    for name in ("scheduler", "webserver", "worker", "cli"):
         require_known(compose["services"][name]["command"])
     documents = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "workers.yaml").read_text()))
     started = [

@@ -79,6 +79,10 @@ def test_the_page_of_commands_has_each_command_with_each_option() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     assert sections.keys() == commands.keys()
     for name, command in commands.items():
+        for below, one in getattr(command, "commands", {}).items():
+            part = sections[name].partition(f"\n### ptolemy {name} {below}\n")[2].partition("\n### ")[0]
+            assert one.help.split(".")[0] in part.replace("\n", " ")
+            assert [o for p in one.params for o in p.opts if f"`{o}`" not in part and o[:2] == "--"] == []
         assert command.help.split(".")[0] in sections[name].replace("\n", " ")
         for parameter in command.params:
             for option in parameter.opts if parameter.param_type_name == "option" else ():

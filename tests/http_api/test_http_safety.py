@@ -146,6 +146,13 @@ def test_more_requests_than_the_rate_are_429_until_time_passes(sqlite: Backend) 
         assert "more than 5 requests a second" in told(answer, 429)["detail"]
 
 
+def test_pages_of_other_sites_use_up_none_of_the_users_requests(sqlite: Backend) -> None:
+    with in_process(sqlite, ApiSettings(rate=5)) as api:
+        for _ in range(60):
+            assert api.http.get("/health", headers={"origin": "http://evil.example"}).status_code == 403
+        assert api.http.get("/health").status_code == 200
+
+
 def test_buckets_fill_with_time_and_are_one_per_address() -> None:
     now = 0.0
     limit = RateLimit(lambda *_: None, rate=10, clock=lambda: now)  # type: ignore[arg-type,return-value]

@@ -117,6 +117,14 @@ def test_a_run_whose_process_is_gone_is_lost_and_does_not_block(api: Api) -> Non
     api.post(f"/v0/runs/{run_id}/retry")
 
 
+@pytest.mark.parametrize("pid", ["", "none", "-1", "9" * 30, "١"])
+def test_a_tag_that_is_no_process_is_no_failure(api: Api, pid: str) -> None:
+    api.create()
+    run_id = api.post("/v0/scan/delta")["run_id"]
+    api.dagster.instance.add_run_tags(run_id, {"ptolemy/host": socket.gethostname(), "ptolemy/pid": pid})
+    assert api.get("/v0/projects/delta")["status"] == "waiting for scan"
+
+
 def test_unknown_runs_are_404(api: Api) -> None:
     for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/retry")):
         assert "no run" in api.problem(f"/v0/runs/{uuid.uuid4()}{path}", 404, method)

@@ -1,5 +1,6 @@
 """Assets and checks in this process: each stage on small real files, its metadata, and checks that fail."""
 
+import gc
 import os
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from ptolemy_core.catalog import cars, schema
 from ptolemy_core.catalog.schema import shard
 from ptolemy_core.dag import cid
+from ptolemy_dagster.assets import scan as scan_module
 from ptolemy_dagster.partitions import car_key
 from tests.pipeline.backend import Backend, in_process, materialize_car, plan_small, tiny_files
 
@@ -48,6 +50,24 @@ def test_scan_result_shows_what_the_folder_holds(backend: Backend, instance: Any
     assert {key: shown[key] for key in counts} == counts
     assert "5,005 bytes" in shown["data"]
     assert "5,000 bytes" in shown["largest file"]
+
+
+def test_garbage_is_collected_less_often_while_the_asset_scans(
+    sqlite: Backend, instance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqlite.define(instance=instance)
+    seen: list[int] = []
+
+    def scan(*args: Any, **options: Any) -> Any:
+        seen.append(gc.get_threshold()[0])
+        return inner(*args, **options)
+
+    inner = scan_module.scan
+    monkeypatch.setattr(scan_module, "scan", scan)
+    before = gc.get_threshold()
+    in_process("scan", "delta", instance)
+    assert seen >= [50_000]
+    assert gc.get_threshold() == before
 
 
 def test_scan_result_names_entries_left_out(backend: Backend, instance: Any) -> None:

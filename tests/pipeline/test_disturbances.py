@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -19,6 +20,7 @@ from tests.pipeline.backend import Backend, environment, execute_arguments, in_p
 from tests.pipeline.processes import builds, runs, started, started_command, wait_until
 
 COUNT = 150
+_MAIN = "from ptolemy_dagster.cli import main; main()"
 
 
 @pytest.fixture
@@ -163,22 +165,65 @@ def is_gone(group: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("end", "ignored"), [("INT", ""), ("TERM", ""), ("TERM", "INT")])
-def test_a_command_that_is_told_to_end_takes_its_run_along(sqlite: Backend, end: str, ignored: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "ignored", "code"),
+    [("INT", "", 130), ("TERM", "", 143), ("TERM", "INT", 143), ("HUP", "", 129)],
+)
+def test_a_command_that_is_told_to_end_takes_its_run_along(
+    sqlite: Backend, end: str, ignored: str, code: int
+) -> None:
     prepared(sqlite)
-    code = "from ptolemy_dagster.cli import main; main()"
+    main = "from ptolemy_dagster.cli import main; main()"
     script = (
-        f'trap "" {ignored}; exec "$0" -c "{code}" blitz delta'  # as a shell starts what it doesn't wait for
+        f'trap "" {ignored}; exec "$0" -c "{main}" blitz delta'  # as a shell starts what it doesn't wait for
     )
     with started_command(sqlite, "sh", "-c", script, sys.executable) as command:
         wait_until(lambda: len(sqlite.cars()) > 3, alive=[command])
         os.kill(command.pid, getattr(signal, f"SIG{end}"))
-        assert command.wait() == 1
+        assert command.wait() == code
         wait_until(lambda: is_gone(command.pid))
+    assert "interrupted; run again to resume" in (sqlite.root / "process.log").read_text()
     assert sqlite.staged() == sqlite.cars().keys()
     assert len(sqlite.cars()) < COUNT, "the blitz was done before it was told to end"
     assert runs(sqlite)[0].is_finished
     goes_on(sqlite)
+
+
+def test_a_run_whose_command_was_killed_ends_by_itself(sqlite: Backend) -> None:
+    prepared(sqlite)
+    with started_command(sqlite, sys.executable, "-c", _MAIN, "blitz", "delta") as command:
+        wait_until(lambda: len(sqlite.cars()) > 3, alive=[command])
+        os.kill(command.pid, signal.SIGKILL)
+        command.wait()
+        wait_until(lambda: not processes_of(sqlite.root))
+    assert sqlite.staged() == sqlite.cars().keys()
+    assert len(sqlite.cars()) < COUNT, "the blitz was done before it was killed"
+    goes_on(sqlite)
+
+
+def test_steps_whose_run_was_killed_end_by_themselves(sqlite: Backend) -> None:
+    prepared(sqlite)
+    with started(sqlite, *execute_arguments("blitz", "delta")) as run:
+        wait_until(lambda: len(sqlite.cars()) > 3, alive=[run])
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+        wait_until(lambda: not processes_of(sqlite.root))
+    assert len(sqlite.cars()) < COUNT, "the blitz was done before it was killed"
+    goes_on(sqlite)
+
+
+def processes_of(root: Path) -> list[int]:
+    """Other processes whose home is below a folder."""
+    home = b"DAGSTER_HOME=" + os.fsencode(root)
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            with suppress(OSError):
+                if any(
+                    one.startswith(home) for one in Path("/proc", name, "environ").read_bytes().split(b"\0")
+                ):
+                    found.append(int(name))
+    return found
 
 
 def test_a_run_is_alive_while_its_worker_is(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

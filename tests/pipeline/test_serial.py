@@ -10,7 +10,7 @@ import pytest
 from ptolemy_core.catalog import cars, delivery, waiting
 from ptolemy_core.project import Project
 from ptolemy_core.stages import release
-from ptolemy_dagster.assets.cars import Batch, seal
+from ptolemy_dagster.assets.cars import seal
 from ptolemy_dagster.definitions import defs
 from ptolemy_dagster.resources import CatalogResource
 from ptolemy_dagster.sensors.room import staging_room
@@ -117,7 +117,7 @@ def test_a_seal_hides_no_lost_batch_behind_an_old_wait(sqlite: Backend, instance
     in_process("blitz", "delta", instance)
     assert waiting.rows(sqlite.catalog)
     context = dg.build_op_context(partition_key="delta", instance=instance)
-    for batches in ([], [Batch(0, [2])]):
+    for batches in ([], [{"built": 0, "left": [2]}]):
         with pytest.raises(dg.Failure, match="CARs of project 'delta' are not built, the first is number 1"):
             seal(context, catalog=CatalogResource(), batches=batches)
 

@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.storage.event_log import SqlEventLogStorage
 
-from ptolemy_dagster import events
 from ptolemy_dagster.instance import open_instance
-from ptolemy_dagster.postgres import PooledStorage
+from ptolemy_dagster.internals import events
+from ptolemy_dagster.internals.postgres import PooledStorage
 from tests.pipeline import postgres as server
 from tests.pipeline.backend import Backend, in_process, plan_small, tiny_files
 

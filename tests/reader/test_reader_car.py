@@ -5,7 +5,12 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from encoder import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptolemy_core.reader import CarError, CarReader, inspect_car, open_car
+from ptolemy_core.reader.car import MAX_HEADER, READ_SIZE
+from tests.reader.encoder import (
     RAW,
     car,
     car_v2,
@@ -18,11 +23,6 @@ from encoder import (
     uvarint,
     write,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from ptolemy_core.reader import CarError, CarReader, inspect_car, open_car
-from ptolemy_core.reader.car import MAX_HEADER, READ_SIZE
 
 CID = cid_of(RAW, b"abc")
 V0 = b"\x12\x20" + bytes(range(32))

@@ -1,11 +1,11 @@
 """dag-pb and UnixFS messages: the canonical bytes decode, all others are refused."""
 
 import pytest
-from encoder import RAW, cid_of, field, uvarint
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ptolemy_core.reader import DagPbError, Link, Node, Type, UnixFs, decode_node, decode_unixfs
+from tests.reader.encoder import RAW, cid_of, field, uvarint
 
 CID = cid_of(RAW, b"abc")
 HASH = field(1, CID)

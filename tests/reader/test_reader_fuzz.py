@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from encoder import SMALL, uvarint
 
 from ptolemy_core.reader import CarError, inspect_car, read_entries, verify_car
 from ptolemy_core.restore import CarsError, Extraction, TargetError
+from tests.reader.encoder import SMALL, uvarint
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.car"))
 ROUNDS = 400
@@ -95,7 +95,9 @@ def run(seed: int, folder: Path) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sync", lambda: None)  # a thousand restores need not reach the disk
+    monkeypatch.setattr(
+        extract, "sync_file_system", lambda _: None
+    )  # a thousand restores need not reach the disk
 
 
 @pytest.mark.usefixtures("quick")

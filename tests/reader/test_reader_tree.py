@@ -4,7 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from encoder import (
+
+from ptolemy_core.dag.cid import to_text
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.reader import CarError, Entry, hamt, read_entries, tree, verify_car
+from tests.reader.encoder import (
     DAG_PB,
     MURMUR3,
     RAW,
@@ -30,10 +34,6 @@ from encoder import (
     with_blocks,
     write,
 )
-
-from ptolemy_core.dag.cid import to_text
-from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.reader import CarError, Entry, hamt, read_entries, tree, verify_car
 
 Check = Callable[..., list[str]]
 

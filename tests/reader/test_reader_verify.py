@@ -6,20 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from encoder import (
-    SMALL,
-    Dag,
-    car,
-    car_v2,
-    directory,
-    file,
-    header,
-    leaf,
-    sample,
-    section,
-    symlink,
-    write,
-)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +24,20 @@ from ptolemy_core.reader import (
     verify_car,
 )
 from ptolemy_core.reader import car as reader_car
+from tests.reader.encoder import (
+    SMALL,
+    Dag,
+    car,
+    car_v2,
+    directory,
+    file,
+    header,
+    leaf,
+    sample,
+    section,
+    symlink,
+    write,
+)
 
 DATA = car(sample())
 FIXED_PATH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -177,6 +177,19 @@ def test_a_file_of_tiny_leaves_without_end_is_refused(
     assert (tmp_path / "to/good").exists()
 
 
+@pytest.mark.parametrize(("levels", "ok"), [(64, True), (65, False)])
+def test_a_files_nodes_have_a_limit_of_levels(tmp_path: Path, levels: int, ok: bool) -> None:
+    dag = leaf(b"x")
+    for _ in range(levels):
+        dag = file_node([dag])
+    report = extract(
+        [write(tmp_path / "a.car", car(directory({b"f": dag, b"g": leaf(b"y")})))], tmp_path / "to"
+    )
+    assert report.ok == ok
+    assert (tmp_path / "to/f").exists() == ok
+    assert ok or "more than 64 levels" in report.problems[0][1]
+
+
 def test_shards_in_shards_deeper_than_hashes_have_bits_are_refused(tmp_path: Path) -> None:
     dag = shard([(0, b"x", leaf(b"x"))])
     for _ in range(12):

@@ -1,4 +1,4 @@
-"""What isn't a file in a file's place: pipes that the shell opened are read, all else is refused, and nothing hangs."""
+"""What isn't a file in a file's place: pipes that the shell opened are read, all else is refused, nothing hangs."""
 
 import os
 import socket

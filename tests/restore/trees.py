@@ -23,7 +23,7 @@ def read_tree(path: str | bytes | Path) -> oracle.Content:
 
 
 def extract(cars: Sequence[Path], to: Path, *wanted: bytes, **options: Any) -> Report:
-    """Extract from CARs; `raw_names`, `roots`, `complete` and `limits` are the extraction's, other options `write`'s."""
+    """Extract from CARs; `raw_names`, `roots`, `complete` and `limits` are the extraction's, others `write`'s."""
     own = {
         name: options.pop(name) for name in ("raw_names", "roots", "complete", "limits") if name in options
     }

@@ -1,0 +1,1 @@
+"""Tests of where data comes from, and how it is deleted there."""

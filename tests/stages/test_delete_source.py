@@ -15,7 +15,7 @@ from ptolemy_core.errors import BusyError, DeletionError, SourceError, StageOrde
 from ptolemy_core.project import parse_project
 from ptolemy_core.source import safe_delete
 from ptolemy_core.stages import delete_source
-from ptolemy_core.stages.delete_source import DeletionResult
+from ptolemy_core.stages.delete_source import DeletionResult, Options
 from ptolemy_core.stages.release import release, undo
 from tests.dag import oracle
 
@@ -51,8 +51,9 @@ def journal(tmp_path: Path) -> Path:
 @pytest.fixture
 def delete(delivered: Scene, journal: Path) -> Callable[..., DeletionResult]:
     def delete(*chosen: bytes, really: bool = True, **more: Any) -> DeletionResult:
+        options = Options(really=really, **more)
         return delete_source.delete_source(
-            delivered.catalog, "p", chosen, really=really, journal_dir=str(journal), **more
+            delivered.catalog, "p", chosen, options, journal_dir=str(journal), profile=PROFILE
         )
 
     return delete
@@ -317,18 +318,17 @@ class Killed(BaseException):
 
 def killed_after(count: int, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
     """The process dies at this deletion, before or after the file is gone."""
-    real = safe_delete.Below.delete
+    real = safe_delete.OpenFolder.delete
     calls: list[bytes] = []
 
-    def dying(self: safe_delete.Below, source: Any) -> str | None:
-        calls.append(source.path)
-        if len(calls) < count:
-            return real(self, source)
-        if after:
-            real(self, source)
-        raise Killed
+    def dying(self: safe_delete.OpenFolder, known: Any, *more: Any) -> None:
+        calls.append(known.path)
+        if len(calls) < count or after:
+            real(self, known, *more)
+        if len(calls) >= count:
+            raise Killed
 
-    monkeypatch.setattr(safe_delete.Below, "delete", dying)
+    monkeypatch.setattr(safe_delete.OpenFolder, "delete", dying)
 
 
 @both
@@ -480,7 +480,7 @@ def test_another_project_over_the_files_must_have_them_too(
 
 def test_unscanned_project_is_refused(stage: Scene) -> None:
     with pytest.raises(StageOrderError, match="isn't scanned yet"):
-        delete_source.delete_source(stage.catalog, "p", really=True)
+        delete_source.delete_source(stage.catalog, "p", options=Options(really=True))
 
 
 def test_deep_paths_are_reached(stage: Scene, journal: Path) -> None:
@@ -500,8 +500,7 @@ def test_deep_paths_are_reached(stage: Scene, journal: Path) -> None:
     stage.blitz()
     assert stage.problems() == []
     release(stage.catalog, stage.cars())
-    result = delete_source.delete_source(
-        stage.catalog, "p", really=True, folders=True, journal_dir=str(journal)
-    )
+    options = Options(really=True, folders=True)
+    result = delete_source.delete_source(stage.catalog, "p", (), options, journal_dir=str(journal))
     assert (result.files, result.folders) == (1, 24)
     assert os.listdir(stage.target) == []

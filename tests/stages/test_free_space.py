@@ -83,7 +83,7 @@ def test_an_earlier_try_of_the_same_car_takes_nothing(
     assert taken >= size_of(planned, 0)
     enough = output.RESERVE + size_of(planned, 0)
     free(monkeypatch, enough)
-    assert output.space(str(planned.staging), ".p-000000.car.part") == (enough + taken, 0)
+    assert output.free_space(str(planned.staging), ".p-000000.car.part") == (enough + taken, 0)
     assert planned.build(0)[1]
     assert not part.exists()
 

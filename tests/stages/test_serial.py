@@ -9,7 +9,7 @@ import pytest
 
 from ptolemy_core.catalog import containers, waiting
 from ptolemy_core.errors import BusyError, NoRoomError, ReceiptError, StagingError
-from ptolemy_core.stages import room
+from ptolemy_core.stages import free_space
 from ptolemy_core.stages.blitz import pending
 from ptolemy_core.staging import output
 from ptolemy_core.status.state import project_state
@@ -45,7 +45,7 @@ def go(stage: Scene) -> list[int]:
 
 
 def now(stage: Scene) -> waiting.Waiting | None:
-    return room.still_waiting(stage.catalog, stage.name, PROFILE)
+    return free_space.still_waiting(stage.catalog, stage.name, PROFILE)
 
 
 @both
@@ -116,15 +116,15 @@ def test_budget_that_no_longer_holds_a_car_is_refused(make: Any, monkeypatch: py
 def test_parts_of_killed_builds_are_removed_and_running_ones_kept(serial: Scene) -> None:
     for number in (1, 2):
         (serial.staging / f".p-00000{number}.car.part").write_bytes(bytes(9 * UNIT))
-    with serial.catalog.lock(room.build_lock("p", 2)):
+    with serial.catalog.lock(free_space.build_lock("p", 2)):
         serial.build(0)
         assert [name for name in serial.in_staging() if name.endswith(".part")] == [".p-000002.car.part"]
-    room.drop_parts(serial.catalog, serial.project)
+    free_space.drop_parts(serial.catalog, serial.project)
     assert [name for name in serial.in_staging() if name.endswith(".part")] == []
 
 
 def test_one_car_of_a_serial_project_at_a_time(serial: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "WAIT", 0.0)
+    monkeypatch.setattr(free_space, "WAIT", 0.0)
     tried: list[str] = []
 
     def meanwhile(_: int) -> None:
@@ -195,12 +195,12 @@ def test_missing_names_cars_that_left_without_a_mark(serial: Scene) -> None:
     from ptolemy_core.catalog import delivery
 
     go(serial)
-    assert room.missing(serial.catalog, serial.project) == []
+    assert free_space.missing(serial.catalog, serial.project) == []
     (name,) = serial.in_staging()
     os.truncate(serial.staging / name, 10)
-    assert [row.file_name for row in room.missing(serial.catalog, serial.project)] == [name]
+    assert [row.file_name for row in free_space.missing(serial.catalog, serial.project)] == [name]
     (serial.staging / name).unlink()
-    (row,) = room.missing(serial.catalog, serial.project)
+    (row,) = free_space.missing(serial.catalog, serial.project)
     delivery.mark(serial.catalog, row, None)
-    assert room.missing(serial.catalog, serial.project) == []
+    assert free_space.missing(serial.catalog, serial.project) == []
     assert [row.number for row in pending(serial.catalog, "p")] == [1, 2]  # it isn't built again either way

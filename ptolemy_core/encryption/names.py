@@ -1,0 +1,162 @@
+"""Encrypting names and targets of links: AES-SIV (RFC 5297), which gives the same name the same text each time.
+
+Each name of a path is encrypted alone, under the project's name key, with two strings of associated data:
+`ptolemy-name/1`, and the encrypted path of its parent, `/` between names. The result, 16 bytes longer, is written in
+base32hex (RFC 4648), in lower case and without padding. So the same name in two folders looks different, and a name
+can't be moved to another folder. A link's target is encrypted as a whole, with `ptolemy-link/1` and the encrypted
+path of the link.
+
+A shard's mark, `.ptolemyN`, goes behind the encrypted name (`layout.names.encode`); as base32hex has no dot, no
+encrypted name looks like a shard's. The order of encrypted paths isn't that of plain ones.
+"""
+
+import base64
+import binascii
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from ptolemy_core.errors import DamagedError
+from ptolemy_core.keys.secret import Secret
+from ptolemy_core.tree import paths
+
+KEY_BYTES = 64
+"""Bytes of a name key: two AES-256 keys."""
+
+_NAME = b"ptolemy-name/1"
+_LINK = b"ptolemy-link/1"
+_TAG = 16
+_REMEMBERED = 32 << 20
+"""Bytes of paths of folders that are remembered, so that a name costs one encryption and not one for each level."""
+
+
+class NameCipher:
+    """Encrypts and decrypts the names of one project. Any thread may use it."""
+
+    def __init__(self, name_key: Secret) -> None:
+        """Take the project's name key, 64 bytes."""
+        if len(name_key) != KEY_BYTES:
+            raise ValueError(f"a name key has {KEY_BYTES} bytes, got {len(name_key)}")
+        self._siv = AESSIV(name_key.reveal())
+        self._encrypted = _Folders()
+        self._plain = _Folders()
+
+    def encrypt_path(self, path: bytes) -> bytes:
+        """The encrypted path of an entry; both have NUL between names."""
+        folder, separator, name = path.rpartition(paths.SEPARATOR)
+        if not path:
+            return path  # the top
+        parent = self._encrypted_folder(folder) if separator else b""
+        return paths.join(parent, self._encrypt(name, parent))
+
+    def decrypt_path(self, path: bytes) -> bytes:
+        """The plain path of an entry whose encrypted path this is, without a shard's mark.
+
+        Raises:
+            DamagedError: a name in it was changed, belongs elsewhere, or is another project's.
+        """
+        folder, separator, name = path.rpartition(paths.SEPARATOR)
+        if not path:
+            return path
+        parent = self._plain_folder(folder) if separator else b""
+        return paths.join(parent, self._decrypt(name, folder))
+
+    def encrypt_target(self, path: bytes, target: bytes) -> bytes:
+        """What the CAR has as the target of a link; `path` is the link's encrypted path."""
+        return _encode(self._siv.encrypt(target, [_LINK, _slashed(path)]))
+
+    def decrypt_target(self, path: bytes, target: bytes) -> bytes:
+        """The target behind what `encrypt_target` made.
+
+        Raises:
+            DamagedError: it was changed, belongs to another link, or is another project's.
+        """
+        return self._open(target, [_LINK, _slashed(path)], "the target of link", path)
+
+    def _encrypted_folder(self, folder: bytes) -> bytes:
+        """The encrypted path of a folder; those above it are remembered too."""
+        known = self._encrypted.get(folder)
+        if known is not None:
+            return known
+        names = folder.split(paths.SEPARATOR)
+        plain = encrypted = b""
+        for name in names:
+            plain = paths.join(plain, name)
+            found = self._encrypted.get(plain)
+            if found is None:
+                found = self._encrypted.add(plain, paths.join(encrypted, self._encrypt(name, encrypted)))
+            encrypted = found
+        return encrypted
+
+    def _plain_folder(self, folder: bytes) -> bytes:
+        """The plain path of a folder; those above it are remembered too."""
+        known = self._plain.get(folder)
+        if known is not None:
+            return known
+        encrypted = plain = b""
+        for name in folder.split(paths.SEPARATOR):
+            below = paths.join(encrypted, name)
+            found = self._plain.get(below)
+            if found is None:
+                found = self._plain.add(below, paths.join(plain, self._decrypt(name, encrypted)))
+            encrypted, plain = below, found
+        return plain
+
+    def _encrypt(self, name: bytes, parent: bytes) -> bytes:
+        return _encode(self._siv.encrypt(name, [_NAME, _slashed(parent)]))
+
+    def _decrypt(self, name: bytes, parent: bytes) -> bytes:
+        return self._open(name, [_NAME, _slashed(parent)], "the name", paths.join(parent, name))
+
+    def _open(self, text: bytes, associated: list[bytes], what: str, path: bytes) -> bytes:
+        try:
+            return self._siv.decrypt(_decode(text), associated)
+        except (InvalidTag, ValueError):
+            raise DamagedError(
+                f"{what} {paths.display(path)} can't be decrypted: it isn't encrypted, was changed or moved, or is "
+                "another project's; check that the key is this project's"
+            ) from None
+
+
+def _slashed(path: bytes) -> bytes:
+    return path.replace(paths.SEPARATOR, b"/")
+
+
+class _Folders:
+    """Paths of folders in their other form. It forgets all when it is full: entries come in the order of their
+    paths, so those that are needed next are soon there again."""
+
+    def __init__(self) -> None:
+        self._paths: dict[bytes, bytes] = {}
+        self._bytes = 0
+
+    def get(self, path: bytes) -> bytes | None:
+        """The other form of a path, if it is known."""
+        return self._paths.get(path)
+
+    def add(self, path: bytes, other: bytes) -> bytes:
+        """Remember the other form of a path; returns it."""
+        if self._bytes > _REMEMBERED:
+            self._paths, self._bytes = {}, 0
+        self._paths[path] = other
+        self._bytes += len(path) + len(other)
+        return other
+
+
+def _encode(data: bytes) -> bytes:
+    return base64.b32hexencode(data).rstrip(b"=").lower()
+
+
+def _decode(text: bytes) -> bytes:
+    """The bytes behind a text of `_encode`.
+
+    Raises:
+        ValueError: `_encode` doesn't make that text.
+    """
+    try:
+        data = base64.b32hexdecode(text.upper() + b"=" * (-len(text) % 8))
+    except binascii.Error as error:
+        raise ValueError(str(error)) from None
+    if len(data) < _TAG or _encode(data) != text:
+        raise ValueError("not base32hex of an encrypted name")
+    return data

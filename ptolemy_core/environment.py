@@ -1,0 +1,38 @@
+"""Settings from the environment, checked."""
+
+import math
+import os
+
+from ptolemy_core.errors import SettingsError
+
+
+def seconds(variable: str, default: float) -> float:
+    """A number of seconds, 0 or more; `default` where the variable isn't set.
+
+    Raises:
+        SettingsError: it isn't one.
+    """
+    text = os.environ.get(variable)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (math.isfinite(value) and value >= 0):
+        raise SettingsError(f"{variable} must be a number of seconds, 0 or more, got {text!r}")
+    return value
+
+
+def whole_number(variable: str, default: int, most: int) -> int:
+    """A whole number from 1 to `most`; `default` where the variable isn't set.
+
+    Raises:
+        SettingsError: it isn't one.
+    """
+    text = os.environ.get(variable)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+        raise SettingsError(f"{variable} must be a whole number from 1 to {most}, got {text!r}")
+    return int(text)

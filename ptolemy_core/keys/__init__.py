@@ -1,0 +1,57 @@
+"""Keys: what an alias stands for, outside the catalog; and the data keys that are wrapped by it, inside.
+
+`key` is a version of an alias's key and its text; `providers` and `keyring` are where such keys come from; `wrapping`
+makes, wraps and unwraps data keys. Nothing here knows how files or names are encrypted: that is `encryption`.
+"""
+
+import os
+from collections.abc import Mapping
+
+from ptolemy_core.keys.key import Key
+from ptolemy_core.keys.keyring import Keyring, keyring_path
+from ptolemy_core.keys.providers import (
+    COMMAND,
+    KEYS,
+    CommandKeys,
+    KeyChain,
+    KeyProvider,
+    TextKeys,
+    timeout_seconds,
+)
+from ptolemy_core.keys.secret import Secret
+from ptolemy_core.keys.wrapping import Use, WrappedKey, new_data_key, rewrap, unreadable_without, unwrap
+
+__all__ = [
+    "Key",
+    "KeyChain",
+    "KeyProvider",
+    "Keyring",
+    "Secret",
+    "Use",
+    "WrappedKey",
+    "keyring_path",
+    "new_data_key",
+    "open_keys",
+    "rewrap",
+    "unreadable_without",
+    "unwrap",
+]
+
+
+def open_keys(home: str, environment: Mapping[str, str] = os.environ) -> KeyChain:
+    """The keys that the environment offers: PTOLEMY_KEYS first, then the keyring, then PTOLEMY_KEY_COMMAND.
+
+    Args:
+        home: folder of the keyring, where PTOLEMY_KEYRING names no other file.
+        environment: variables.
+
+    Raises:
+        SettingsError, DamagedError: a variable can't be used.
+    """
+    providers: list[KeyProvider] = []
+    if environment.get(KEYS):
+        providers.append(TextKeys(environment[KEYS], f"the environment variable {KEYS}"))
+    providers.append(Keyring(keyring_path(home, environment)))
+    if environment.get(COMMAND):
+        providers.append(CommandKeys(environment[COMMAND], timeout_seconds(environment)))
+    return KeyChain(providers)

@@ -1,0 +1,274 @@
+"""Where keys come from: a protocol of three primitives, and the providers that need no file of ours.
+
+A provider knows aliases and gives the versions of their keys. `keyring` has the one that is a file; here are an
+environment variable, a command (for vaults and key management services), and a chain that asks several in turn.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from ptolemy_core.errors import KeyStoreError, SettingsError, UnknownKeyError, WrongKeyError
+from ptolemy_core.keys.key import Key, by_version, check_alias, parse_keys
+from ptolemy_core.keys.secret import Secret
+
+KEYS = "PTOLEMY_KEYS"
+"""Environment variable that holds texts of keys."""
+
+COMMAND = "PTOLEMY_KEY_COMMAND"
+"""Environment variable with a command that prints texts of keys; `{alias}` in it is the alias that is wanted."""
+
+TIMEOUT = "PTOLEMY_KEY_TIMEOUT"
+"""Environment variable with the seconds that the command may take."""
+
+_SECONDS = 30.0
+_LONGEST = 1 << 20
+"""Bytes that a command may print."""
+
+
+class KeyProvider(Protocol):
+    """A place that keys come from."""
+
+    @property
+    def place(self) -> str:
+        """What it is, for messages: "the keyring /home/anna/.ptolemy/keyring.json"."""
+
+    def aliases(self) -> list[str]:
+        """The aliases that it can name, sorted; a command that is asked for one alias at a time names none."""
+
+    def versions(self, alias: str) -> list[Key]:
+        """All versions of an alias's key, the oldest first, destroyed ones too; empty where there is no such alias.
+
+        Raises:
+            KeyStoreError: the place can't be read.
+            DamagedError: what it holds is no key.
+        """
+
+
+def newest_key(provider: KeyProvider, alias: str) -> tuple[Key, Secret]:
+    """The key that new data keys are wrapped with, the newest version of an alias; and its bytes.
+
+    Raises:
+        UnknownKeyError: there is none, or it was destroyed.
+        EncryptionError: as the provider does.
+    """
+    versions = provider.versions(check_alias(alias))
+    if not versions:
+        raise _unknown(provider, alias)
+    return versions[-1], _secret(versions[-1], provider)
+
+
+def find_key(provider: KeyProvider, alias: str, version: int, key_id: str) -> tuple[Key, Secret]:
+    """The very key that wrapped something, and its bytes.
+
+    Raises:
+        UnknownKeyError: there is none of that alias and version, or it was destroyed.
+        WrongKeyError: there is one, but with another ID.
+        EncryptionError: as the provider does.
+    """
+    versions = provider.versions(check_alias(alias))
+    if not versions:
+        raise _unknown(provider, alias)
+    for key in versions:
+        if key.version == version:
+            break
+    else:
+        raise UnknownKeyError(
+            f"version {version} of key {alias} isn't in {provider.place}, which has "
+            f"{_listed(versions)}: add that version from a backup"
+        )
+    secret = _secret(key, provider)
+    if key.id != key_id:
+        raise WrongKeyError(
+            f"version {version} of key {alias} in {provider.place} is another key (ID {key.id}) than the one that "
+            f"was used (ID {key_id}): use the keyring or backup that has that one"
+        )
+    return key, secret
+
+
+def _secret(key: Key, provider: KeyProvider) -> Secret:
+    if key.secret is None:
+        when = f" on {key.destroyed}" if key.destroyed else ""
+        raise UnknownKeyError(
+            f"version {key.version} of key {key.alias} was destroyed in {provider.place}{when}: what it protects can "
+            "be read only with a backup of it"
+        )
+    return key.secret
+
+
+def _unknown(provider: KeyProvider, alias: str) -> UnknownKeyError:
+    known = provider.aliases()
+    names = f"; it has {', '.join(known)}" if known else ""
+    return UnknownKeyError(
+        f"there is no key {alias} in {provider.place}{names}: `ptolemy keys create {alias}` makes one, `ptolemy keys "
+        "import` takes it from a backup"
+    )
+
+
+def _listed(versions: Sequence[Key]) -> str:
+    numbers = ", ".join(str(key.version) for key in versions)
+    return f"version {numbers}" if len(versions) == 1 else f"versions {numbers}"
+
+
+class TextKeys:
+    """Keys from a text, such as an environment variable's value."""
+
+    def __init__(self, text: str, place: str) -> None:
+        """Read the text.
+
+        Raises:
+            DamagedError: a line isn't the text of a key.
+        """
+        self.place = place
+        self._keys = parse_keys(text, place)
+
+    def aliases(self) -> list[str]:
+        """All aliases in the text."""
+        return sorted({key.alias for key in self._keys})
+
+    def versions(self, alias: str) -> list[Key]:
+        """The versions of an alias in the text."""
+        return by_version(self._keys, alias)
+
+
+class CommandKeys:
+    """Keys that a command prints: `vault kv get -field=keys secret/ptolemy/{alias}`, say.
+
+    It runs without a shell and without input, once for each alias; its answer is kept in memory. What it prints on
+    standard error is dropped, since that could hold a key.
+    """
+
+    def __init__(self, command: str, seconds: float = _SECONDS) -> None:
+        """Take a command line, split as a shell would, but with nothing in it replaced but `{alias}`.
+
+        Raises:
+            SettingsError: it isn't a command line.
+        """
+        try:
+            self._arguments = shlex.split(command)
+        except ValueError as error:
+            raise SettingsError(
+                f"{COMMAND} can't be split into arguments ({error}); close its quotes"
+            ) from None
+        if not self._arguments:
+            raise SettingsError(f"{COMMAND} is empty; set it to a command that prints keys, or unset it")
+        self._seconds = seconds
+        self._answers: dict[str, list[Key]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def place(self) -> str:
+        """The command's name; its arguments may be nobody's business."""
+        return f"the output of the command {self._arguments[0]} ({COMMAND})"
+
+    def aliases(self) -> list[str]:
+        """None: the command is asked for one alias at a time."""
+        return []
+
+    def versions(self, alias: str) -> list[Key]:
+        """The versions of an alias that the command prints.
+
+        Raises:
+            KeyStoreError: it can't be started, fails, takes too long or prints too much.
+            DamagedError: it prints something else than keys.
+        """
+        check_alias(alias)
+        with self._lock:
+            if alias not in self._answers:
+                self._answers[alias] = by_version(parse_keys(self._run(alias), self.place), alias)
+            return list(self._answers[alias])
+
+    def _run(self, alias: str) -> str:
+        name = self._arguments[0]
+        arguments = [argument.replace("{alias}", alias) for argument in self._arguments]
+        try:
+            process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # so that its children can be ended with it
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it isn't a command"
+            raise KeyStoreError(
+                f"the command {name} of {COMMAND} can't be started ({reason}): give the path of an executable"
+            ) from None
+        with process:
+            try:
+                printed, _ = process.communicate(timeout=self._seconds)
+            except subprocess.TimeoutExpired:
+                _kill(process)
+                raise KeyStoreError(
+                    f"the command {name} of {COMMAND} didn't end within {self._seconds:g} seconds when asked for key "
+                    f"{alias}: see why it waits, or set {TIMEOUT} to more seconds"
+                ) from None
+            except BaseException:
+                _kill(process)
+                raise
+        if process.returncode:
+            raise KeyStoreError(
+                f"the command {name} of {COMMAND} failed for key {alias} (exit code {process.returncode}): run it "
+                "yourself to see why"
+            )
+        if len(printed) > _LONGEST:
+            raise KeyStoreError(
+                f"the command {name} of {COMMAND} printed more than {_LONGEST} bytes for key {alias}: it must print "
+                "keys only"
+            )
+        return printed.decode("utf-8", "replace")
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process that nobody has waited for yet, and its children."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+class KeyChain:
+    """Several providers: the first one that knows an alias answers for it."""
+
+    def __init__(self, providers: Sequence[KeyProvider]) -> None:
+        self.providers = tuple(providers)
+
+    @property
+    def place(self) -> str:
+        """All places."""
+        return " or ".join(provider.place for provider in self.providers)
+
+    def aliases(self) -> list[str]:
+        """The aliases of all providers."""
+        return sorted({alias for provider in self.providers for alias in provider.aliases()})
+
+    def versions(self, alias: str) -> list[Key]:
+        """The versions that the first provider has that knows the alias."""
+        for provider in self.providers:
+            versions = provider.versions(alias)
+            if versions:
+                return versions
+        return []
+
+    def provider_of(self, alias: str) -> KeyProvider | None:
+        """The provider that answers for an alias; None if none knows it."""
+        return next((provider for provider in self.providers if provider.versions(alias)), None)
+
+
+def timeout_seconds(environment: Mapping[str, str]) -> float:
+    """How long the command may take.
+
+    Raises:
+        SettingsError: the variable isn't a number of seconds.
+    """
+    text = environment.get(TIMEOUT)
+    if not text:
+        return _SECONDS
+    with suppress(ValueError):
+        seconds = float(text)
+        if 0 < seconds <= 3600:
+            return seconds
+    raise SettingsError(f"{TIMEOUT} must be more than 0 and at most 3600 seconds, got {text[:40]!r}")

@@ -1,0 +1,56 @@
+"""Bytes of a key, kept out of messages, logs and whatever stores Python objects."""
+
+import hmac
+import secrets
+from typing import NoReturn
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+_ID_BYTES = 8
+
+
+class Secret:
+    """Bytes that neither `repr` nor pickle show.
+
+    A process that needs a key asks a key provider for it: that keeps keys out of queues, Dagster's storage and logs.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = bytes(value)
+
+    def reveal(self) -> bytes:
+        """The bytes themselves: for a cipher, or to write them where keys are kept."""
+        return self._value
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "Secret(hidden)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a key can't be pickled: hand on its alias or the wrapped key, and ask a provider there"
+        )
+
+
+def random_secret(size: int) -> Secret:
+    """A new random key of `size` bytes, from the system's generator."""
+    return Secret(secrets.token_bytes(size))
+
+
+def secret_id(secret: Secret) -> str:
+    """16 hex digits that tell one key from another, and say nothing else about it.
+
+    HKDF-Expand (RFC 5869) of the key, under a label of its own.
+    """
+    label = b"ptolemy-key-id/1"
+    return HKDFExpand(hashes.SHA256(), _ID_BYTES, label).derive(secret.reveal()).hex()

@@ -1,0 +1,97 @@
+"""The CID of an open file: read from its descriptor, so that no name can lead elsewhere meanwhile."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from ptolemy_core import kernel
+from ptolemy_core.dag.file_cid import FileCid
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.source.buffers import Buffers
+
+_BATCH = 16 << 20
+"""Bytes that are read and hashed together; sixteen leaves of the profile."""
+_AHEAD = 3
+
+
+class ContentReader:
+    """Reads open files and gives their CIDs; used as a context manager, it ends its threads."""
+
+    def __init__(self, profile: Profile, progress: Callable[[int], None] | None = None) -> None:
+        """A reader under a profile; `progress` is called with the bytes read since the last call."""
+        self._profile = profile
+        self._progress = progress
+        self._batch = max(1, _BATCH // profile.chunk) * profile.chunk
+        self._buffers = Buffers(self._batch)
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="content")
+
+    def __enter__(self) -> "ContentReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def cid(self, descriptor: int, size: int) -> bytes | None:
+        """The binary CID of a file's first `size` bytes; None if it has fewer.
+
+        Raises:
+            OSError: it can't be read.
+        """
+        whole = FileCid(size, self._profile)
+        if size <= self._profile.chunk:
+            data = b""
+            while len(data) < size:
+                got = os.pread(descriptor, size - len(data), len(data))
+                if not got:
+                    return None
+                data += got
+            self._advance(size)
+            whole.update([hashlib.sha256(data).digest()])
+            return whole.finish()
+        running: deque[tuple[int, Future[list[bytes] | None]]] = deque()
+        starts = deque(range(0, size, self._batch))
+        try:
+            while starts or running:
+                while starts and len(running) < _AHEAD:
+                    start = starts.popleft()
+                    length = min(self._batch, size - start)
+                    running.append((length, self._pool.submit(self._digests, descriptor, start, length)))
+                length, future = running.popleft()
+                digests = future.result()
+                if digests is None:
+                    return None
+                whole.update(digests)
+                self._advance(length)
+        finally:  # no thread reads from the descriptor once its owner may close it
+            for _, future in running:
+                future.cancel()
+            for _, future in running:
+                if not future.cancelled():
+                    future.exception()
+        return whole.finish()
+
+    def _advance(self, size: int) -> None:
+        if self._progress:
+            self._progress(size)
+
+    def _digests(self, descriptor: int, start: int, length: int) -> list[bytes] | None:
+        """Digests of the leaves in a range of the file; None if the file ends before."""
+        buffer = self._buffers.take()
+        view = memoryview(buffer)[:length]
+        try:
+            done = 0
+            while done < length:
+                got = os.preadv(descriptor, [view[done:]], start + done)
+                if not got:
+                    return None
+                done += got
+            offsets = np.arange(0, length, self._profile.chunk, dtype=np.int64)
+            lengths = np.minimum(length - offsets, self._profile.chunk)
+            return [row.tobytes() for row in kernel.sha256_ranges(view, offsets, lengths)]
+        finally:
+            view.release()
+            self._buffers.give(buffer)

@@ -1,0 +1,125 @@
+"""Free space for the next CAR: what a serial project's budget and its disk let in, and which CARs have gone missing.
+
+A CAR counts while its file is in staging_dir, delivered or not. What else is there is others'.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from ptolemy_core.catalog import cars, containers, projects, waiting
+from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.catalog.waiting import Waiting
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.errors import BusyError, NoRoomError, StagingError, StagingFullError
+from ptolemy_core.project import Project
+from ptolemy_core.sizes import readable
+from ptolemy_core.stages.car_state import area_of
+from ptolemy_core.staging import output
+from ptolemy_core.staging.area import part_name
+
+WAIT = 24 * 3600.0
+"""Seconds to wait for another process that builds a CAR."""
+
+
+def build_lock(project: str, number: int) -> str:
+    """The name of the lock of whoever builds a container."""
+    return f"build {project} {number}"
+
+
+def bytes_in_staging(catalog: Catalog, project: Project) -> int:
+    """Bytes that the project's CARs take in the staging folder.
+
+    Raises:
+        StagingError: the folder can't be read.
+    """
+    sizes = area_of(project).sizes()
+    names = [name for name in sizes if name.endswith(".car")]
+    return sum(sizes[name] for name in cars.known_names(catalog, project.name, names))
+
+
+def missing(catalog: Catalog, project: Project) -> list[CarRow]:
+    """Built CARs that aren't whole in the staging folder, though nobody marked them as delivered.
+
+    Raises:
+        StagingError: the folder can't be read.
+    """
+    expected = cars.undelivered(catalog, project.name)
+    sizes = area_of(project).sizes() if expected else {}
+    return [row for row in expected if sizes.get(row.file_name) != row.car_size]
+
+
+def shortage(
+    catalog: Catalog, project: Project, number: int, size: int, profile: Profile = UNIXFS_V1_2025
+) -> int:
+    """Bytes of the project's CARs that must leave before one of `size` bytes can be built; 0 if it fits.
+
+    Raises:
+        StagingError: that wouldn't help: the CAR is larger than the budget, or the disk is full of other things.
+    """
+    budget = project.budget_bytes(profile)
+    if budget is None:
+        return 0
+    if size > budget:
+        raise StagingError(
+            f"CAR {number:06d} of project {project.name!r} takes {size} bytes, its staging_budget is {budget}: "
+            "define the project with a larger staging_budget"
+        )
+    there = bytes_in_staging(catalog, project)
+    space = area_of(project).free_space(part_name(project.name, number))
+    if space.lacks(size) > there:
+        raise StagingFullError(output.too_full(project.staging_dir, size, space))
+    return max(0, there + size - budget, space.lacks(size))
+
+
+@contextmanager
+def reserved(catalog: Catalog, project: Project, number: int, size: int, profile: Profile) -> Iterator[None]:
+    """One CAR of a serial project at a time, within its budget. A blitz has no budget, its disk is looked at later.
+
+    Raises:
+        NoRoomError: finished CARs have to leave first.
+        StagingError: as `shortage`.
+    """
+    if project.budget_bytes(profile) is None:
+        yield
+        return
+    with catalog.lock(f"serial {project.name}", wait=WAIT):
+        drop_parts(catalog, project, but=number)
+        short = shortage(catalog, project, number, size, profile)
+        if short:
+            raise NoRoomError(
+                f"CAR {number:06d} of project {project.name!r} ({readable(size)}) waits for {short} bytes "
+                f"({readable(short)}) in {project.staging_dir}: move, or deliver and remove, finished CARs",
+                number,
+                short,
+            )
+        yield
+
+
+def drop_parts(catalog: Catalog, project: Project, but: int | None = None) -> None:
+    """Remove what killed builds of the project left half done, except that of container `but`."""
+    area = area_of(project)
+    for number, name in area.parts(project.name):
+        if number != but:
+            with suppress(BusyError, FileNotFoundError), catalog.lock(build_lock(project.name, number)):
+                area.remove(name)
+
+
+def still_waiting(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025) -> Waiting | None:
+    """What a project waits for as things are now: `bytes` is 0 once it fits. None: it doesn't wait.
+
+    Raises:
+        StagingError: as `shortage`.
+    """
+    found = next(iter(waiting.rows(catalog, name)), None)
+    if found is None:
+        return None
+    left = [row for row in containers.rows(catalog, name) if not row.built]
+    if not left:
+        return None
+    # the plan may have changed since
+    following = next((row for row in left if row.number == found.number), left[0])
+    project = projects.get(catalog, name)
+    short = shortage(catalog, project, following.number, following.car_size, profile)
+    return replace(found, number=following.number, bytes=short)

@@ -1,0 +1,304 @@
+"""How much one client may hold: connections, the size and time of a request's head, the time of its body.
+
+uvicorn on h11 bounds the head's size; on httptools it doesn't, nor does either bound the time until a head is
+complete or how many connections there are. Measured with 1,024 descriptors: see docs/security.md. Hypercorn bounds
+size and time but not the number of connections, granian neither their number nor a body's time.
+"""
+
+import asyncio
+import ipaddress
+import resource
+import socket
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+BACKLOG = 128
+"""Connections that the system keeps until they are accepted; so many are accepted before the first is looked at."""
+
+_LINGER = 2.0
+"""Seconds for a body that nobody wants to come to its end, so that its sender gets to read the answer."""
+
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 5\r\ncontent-length: 43\r\n"
+    b"connection: close\r\n\r\ntoo many connections: try again in seconds\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Limits of one server.
+
+    Attributes:
+        total: connections at once.
+        per_address: of them, of one address (of one /64 network, where it is IPv6).
+        head_bytes: of a request's line and headers together.
+        head_seconds: from a connection's begin, or a request's first byte, until its headers are complete.
+        body_seconds: from there until its body is complete.
+        stalled_seconds: that an answer may wait for a client that doesn't read it.
+        idle_seconds: that a connection is kept open for another request.
+    """
+
+    total: int = 512
+    per_address: int = 256
+    head_bytes: int = 32 << 10
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    stalled_seconds: float = 30.0
+    idle_seconds: int = 30
+
+    @classmethod
+    def of_machine(cls) -> "ConnectionLimits":
+        """The defaults, with no more connections than half of the descriptors that this process may open."""
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        total = max(16, min(cls().total, descriptors // 2 - BACKLOG))
+        return cls(total=total, per_address=max(8, total // 2))
+
+
+def configured(app: ASGIApp, limits: ConnectionLimits, **more: Any) -> uvicorn.Config:
+    """A uvicorn that keeps these limits."""
+    open_ones = Connections(limits)
+    http: Any = partial(LimitedHttp, open_ones)
+    websocket: Any = partial(CountedWebSocket, open_ones)
+    return uvicorn.Config(
+        app,
+        http=http,
+        ws=websocket,
+        h11_max_incomplete_event_size=limits.head_bytes,
+        timeout_keep_alive=limits.idle_seconds,
+        backlog=BACKLOG,
+        ws_max_size=1 << 20,
+        access_log=False,
+        proxy_headers=False,  # who asks is who connects: a header that anyone can send says nothing
+        server_header=False,
+        **more,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        OSError: it can't.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
+
+
+def network(address: str) -> str:
+    """What counts as one client: an address; of IPv6, where a client has very many, its /64 network."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+class Connection(Protocol):
+    """What is counted."""
+
+    waits_since: float | None
+    """When it began to wait for its client; None while the client waits for it."""
+
+    def end(self) -> None:
+        """Close it at once."""
+
+
+class Connections:
+    """The open connections of a server, by address."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self._by_address: dict[str, set[Connection]] = {}
+        self._address_of: dict[Connection, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._address_of)
+
+    def admit(self, connection: Connection, address: str) -> bool:
+        """Count a connection; where there are too many, the one that waits longest for its client is ended.
+
+        Returns:
+            False if there are too many, and none of them waits.
+        """
+        own = self._by_address.get(address, set())
+        if len(own) >= self.limits.per_address and not self._end_longest_waiting(own):
+            return False
+        if len(self) >= self.limits.total:
+            largest = max(self._by_address.values(), key=len)
+            if not self._end_longest_waiting(largest) and not self._end_longest_waiting(
+                set(self._address_of)
+            ):
+                return False
+        self.count(connection, address)
+        return True
+
+    def count(self, connection: Connection, address: str) -> None:
+        """Count a connection, whatever the limits say."""
+        self._by_address.setdefault(address, set()).add(connection)
+        self._address_of[connection] = address
+
+    def forget(self, connection: Connection) -> None:
+        """Don't count a connection any more."""
+        address = self._address_of.pop(connection, None)
+        if address is None:
+            return
+        of_address = self._by_address[address]
+        of_address.discard(connection)
+        if not of_address:
+            del self._by_address[address]
+
+    def _end_longest_waiting(self, among: set[Connection]) -> bool:
+        waiting = [one for one in among if one.waits_since is not None]
+        if not waiting:
+            return False
+        oldest = min(waiting, key=lambda one: one.waits_since or 0.0)
+        self.forget(oldest)
+        oldest.end()
+        return True
+
+
+class LimitedHttp(H11Protocol):
+    """uvicorn's connection, with a deadline for each phase of a request."""
+
+    def __init__(self, open_ones: Connections, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waits_since: float | None = None
+        self._open = open_ones
+        self._limits = open_ones.limits
+        self._phase: tuple[str, object] = ("new", None)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Admit the connection, or say that there are too many."""
+        super().connection_made(transport)
+        if not self._open.admit(self, network(self.client[0] if self.client else "")):
+            transport.write(_BUSY)
+            transport.close()
+            return
+        self._enter("head")
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._release()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over to the WebSocket, which is counted in its stead."""
+        self._release()
+        super().handle_websocket_upgrade(event)
+        self._phase = ("websocket", None)
+
+    def pause_writing(self) -> None:
+        """The client doesn't read."""
+        super().pause_writing()
+        self.waits_since = time.monotonic()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(self._limits.stalled_seconds, self.end)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        self.waits_since = None if self._phase[0] == "answer" else self.waits_since
+        _cancel(self._stalled)
+        self._stalled = None
+
+    def end(self) -> None:
+        """Close the connection at once, whatever is still to be sent."""
+        self.transport.abort()
+
+    def _look(self) -> None:
+        """See which phase the connection is in now, and set its deadline if that is another one."""
+        if self._phase[0] == "websocket" or self.transport.is_closing():
+            return
+        cycle = self.cycle
+        under_way = cycle is not None and not cycle.response_complete
+        if self.conn.their_state is h11.SEND_BODY:
+            self._enter("body" if under_way else "rest of body", cycle)
+        elif under_way:
+            self._enter("answer", cycle)
+        elif self._phase[0] in ("body", "rest of body", "answer"):
+            self._enter("idle")
+        else:
+            self._enter("head")
+
+    def _enter(self, name: str, of: object = None) -> None:
+        if self._phase == (name, of):
+            return
+        self._phase = (name, of)
+        _cancel(self._deadline)
+        self._deadline = None
+        self.waits_since = None if name == "answer" else time.monotonic()
+        seconds = {
+            "head": self._limits.head_seconds,
+            "body": self._limits.body_seconds,
+            "rest of body": _LINGER,
+            "idle": self._limits.idle_seconds,
+        }.get(name)
+        if seconds is not None:
+            self._deadline = self.loop.call_later(seconds, self.end)
+
+    def _release(self) -> None:
+        self._open.forget(self)
+        _cancel(self._deadline)
+        _cancel(self._stalled)
+
+
+class CountedWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, counted with the other connections; pings end the dead ones.
+
+    The one that was quiet for longest makes room for others: Dagster's web UI connects again by itself.
+    """
+
+    def __init__(self, open_ones: Connections, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waits_since: float | None = time.monotonic()
+        self._open = open_ones
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count it: it was admitted when it connected."""
+        super().connection_made(transport)
+        self._open.count(self, network(self.client[0] if self.client else ""))
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a message."""
+        self.waits_since = time.monotonic()
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._open.forget(self)
+        super().connection_lost(exc)
+
+    def end(self) -> None:
+        """Close it at once."""
+        self.transport.abort()
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -1,0 +1,1 @@
+"""The engine as a library: its public names, examples, and that it works without Dagster."""

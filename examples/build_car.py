@@ -13,11 +13,11 @@ from ptolemy_core import PtolemyError, build_car, cid_text, compute_layout, scan
 def main(folder: str, out: str) -> None:
     """Build the CAR of everything in `folder`."""
     os.makedirs(out, exist_ok=True)
-    items, source = scan_path(os.fsencode(folder))
+    items, inputs = scan_path(os.fsencode(folder))
     layout = compute_layout(items)
     print("size to be:  ", layout.car_size, "bytes,", len(layout), "blocks")
 
-    car = build_car(layout, source, out, "example.part")  # a name for the file until it is complete
+    car = build_car(layout, inputs, out, "example.part")  # a name for the file until it is complete
     print("file:        ", os.path.join(out, car.file_name))
     print("payload CID: ", cid_text(car.payload_cid))
     print("piece CID v1:", cid_text(car.piece_cid_v1))

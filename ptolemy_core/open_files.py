@@ -2,8 +2,8 @@
 
 import resource
 
-_OTHERS = 512
-"""Open files that a process may need beside those that are asked for."""
+_OTHERS = 2048
+"""Files that a process may have open besides those that are asked for; a restore opens nearly as many."""
 
 
 def allow_open_files(count: int) -> None:

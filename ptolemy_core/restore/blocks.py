@@ -27,8 +27,6 @@ from ptolemy_core.reader.seekable import CarFile, SeekableCar, index_key
 
 _RECENT = 8
 """CARs that keep what they read ahead."""
-_OTHER_FILES = 2048
-"""Files that a restore opens besides its CARs, at most."""
 _NAMED = 10
 """Damaged CARs that one message names."""
 

@@ -38,6 +38,8 @@ _CEILING = 1 << 200
 class LimitError(PtolemyError):
     """A tree beyond the limits; nothing was written."""
 
+    code = "limit-exceeded"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -19,6 +19,8 @@ from ptolemy_core.restore.walk import Tree, Wanted
 class RootAloneError(PtolemyError):
     """The CAR of a data set's root without the CARs of its files."""
 
+    code = "root-alone"
+
 
 @dataclass
 class Selection:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ptolemy_core.errors import PtolemyError
+from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore import Extraction, Limits, Report
@@ -67,6 +68,7 @@ def extract_command(
         given.not_empty([to], "--to")
         wanted = [paths.from_display(one) for one in given.not_empty(path, "--path")]
         roots = [_binary(text) for text in root or []]
+        allow_open_files(len(cars))
         limits = Limits(max_entries, max_bytes, max_depth)
         files = _files(cars, None if listing else to)
         with output.byte_progress() as bars:

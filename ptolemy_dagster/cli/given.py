@@ -11,7 +11,7 @@ import tempfile
 from contextlib import suppress
 from typing import BinaryIO
 
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.errors import PtolemyError, SourceUnreadableError
 from ptolemy_core.reader.opening import open_regular
 from ptolemy_core.tree import paths
 
@@ -40,7 +40,7 @@ def open_given(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file, or a stream that the shell opened, for reading once from the beginning to the end.
 
     Raises:
-        PtolemyError: it can't be read, or is neither.
+        SourceUnreadableError: it can't be read, or is neither.
     """
     name = os.fsencode(path)
     descriptor = _descriptor(name)
@@ -53,7 +53,7 @@ def open_given(path: str | os.PathLike[str]) -> BinaryIO:
         with suppress(OSError):
             if stat.S_ISFIFO(os.stat(name).st_mode):
                 said += f"; to read a pipe, give - and redirect standard input: < {paths.display(name)}"
-        raise PtolemyError(said) from None
+        raise SourceUnreadableError(said) from None
 
 
 def open_seekable(path: str | os.PathLike[str], folder: str | None) -> BinaryIO:

@@ -54,7 +54,7 @@ def _of_stream(path: Path) -> bytes:
         try:
             return stream_cid(stream.read)[0]
         except OSError as error:
-            raise SourceError(f"{path} can't be read: {error.strerror}") from error
+            raise SourceUnreadableError(f"{path} can't be read: {error.strerror}") from error
 
 
 def commp_command(

@@ -71,8 +71,8 @@ assert {{before, state(), *seen}} == {{before}}
 
 def test_more_cars_than_may_be_open_are_an_error_that_says_how_to_raise_the_limit(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"alpha")
-    items, source = scan_path(os.fsencode(tmp_path / "a"))
-    car = build_car(compute_layout(items), source, str(tmp_path), "x.part")
+    items, inputs = scan_path(os.fsencode(tmp_path / "a"))
+    car = build_car(compute_layout(items), inputs, str(tmp_path), "x.part")
     path = tmp_path / car.file_name
     code = f"""
 import resource
@@ -95,7 +95,7 @@ with Extraction(cars) as extraction:
     error, count = done.stdout.splitlines()
     assert error.startswith("CarsError ")
     assert "150 CARs" in error
-    assert "ulimit -n 662" in error
+    assert "ulimit -n 2198" in error
     assert count == "1"
 
 

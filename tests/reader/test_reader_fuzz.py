@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ptolemy_core.reader import CarError, inspect_car, read_entries, verify_car
-from ptolemy_core.restore import CarsError, Extraction, TargetError
+from ptolemy_core.restore import CarsError, Extraction, TargetError, extract
 from tests.reader.encoder import SMALL, uvarint
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.car"))

@@ -8,12 +8,13 @@ from typing import Any
 
 from bench.jobs import Clock
 from bench.measure import Run, job
-from ptolemy_core.car import build_car
+from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.car.root import root_cid
 from ptolemy_core.car.whole import whole
 from ptolemy_core.dag import cid
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.source import open_source
+from ptolemy_core.staging.build import build_car
 
 
 def build(path: str, out: str, sha256: bool) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def build(path: str, out: str, sha256: bool) -> dict[str, Any]:
         with Clock() as laying:
             layout = compute_layout(items)
         with Clock() as building:
-            built = build_car(layout, source, out, ".bench.car.part", sha256=sha256)
+            built = build_car(layout, source, out, ".bench.car.part", BuildOptions(sha256=sha256))
     os.unlink(os.path.join(out, built.file_name))
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return clock.answer(

@@ -232,9 +232,10 @@ def events() -> dict[str, Any]:
 
 
 def _build_some(count: int, processes: int, first: int) -> None:
+    from ptolemy_core.car import BuildOptions
     from ptolemy_core.catalog import Catalog
-    from ptolemy_core.stages.blitz import build_container
+    from ptolemy_core.stages.blitz import Building, build_container
 
     catalog = Catalog()
     for number in range(first, count, processes):
-        build_container(catalog, "engine", number, threads=2)
+        build_container(catalog, "engine", number, Building(BuildOptions(threads=2)))

@@ -12,7 +12,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.project import Project
-from ptolemy_core.stages import blitz
+from ptolemy_core.stages import batch, blitz
 
 FILE_BYTES = 1000
 
@@ -35,11 +35,12 @@ def _all(catalog: Catalog, name: str) -> list[ContainerRow]:
     return containers.rows(catalog, name)
 
 
-def _built(catalog: Catalog, name: str, number: int, **_: object) -> tuple[CarRow, bool]:
+def _built(catalog: Catalog, name: str, number: int, _: object) -> tuple[CarRow, bool]:
     if not _receipts:
         _receipts.update((row.number, row) for row in cars.rows(catalog, name))
     return _receipts[number], True
 
 
 if os.environ.get(EVENTS_ONLY):
-    assets.blitz = SimpleNamespace(**vars(blitz) | {"pending": _all, "build_container": _built})  # type: ignore[assignment]
+    assets.blitz = SimpleNamespace(**vars(blitz) | {"pending": _all})  # type: ignore[assignment]
+    batch.build_container = _built  # type: ignore[assignment]

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ptolemy_core.car.build import BuiltCar, build_car
+    from ptolemy_core.car.build import BuiltCar
+    from ptolemy_core.car.options import BuildOptions
     from ptolemy_core.car.root import root_cid
     from ptolemy_core.car.whole import scan_path
     from ptolemy_core.catalog.store import Catalog
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from ptolemy_core.reader.inspection import inspect_car
     from ptolemy_core.reader.verify import verify_car
     from ptolemy_core.restore.extract import Extraction
+    from ptolemy_core.staging.build import build_car
 
 __all__ = [
+    "BuildOptions",
     "BuiltCar",
     "Catalog",
     "Extraction",
@@ -44,12 +47,13 @@ __all__ = [
 ]
 
 _HOME = {
+    "BuildOptions": "car.options",
     "BuiltCar": "car.build",
     "Catalog": "catalog.store",
     "Extraction": "restore.extract",
     "PieceCommitment": "commp.commitment",
     "PtolemyError": "errors",
-    "build_car": "car.build",
+    "build_car": "staging.build",
     "cid_text": "reader.hashes",
     "compute_layout": "layout.table",
     "inspect_car": "reader.inspection",

@@ -51,9 +51,9 @@ def main() -> None:
     if os.getppid() != parent:
         sys.exit(1)  # it ended meanwhile
     threading.Thread(target=_watch_parent, args=(parent,), name="end with parent", daemon=True).start()
-    from dagster._cli import cli
+    from ptolemy_dagster.internals import command_line
 
-    cli(prog_name="dagster", auto_envvar_prefix="DAGSTER_CLI")
+    command_line.run()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
-from ptolemy_core.car.fill import THREADS
+from ptolemy_core.car.options import THREADS
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.environment import whole_number
 from ptolemy_dagster.roots import require_allowed

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core import commp
-from ptolemy_core.car import build_car
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import PlanError
 from ptolemy_core.layout import (
@@ -24,6 +23,7 @@ from ptolemy_core.layout import (
 )
 from ptolemy_core.layout.plan import PlannedContainer, plan, split
 from ptolemy_core.source import Inputs
+from ptolemy_core.staging.build import build_car
 from ptolemy_core.tree import Kind
 from tests.car import scene
 from tests.dag import oracle

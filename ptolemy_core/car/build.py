@@ -1,9 +1,8 @@
-"""A CAR in the staging folder: filled beside its place, synced, and named by its piece CID when it is whole.
+"""A whole CAR: filled, made durable, and named by its piece CID when it is complete.
 
 Container: CARv1, https://ipld.io/specs/transport/car/carv1/. File name: `<piece CID v1>.car`.
 """
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from numpy.typing import NDArray
 
 from ptolemy_core import commp
 from ptolemy_core.car import nodes
-from ptolemy_core.car.fill import THREADS, UNIT, fill
+from ptolemy_core.car.fill import fill
+from ptolemy_core.car.options import DEFAULT_OPTIONS, BuildOptions
+from ptolemy_core.car.output import Output
 from ptolemy_core.car.readback import is_left, read_back
 from ptolemy_core.dag import cid
 from ptolemy_core.layout import WHOLE, Block, Layout
 from ptolemy_core.source import Inputs, State
-from ptolemy_core.staging.output import partial_file, sync_folder
 
 
 class BuiltItem(NamedTuple):
@@ -41,10 +41,10 @@ class BuiltItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BuiltCar:
-    """A complete CAR in staging.
+    """A complete CAR.
 
     Attributes:
-        file_name: its name in the staging folder.
+        file_name: its name, `<piece CID v1>.car`.
         payload_cid, piece_cid_v1, piece_cid_v2: binary CIDs.
         car_size, piece_size: bytes, before and after padding.
         sha256: digest of the CAR's bytes, if it was asked for.
@@ -61,57 +61,47 @@ class BuiltCar:
     items: list[BuiltItem]
 
 
-def build_car(
+def write_car(
     layout: Layout,
     inputs: Inputs,
-    staging_dir: str,
-    part_name: str,
+    output: Output,
+    options: BuildOptions = DEFAULT_OPTIONS,
     *,
-    threads: int = THREADS,
-    unit: int = UNIT,
-    sha256: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> BuiltCar:
-    """Build the CAR of a layout into `staging_dir`; until it is whole its name begins as `part_name` does.
+    """Make the CAR of a layout: all of its bytes go into `output`, which then gets the CAR's name.
 
     Args:
         layout: of the container.
         inputs: of its items.
-        staging_dir: an existing folder.
-        part_name: `….part`, the same for each try of one container: a try removes what an earlier one left.
-        threads: that read and hash at once; the bytes don't depend on it.
-        unit: bytes of a fill unit, 127 * 2**k.
-        sha256: whether to hash the CAR's bytes too; it reads the whole CAR back, and costs half as much CPU again.
+        output: takes the bytes, `layout.car_size` in all.
+        options: how to build.
         progress: called with bytes of the CAR done since the last call.
 
     Raises:
         SourceError: a source can't be read or isn't what the scan saw.
-        StagingError: the folder hasn't enough free space, or can't be written.
-        BusyError: another try still writes this CAR, or took over from this one.
+        OSError: the output fails.
     """
-    part = os.path.join(staging_dir, part_name)
-    piece = commp.PieceTree(layout.car_size, unit)
+    piece = commp.PieceTree(layout.car_size, options.unit)
     lock = threading.Lock()
-    with partial_file(part, layout.car_size) as output:
 
-        def commit(number: int, data: memoryview) -> None:
-            subtree = piece.subtree_root_of(data)
-            with lock:
-                piece.set(number, subtree)
+    def commit(number: int, data: memoryview) -> None:
+        subtree = piece.subtree_root_of(data)
+        with lock:
+            piece.set(number, subtree)
 
-        def close(number: int, data: memoryview) -> None:
-            output.write(data, number * unit)
-            if not (sha256 and is_left(number)):
-                commit(number, data)
+    def close(number: int, data: memoryview) -> None:
+        output.write(data, number * options.unit)
+        if not (options.sha256 and is_left(number)):
+            commit(number, data)
 
-        digests = fill(layout, inputs, close, threads=threads, unit=unit, progress=progress)
-        output.sync()
-        digest = read_back(output, layout.car_size, unit, commit) if sha256 else None
-        root = piece.digest()
-        v1 = commp.piece_cid_v1(root)
-        file_name = cid.to_text(v1) + ".car"
-        output.rename(file_name)
-    sync_folder(staging_dir)
+    digests = fill(layout, inputs, close, options, progress=progress)
+    output.sync()
+    digest = read_back(output, layout.car_size, options.unit, commit) if options.sha256 else None
+    root = piece.digest()
+    v1 = commp.piece_cid_v1(root)
+    file_name = cid.to_text(v1) + ".car"
+    output.publish(file_name)
     return BuiltCar(
         file_name=file_name,
         payload_cid=nodes.block_cid(layout, 0, digests[0].tobytes()),

@@ -20,20 +20,15 @@ from numpy.typing import NDArray
 from ptolemy_core import interrupts
 from ptolemy_core.car import nodes
 from ptolemy_core.car.assemble import Assembler, Unit
+from ptolemy_core.car.options import DEFAULT_OPTIONS, BuildOptions
 from ptolemy_core.dag import cid, varint
 from ptolemy_core.layout import HEADER_SIZE, Layout
 from ptolemy_core.source import Inputs
 
 _T = TypeVar("_T")
 
-UNIT = 127 << 17
-"""Bytes of a unit, 15.9 MiB: a whole commitment subtree, whole pages, and leaves for 16 hash lanes."""
-
 HELD = 6
 """Units at most that are kept in memory while they wait for nodes."""
-
-THREADS = 4
-"""Threads of a fill: on two cores about two compute while two wait for disks. Memory: 240 MiB."""
 
 _LOOK = 0.2
 """Seconds between two looks for an interrupt while a unit is waited for."""
@@ -46,9 +41,8 @@ def fill(
     layout: Layout,
     inputs: Inputs,
     close: CloseUnit,
+    options: BuildOptions = DEFAULT_OPTIONS,
     *,
-    threads: int = THREADS,
-    unit: int = UNIT,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.uint8]:
     """Produce every unit of the CAR once, complete, by calling `close`, from threads and in no set order.
@@ -57,8 +51,7 @@ def fill(
         layout: of the CAR.
         inputs: of its items.
         close: takes each finished unit.
-        threads: that read and hash at once.
-        unit: bytes of a unit, 127 * 2**k.
+        options: threads and bytes of a unit.
         progress: called with the bytes of CAR assembled since the last call.
 
     Returns:
@@ -72,6 +65,7 @@ def fill(
     """
     digests = np.zeros((len(layout), 32), dtype=np.uint8)
     tree = nodes.Nodes(layout, digests)
+    threads, unit = options.threads, options.unit
     assembler = Assembler(layout, inputs, unit)
     waits = _waits(layout, tree.places, unit)
     stop = threading.Event()

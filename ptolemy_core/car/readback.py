@@ -11,8 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ptolemy_core import interrupts
+from ptolemy_core.car.output import Output
 from ptolemy_core.source.buffers import Buffers
-from ptolemy_core.staging.output import Output
 
 _AHEAD = 2
 """Units read ahead of the one that is hashed."""

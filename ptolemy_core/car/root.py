@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from ptolemy_core.car import nodes
-from ptolemy_core.car.fill import THREADS, fill
+from ptolemy_core.car.fill import fill
+from ptolemy_core.car.options import THREADS, BuildOptions
 from ptolemy_core.car.whole import scan_path
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import compute_layout
@@ -33,5 +34,5 @@ def root_cid(
     layout = compute_layout(items, profile, real_names=True)  # as any other tool names them
     if started:
         started(layout.car_size)
-    digests = fill(layout, inputs, lambda number, data: None, threads=threads, progress=progress)
+    digests = fill(layout, inputs, lambda number, data: None, BuildOptions(threads), progress=progress)
     return nodes.block_cid(layout, 0, digests[0].tobytes())

@@ -13,7 +13,9 @@ from sqlalchemy.engine import Connection, Row
 from ptolemy_core.catalog import bulk, skipped
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import car, container, file, shard
+from ptolemy_core.catalog.schema import skipped as skipped_table
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.errors import ReceiptError
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.layout.plan import PlannedContainer
 from ptolemy_core.source import Stamps
@@ -139,7 +141,7 @@ def stale(connection: Connection, project: str) -> frozenset[int]:
     return frozenset() if gone is None else frozenset(connection.scalars(unbuilt))
 
 
-def drop(connection: Connection, ids: Collection[int]) -> bool:
+def take_back(connection: Connection, ids: Collection[int]) -> bool:
     """Take unbuilt containers back; False if one of them is built by now, or has been planned anew."""
     chosen = sorted(ids)
     for low in range(0, len(chosen), _MANY):
@@ -179,26 +181,49 @@ def save(
     return first
 
 
-def replace(
-    connection: Connection,
-    project: str,
-    row: ContainerRow,
-    planned: PlannedContainer | None,
-    items: Items,
-    file_ids: NDArray[np.int64],
-) -> bool:
-    """Give an unbuilt container another content under its number; without a plan it is only taken back.
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of a container: its plan (None: nothing), its items, and the id of each one's file."""
+
+    planned: PlannedContainer | None
+    items: Items
+    file_ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An item that a build drops: the id of its file, its shard number or WHOLE, and why."""
+
+    file_id: int
+    shard: int
+    reason: str
+
+
+_DROPPED = ("file_id", "shard", "reason", "project", "container", "skipped_at")
+
+
+def drop(catalog: Catalog, project: str, row: ContainerRow, left: Left, dropped: Sequence[Dropped]) -> None:
+    """Drop items of an unbuilt container, with a record of each; what is left is planned anew under its number.
 
     It gets a new id, so that a receipt of what it held before fits no container any more.
 
-    Returns:
-        False if another process has planned it anew already; then nothing is done.
+    Raises:
+        ReceiptError: another process has planned it anew already.
     """
-    if not connection.execute(container.delete().where(container.c.id == row.id)).rowcount:
-        return False
-    if planned is not None:
-        _insert(connection, project, row.number, [planned], items, file_ids)
-    return True
+    with catalog.write() as connection:
+        if not connection.execute(container.delete().where(container.c.id == row.id)).rowcount:
+            raise ReceiptError(
+                f"the plan of container {row.number} changed while its CAR was built: run blitz again"
+            )
+        if left.planned is not None:
+            _insert(connection, project, row.number, [left.planned], left.items, left.file_ids)
+        same = (project, row.number, time.time())
+        bulk.insert(
+            connection,
+            skipped_table,
+            _DROPPED,
+            [(one.file_id, one.shard, one.reason, *same) for one in dropped],
+        )
 
 
 def _insert(

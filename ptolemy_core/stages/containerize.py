@@ -101,7 +101,7 @@ def containerize(
                 return _preview(catalog, job, made)
             with catalog.write() as connection:  # a plan is there as a whole or not at all
                 check_lock()
-                if containers.drop(connection, job.stale):
+                if containers.take_back(connection, job.stale):
                     if made.containers:
                         containers.save(connection, name, made.containers, made.items, made.file_ids)
                     break

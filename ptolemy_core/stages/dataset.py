@@ -203,7 +203,7 @@ def _write_car(project: Project, spool: Spool, root: bytes) -> RootRow:
         output.sync()
         digest = piece.digest()
         v1 = commp.piece_cid_v1(digest)
-        output.rename(cid.to_text(v1) + ".car")
+        output.publish(cid.to_text(v1) + ".car")
     area.sync()
     return RootRow(
         project=project.name,

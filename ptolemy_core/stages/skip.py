@@ -4,33 +4,25 @@ What is left is the container that there would be if the dropped files had never
 """
 
 import os
-import time
 
-from ptolemy_core.catalog import bulk, containers, scans
-from ptolemy_core.catalog.containers import ContainerRow, Content
-from ptolemy_core.catalog.schema import skipped
+from ptolemy_core.catalog import containers, scans
+from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.dag.profile import Profile
-from ptolemy_core.errors import ReceiptError, SourceError, SourceUnreadableError
+from ptolemy_core.errors import SourceError, SourceUnreadableError
 from ptolemy_core.layout.plan import measured
 from ptolemy_core.project import Project
-from ptolemy_core.source import Inputs, beneath, filesystem, open_source
+from ptolemy_core.source import Inputs, beneath, filesystem
+from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.guard import missing_mounts
 
-_COLUMNS = ("project", "file_id", "container", "shard", "reason", "skipped_at")
 
-
-def drop_unreadable(
-    catalog: Catalog, project: Project, row: ContainerRow, error: SourceError, profile: Profile
-) -> ContainerRow | None:
+def drop_unreadable(catalog: Catalog, job: BuildJob, error: SourceError) -> ContainerRow | None:
     """Drop the item that a build failed on, and all others of the container that aren't what the scan saw.
 
     Args:
-        catalog: that holds the project.
-        project: whose on_error is "skip".
-        row: the container, which isn't built; its lock is held.
+        catalog: of the project, whose on_error is "skip".
+        job: the build that failed; its container has no receipt, and its lock is held.
         error: that the build ended with.
-        profile: of the DAG.
 
     Returns:
         the container without them; None if nothing is left of it, so that it is no more.
@@ -41,31 +33,20 @@ def drop_unreadable(
     """
     if error.item is None:
         raise error
+    project, row, content = job.project, job.container, job.content
     _require_target(catalog, project)
-    content = containers.content(catalog, row.id)
-    bad = _unreadable(source_of(project, content)) | {error.item: error.reason}
+    bad = _unreadable(job.inputs()) | {error.item: error.reason}
     kept = [item for item in range(len(content.items)) if item not in bad]
     items = content.items.take(kept)
-    ids = content.file_ids[kept]
-    planned = measured(items, 0, len(kept), profile) if kept else None
-    now = time.time()
     shards = content.items.shards
-    records = [
-        (project.name, int(content.file_ids[item]), row.number, int(shards[item]), reason, now)
+    dropped = [
+        containers.Dropped(int(content.file_ids[item]), int(shards[item]), reason)
         for item, reason in sorted(bad.items())
     ]
-    with catalog.write() as connection:
-        if not containers.replace(connection, project.name, row, planned, items, ids):
-            raise ReceiptError(
-                f"the plan of container {row.number} changed while its CAR was built: run blitz again"
-            )
-        bulk.insert(connection, skipped, _COLUMNS, records)
+    planned = measured(items, 0, len(kept), job.profile) if kept else None
+    left = containers.Left(planned, items, content.file_ids[kept])
+    containers.drop(catalog, project.name, row, left, dropped)
     return next((new for new in containers.rows(catalog, project.name) if new.number == row.number), None)
-
-
-def source_of(project: Project, content: Content) -> Inputs:
-    """What a build of this content reads."""
-    return Inputs(open_source(project.target_bytes), content.items, content.stamps, content.targets)
 
 
 def _unreadable(inputs: Inputs) -> dict[int, str]:

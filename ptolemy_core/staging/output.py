@@ -78,8 +78,8 @@ class Output:
             done += got
         return view[:size]
 
-    def rename(self, name: str) -> None:
-        """Give the file its name in the folder.
+    def publish(self, name: str) -> None:
+        """Give the file its name in the folder, for good: also after a loss of power.
 
         Raises:
             BusyError: a later try took over.
@@ -90,6 +90,7 @@ class Output:
             raise BusyError(
                 f"{name} is being built by another process, which took over from this one"
             ) from None
+        sync_folder(os.path.dirname(self._path))
 
     def close(self) -> None:
         """Close the file."""

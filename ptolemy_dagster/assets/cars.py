@@ -7,17 +7,20 @@ of finished CARs; it names what it leaves, and the seal lets those alone be miss
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import dagster as dg
 
+from ptolemy_core.car import BuildOptions
 from ptolemy_core.catalog import Catalog, containers, projects, skipped, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.workers import Heartbeat
-from ptolemy_core.errors import NoRoomError, PtolemyError, StagingError, UnavailableError
+from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import blitz, free_space
+from ptolemy_core.stages import batch, blitz, free_space
+from ptolemy_core.stages.blitz import Building
 from ptolemy_core.status.builds import last_build_period
 from ptolemy_dagster import charts, show
 from ptolemy_dagster.assets import GROUP, OWNERS
@@ -55,7 +58,9 @@ def car(
         project, number = parse_car_key(context.partition_key)
         opened = catalog.open_for(project)
         with Heartbeat(opened) as heartbeat, heartbeat.building(project, number):
-            built, new = blitz.build_container(opened, project, number, rebuild=True, threads=builder.threads)
+            built, new = blitz.build_container(
+                opened, project, number, Building(BuildOptions(builder.threads), rebuild=True)
+            )
     if built is None:
         context.log.warning("nothing is left of this container: all of its files were skipped")
         return dg.MaterializeResult(metadata={"items": 0})
@@ -120,57 +125,48 @@ def build_batch(
     """Build each CAR of a batch, also after one failed; returns a `Batch` as JSON."""
     with as_failure():
         opened = catalog.open_for(context.partition_key)
-    with Heartbeat(opened) as heartbeat:
-        return asdict(_build(context, opened, builder, heartbeat, numbers))
-
-
-def _build(
-    context: dg.OpExecutionContext,
-    opened: Catalog,
-    builder: Builder,
-    heartbeat: Heartbeat,
-    numbers: list[int],
-) -> Batch:
     name = context.partition_key
-    failed: list[str] = []
-    errors: list[PtolemyError] = []
-    left: list[int] = []
-    done = 0
-    events = CarEvents(context, name)
-    live = Live(context, opened, "build", at_once=True)
-    for place, number in enumerate(numbers):
-        live.building()
-        try:
-            with heartbeat.building(name, number):
-                built, new = blitz.build_container(
-                    opened,
-                    name,
-                    number,
-                    threads=builder.threads,
-                    progress=lambda _: live.building(),
-                )
-        except NoRoomError as error:
-            waiting.record(opened, name, error.number, error.bytes)
-            context.log.warning(str(error))
-            left = numbers[place:]
-            break
-        except UnavailableError as error:
-            raise failure([error]) from None
-        except StagingError as error:
-            events.write()
-            raise failure([*errors, error], "\n".join([*failed, str(error)])) from None
-        except PtolemyError as error:
-            context.log.error(f"CAR {number:06d}: {error}")
-            failed.append(f"CAR {number:06d}: {error}")
-            errors.append(error)
-            continue
-        if built is not None and new:
-            done += 1
-            events.add(built)
-    events.write()
-    if failed:
-        raise failure(errors, "\n".join(failed))
-    return Batch(done, left)
+    with Heartbeat(opened) as heartbeat:
+        observer = _Observer(context, opened, heartbeat)
+        how = Building(BuildOptions(builder.threads), progress=lambda _: observer.live.building())
+        with as_failure():
+            result = batch.build_batch(opened, name, numbers, how, observer)
+        observer.events.write()
+    if result.failed:
+        said = [_said(number, error) for number, error in result.failed]
+        raise failure([error for _, error in result.failed], "\n".join(said))
+    if result.waits:
+        context.log.warning(result.waits)
+    return asdict(Batch(result.built, result.left))
+
+
+class _Observer:
+    """Tells Dagster what a batch does: an event per CAR, progress, and this process in the list of workers."""
+
+    def __init__(self, context: dg.OpExecutionContext, opened: Catalog, heartbeat: Heartbeat) -> None:
+        self._context = context
+        self._project: str = context.partition_key
+        self._heartbeat = heartbeat
+        self.events = CarEvents(context, self._project)
+        self.live = Live(context, opened, "build", at_once=True)
+
+    def building(self, number: int) -> AbstractContextManager[object]:
+        """A container is being built."""
+        self.live.building()
+        return self._heartbeat.building(self._project, number)
+
+    def built(self, row: CarRow) -> None:
+        """A CAR is built."""
+        self.events.add(row)
+
+    def failed(self, number: int, error: PtolemyError) -> None:
+        """A container couldn't be built."""
+        self._context.log.error(_said(number, error))
+
+
+def _said(number: int, error: PtolemyError) -> str:
+    """The error of a container; the staging folder's are about no container."""
+    return str(error) if isinstance(error, StagingError) else f"CAR {number:06d}: {error}"
 
 
 @dg.op(

@@ -4,9 +4,11 @@ Pipes that the shell opened (`-`, /dev/stdin, /dev/fd/63 of `<(...)`) are read. 
 device isn't: nobody may ever write to it, and the command would wait for ever.
 """
 
+import errno
 import os
 import re
 import stat
+import sys
 import tempfile
 from contextlib import suppress
 from typing import BinaryIO
@@ -47,6 +49,10 @@ def open_given(path: str | os.PathLike[str]) -> BinaryIO:
     try:
         if descriptor is None:
             return open_regular(name)
+        if descriptor == 0 and sys.__stdin__ is None:
+            raise OSError(
+                errno.EBADF, "standard input is closed"
+            )  # the number may stand for another file by now
         return open(os.dup(descriptor), "rb", buffering=0)
     except OSError as error:
         said = f"{paths.display(name)} can't be read: {error.strerror}"

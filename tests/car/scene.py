@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ptolemy_core.car import BuiltCar, build_car
+from ptolemy_core.car import BuiltCar
 from ptolemy_core.car import whole as contents
+from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import Items, ItemsBuilder, Layout, compute_layout
 from ptolemy_core.source import Inputs, open_source
+from ptolemy_core.staging.build import build_car
 from ptolemy_core.tree import Kind
 from tests.dag import oracle
 
@@ -66,4 +68,6 @@ def build(
     """The CAR of what stands at `path`."""
     items, source = whole(path)
     layout = compute_layout(items, profile)
-    return build_car(layout, source, str(staging), ".test.car.part", **options), layout
+    progress = options.pop("progress", None)
+    how = BuildOptions(**{"sha256": True} | options)
+    return build_car(layout, source, str(staging), ".test.car.part", how, progress=progress), layout

@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core import commp
-from ptolemy_core.car import BuiltCar, build_car, fill
+from ptolemy_core.car import BuiltCar, fill
+from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.car.root import root_cid
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.layout import Items, Layout, compute_layout
 from ptolemy_core.reader import Expected, verify_car
+from ptolemy_core.staging.build import build_car
 from ptolemy_core.tree import Kind
 from tests.dag import oracle
 from tests.dag.trees import contents, folders
@@ -88,7 +90,7 @@ def test_built_items_name_cids_offsets_and_lowest_nodes(
         shards = {name: cut(sizes[name], profile.unit) for name in chosen}
         items, source = scene.with_shards(items, source, shards)
         layout = compute_layout(items, profile)
-        built = build_car(layout, source, folder, ".part", unit=unit, threads=threads)
+        built = build_car(layout, source, folder, ".part", BuildOptions(threads, unit, sha256=True))
         car = Path(folder, built.file_name).read_bytes()
     assert isinstance(content, dict)
     root = oracle.dag(with_shards(content, shards, b""), scene.sizes(profile))
@@ -176,7 +178,7 @@ def test_fill_closes_every_unit_once_and_whole(tmp_path: Path) -> None:
             assert number not in closed
             closed[number] = bytes(data)
 
-    digests = fill(layout, source, close, unit=254, threads=3)
+    digests = fill(layout, source, close, BuildOptions(threads=3, unit=254))
     assert b"".join(closed[number] for number in sorted(closed)) == expected
     assert {len(data) for number, data in closed.items() if number < len(closed) - 1} == {254}
     assert_digests(layout, digests, expected)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ptolemy_core.car import build_car
+from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.car.root import root_cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025
 from ptolemy_core.errors import SourceError
 from ptolemy_core.layout import Layout, compute_layout
 from ptolemy_core.source import Inputs
+from ptolemy_core.staging.build import build_car
 
 from . import nobody, scene
 
@@ -102,7 +103,7 @@ def test_changed_file_is_named_with_reason_and_remedy(
     tree, layout, source = prepare(tmp_path)
     change(tree / "odd\nname")
     with pytest.raises(SourceError) as caught:
-        build_car(layout, source, str(staging), ".p.part", unit=127)
+        build_car(layout, source, str(staging), ".p.part", BuildOptions(unit=127))
     message = str(caught.value)
     assert f"{tree}/odd\\nname" in message
     assert reason in message
@@ -176,7 +177,12 @@ def test_file_that_changes_while_it_is_read_is_noticed(
 
     with pytest.raises(SourceError, match="big"):
         build_car(
-            compute_layout(items, UNIXFS_V1_2025), source, str(staging), ".p", threads=1, progress=change_once
+            compute_layout(items, UNIXFS_V1_2025),
+            source,
+            str(staging),
+            ".p",
+            BuildOptions(threads=1),
+            progress=change_once,
         )
     assert sum(done) < LARGE
     assert list(staging.iterdir()) == []
@@ -212,7 +218,7 @@ def test_error_of_a_progress_callback_stops_the_build_and_leaves_nothing(
         raise Stop
 
     with pytest.raises(Stop):
-        build_car(layout, source, str(staging), ".p", unit=127, progress=stop)
+        build_car(layout, source, str(staging), ".p", BuildOptions(unit=127), progress=stop)
     assert list(staging.iterdir()) == []
 
 

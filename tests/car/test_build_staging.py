@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ptolemy_core.car import BuiltCar, build_car
+from ptolemy_core.car import BuiltCar
+from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.errors import StagingError
 from ptolemy_core.layout import Layout, compute_layout
 from ptolemy_core.source import Inputs
+from ptolemy_core.staging.build import build_car
 
 from . import nobody, scene
 
@@ -29,7 +31,7 @@ def prepared(tmp_path: Path) -> tuple[Layout, Inputs]:
 
 def build(tmp_path: Path, staging: Path) -> BuiltCar:
     layout, source = prepared(tmp_path)
-    return build_car(layout, source, str(staging), ".p.part", unit=1016)
+    return build_car(layout, source, str(staging), ".p.part", BuildOptions(unit=1016))
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ FULL_DISK = """
 import json, shutil, sys
 from pathlib import Path
 from tests.car import scene
-from ptolemy_core.car import build_car
+from ptolemy_core.staging.build import build_car
 from ptolemy_core.errors import StagingError
 from ptolemy_core.layout import compute_layout
 

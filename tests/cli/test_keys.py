@@ -1,5 +1,6 @@
 """`ptolemy keys`: what it says, what it writes, and what it never shows."""
 
+import json
 import os
 import re
 import shlex
@@ -200,6 +201,16 @@ def test_a_keyring_that_others_can_read_is_an_error_of_each_command(ring: Keyrin
         assert "has mode 0644, so that others than its owner may use it: chmod 600" in error_of(
             "keys", *arguments
         )
+
+
+def test_errors_have_codes_for_programs(ring: Keyring) -> None:
+    ring.create("a")
+    Path(ring.path).write_bytes(b"{")
+    said = json.loads(error_of("keys", "list", "--json").splitlines()[-1])
+    assert said["error"]["code"] == "damaged"
+    os.chmod(ring.path, 0o644)
+    said = json.loads(error_of("keys", "list", "--json").splitlines()[-1])
+    assert said["error"]["code"] == "keys-unusable"
 
 
 def test_help_says_what_can_not_be_undone() -> None:

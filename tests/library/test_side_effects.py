@@ -115,3 +115,19 @@ def test_a_limit_that_is_high_enough_stays() -> None:
 def test_a_car_that_is_not_there_is_still_named() -> None:
     with pytest.raises(CarsError, match=r"nowhere\.car can't be read"):
         Extraction(["nowhere.car"])
+
+
+def test_the_command_line_raises_the_limit_of_open_files_for_many_cars(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"alpha")
+    items, inputs = scan_path(os.fsencode(tmp_path / "a"))
+    car = build_car(compute_layout(items), inputs, str(tmp_path), "x.part")
+    code = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+sys.argv = ["ptolemy", "extract", "--list", *[{str(tmp_path / car.file_name)!r}] * 150]
+from ptolemy_dagster.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "file" in done.stdout

@@ -8,7 +8,7 @@ import pytest
 
 from ptolemy_core.catalog.workers import list_workers
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.stages import blitz
+from ptolemy_core.stages import batch
 from ptolemy_dagster.machines.settings import parse_address, scheduler_address
 from ptolemy_dagster.machines.worker import check_machine
 from tests.pipeline.backend import Backend, in_process, plan_small, tiny_files
@@ -75,7 +75,7 @@ def test_folders_of_a_project_that_is_built_may_be_gone(home: Backend, tmp_path:
 def test_builds_of_a_single_machine_are_listed_too(sqlite: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     sqlite.define(target=sqlite.folder(files=tiny_files(1)))
     plan_small(sqlite.catalog, "delta", 3100)
-    build, seen = blitz.build_container, []
+    build, seen = batch.build_container, []
 
     def watched(*arguments: Any, **options: Any) -> Any:
         deadline = time.monotonic() + 60
@@ -83,7 +83,7 @@ def test_builds_of_a_single_machine_are_listed_too(sqlite: Backend, monkeypatch:
             seen[:] = list_workers(sqlite.catalog)
         return build(*arguments, **options)
 
-    monkeypatch.setattr(blitz, "build_container", watched)
+    monkeypatch.setattr(batch, "build_container", watched)
     with sqlite.instance() as instance:
         in_process("blitz", "delta", instance)
     assert [(one.project, one.container) for one in seen] == [("delta", 0)]

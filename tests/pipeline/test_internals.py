@@ -18,6 +18,7 @@ INTERNALS = ROOT / "ptolemy_dagster" / "internals"
 PRIVATE = ("dagster._", "dagster_postgres.", "dagster_shared.")
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "dagster._cli.cli": (),
     "dagster._core.definitions.reconstruct.ReconstructableJob": (),
     "dagster._core.definitions.reconstruct.ReconstructableRepository": ("for_module", "get_definition"),
     "dagster._core.definitions.unresolved_asset_job_definition.UnresolvedAssetJobDefinition": (),
@@ -88,6 +89,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "store_event_batch",
     ),
     "dagster._core.storage.legacy_storage": (),
+    "dagster._core.storage.runs.sqlite.sqlite_run_storage": ("__file__",),
+    "dagster._core.storage.sql.get_alembic_config": (),
     "dagster._core.storage.sqlite_storage": (),
     "dagster._core.storage.sqlite_storage.DagsterSqliteStorage": ("_event_log_storage", "from_local"),
     "dagster._core.workspace.context": (),
@@ -122,6 +125,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 """Each private name that is imported, and what is used or overridden of it."""
 
 CALLS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "dagster._cli.cli": (0, ("prog_name", "auto_envvar_prefix")),
     "dagster._core.definitions.reconstruct.ReconstructableRepository.for_module": (2, ()),
     "dagster._core.errors.DagsterSubprocessError": (1, ("subprocess_error_infos",)),
     "dagster._core.events.DagsterEvent.asset_materialization": (3, ()),
@@ -164,6 +168,7 @@ CALLS: dict[str, tuple[int, tuple[str, ...]]] = {
     "dagster._core.storage.event_log.SqliteEventLogStorage.prepare_insert_event_batch": (2, ()),
     "dagster._core.storage.event_log.SqliteEventLogStorage.run_connection": (2, ()),
     "dagster._core.storage.event_log.SqliteEventLogStorage.store_event_batch": (2, ()),
+    "dagster._core.storage.sql.get_alembic_config": (1, ()),
     "dagster._core.storage.sqlite_storage.DagsterSqliteStorage": (2, ()),
     "dagster._core.storage.sqlite_storage.DagsterSqliteStorage.from_local": (2, ()),
     "dagster._core.workspace.context.WorkspaceProcessContext": (2, ("version",)),

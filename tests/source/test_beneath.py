@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptolemy_core.car import build_car
 from ptolemy_core.errors import SourceError
 from ptolemy_core.kernel import _native, files
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.source import beneath, posix
 from ptolemy_core.source.walk import walk
 from ptolemy_core.stages import watch
+from ptolemy_core.staging.build import build_car
 from ptolemy_core.tree import LEFT_OUT, Kind
 from tests.car import scene
 from tests.stages.conftest import Scene

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptolemy_core.car import build_car
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.source import descriptors
 from ptolemy_core.source.buffers import Buffers
+from ptolemy_core.staging.build import build_car
 from tests.car import scene
 
 MIB = 1 << 20

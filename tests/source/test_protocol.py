@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptolemy_core.car import build_car
 from ptolemy_core.car.whole import whole
 from ptolemy_core.dag.profile import UNIXFS_V1_2025
 from ptolemy_core.errors import SourceError
@@ -16,6 +15,7 @@ from ptolemy_core.layout import compute_layout
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source import Entry, Source, Stamp, Stamps, open_source, refusals
 from ptolemy_core.source.protocol import FolderSeen, ReadsMany
+from ptolemy_core.staging.build import build_car
 from ptolemy_core.tree import SEPARATOR, Kind
 from tests.car import scene
 from tests.dag import oracle

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptolemy_core.car import build_car
+from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.dag.profile import UNIXFS_V1_2025
 from ptolemy_core.errors import SourceError
 from ptolemy_core.kernel import files
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.source import beneath, mounts, posix
+from ptolemy_core.staging.build import build_car
 from tests.car import scene
 
 LARGE = 96 << 20
@@ -67,7 +68,7 @@ def test_a_file_changed_in_the_middle_of_a_build_with_its_mtime_restored_fails_t
 
     layout = compute_layout(inputs.items, UNIXFS_V1_2025)
     with pytest.raises(SourceError, match=f"{big}/ {TORN}"):
-        build_car(layout, inputs, str(staging), ".p", threads=1, progress=change_once)
+        build_car(layout, inputs, str(staging), ".p", BuildOptions(threads=1), progress=change_once)
     assert list(staging.iterdir()) == []
 
 

@@ -1,19 +1,20 @@
 """A project with a tree, a staging folder and a catalog of its own for each test."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.catalog import Catalog, cars, projects, scans
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import file
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.project import Project, parse_project
-from ptolemy_core.stages.blitz import build_container, pending, seal
+from ptolemy_core.stages.blitz import Building, build_container, pending, seal
 from ptolemy_core.stages.containerize import PlanResult, containerize
 from ptolemy_core.stages.scan import ScanResult, scan
 from ptolemy_core.stages.verify import Verdict, verify
@@ -35,6 +36,8 @@ __all__ = [
 
 PROFILE = Profile(chunk=512, width=2, hamt_threshold=400)
 """1 "GiB" is 1024 bytes here."""
+
+BUILDING = Building(BuildOptions(unit=1016), PROFILE)
 
 
 @dataclass
@@ -66,8 +69,8 @@ class Scene:
     def plan(self, **options: Any) -> PlanResult:
         return containerize(self.catalog, self.name, profile=PROFILE, **options)
 
-    def build(self, number: int, **options: Any) -> tuple[CarRow, bool]:
-        return build_container(self.catalog, self.name, number, profile=PROFILE, unit=1016, **options)
+    def build(self, number: int, **how: Any) -> tuple[CarRow, bool]:
+        return build_container(self.catalog, self.name, number, replace(BUILDING, **how))
 
     def blitz(self) -> list[CarRow]:
         for row in pending(self.catalog, self.name):

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from ptolemy_core import commp
+from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.car.root import root_cid
 from ptolemy_core.catalog import Catalog, cars, containers, find, progress
 from ptolemy_core.catalog.schema import built_shard, car, container, shard
@@ -29,13 +30,13 @@ from ptolemy_core.errors import (
 )
 from ptolemy_core.project import CHANGEABLE
 from ptolemy_core.reader import decode_node, decode_unixfs, open_car, verify_car
-from ptolemy_core.stages import blitz
+from ptolemy_core.stages import blitz, build_job
 from ptolemy_core.stages.blitz import build_container, pending
 from ptolemy_core.staging.output import Output, partial_file
 from ptolemy_core.status.state import project_state
 from tests.dag import oracle
 
-from .conftest import PROFILE, Scene
+from .conftest import BUILDING, PROFILE, Scene
 
 UNIT, CHUNK = PROFILE.unit, PROFILE.chunk
 TREE: oracle.Content = {
@@ -216,7 +217,7 @@ def test_rebuild_of_a_deleted_car_gives_the_same_bytes(stage: Scene, threads: in
     path.unlink()
     assert stage.build(1) == (rows[1], False)
     assert not path.exists()
-    assert stage.build(1, rebuild=True, threads=threads) == (rows[1], True)
+    assert stage.build(1, rebuild=True, options=BuildOptions(threads, unit=1016)) == (rows[1], True)
     assert path.read_bytes() == data
     assert stage.cars() == rows
 
@@ -397,7 +398,7 @@ def test_unknown_projects_and_containers_are_named(stage: Scene) -> None:
 
 
 def build_one(url: str, answers: Any) -> None:
-    answers.put(build_container(Catalog(url), "p", 0, profile=PROFILE, unit=1016)[1])
+    answers.put(build_container(Catalog(url), "p", 0, BUILDING)[1])
 
 
 def test_two_builders_of_one_container_build_it_once(stage: Scene, catalog_url: str) -> None:
@@ -422,15 +423,15 @@ def test_a_builder_that_was_overtaken_takes_the_others_receipt(
     stage.put(TREE)
     stage.scan()
     stage.plan()
-    real = blitz.build_car
+    real = build_job.build_car
 
     def overtaken(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(blitz, "build_car", real)
+        monkeypatch.setattr(build_job, "build_car", real)
         built = real(*arguments, **options)
         cars.write_receipt(Catalog(catalog_url), containers.rows(stage.catalog, stage.name)[0].id, built, 0.0)
         raise BusyError("another process took over")
 
-    monkeypatch.setattr(blitz, "build_car", overtaken)
+    monkeypatch.setattr(build_job, "build_car", overtaken)
     monkeypatch.setattr(blitz, "_PAUSE", 0.0)
     built, new = stage.build(0)
     assert not new

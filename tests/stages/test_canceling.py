@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.car.readback import read_back
 from ptolemy_core.catalog import cars
 from ptolemy_core.interrupts import held
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.source import Inputs
-from ptolemy_core.stages.blitz import build_container
+from ptolemy_core.stages.blitz import Building, build_container
 from ptolemy_core.stages.verify import verify
 from ptolemy_core.staging.output import partial_file
 
@@ -87,7 +88,9 @@ def test_a_build_that_is_canceled_reads_no_more_files(stage: Scene, monkeypatch:
     monkeypatch.setattr(Inputs, "read_small", slow)
     monkeypatch.setattr(Inputs, "read_into", lambda *_: time.sleep(0.01))
     with pytest.raises(Interrupted):
-        build_container(stage.catalog, stage.name, 0, profile=PROFILE, unit=127 << 10)  # one unit
+        build_container(
+            stage.catalog, stage.name, 0, Building(BuildOptions(unit=127 << 10), PROFILE)
+        )  # one unit
     assert calls < count
     assert list(cars.rows(stage.catalog, stage.name)) == []
     assert list(Path(stage.staging).iterdir()) == []

@@ -119,7 +119,7 @@ from ptolemy_core.stages.blitz import build_container, pending
 def blitz():
     try:
         for row in pending(catalog, "p"):
-            build_container(catalog, "p", row.number, profile=Profile(512, 2, 400), unit=1016)
+            build_container(catalog, "p", row.number, Building(BuildOptions(unit=1016), Profile(512, 2, 400)))
     except StagingError as error:
         return str(error)
 

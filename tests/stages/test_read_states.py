@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.catalog import stamps
 from ptolemy_core.errors import SourceError
 
@@ -94,7 +95,7 @@ def test_a_file_that_changed_while_it_was_read_leaves_no_receipt(stage: Scene) -
             (stage.target / "big").chmod(0o600)
 
     with pytest.raises(SourceError, match=r"big changed while it was read: run blitz again"):
-        stage.build(0, threads=1, progress=change)
+        stage.build(0, options=BuildOptions(1, 1016), progress=change)
     assert stage.cars() == []
     assert stage.in_staging() == []
     assert len(stage.blitz()) == 2

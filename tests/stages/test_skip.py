@@ -19,7 +19,7 @@ from ptolemy_core.stages.scan import scan
 from tests.car import nobody, scene
 from tests.dag import oracle
 
-from .conftest import PROFILE, Scene
+from .conftest import BUILDING, PROFILE, Scene
 
 TREE: oracle.Content = {
     b"a": b"first",
@@ -300,7 +300,7 @@ def test_files_that_became_unreadable_are_dropped() -> None:
             containerize(catalog, "p", profile=PROFILE)
             (target / "closed").chmod(0)
             (target / "secret").chmod(0)
-            built, _ = build_container(catalog, "p", 0, profile=PROFILE, unit=1016)
+            built, _ = build_container(catalog, "p", 0, BUILDING)
             seal(catalog, "p", PROFILE)
             (target / "closed").chmod(0o700)
             assert built is not None

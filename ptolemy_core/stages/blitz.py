@@ -9,7 +9,7 @@ from ptolemy_core.car.options import DEFAULT_OPTIONS
 from ptolemy_core.catalog import cars, containers, deletions, projects, skipped
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
-from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
@@ -19,7 +19,7 @@ from ptolemy_core.project import Project
 from ptolemy_core.stages import build_job, free_space
 from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.car_state import area_of
-from ptolemy_core.stages.containerize import require_scan
+from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.skip import drop_unreadable
 
 _PAUSE = 1.0
@@ -33,15 +33,8 @@ def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
         UnknownProjectError: no such project.
         StageOrderError: it isn't scanned or containerized.
     """
-    projects.get(catalog, name)
-    require_scan(catalog, name)
-    rows = containers.rows(catalog, name)
-    if not rows and not skipped.any_dropped(catalog, name):
-        raise StageOrderError(
-            f"project {name!r} has no containers yet: run `ptolemy containerize {name}` first "
-            "(an empty target makes none)"
-        )
-    return [row for row in rows if not row.built]
+    require(catalog, name, Stage.BLITZ)
+    return [row for row in containers.rows(catalog, name) if not row.built]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +126,7 @@ def _build_what_is_left(
         with hold.interruptible():
             job = build_job.load(catalog, project, row, how.profile, found)
         try:
-            with Reporter(catalog, project.name, f"build {row.number:06d}", row.car_size) as reporter:
+            with Reporter(catalog, project.name, Task(Work.BUILD, row.number), row.car_size) as reporter:
 
                 def report(done: int) -> None:
                     hold.check()

@@ -11,8 +11,8 @@ from ptolemy_core.catalog import containers, waiting
 from ptolemy_core.errors import BusyError, NoRoomError, ReceiptError, StagingError
 from ptolemy_core.stages import free_space
 from ptolemy_core.stages.blitz import pending
-from ptolemy_core.stages.status import standing
 from ptolemy_core.staging import output
+from ptolemy_core.status.state import project_state
 
 from .conftest import PROFILE, Scene
 
@@ -182,11 +182,11 @@ def test_waiting_follows_a_plan_that_changes(serial: Scene) -> None:
 
 def test_standing_tells_of_waiting(serial: Scene) -> None:
     go(serial)
-    found = standing(serial.catalog, "p").waiting
+    found = project_state(serial.catalog, "p").waiting
     assert found is not None
     assert found.project == "p"
     serial.staging.rename(serial.staging.with_name("unmounted"))
-    last = standing(serial.catalog, "p").waiting  # a folder that can't be looked at: what the blitz met
+    last = project_state(serial.catalog, "p").waiting  # a folder that can't be looked at: what the blitz met
     assert last is not None
     assert last.bytes > 0
 

@@ -72,7 +72,8 @@ class Mounts:
 
     Attributes:
         top: the folder's own.
-        device, inode: of the folder, good while it is mounted.
+        device: of the folder, good while it is mounted.
+        inode: of the folder; 0: not known.
         below: by the path of their mount point, names joined by slashes, below the folder.
     """
 
@@ -84,13 +85,16 @@ class Mounts:
     def as_json(self) -> dict[str, Any]:
         """What is kept of it until the next scan."""
         below = {os.fsdecode(path): one.as_json() for path, one in self.below.items()}
-        return {"top": self.top.as_json()} | ({"below": below} if below else {})
+        kept: dict[str, Any] = {"top": self.top.as_json()} | ({"below": below} if below else {})
+        if not self.top.type.startswith("fuse"):  # there, a folder may get a new inode at any time
+            kept["inode"] = self.inode
+        return kept
 
 
 def from_json(kept: dict[str, Any]) -> Mounts:
-    """What `as_json` kept; device and inode aren't kept."""
+    """What `as_json` kept; the device isn't."""
     below = {os.fsencode(path): FileSystem(**one) for path, one in kept.get("below", {}).items()}
-    return Mounts(FileSystem(**kept["top"]), 0, 0, below)
+    return Mounts(FileSystem(**kept["top"]), 0, kept.get("inode", 0), below)
 
 
 def look(folder: bytes, most: int = 200) -> Mounts:

@@ -213,7 +213,7 @@ def _show_found(found: Sequence[look_up.Found]) -> None:
                 one.project,
                 (one.path or ".") + (f" [shard {one.shard}]" if one.shard is not None else ""),
                 one.length if one.length is not None else one.size,
-                one.cid or "not built",
+                one.cid or ("left out by the scan" if one.kind == "left out" else "not built"),
                 "" if one.container is None else f"{one.container:06d}",
                 one.piece_cid or "",
                 "" if one.car_offset is None else one.car_offset,

@@ -1,6 +1,7 @@
 """Commands that say what was: skipped, history, changes."""
 
 import itertools
+import os
 import time
 from dataclasses import asdict
 from typing import Annotated
@@ -11,7 +12,9 @@ from ptolemy_core.catalog import history as versions_of
 from ptolemy_core.catalog import projects
 from ptolemy_core.catalog import skipped as records
 from ptolemy_core.errors import NotFoundError
+from ptolemy_core.tree import SEPARATOR
 from ptolemy_dagster.cli import output
+from ptolemy_dagster.cli.chosen import tree_path
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
 Limit = Annotated[int, typer.Option(help="Show so many at most.", min=1)]
@@ -66,8 +69,9 @@ def history(
     """Versions of files that scans saw, and the CARs that hold them. Exit code 1 if there is none."""
     with output.errors_shown():
         catalog = open_catalog()
-        projects.get(catalog, project)
-        found = list(itertools.islice(versions_of.versions(catalog, project, path), limit))
+        chosen = tree_path(catalog, projects.get(catalog, project), path)
+        text = os.fsdecode(chosen.replace(SEPARATOR, b"/"))
+        found = list(itertools.islice(versions_of.versions(catalog, project, text), limit))
         if as_json:
             output.print_json([asdict(one) for one in found])
         if not found and path:

@@ -128,6 +128,8 @@ def find(
         raise typer.BadParameter("--prefix and --glob don't go together: give one of them")
     with output.errors_shown():
         catalog = open_catalog()
+        if project is not None:
+            projects.get(catalog, project)
         search = look_up.find_prefix if prefix else look_up.find_glob if glob else look_up.find_path
         places = _places(catalog, what, project)
         found = _first(

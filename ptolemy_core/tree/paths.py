@@ -99,7 +99,7 @@ def unescape(text: str) -> bytes:
     """The NUL-joined path behind what `escape` made.
 
     Raises:
-        ValueError: a backslash stands before something else than a backslash or xNN.
+        ValueError: a backslash is before something else than a backslash or xNN, or a name holds a NUL.
     """
     parts = _ESCAPE.split(text)
     out = [parts[0].encode("utf-8", "surrogateescape")]
@@ -108,7 +108,10 @@ def unescape(text: str) -> bytes:
         out.append(rest.encode("utf-8", "surrogateescape"))
     if any("\\" in rest for rest in parts[::2]):
         raise ValueError(f"{text!r} is no escaped path: a backslash is written \\\\, a byte \\xNN")
-    return b"".join(out).replace(b"/", SEPARATOR)
+    path = b"".join(out)
+    if SEPARATOR in path:
+        raise ValueError(f"{text!r} holds a NUL character, which no name can hold: leave it out")
+    return path.replace(b"/", SEPARATOR)
 
 
 def at_path(path: bytes, call: Callable[[bytes, int | None], _T]) -> _T:

@@ -17,7 +17,7 @@ def tree_path(catalog: Catalog, project: Project, text: str) -> bytes:
     if b"\\" not in path or _is_known(catalog, project, path):
         return path
     try:
-        escaped = paths.unescape(os.fsdecode(path))
+        escaped = paths.unescape(os.fsdecode(path.replace(SEPARATOR, b"/")))
     except ValueError:
         return path
     return escaped if _is_known(catalog, project, escaped) else path

@@ -83,7 +83,7 @@ def check() -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def let_through() -> Iterator[None]:
     """Let interrupts through at once that a `held` block around the caller keeps: see `Hold.interruptible`."""
     if not _active or threading.current_thread() is not threading.main_thread():
         yield

@@ -68,7 +68,7 @@ def work(job: BuildJob, options: BuildOptions, *, progress: Callable[[int], None
         ReceiptError: the layout isn't the one that was planned.
     """
     project, row = job.project, job.container
-    with interrupts.interruptible():
+    with interrupts.let_through():
         layout = compute_layout(job.content.items, job.profile)
     if layout.car_size != row.car_size:
         raise ReceiptError(

@@ -86,13 +86,16 @@ def select(
         if of_set and not wanted.all:  # what is asked for may be only the part that a damaged CAR lost
             everything = measure.tree(replace(tree, wanted=Wanted.of(())))
             of_set = is_root(tree.car, everything)
+        car = blocks.cars[tree.car]
+        if of_set and not total.cars & ~(1 << tree.car) and car.indexed and car.fault:
+            of_set = False  # a CAR that is cut: what is lost may have been its own
         sums[of_set].add(total)
         if not of_set:
             others.append(tree)
             continue
         sets.append(replace(tree, naming=Naming(raw=True)))
         if total.lost:
-            (out.incomplete if total.content else out.alone).append(blocks.cars[tree.car].name)
+            (out.incomplete if total.content else out.alone).append(car.name)
     for total in sums.values():
         out.limits.check_tree(total)
     out.trees = sets + _others(blocks, sets, others)

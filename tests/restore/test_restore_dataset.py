@@ -11,7 +11,7 @@ from ptolemy_core.restore import Extraction
 from ptolemy_core.stages.dataset import build_root
 from tests.cli.commands import error_of, ptolemy
 from tests.dag import oracle
-from tests.reader.encoder import write
+from tests.reader.encoder import car, directory, leaf, write
 from tests.stages.conftest import PROFILE, Scene
 
 from .test_restore_same import car_files
@@ -98,6 +98,19 @@ def test_a_damaged_car_is_not_taken_for_a_root(built: Scene, tmp_path: Path) -> 
         assert report.problems or report.warnings
         with Extraction([cut]) as extraction:
             assert extraction.select().alone == []
+
+
+def test_a_car_that_is_cut_before_its_first_leaf_is_called_cut_and_no_root(
+    built: Scene, tmp_path: Path
+) -> None:
+    for path in car_files(built):
+        data = path.read_bytes()
+        for end in range(100, len(data), 101):
+            with Extraction([write(tmp_path / "cut.car", data[:end])]) as extraction:
+                assert extraction.select().alone == []
+    cut = write(tmp_path / "one.car", car(directory({b"a": leaf(b"content")}))[:-3])
+    report = extract([cut], tmp_path / "one")
+    assert ["one.car" in problem and "of which" in problem for _, problem in report.problems] == [True]
 
 
 def test_the_root_with_some_of_the_cars_names_what_is_missing(built: Scene, tmp_path: Path) -> None:

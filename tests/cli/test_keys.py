@@ -198,9 +198,7 @@ def test_a_keyring_that_others_can_read_is_an_error_of_each_command(ring: Keyrin
         ("export", "a"),
         ("destroy", "a", "--yes"),
     ):
-        assert "has mode 0644, so other users can access it: chmod 600" in error_of(
-            "keys", *arguments
-        )
+        assert "has mode 0644, so other users can access it: chmod 600" in error_of("keys", *arguments)
 
 
 def test_errors_have_codes_for_programs(ring: Keyring) -> None:

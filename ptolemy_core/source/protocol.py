@@ -4,13 +4,13 @@ A new kind of source is a class with these methods, in a module of its own, and 
 wrapper (one that encrypts, say) holds another source and offers the same methods.
 """
 
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptolemy_core.kernel import Buffer
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source.stamps import Stamp, Stamps
 
@@ -87,7 +87,7 @@ class ReadsMany(Protocol):
     """What a source may offer beside that: many small files in one call."""
 
     def read_many(
-        self, names: Sequence[bytes], buffer: mmap.mmap, places: NDArray[np.int64], stamps: Stamps
+        self, names: Sequence[bytes], buffer: Buffer, places: NDArray[np.int64], stamps: Stamps
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Read whole files, given by their paths, to their places in the buffer.
 

@@ -1,7 +1,7 @@
 """Any byte range of a CAR from its outline and the source, without the CAR.
 
-Leaves are read from the source, and each is hashed and compared with the digest that its CAR was built with before a byte
-of it is given out. Everything else comes from the outline alone.
+Leaves are read from the source, and each is hashed and compared with the digest that its CAR was built with before a
+byte of it is given out. Everything else, also links and empty folders, comes from the outline alone.
 """
 
 import hashlib
@@ -125,9 +125,8 @@ class GeneratedCar:
         except SourceError:
             if end - first == 1:
                 raise
-        return int(page.offset[block]), make(
-            block, block + 1
-        )  # whatever else is in the window can still be read
+        # one bad file makes no others unreadable
+        return int(page.offset[block]), make(block, block + 1)
 
     def _generate(self, page: Page, first: int, end: int, buffer: memoryview) -> None:
         """Put the sections of a page's blocks `first` to `end` into a buffer of exactly their size."""
@@ -140,7 +139,7 @@ class GeneratedCar:
             digest = hashlib.sha256(block).digest()
             section = nodes.section(cid.of_digest(cid.DAG_PB, digest), block)
             at = int(page.offset[first + k] - page.offset[first])
-            if digest != digests[k].tobytes() or at + len(section) > len(buffer):
+            if digest != digests[k].tobytes() or len(block) != page.size[first + k]:
                 raise OutlineError(
                     f"block {page.first + first + k} that the outline {self.outline.name} describes has another "
                     "CID than the CAR was built with: rebuild the outline from the source"
@@ -184,7 +183,7 @@ class GeneratedCar:
         nodes.put_leaf_heads(buffer, begins, sizes, digests)
 
     def _inputs(self, page: Page, rows: NDArray[np.int64]) -> Inputs:
-        """The files of these rows. New for each read: that a file's state is another since is for digests to judge."""
+        """The files of these rows. New for each read: a file's state may change between reads, its bytes may not."""
         table = page.rows
         items = Items(
             [table.data[k] for k in rows.tolist()],

@@ -1,8 +1,8 @@
 """The outline of a CAR, opened: what every block is and its digest, without the blocks.
 
 With it and the source, any byte range of the CAR can be generated: `generate`. The format: `outline_file`.
-Only parts that are needed are read, and each is checked when it is read, so a file that a disk damages, or that somebody
-cuts off, gives an error and never a wrong byte.
+Only what is needed is read, and each part is checked when it is read: damage gives an error and never a wrong byte.
+The file isn't mapped into memory, because a mapped file that is cut off kills the process.
 """
 
 import errno

@@ -5,8 +5,8 @@
     pages    what the blocks are: `outline_page`
     index    where each page is and what it holds (`PAGE`), then a checksum of each CHUNK digests
 
-The header has the index's SHA-256; the index has a checksum of everything else. So opening an outline reads the header
-and the index alone, and whatever is read later is checked then.
+The header has the index's SHA-256, and the index a checksum of everything else. So opening an outline reads the
+header and the index alone; what is read later is checked then.
 """
 
 import hashlib
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from ptolemy_core.car import nodes
 from ptolemy_core.car.outline_page import Children, Rows
-from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import OutlineError
 from ptolemy_core.layout import Block, Layout

@@ -43,7 +43,7 @@ class Children(NamedTuple):
         (count,) = _COUNT.unpack_from(data)
         reader = _Columns(data, _COUNT.size)
         steps, tsizes = reader.take(np.int64, count), reader.take(np.int64, count)
-        kinds, lengths = reader.take(np.int8, count), reader.take(np.int32, count)
+        kinds, lengths = reader.take(np.int8, count).astype(np.int8), reader.take(np.int32, count)
         return cls(node + np.cumsum(steps), kinds, tsizes, _cut(data, reader.at, lengths))
 
 
@@ -89,7 +89,7 @@ class Rows:
         data = zlib.decompress(page)
         (count,) = _COUNT.unpack_from(data)
         reader = _Columns(data, _COUNT.size)
-        kind = reader.take(np.int8, count)
+        kind = reader.take(np.int8, count).astype(np.int8)
         size, start, whole, token, steps = (reader.take(np.int64, count) for _ in range(5))
         lengths = reader.take(np.int32, count)
         return cls(

@@ -1,4 +1,4 @@
-"""A generated CAR is the staged one, byte for byte, however it is read, and never gives a byte of a changed source."""
+"""A generated CAR is the staged one, byte for byte, however it is read; no byte of a changed source gets out."""
 
 import os
 import random
@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core import kernel
-from ptolemy_core.car import outline_file
 from ptolemy_core.car import outline as outlines
+from ptolemy_core.car import outline_file
 from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.car.reading import CarBytes
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile

@@ -6,6 +6,7 @@ byte of it is given out. Everything else, also links and empty folders, comes fr
 
 import hashlib
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
@@ -96,36 +97,35 @@ class GeneratedCar:
 
     def _read_page(self, page: Page, at: int, buffer: memoryview) -> int:
         """Put bytes from the CAR's offset `at` on into the buffer, as far as a batch goes; how many those were."""
-        block = int(np.searchsorted(page.offset, at, side="right")) - 1
-        number = int(np.searchsorted(page.windows, block, side="right")) - 1
-        starts = page.offset[page.windows]
+        starts, windows = page.starts, page.windows
+        number = bisect_right(starts, at) - 1
         if starts[number] == at:
-            last = int(np.searchsorted(starts, at + min(len(buffer), _BATCH), side="right")) - 1
+            last = bisect_right(starts, at + min(len(buffer), _BATCH)) - 1
             if last > number:
-                size = int(starts[last]) - at
-                self._generate(page, int(page.windows[number]), int(page.windows[last]), buffer[:size])
+                size = starts[last] - at
+                self._generate(page, windows[number], windows[last], buffer[:size])
                 return size
-        low, data = self._window(page, number, block)
+        low, data = self._window(page, number, at)
         part = memoryview(data)[at - low : at - low + len(buffer)]
         buffer[: len(part)] = part
         return len(part)
 
-    def _window(self, page: Page, number: int, block: int) -> tuple[int, bytearray]:
-        """A window, or if a source of it fails the section of that block alone; and its offset in the CAR."""
+    def _window(self, page: Page, number: int, at: int) -> tuple[int, bytearray]:
+        """A window, or if a source of it fails the section at the CAR's offset `at` alone; and where it begins."""
 
         def make(first: int, end: int) -> bytearray:
             made = bytearray(int(page.offset[end] - page.offset[first]))
             self._generate(page, first, end, memoryview(made))
             return made
 
-        first, end = int(page.windows[number]), int(page.windows[number + 1])
-        low = int(page.offset[first])
+        first, end = page.windows[number : number + 2]
         try:
-            return low, self._windows.get(low, lambda: make(first, end))
+            return page.starts[number], self._windows.get(page.starts[number], lambda: make(first, end))
         except SourceError:
             if end - first == 1:
                 raise
         # one bad file makes no others unreadable
+        block = int(np.searchsorted(page.offset, at, side="right")) - 1
         return int(page.offset[block]), make(block, block + 1)
 
     def _generate(self, page: Page, first: int, end: int, buffer: memoryview) -> None:

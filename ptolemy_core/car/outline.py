@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import zlib
+from bisect import bisect_right
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
@@ -62,7 +63,7 @@ class Outline:
             raise damaged(path, "its index")
         self._pages = np.frombuffer(index, PAGE, self.header.pages)
         self._checksums = index[self.header.pages * PAGE.itemsize :]
-        self._starts = np.ascontiguousarray(self._pages["offset"])
+        self._starts: list[int] = self._pages["offset"].tolist()
         self.page = lru_cache(maxsize=_PAGES)(self._page)
         self._chunk = lru_cache(maxsize=_CHUNKS)(self._load_chunk)
 
@@ -86,7 +87,7 @@ class Outline:
         Raises:
             OutlineError: the outline is damaged, or can't be read.
         """
-        return self.page(int(np.searchsorted(self._starts, offset, side="right")) - 1)
+        return self.page(bisect_right(self._starts, offset) - 1)
 
     def digests(self, first: int, count: int) -> NDArray[np.uint8]:
         """Digests of `count` blocks from block `first`, a row each.
@@ -124,7 +125,7 @@ class Outline:
         except (ValueError, zlib.error) as error:
             raise OutlineError(f"page {number} of the outline {self.name} can't be read: {error}") from error
         last = number + 1 == len(self._pages)
-        end = self.header.car_size if last else int(self._starts[number + 1])
+        end = self.header.car_size if last else self._starts[number + 1]
         blocks = self.header.blocks if last else int(self._pages["block"][number + 1])
         if page.offset[-1] != end or first + len(page) != blocks:
             raise OutlineError(f"page {number} of the outline {self.name} doesn't lead to the next page")

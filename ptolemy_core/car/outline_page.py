@@ -109,6 +109,7 @@ class Page:
         offset: of each block's section in the CAR, bytes; one more at the end, the next page's.
         size, tsize, length, count, start: as in `Layout`; 1 and 0 are the counts and starts of what is no large file.
         windows: places of the blocks that begin a window, and the end; see `cut_windows`.
+        starts: CAR offsets of the windows, and the end.
     """
 
     rows: Rows
@@ -121,7 +122,8 @@ class Page:
     length: NDArray[np.int64]
     count: NDArray[np.int64]
     start: NDArray[np.int64]
-    windows: NDArray[np.int64]
+    windows: list[int]
+    starts: list[int]
 
     @classmethod
     def of(cls, rows: Rows, first: int, offset: int, profile: Profile, window: int) -> "Page":
@@ -143,7 +145,8 @@ class Page:
             count[part], start[part] = shape.count, shape.start
         places = offset + np.concatenate([[0], np.cumsum(balanced.section_sizes(size))])
         windows = cut_windows(places, window)
-        return cls(rows, first, row, kind, places, size, tsize, length, count, start, windows)
+        starts: list[int] = places[windows].tolist()
+        return cls(rows, first, row, kind, places, size, tsize, length, count, start, windows, starts)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -165,13 +168,13 @@ class Page:
         return self.offset[part] + varint.lengths(size) + cid.SIZE
 
 
-def cut_windows(places: NDArray[np.int64], window: int) -> NDArray[np.int64]:
+def cut_windows(places: NDArray[np.int64], window: int) -> list[int]:
     """Where blocks at these offsets are cut into windows: groups of whole sections of about `window` bytes.
 
     The last of the offsets is the end of the last block.
     """
     number = (places[:-1] - places[0]) // window
-    return np.concatenate([[0], np.flatnonzero(np.diff(number)) + 1, [len(number)]])
+    return [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(number)]
 
 
 def _split(column: NDArray[np.int64] | NDArray[np.int32]) -> bytes:

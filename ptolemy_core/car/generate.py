@@ -131,7 +131,7 @@ class GeneratedCar:
     def _generate(self, page: Page, first: int, end: int, buffer: memoryview) -> None:
         """Put the sections of a page's blocks `first` to `end` into a buffer of exactly their size."""
         part = slice(first, end)
-        digests = self.outline.digests(page.first + first, end - first)
+        digests = self.outline.digests(page.place[part])
         begins = page.data_offsets(part) - int(page.offset[first])
         kind = page.kind[part]
         for k in np.flatnonzero(kind != Block.LEAF).tolist():
@@ -200,15 +200,15 @@ class GeneratedCar:
         kind = int(page.kind[block])
         if kind == Block.FILE:
             below = page.children(block)
-            digests = self.outline.digests_of(page.first + below)
+            digests = self.outline.digests(page.place[below])
             return nodes.encode_node(
                 kind, digests, nodes.Links(page.kind[below], page.tsize[below], page.length[below])
             )
         data = page.rows.data[int(page.row[block])]
         if kind == Block.SYMLINK:
             return unixfs.symlink_block(data)
-        children = Children.decode(data, page.first + block)
-        digests = self.outline.digests_of(children.blocks)
+        children = Children.decode(data, int(page.place[block]))
+        digests = self.outline.digests(children.places)
         links = nodes.Links(children.kinds, children.tsizes, names=children.names)
         return nodes.encode_node(kind, digests, links)
 

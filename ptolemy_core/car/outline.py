@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.car.outline_file import CHUNK, HEADER_SIZE, PAGE, Header, checksum, damaged
-from ptolemy_core.car.outline_page import Page, Rows
+from ptolemy_core.car.outline_page import Page, Rows, Start
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import OutlineError
 
@@ -89,39 +89,28 @@ class Outline:
         """
         return self.page(bisect_right(self._starts, offset) - 1)
 
-    def digests(self, first: int, count: int) -> NDArray[np.uint8]:
-        """Digests of `count` blocks from block `first`, a row each.
+    def digests(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The digests at these places, a row each.
 
         Raises:
             OutlineError: the outline is damaged, or can't be read.
         """
-        low, high = first // CHUNK, (first + count - 1) // CHUNK
-        if low == high:
-            return self._chunk(low)[first % CHUNK : first % CHUNK + count]
-        rows = np.concatenate([self._chunk(number) for number in range(low, high + 1)])
-        return rows[first - low * CHUNK : first - low * CHUNK + count]
-
-    def digests_of(self, blocks: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Digests of blocks in ascending order, a row each.
-
-        Raises:
-            OutlineError: the outline is damaged, or can't be read.
-        """
-        out = np.empty((len(blocks), 32), dtype=np.uint8)
-        chunks = blocks // CHUNK
+        out = np.empty((len(places), 32), dtype=np.uint8)
+        chunks = places // CHUNK
         for number in np.unique(chunks).tolist():
-            low, high = np.searchsorted(chunks, [number, number + 1])
-            out[low:high] = self._chunk(number)[blocks[low:high] - number * CHUNK]
+            here = chunks == number
+            out[here] = self._chunk(number)[places[here] - number * CHUNK]
         return out
 
     def _page(self, number: int) -> Page:
         entry = self._pages[number]
-        first, offset = int(entry["block"]), int(entry["offset"])
+        first, header = int(entry["block"]), self.header
+        start = Start(first, int(entry["offset"]), int(entry["leaf"]), header.blocks - header.leaves)
         data = self._checked(
             int(entry["at"]), int(entry["length"]), entry["checksum"].tobytes(), f"page {number}"
         )
         try:
-            page = Page.of(Rows.decode(data), first, offset, self.header.profile, WINDOW)
+            page = Page.of(Rows.decode(data), start, header.profile, WINDOW)
         except (ValueError, zlib.error) as error:
             raise OutlineError(f"page {number} of the outline {self.name} can't be read: {error}") from error
         last = number + 1 == len(self._pages)

@@ -1,7 +1,7 @@
 """The file of an outline, and writing it: header, digests, pages, index. Numbers are little-endian.
 
     header   HEADER_SIZE bytes, the last 32 of them the SHA-256 of the others
-    digests  sha2-256 of every block, 32 bytes each, in the CAR's order
+    digests  sha2-256 of every block, 32 bytes each, in the CAR's order: those of leaves after all others
     pages    what the blocks are: `outline_page`
     index    where each page is and what it holds (`PAGE`), then a checksum of each CHUNK digests
 
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.car import nodes
-from ptolemy_core.car.outline_page import Children, Rows
+from ptolemy_core.car.outline_page import Children, Rows, digest_places
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import OutlineError
 from ptolemy_core.layout import Block, Layout
@@ -33,10 +33,20 @@ VERSION = 1
 HEADER_SIZE = 256
 CHUNK = 512
 """Digests that have a checksum together, 16 KiB."""
-PAGE = np.dtype([("offset", "<i8"), ("block", "<i8"), ("at", "<i8"), ("length", "<i8"), ("checksum", "V16")])
-"""Of a page: CAR offset and number of its first block; its place and bytes in the file; `checksum` of these."""
+PAGE = np.dtype(
+    [
+        ("offset", "<i8"),
+        ("block", "<i8"),
+        ("leaf", "<i8"),
+        ("at", "<i8"),
+        ("length", "<i8"),
+        ("checksum", "V16"),
+    ]
+)
+"""Of a page: CAR offset and number of its first block, and how many leaves come before that; its place and bytes in
+the file, and their checksum."""
 
-_FIELDS = struct.Struct("<8sII9q36s32s")
+_FIELDS = struct.Struct("<8sII10q36s32s")
 _STRONG = 1
 """Flag: the stamps' tokens are versions of the source."""
 _ROWS, _BLOCKS, _BYTES = 512, 1024, 256 << 10
@@ -50,7 +60,7 @@ class Header:
     Attributes:
         payload_cid: binary CID of the CAR's root.
         car_size: bytes of the CAR.
-        blocks: in the CAR.
+        blocks, leaves: in the CAR.
         rows, pages: of the outline.
         profile: of the DAG.
         strong: see `Stamp`.
@@ -62,6 +72,7 @@ class Header:
     payload_cid: bytes
     car_size: int
     blocks: int
+    leaves: int
     rows: int
     pages: int
     profile: Profile
@@ -73,7 +84,7 @@ class Header:
     def encode(self) -> bytes:
         """The header's bytes."""
         profile = self.profile
-        numbers = (self.car_size, self.blocks, self.rows, self.pages, self.index_at, self.size)
+        numbers = (self.car_size, self.blocks, self.leaves, self.rows, self.pages, self.index_at, self.size)
         limits = (profile.chunk, profile.width, profile.hamt_threshold)
         flags = _STRONG * self.strong
         fields = _FIELDS.pack(
@@ -95,17 +106,26 @@ class Header:
         if hashlib.sha256(data[: HEADER_SIZE - 32]).digest() != data[HEADER_SIZE - 32 : HEADER_SIZE]:
             raise damaged(name, "its header")
         fields = _FIELDS.unpack_from(data)
-        version, flags, numbers, limits = fields[1], fields[2], fields[3:9], fields[9:12]
+        version, flags, numbers, limits = fields[1], fields[2], fields[3:10], fields[10:13]
         if version != VERSION:
             raise OutlineError(
                 f"{name} is an outline of version {version}, this Ptolemy reads version {VERSION}: "
                 "use the Ptolemy that wrote it, or rebuild the outline from the source"
             )
-        car_size, blocks, rows, pages, index_at, size = numbers
+        car_size, blocks, leaves, rows, pages, index_at, size = numbers
         return cls(
-            fields[12], car_size, blocks, rows, pages, Profile(*limits), bool(flags & _STRONG), index_at, size,
             fields[13],
-        )  # fmt: skip
+            car_size,
+            blocks,
+            leaves,
+            rows,
+            pages,
+            Profile(*limits),
+            bool(flags & _STRONG),
+            index_at,
+            size,
+            fields[14],
+        )
 
     @property
     def chunks(self) -> int:
@@ -179,8 +199,10 @@ def _write(
 ) -> None:
     file.write(bytes(HEADER_SIZE))
     checksums = []
-    for low in range(0, len(digests), CHUNK):
-        chunk = digests[low : low + CHUNK].tobytes()
+    leaf = layout.kind == Block.LEAF
+    ordered = np.concatenate([digests[~leaf], digests[leaf]])
+    for low in range(0, len(ordered), CHUNK):
+        chunk = ordered[low : low + CHUNK].tobytes()
         checksums.append(checksum(chunk))
         file.write(chunk)
     rows = np.flatnonzero(layout.name >= 0)
@@ -191,7 +213,8 @@ def _write(
         page = _rows(layout, inputs, rows[low:high], rows_data[low:high]).encode()
         first = int(rows[low])
         place = file.tell()
-        index[number] = (int(layout.offset[first]), first, place, len(page), checksum(page))
+        leaves = int(np.count_nonzero(leaf[:first]))
+        index[number] = (int(layout.offset[first]), first, leaves, place, len(page), checksum(page))
         file.write(page)
     index_at = file.tell()
     whole_index = index.tobytes() + b"".join(checksums)
@@ -200,6 +223,7 @@ def _write(
         payload_cid=nodes.block_cid(layout, 0, digests[0].tobytes()),
         car_size=layout.car_size,
         blocks=len(layout),
+        leaves=int(np.count_nonzero(leaf)),
         rows=len(rows),
         pages=len(index),
         profile=profile,
@@ -214,6 +238,7 @@ def _write(
 
 def _rows_data(layout: Layout, inputs: Inputs, rows: NDArray[np.int64]) -> list[bytes]:
     """`Rows.data` of all rows: paths, targets, links."""
+    places = digest_places(layout.kind)
     below = rows[1:]  # all but the root, which is nobody's child
     order = np.argsort(layout.parent[below], kind="stable")
     children = below[order]
@@ -230,7 +255,11 @@ def _rows_data(layout: Layout, inputs: Inputs, rows: NDArray[np.int64]) -> list[
         else:
             links = children[first:end]
             names = [layout.names[k] for k in layout.name[links].tolist()]
-            out.append(Children(links, layout.kind[links], layout.tsize[links], names).encode(node))
+            out.append(
+                Children(places[links], layout.kind[links], layout.tsize[links], names).encode(
+                    int(places[node])
+                )
+            )
     return out
 
 

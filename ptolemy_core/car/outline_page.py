@@ -23,16 +23,17 @@ _LEVEL = 6
 
 
 class Children(NamedTuple):
-    """The links of a folder or HAMT node: numbers of the blocks they lead to, their kinds, Tsizes and names."""
+    """The links of a folder or HAMT node: places of the digests of the blocks that they lead to, their kinds,
+    Tsizes and names."""
 
-    blocks: NDArray[np.int64]
+    places: NDArray[np.int64]
     kinds: NDArray[np.int8]
     tsizes: NDArray[np.int64]
     names: list[bytes]
 
     def encode(self, node: int) -> bytes:
-        """The links as bytes; `node` is the number of the block that holds them."""
-        steps = np.diff(self.blocks, prepend=node)
+        """The links as bytes; `node` is the place of the digest of the block that holds them."""
+        steps = np.diff(self.places, prepend=node)
         lengths = np.fromiter(map(len, self.names), dtype=np.int32, count=len(self.names))
         columns = (_split(steps), _split(self.tsizes), self.kinds.tobytes(), _split(lengths))
         return b"".join((_COUNT.pack(len(self.names)), *columns, *self.names))
@@ -97,6 +98,18 @@ class Rows:
         )
 
 
+class Start(NamedTuple):
+    """Where a page begins: number of its first block and its CAR offset, and how many leaves come before it.
+
+    `nodes` is how many blocks of the whole CAR are no leaves.
+    """
+
+    block: int
+    offset: int
+    leaf: int
+    nodes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A page with the places of its blocks.
@@ -105,6 +118,7 @@ class Page:
         rows: what it was made from.
         first: number of its first block in the CAR.
         row: row of each block.
+        place: of each block's digest in the outline: see `digest_places`.
         kind: `Block` of each.
         offset: of each block's section in the CAR, bytes; one more at the end, the next page's.
         size, tsize, length, count, start: as in `Layout`; 1 and 0 are the counts and starts of what is no large file.
@@ -115,6 +129,7 @@ class Page:
     rows: Rows
     first: int
     row: NDArray[np.int64]
+    place: NDArray[np.int64]
     kind: NDArray[np.int8]
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
@@ -126,8 +141,8 @@ class Page:
     starts: list[int]
 
     @classmethod
-    def of(cls, rows: Rows, first: int, offset: int, profile: Profile, window: int) -> "Page":
-        """The blocks of these rows, the first of which is block `first` at `offset`."""
+    def of(cls, rows: Rows, at: "Start", profile: Profile, window: int) -> "Page":
+        """The blocks of these rows, the first of which is at this place."""
         large = np.flatnonzero(rows.kind == Block.FILE)
         shapes = {k: balanced.shape(int(rows.size[k]), profile) for k in large.tolist()}
         blocks = np.ones(len(rows), dtype=np.int64)
@@ -143,10 +158,13 @@ class Page:
             kind[part] = np.where(shape.height == 0, Block.LEAF, Block.FILE)
             size[part], tsize[part], length[part] = shape.size, shape.tsize, shape.length
             count[part], start[part] = shape.count, shape.start
-        places = offset + np.concatenate([[0], np.cumsum(balanced.section_sizes(size))])
+        places = at.offset + np.concatenate([[0], np.cumsum(balanced.section_sizes(size))])
+        place = digest_places(kind, at.block - at.leaf, at.nodes + at.leaf)
         windows = cut_windows(places, window)
         starts: list[int] = places[windows].tolist()
-        return cls(rows, first, row, kind, places, size, tsize, length, count, start, windows, starts)
+        return cls(
+            rows, at.block, row, place, kind, places, size, tsize, length, count, start, windows, starts
+        )
 
     def __len__(self) -> int:
         return len(self.row)
@@ -166,6 +184,18 @@ class Page:
         """Offsets in the CAR of blocks' own bytes."""
         size = self.size[part] + cid.SIZE
         return self.offset[part] + varint.lengths(size) + cid.SIZE
+
+
+def digest_places(kinds: NDArray[np.int8], node: int = 0, leaf: int | None = None) -> NDArray[np.int64]:
+    """Places of blocks' digests in an outline: those that are no leaves first, so that a folder's are near another.
+
+    Args:
+        kinds: `Block` of each of some blocks in a row.
+        node, leaf: places of the first of these that is no leaf, and the first leaf; without, the blocks are all.
+    """
+    is_leaf = kinds == Block.LEAF
+    nodes = np.cumsum(~is_leaf)
+    return np.where(is_leaf, (nodes[-1] if leaf is None else leaf) + np.cumsum(is_leaf), node + nodes) - 1
 
 
 def cut_windows(places: NDArray[np.int64], window: int) -> list[int]:

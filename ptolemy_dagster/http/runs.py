@@ -3,16 +3,20 @@
 from typing import Annotated, Literal
 
 import dagster as dg
-from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import Field
 
 from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.facts.fields import Facts, Moment, moment, moment_or_none
 from ptolemy_core.status.state import project_state
+from ptolemy_dagster.failures import why_ended
 from ptolemy_dagster.http.context import Context, in_thread, opened
 from ptolemy_dagster.http.dagster_api import PROJECT_TAG
 from ptolemy_dagster.http.launching import JOBS, Launched, launch
 from ptolemy_dagster.http.problems import Problem, documented
+from ptolemy_dagster.http.waiting import Wait, once
 from ptolemy_dagster.liveness import is_alive
+from ptolemy_dagster.status import LOST
 
 router = APIRouter(tags=["runs"])
 RETRY_TAG = "ptolemy/retry_of"
@@ -27,7 +31,7 @@ RunId = Annotated[
 ]
 
 
-class Run(BaseModel):
+class Run(Facts):
     """A run of a stage."""
 
     run_id: str
@@ -35,11 +39,13 @@ class Run(BaseModel):
     project: str
     stage: str = Field(description="scan, containerize, blitz, verify or onboard.")
     status: Literal["waiting", "running", "succeeded", "failed", "canceling", "canceled", "lost"] = Field(
-        description="lost: its process is gone without a word; retry it."
+        description="lost: its process ended without saying why; retry it."
     )
-    created_at: float = Field(description="Seconds since 1970.")
-    started_at: float | None
-    ended_at: float | None
+    reason: str | None = Field(description="Why it failed or was lost; null: it didn't, or wasn't.")
+    code: str | None = Field(description="Code of the error that it failed with, see docs/errors.md.")
+    created_at: Moment = Field(description="When it was launched.")
+    started_at: Moment | None = Field(description="When it left the queue.")
+    ended_at: Moment | None = Field(description="When it ended.")
 
 
 _WORDS: dict[
@@ -58,9 +64,16 @@ _WORDS: dict[
 
 
 @router.get("/runs/{run_id}", responses=documented(404, 422), summary="A run")
-def get_run(run_id: RunId, context: Annotated[Context, Depends(opened)]) -> Run:
+async def get_run(
+    run_id: RunId, request: Request, context: Annotated[Context, Depends(opened)], wait: Wait = 0
+) -> Run:
     """What became of a run."""
-    return _described(context, _record(context, run_id))
+    return await once(
+        request,
+        wait,
+        lambda: _described(context, _record(context, run_id)),
+        lambda run: run.status not in ("waiting", "running", "canceling"),
+    )
 
 
 @router.post(
@@ -88,7 +101,7 @@ async def retry(run_id: RunId, context: Annotated[Context, Depends(opened)]) -> 
 
 
 def _retry(context: Context, run_id: str) -> Launched:
-    described = get_run(run_id, context)
+    described = _described(context, _record(context, run_id))
     if described.status not in ("failed", "canceled", "lost"):
         raise Problem(
             409,
@@ -110,15 +123,19 @@ def _record(context: Context, run_id: str) -> dg.RunRecord:
 def _described(context: Context, record: dg.RunRecord) -> Run:
     run = record.dagster_run
     project = run.tags.get(PROJECT_TAG, "")
+    is_lost = _is_lost(context.catalog, record, project)
+    why = why_ended(context.dagster.instance, run)
     return Run(
         run_id=run.run_id,
         run_url=context.dagster.run_url(run.run_id),
         project=project,
         stage=run.job_name,
-        status="lost" if _is_lost(context.catalog, record, project) else _WORDS[run.status],
-        created_at=record.create_timestamp.timestamp(),
-        started_at=record.start_time,
-        ended_at=record.end_time,
+        status="lost" if is_lost else _WORDS[run.status],
+        reason=LOST if is_lost else why.text,
+        code=why.code,
+        created_at=moment(record.create_timestamp.timestamp()),
+        started_at=moment_or_none(record.start_time),
+        ended_at=moment_or_none(record.end_time),
     )
 
 

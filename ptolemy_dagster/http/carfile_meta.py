@@ -1,4 +1,4 @@
-"""CARs and the plan that they are built from."""
+"""A project's CARs, and the plan that they are built from."""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
 """Files by path or CID: which CAR and piece holds each, and where in it.
 
 A path is text: names joined by `/`, a backslash doubled, each byte of what isn't printable UTF-8 as `\\xNN` (see
-`paths.escape`). What an answer shows may be sent back as it is. Nothing in it is a pattern.
+`paths.escape`). What an answer shows can be sent back as it is. No character is a wildcard.
 """
 
 import itertools
@@ -42,7 +42,10 @@ def files(
     context: Annotated[Context, Depends(opened)],
     path: Annotated[
         str | None,
-        Query(description="A file, or a folder for all below it; empty: all files.", examples=["2019/a.jpg"]),
+        Query(
+            description="A file, or a folder for everything below it; empty: all files.",
+            examples=["2019/a.jpg"],
+        ),
     ] = None,
     cid: Annotated[
         str | None,

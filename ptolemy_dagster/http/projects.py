@@ -1,4 +1,4 @@
-"""Projects: defining one, listing them, and how far one is."""
+"""Projects: define one, list all, and ask how far one is."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any

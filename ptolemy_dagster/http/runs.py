@@ -1,4 +1,4 @@
-"""Runs: what one does, canceling it, and running it again."""
+"""Runs: how one is doing, canceling it, and launching it again."""
 
 from typing import Annotated, Literal
 
@@ -67,7 +67,7 @@ _WORDS: dict[
 async def get_run(
     run_id: RunId, request: Request, context: Annotated[Context, Depends(opened)], wait: Wait = 0
 ) -> Run:
-    """What became of a run."""
+    """How a run is doing, or how it ended."""
     return await once(
         request,
         wait,
@@ -80,14 +80,14 @@ async def get_run(
     "/runs/{run_id}/cancel", status_code=202, responses=documented(404, 409, 422, 503), summary="Cancel a run"
 )
 async def cancel(run_id: RunId, context: Annotated[Context, Depends(opened)]) -> Run:
-    """End a run. CARs that it has built stay; the next blitz goes on from there."""
+    """Cancel a run. CARs that are built stay; the next blitz builds the rest."""
     return await in_thread(context, _cancel, context, run_id)
 
 
 def _cancel(context: Context, run_id: str) -> Run:
     run = _record(context, run_id).dagster_run
     if run.is_finished:
-        raise Problem(409, "finished", f"run {run_id} ended already, it {_WORDS[run.status]}", run_id=run_id)
+        raise Problem(409, "finished", f"run {run_id} ended already: it {_WORDS[run.status]}", run_id=run_id)
     context.dagster.cancel(run_id)
     return _described(context, _record(context, run_id))
 
@@ -96,7 +96,7 @@ def _cancel(context: Context, run_id: str) -> Run:
     "/runs/{run_id}/retry", status_code=202, responses=documented(404, 409, 422, 503), summary="Run it again"
 )
 async def retry(run_id: RunId, context: Annotated[Context, Depends(opened)]) -> Launched:
-    """Launch the same stage again after a run failed, was canceled or lost; it does what is left to do."""
+    """Launch the same stage again after a run failed, was canceled or was lost; it does what is left to do."""
     return await in_thread(context, _retry, context, run_id)
 
 
@@ -106,7 +106,7 @@ def _retry(context: Context, run_id: str) -> Launched:
         raise Problem(
             409,
             "not-failed",
-            f"run {run_id} is {described.status}: only one that failed, was canceled or lost is run again",
+            f"run {run_id} is {described.status}: only one that failed, was canceled or was lost can be retried",
             run_id=run_id,
         )
     config = _record(context, run_id).dagster_run.run_config

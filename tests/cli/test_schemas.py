@@ -8,6 +8,7 @@ import jsonschema_rs
 import pytest
 
 from ptolemy_core.catalog import Catalog
+from ptolemy_core.facts.fields import exact_moment
 from ptolemy_dagster.cli import launch
 from ptolemy_dagster.cli.launch import Outcome
 from tests.cli.commands import printed
@@ -73,10 +74,8 @@ def test_every_list_prints_what_its_schema_says(quick: Backend, tmp_path: Path) 
 
 
 def test_a_modification_time_no_calendar_has_is_null() -> None:
-    from ptolemy_core.facts.fields import exact_moment
-
     assert exact_moment(1_500_000_000_123_456_789) == "2017-07-14T02:40:00.123456789Z"
     assert exact_moment(-1) == "1969-12-31T23:59:59.999999999Z"
     assert exact_moment(0) == "1970-01-01T00:00:00Z"
     assert exact_moment(10**21) is None
-    assert exact_moment(-62_000_000_000 * 10**9) == "0005-04-23T17:46:40Z"
+    assert exact_moment(-62_000_000_000 * 10**9) == "0005-04-19T09:46:40Z"

@@ -29,9 +29,8 @@ from ptolemy_core.interrupts import held
 from ptolemy_core.layout import HEADER_SIZE, item_extents
 from ptolemy_core.project import Project
 from ptolemy_core.source.buffers import Buffers
-from ptolemy_core.stages.car_state import area_of
 from ptolemy_core.stages.order import Stage, require
-from ptolemy_core.staging.area import root_part_name
+from ptolemy_core.staging.area import area_of, root_part_name
 from ptolemy_core.tree import Kind
 
 _WAIT = 24 * 3600.0

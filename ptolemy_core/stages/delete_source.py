@@ -26,10 +26,11 @@ from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
 from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, private_name
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.stages.car_state import area_of, why_unsafe
+from ptolemy_core.stages.car_state import why_unsafe
 from ptolemy_core.stages.deletion_log import DeletionLog
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.settle import settle
+from ptolemy_core.staging.area import area_of
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _Path: TypeAlias = bytes

@@ -20,10 +20,10 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.layout import WHOLE, names
 from ptolemy_core.reader import Entry, Expected, verify_car
-from ptolemy_core.stages.car_state import area_of, is_away, is_verified
+from ptolemy_core.stages.car_state import is_away, is_verified
 from ptolemy_core.stages.compare import Comparison, compare_with_source
 from ptolemy_core.stages.order import Stage, require
-from ptolemy_core.staging.area import StagedFile, StagingArea
+from ptolemy_core.staging.area import StagedFile, StagingArea, area_of
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink"}

@@ -11,6 +11,7 @@ from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.errors import StagingError
+from ptolemy_core.status import free_space
 
 _RECENT = 60.0
 """Seconds: CARs built in the last ones count for the rate."""
@@ -78,8 +79,6 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
 
 
 def _waiting(catalog: Catalog, name: str) -> Waiting | None:
-    from ptolemy_core.stages import free_space  # which sums up the staging folder
-
     try:
         return free_space.still_waiting(catalog, name)
     except StagingError:  # free space doesn't come by itself: what the blitz met still holds

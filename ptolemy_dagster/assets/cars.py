@@ -19,8 +19,9 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import batch, blitz, free_space
+from ptolemy_core.stages import batch, blitz, reservation
 from ptolemy_core.stages.blitz import Building
+from ptolemy_core.status import free_space
 from ptolemy_core.status.builds import last_build_period
 from ptolemy_dagster import charts, show
 from ptolemy_dagster.assets import GROUP, OWNERS
@@ -94,7 +95,7 @@ def pending(
         project = projects.get(opened, name)
         serial = project.load_type == "serial"
         if todo:
-            free_space.drop_parts(opened, project)
+            reservation.drop_parts(opened, project)
         missing = free_space.missing(opened, project)
     if missing:
         context.log.warning(show.missing(missing))

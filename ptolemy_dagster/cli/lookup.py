@@ -15,7 +15,7 @@ from ptolemy_core.errors import NotFoundError, StagingError
 from ptolemy_core.facts.files import FileFacts
 from ptolemy_core.facts.projects import LocalStatusFacts
 from ptolemy_core.sizes import duration, readable
-from ptolemy_core.stages import free_space
+from ptolemy_core.status import free_space
 from ptolemy_core.status.rate import blitz_progress, describe_task, percent
 from ptolemy_core.status.state import ProjectState
 from ptolemy_core.tree import SEPARATOR, paths

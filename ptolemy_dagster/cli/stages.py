@@ -15,9 +15,10 @@ from ptolemy_core.facts.projects import LeftOutFacts, RunFacts, ScanFacts, Verif
 from ptolemy_core.project import padding_warning, parse_project
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import scan as scan_stage
-from ptolemy_core.stages.car_state import area_of, is_away
+from ptolemy_core.stages.car_state import is_away
 from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
+from ptolemy_core.staging.area import area_of
 from ptolemy_dagster.cli import output, waiting
 from ptolemy_dagster.cli.options import creating
 from ptolemy_dagster.run_config import scan_config

@@ -5,7 +5,7 @@ import time
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import free_space
+from ptolemy_core.status import free_space
 from ptolemy_core.status.state import project_state
 from ptolemy_dagster.cli import output
 

@@ -7,13 +7,12 @@ from sqlalchemy.engine import Row
 
 from ptolemy_core.catalog import located
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.find import KIND_NAMES
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.manifest.schema import COLUMNS
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import KIND_NAMES, SEPARATOR, paths
 
 Page = list[tuple[Any, ...]]
 """Rows with the values of `COLUMNS`."""

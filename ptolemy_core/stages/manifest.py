@@ -12,7 +12,7 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError, StageOrderError
 from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url
 from ptolemy_core.manifest.rows import pages
-from ptolemy_core.manifest.summary import car_facts, cars_csv, summary_json
+from ptolemy_core.manifest.summary import ManifestFile, car_facts, cars_csv, summary_json
 from ptolemy_core.manifest.writers import sha256_of, whole_file, writer
 from ptolemy_core.stages.order import Stage, require
 
@@ -84,12 +84,9 @@ def write_manifest(
                 reporter.advance(len(page))
                 if progress:
                     progress(len(page))
-    about: dict[str, object] = {
-        "file": os.path.basename(path),
-        "schema": MANIFEST_SCHEMA,
-        "rows": count,
-        "sha256": sha256_of(path),
-    }
+    about = ManifestFile(
+        file=os.path.basename(path), schema_=MANIFEST_SCHEMA, rows=count, sha256=sha256_of(path)
+    )
     facts = car_facts(built, url)
     root = next(roots.rows(catalog, name), None)
     with whole_file(f"{stem}.cars.csv") as file:

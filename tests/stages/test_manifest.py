@@ -112,7 +112,7 @@ def test_summary_is_what_a_provider_asks_for(built: Scene) -> None:
     root, _ = build_root(built.catalog, "p", profile=PROFILE)
     written = write(built, form="csv", url="https://cars.example/{project}/{piece_cid}.car?{container}")
     summary = json.loads(Path(written.summary).read_text())
-    assert summary["schema"] == "ptolemy-summary/1"
+    assert summary["schema"] == "ptolemy-summary/2"
     assert summary["root"]["root_cid"] == cid.to_text(root.root_cid)
     assert summary["root"]["url"] == f"https://cars.example/p/{summary['root']['piece_cid']}.car?root"
     assert summary["manifest"] == {

@@ -46,7 +46,7 @@ def files_in_range(bounded: bool, gone: bool) -> sa.Select[Any]:
 
 
 @cache
-def held() -> sa.Select[Any]:
+def in_container() -> sa.Select[Any]:
     """One page of what a container holds."""
     return (
         sa.select(shard.c.container_id, shard.c.position)
@@ -153,7 +153,7 @@ def _by_shard(page: sa.Select[Any]) -> sa.Select[Any]:
 def of_shards(
     connection: Connection, page: sa.Select[Any], named: dict[str, Any]
 ) -> Iterator[Sequence[Row[Any]]]:
-    """Pages of what stands at the containers and positions that `held()` or `built()` gives."""
+    """Pages of what stands at the containers and positions that `in_container()` or `built()` gives."""
     values = named | {"container": -1, "position": -1, "size": PAGE}
     while True:
         rows = connection.execute(_by_shard(page), values).all()

@@ -28,7 +28,7 @@ class Digests:
     """Takes the file's chunks in order by `update`, then `finish`; as a context manager it ends the threads.
 
     Args:
-        progress: is called with the bytes given so far, after each chunk.
+        progress: called with the bytes of each chunk: those since the last call.
         sha256: whether to take it.
     """
 
@@ -57,7 +57,7 @@ class Digests:
         if self._size <= MAX_PAYLOAD:
             self._running.append(self._threads.submit(self._piece.update, chunk))
         if self._progress is not None:
-            self._progress(self._size)
+            self._progress(len(chunk))
 
     def _wait(self) -> None:
         for future in self._running:

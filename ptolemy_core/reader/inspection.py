@@ -102,7 +102,7 @@ def inspect_car(
 
     Args:
         path: the CAR file.
-        progress: is called with the bytes read so far, every few MiB.
+        progress: called with the bytes read since the last call, every few MiB.
         max_findings: findings that are kept.
         max_section: bytes that a section may have.
         zero_is_end: take a section of length zero for the end.
@@ -114,13 +114,11 @@ def inspect_car(
     tally = _Tally(findings)
     version: int | None = None
     roots: tuple[bytes, ...] = ()
-    index_offset = read = 0
+    index_offset = 0
 
     def tap(chunk: bytes) -> None:
-        nonlocal read
-        read += len(chunk)
         if progress is not None:
-            progress(read)
+            progress(len(chunk))
 
     with open_regular(path) as file:
         try:

@@ -125,7 +125,7 @@ def verify_car(
         profile: the shape that files and folders must have.
         expect: what the CAR is compared with.
         on_entry: is called with each entry of the tree, in the CAR's order, the block's hash already checked.
-        progress: is called with the bytes read so far, every few MiB.
+        progress: called with the bytes read since the last call, every few MiB.
         max_findings: findings after which nothing more is looked for; sizes and digests
             still cover the whole file.
         max_section: bytes that a section may have.

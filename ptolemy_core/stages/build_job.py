@@ -4,7 +4,6 @@
 area, and in a test without a database. `record` writes once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ptolemy_core.car import BuildOptions, BuiltCar
@@ -14,7 +13,8 @@ from ptolemy_core.catalog.containers import ContainerRow, Content
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.errors import ReceiptError
-from ptolemy_core.layout import compute_layout
+from ptolemy_core.layout import Layout, compute_layout
+from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.source import Inputs, open_source
 from ptolemy_core.staging.area import part_name
@@ -52,12 +52,35 @@ def load(
     return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt)
 
 
-def work(job: BuildJob, options: BuildOptions, *, progress: Callable[[int], None] | None = None) -> BuiltCar:
+def lay_out(job: BuildJob) -> Layout:
+    """Where every byte of the job's CAR goes.
+
+    Raises:
+        ReceiptError: that isn't what was planned.
+    """
+    row = job.container
+    layout = compute_layout(job.content.items, job.profile)
+    if layout.car_size != row.car_size:
+        raise ReceiptError(
+            f"container {row.number} of {job.project.name!r} was planned as {row.car_size} bytes and lays out as "
+            f"{layout.car_size}: it was planned by another version; containerize again"
+        )
+    return layout
+
+
+def work(
+    job: BuildJob,
+    options: BuildOptions,
+    *,
+    layout: Layout | None = None,
+    progress: Progress | None = None,
+) -> BuiltCar:
     """Build the CAR of a job into its staging area. It needs no catalog.
 
     Args:
         job: what to build.
         options: how; whether the SHA-256 is recorded is the project's setting.
+        layout: of the CAR, where it is known already.
         progress: called with bytes of the CAR done since the last call.
 
     Raises:
@@ -66,18 +89,12 @@ def work(job: BuildJob, options: BuildOptions, *, progress: Callable[[int], None
         BusyError: another process builds it, or took over.
         ReceiptError: the layout isn't the one that was planned.
     """
-    project, row = job.project, job.container
-    layout = compute_layout(job.content.items, job.profile)
-    if layout.car_size != row.car_size:
-        raise ReceiptError(
-            f"container {row.number} of {project.name!r} was planned as {row.car_size} bytes and lays out as "
-            f"{layout.car_size}: it was planned by another version; containerize again"
-        )
+    project = job.project
     return build_car(
-        layout,
+        lay_out(job) if layout is None else layout,
         job.inputs(),
         project.staging_dir,
-        part_name(project.name, row.number),
+        part_name(project.name, job.container.number),
         replace(options, sha256=project.car_sha256),
         progress=progress,
     )

@@ -13,3 +13,11 @@ class Kind(IntEnum):
     DIRECTORY = 1
     """An empty folder: others are known from the paths below them."""
     SYMLINK = 2
+
+
+_NAMES = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink", LEFT_OUT: "left out"}
+
+
+def kind_name(kind: int) -> str:
+    """The name of a kind as tables, manifests and JSON have it: file, directory (an empty one), symlink, left out."""
+    return _NAMES[kind]

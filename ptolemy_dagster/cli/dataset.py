@@ -9,7 +9,7 @@ import typer
 from ptolemy_core.catalog import projects, roots
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.stages.dataset import build_root
-from ptolemy_core.stages.manifest import write_manifest
+from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, run_stage
 
@@ -74,9 +74,8 @@ def manifest(
 ) -> None:
     """Write what stands in which CAR at which bytes, and a summary of the CARs with their CIDs."""
     with output.errors_shown():
-        written = write_manifest(
-            open_catalog(), project, form=form, number=car, folder=str(to) if to else None, url=url
-        )
+        options = ManifestOptions(form, str(to) if to else None, url)
+        written = write_manifest(open_catalog(), project, options, number=car)
     if as_json:
         output.print_json(asdict(written))
         return

@@ -144,7 +144,7 @@ def _behind_file(blocks: Blocks, node: Node) -> Spot:
     return near
 
 
-def _leaf(blocks: Blocks, found: Found, at: int, length: int, end: int) -> Leaf:
+def _leaf(blocks: Blocks, found: Found, at: int, length: int | None, end: int) -> Leaf:
     """A raw block at byte `at` of a file that ends at `end`, where `length` bytes are stated."""
     if found.size != length:
         raise BlockError(f"a leaf of {found.size} bytes where {length} are stated")

@@ -18,6 +18,7 @@ from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.dag.stitch import file_cid
 from ptolemy_core.errors import PtolemyError, StageOrderError
+from ptolemy_core.progress import Progress
 from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
@@ -25,7 +26,7 @@ from ptolemy_core.restore.dag import read_node
 from ptolemy_core.restore.durable import sync_file_system
 from ptolemy_core.restore.path import path_of
 from ptolemy_core.restore.report import FileItem, Report, Segment
-from ptolemy_core.restore.target import EntryError, Target, check_room, state_name
+from ptolemy_core.restore.target import EntryError, Target, check_free_space, state_name
 from ptolemy_core.restore.write import Writer
 from ptolemy_core.tree import Kind, paths
 
@@ -148,7 +149,7 @@ class ProjectRestore:
         replace: bool = False,
         sparse: bool = True,
         threads: int = 2,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Report:
         """Restore into a folder; what is in CARs that are missing is a problem in the report.
 
@@ -217,7 +218,7 @@ def work(
     to: bytes,
     how: Writing = _USUAL,
     *,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Restore entries into a folder. It needs no catalog.
 
@@ -245,7 +246,7 @@ def work(
                     f"{opened.name} is another CAR: its root isn't {cid.to_text(one.car.payload_cid)}"
                 )
         with Target(to, job.state_folder, replace=how.replace) as target:
-            check_room(target, job.needs.size, _there(target, entries))
+            check_free_space(target, job.needs.size, _there(target, entries))
             with Writer(
                 blocks, target, report, sparse=how.sparse, threads=how.threads, progress=progress
             ) as writer:

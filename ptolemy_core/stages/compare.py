@@ -6,7 +6,7 @@ leaves themselves are verified before. Versions that were superseded or are gone
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.delivery import SourceFault
 from ptolemy_core.catalog.shards import BuiltShard
 from ptolemy_core.kernel.files import open_beneath
+from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
@@ -50,7 +51,7 @@ class Comparison:
 
 
 def compare_with_source(
-    project: Project, row: CarRow, shards: Sequence[BuiltShard], progress: Callable[[int], None]
+    project: Project, row: CarRow, shards: Sequence[BuiltShard], progress: Progress
 ) -> Comparison:
     """Compare the files in target_dir with what a CAR holds of them.
 
@@ -102,7 +103,7 @@ def _difference(
     root: int,
     row: BuiltShard,
     pool: ThreadPoolExecutor,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> tuple[str, bool | None] | None:
     """How an entry isn't what the CAR holds, and whether the CAR is suspect: nothing says that the entry changed.
 

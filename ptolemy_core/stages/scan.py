@@ -33,7 +33,7 @@ from ptolemy_core.stages.merge import Counts, Expected, FolderMerge, Losses, Mer
 from ptolemy_core.stages.own_folders import own_files, own_folders
 from ptolemy_core.stages.settle import settle_before_scan
 from ptolemy_core.stages.spill import Spill
-from ptolemy_core.tree import LEFT_OUT, SEPARATOR, Kind, paths
+from ptolemy_core.tree import LEFT_OUT, Kind, paths
 
 _AT_ONCE = 200_000
 """Rows that are written in one transaction: others wait for a few seconds."""
@@ -133,7 +133,7 @@ def scan(
     """Scan the project's target folder.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         name: the project's.
         accept_loss: go on where the target is another one, or has lost more than max_loss percent of its entries.
         progress: called with entries and bytes found since the last call.
@@ -174,7 +174,7 @@ def load(catalog: Catalog, name: str, accept_loss: bool, started: float) -> Scan
     project = projects.get(catalog, name)
     mounts = scans.last_mounts(catalog, name) if scans.has_entries(catalog, name) else None
     _settle_deletions(catalog, project, mounts)
-    below = [path.replace(b"/", SEPARATOR) for path in mounts.below] if mounts else []
+    below = [paths.from_slashes(path) for path in mounts.below] if mounts else []
     return ScanJob(
         project=project,
         number=scans.begin(catalog, name, started),
@@ -289,7 +289,7 @@ def record(
     One that is cut off in between is made good by the next scan.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         job, found: what was scanned, and what it found.
         check_lock: raises if the scan's lock is lost.
         between: called between two transactions.

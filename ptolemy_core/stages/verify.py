@@ -17,6 +17,7 @@ from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import StageOrderError
+from ptolemy_core.progress import Progress
 from ptolemy_core.stages import verify_job
 from ptolemy_core.stages.car_state import is_away, is_verified
 from ptolemy_core.stages.order import Stage, require
@@ -52,7 +53,7 @@ def verify(
     how: Verifying = _USUAL,
     *,
     number: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Generator[Verdict, None, None]:
     """Verify the CARs of a project in its staging folder, and record those that pass wholly.
 

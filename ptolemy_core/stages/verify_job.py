@@ -4,7 +4,6 @@
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ptolemy_core.catalog import delivery, shards
@@ -12,6 +11,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.shards import BuiltShard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
+from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader import Expected, verify_car
 from ptolemy_core.stages.car_listing import CarListing
@@ -103,7 +103,7 @@ def load(
     return VerifyJob(project, row, found, profile, known, source)
 
 
-def work(job: VerifyJob, progress: Callable[[int], None]) -> Checked:
+def work(job: VerifyJob, progress: Progress) -> Checked:
     """Read a CAR, and compare it with the source where that is asked for. It needs no catalog.
 
     Args:
@@ -145,7 +145,7 @@ def record(catalog: Catalog, job: VerifyJob, checked: Checked) -> Verdict:
     return verdict
 
 
-def _read(job: VerifyJob, progress: Callable[[int], None]) -> tuple[Verdict, Reading | None]:
+def _read(job: VerifyJob, progress: Progress) -> tuple[Verdict, Reading | None]:
     """Read a CAR; no `Reading` if that couldn't be done."""
     row = job.car
     area = area_of(job.project)

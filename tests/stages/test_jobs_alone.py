@@ -1,4 +1,4 @@
-"""The work of verify, root, manifest and restore needs no catalog: a job and its entries are enough, on any machine."""
+"""The work of verify, root, manifest and restore needs no catalog: a job and its entries are enough."""
 
 import os
 import pickle

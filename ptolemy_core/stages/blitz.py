@@ -126,7 +126,6 @@ def _build_what_is_left(
     while True:
         with hold.interruptible():
             job = build_job.load(catalog, project, row, how.profile, found)
-            layout = build_job.lay_out(job)
         try:
             with Reporter(catalog, project.name, Task(Work.BUILD, row.number), row.car_size) as reporter:
 
@@ -136,7 +135,7 @@ def _build_what_is_left(
                     if how.progress:
                         how.progress(done)
 
-                return job, build_job.work(job, how.options, layout=layout, progress=report)
+                return job, build_job.work(job, how.options, progress=report)
         except SourceError as error:
             if found is not None or project.on_error != "skip":
                 raise

@@ -6,6 +6,7 @@ area, and in a test without a database. `record` writes once.
 
 from dataclasses import dataclass, replace
 
+from ptolemy_core import interrupts
 from ptolemy_core.car import BuildOptions, BuiltCar
 from ptolemy_core.catalog import cars, containers, delivery, waiting
 from ptolemy_core.catalog.cars import CarRow
@@ -52,35 +53,12 @@ def load(
     return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt)
 
 
-def lay_out(job: BuildJob) -> Layout:
-    """Where every byte of the job's CAR goes.
-
-    Raises:
-        ReceiptError: that isn't what was planned.
-    """
-    row = job.container
-    layout = compute_layout(job.content.items, job.profile)
-    if layout.car_size != row.car_size:
-        raise ReceiptError(
-            f"container {row.number} of {job.project.name!r} was planned as {row.car_size} bytes and lays out as "
-            f"{layout.car_size}: it was planned by another version; containerize again"
-        )
-    return layout
-
-
-def work(
-    job: BuildJob,
-    options: BuildOptions,
-    *,
-    layout: Layout | None = None,
-    progress: Progress | None = None,
-) -> BuiltCar:
+def work(job: BuildJob, options: BuildOptions, *, progress: Progress | None = None) -> BuiltCar:
     """Build the CAR of a job into its staging area. It needs no catalog.
 
     Args:
         job: what to build.
         options: how; whether the SHA-256 is recorded is the project's setting.
-        layout: of the CAR, where it is known already.
         progress: called with bytes of the CAR done since the last call.
 
     Raises:
@@ -91,13 +69,30 @@ def work(
     """
     project = job.project
     return build_car(
-        lay_out(job) if layout is None else layout,
+        _lay_out(job),
         job.inputs(),
         project.staging_dir,
         part_name(project.name, job.container.number),
         replace(options, sha256=project.car_sha256),
         progress=progress,
     )
+
+
+def _lay_out(job: BuildJob) -> Layout:
+    """Where every byte of the job's CAR goes.
+
+    Raises:
+        ReceiptError: that isn't what was planned.
+    """
+    row = job.container
+    with interrupts.let_through():
+        layout = compute_layout(job.content.items, job.profile)
+    if layout.car_size != row.car_size:
+        raise ReceiptError(
+            f"container {row.number} of {job.project.name!r} was planned as {row.car_size} bytes and lays out as "
+            f"{layout.car_size}: it was planned by another version; containerize again"
+        )
+    return layout
 
 
 def record(catalog: Catalog, job: BuildJob, built: BuiltCar, seconds: float) -> None:

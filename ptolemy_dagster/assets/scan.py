@@ -15,6 +15,7 @@ from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import project_partitions
+from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.resources import CatalogResource
 
 # partitioned checks are a preview in Dagster; pyproject.toml holds Dagster to versions where they were tested
@@ -48,13 +49,13 @@ class ScanOptions(dg.Config):
     group_name=GROUP,
     owners=OWNERS,
     kinds={"file", "sql"},
+    config_schema=plain(ScanOptions),
     description="What the target folder of a project holds: files, links and empty folders, with sizes and times, "
     "merged into the catalog. Scan again at any time: only what is new, changed or gone is written.",
 )
-def scan_result(
-    context: dg.AssetExecutionContext, config: ScanOptions, catalog: CatalogResource
-) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Scan the project's target folder."""
+    config = ScanOptions(**context.op_execution_context.op_config)
     with as_failure():
         opened = catalog.open_for(context.partition_key)
         live = Live(context, opened, "scan")

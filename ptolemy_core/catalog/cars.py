@@ -1,6 +1,6 @@
 """Receipts of built CARs: written in one transaction each; what they say of a CAR is never changed.
 
-What happens to a CAR later, that it was verified and delivered, stands beside that (see `delivery`).
+What happens to a CAR later, that it was verified and delivered, is kept beside that (see `delivery`).
 """
 
 import time

@@ -120,7 +120,7 @@ def find_cid(
         if not cars:
             yield from _roots(connection, binary, project)
         for key in cars:
-            yield from _found(located.of_shards(connection, located.held(), {"key": key}), profile)
+            yield from _found(located.of_shards(connection, located.in_container(), {"key": key}), profile)
         yield from _found(located.of_shards(connection, located.built(mine), named), profile)
         split = connection.scalars(located.split_files(mine), named).all()
         yield from _found(located.of_files(connection, split), profile)

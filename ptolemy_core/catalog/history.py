@@ -48,9 +48,8 @@ def versions(catalog: Catalog, project: str, text: str = "") -> Iterator[Version
     By path, and then the older ones first.
     """
     path = paths.from_display(text)
-    query = sa.select(file).where(file.c.project == project)
-    query = query.where(at_or_below(path))
-    held = (
+    query = sa.select(file).where(file.c.project == project).where(at_or_below(path))
+    holders = (
         sa.select(shard.c.file_id, container.c.number, car.c.file_name)
         .join(container, container.c.id == shard.c.container_id)
         .outerjoin(car, car.c.container_id == container.c.id)
@@ -66,7 +65,7 @@ def versions(catalog: Catalog, project: str, text: str = "") -> Iterator[Version
             away: dict[int, list[tuple[int, int]]] = {}
             for low in range(0, len(page), 500):
                 keys = [row.id for row in page[low : low + 500]]
-                for row in connection.execute(held.where(shard.c.file_id.in_(keys))):
+                for row in connection.execute(holders.where(shard.c.file_id.in_(keys))):
                     containers.setdefault(row.file_id, []).append(row)
                 for row in connection.execute(sa.select(absence).where(absence.c.file_id.in_(keys))):
                     away.setdefault(row.file_id, []).append((row.gone_scan, row.back_scan))

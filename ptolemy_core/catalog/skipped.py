@@ -130,7 +130,7 @@ def rows(catalog: Catalog, project: str, *, current: bool = False) -> Iterator[S
     """All entries of a project that a scan left out or a blitz dropped, by path and then by time.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         project: its name.
         current: only those that the last scan still saw so.
     """

@@ -12,7 +12,7 @@ from ptolemy_core.facts.cars import RootFacts
 from ptolemy_core.facts.projects import ManifestFacts
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.dataset import build_root
-from ptolemy_core.stages.manifest import write_manifest
+from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, run_stage
 
@@ -81,9 +81,8 @@ def manifest(
 ) -> None:
     """Write which bytes of which CAR hold each file, and a summary of the CARs with their CIDs."""
     with output.errors_shown():
-        written = write_manifest(
-            open_catalog(), project, form=form, number=car, folder=str(to) if to else None, url=url
-        )
+        options = ManifestOptions(form, str(to) if to else None, url)
+        written = write_manifest(open_catalog(), project, options, number=car)
     if as_json:
         output.print_facts(ManifestFacts(**asdict(written)))
         return

@@ -18,7 +18,7 @@ from ptolemy_core.sizes import readable
 from ptolemy_core.stages import release as release_stage
 from ptolemy_core.stages.delete_source import DeletionResult, Options
 from ptolemy_core.stages.delete_source import delete_source as delete
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
@@ -142,7 +142,7 @@ def _below(project: Project, text: str) -> bytes:
         return b""
     path = paths.from_display(real.removeprefix(inside))
     outside = os.path.isabs(real) and not real.startswith(inside)
-    if not text or outside or path.split(SEPARATOR)[0] in (b"", b".", b".."):
+    if not text or outside or paths.top_of(path) in (b"", b".", b".."):
         raise DeletionError(
             f"{text!r} isn't below target_dir {project.target_dir}: give a path below it, or none for everything"
         )

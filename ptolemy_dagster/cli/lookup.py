@@ -18,7 +18,7 @@ from ptolemy_core.sizes import duration, readable
 from ptolemy_core.status import free_space
 from ptolemy_core.status.rate import blitz_progress, describe_task, percent
 from ptolemy_core.status.state import ProjectState
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import output, waiting
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
 
@@ -172,7 +172,7 @@ def _otherwise(
     with suppress(ValueError):
         return _first(limit, look_up.find_cid(catalog, what, project))
     with suppress(ValueError):
-        path = os.fsdecode(paths.unescape(what).replace(SEPARATOR, b"/"))
+        path = os.fsdecode(paths.to_slashes(paths.unescape(what)))
         if path != what:
             return _first(limit, look_up.find_path(catalog, path, project, gone=gone))
     return []

@@ -16,7 +16,7 @@ from ptolemy_core.catalog import Catalog, find, projects
 from ptolemy_core.catalog.find import Found
 from ptolemy_core.facts.files import FileFacts
 from ptolemy_core.project import NAME_PATTERN
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import paths
 from ptolemy_dagster.http.context import Context, opened
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next, query_pairs
 from ptolemy_dagster.http.problems import Problem, documented
@@ -81,7 +81,7 @@ def _path(request: Request) -> str:
     """The path of the query as `find_path` takes it, bytes that aren't UTF-8 through surrogates."""
     given = next(value for name, value in reversed(query_pairs(request)) if name == b"path")
     try:
-        return os.fsdecode(paths.unescape(os.fsdecode(given)).replace(SEPARATOR, b"/"))
+        return os.fsdecode(paths.to_slashes(paths.unescape(os.fsdecode(given))))
     except ValueError as error:
         raise Problem(422, "bad-value", f"path: {error}") from None
 

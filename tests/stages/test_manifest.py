@@ -19,7 +19,7 @@ from ptolemy_core.errors import SettingsError, StageOrderError, StagingError
 from ptolemy_core.manifest import writers
 from ptolemy_core.manifest.schema import COLUMNS
 from ptolemy_core.stages.dataset import build_root
-from ptolemy_core.stages.manifest import Manifest, write_manifest
+from ptolemy_core.stages.manifest import Manifest, ManifestOptions, write_manifest
 from ptolemy_core.tree import paths
 from tests.dag import oracle
 
@@ -38,7 +38,9 @@ TREE: oracle.Content = {
 
 
 def write(stage: Scene, **options: Any) -> Manifest:
-    return write_manifest(stage.catalog, stage.name, profile=PROFILE, **options)
+    number = options.pop("number", None)
+    how = ManifestOptions(**options)
+    return write_manifest(stage.catalog, stage.name, how, number=number, profile=PROFILE)
 
 
 def rows_of(path: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ journaled before: in the catalog, and in a file beside it (see `deletion_log`).
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -251,9 +251,13 @@ def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -
     for name in projects.names(catalog):
         other = projects.get(catalog, name)
         theirs = other.target_dir
-        if name == project.name or name in options.ignore or not _overlap(ours, theirs):
+        if name == project.name or name in options.ignore:
             continue
-        inside = os.path.relpath(ours, theirs) if ours.startswith(theirs.rstrip("/") + "/") else ""
+        inside = _place_within(ours, theirs)
+        if inside is None:
+            if _place_within(theirs, ours) is None:
+                continue
+            inside = ""
         try:
             require(catalog, name, Stage.DELETE_SOURCE)
             run = _Run(catalog, other, options, DeletionResult(False))
@@ -268,8 +272,29 @@ def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -
             )
 
 
-def _overlap(ours: str, theirs: str) -> bool:
-    return os.path.commonpath([ours, theirs]) in (ours, theirs)
+def _place_within(folder: str, top: str) -> str | None:
+    """The path of a folder below another, empty where both are the same; None: it isn't there.
+
+    By what the folders are, too: a bind mount or a link gives one folder two names.
+    """
+    if os.path.commonpath([folder, top]) == top:
+        return _below(folder, top)
+    try:
+        found = os.stat(top)
+    except OSError:
+        return None
+    above = folder
+    while True:
+        with suppress(OSError):
+            if os.path.samestat(os.stat(above), found):
+                return _below(folder, above)
+        if above == os.path.dirname(above):
+            return None
+        above = os.path.dirname(above)
+
+
+def _below(folder: str, top: str) -> str:
+    return "" if folder == top else os.path.relpath(folder, top)
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,6 @@ def _write_car(project: Project, spool: Spool, root: bytes) -> RootRow:
         digest = piece.digest()
         v1 = commp.piece_cid_v1(digest)
         output.publish(cid.to_text(v1) + ".car")
-    area.sync()
     return RootRow(
         project=project.name,
         scan=0,

@@ -125,7 +125,7 @@ def unescape(text: str) -> bytes:
     """The NUL-joined path that `escape` was given.
 
     Raises:
-        ValueError: a backslash is followed by something other than a backslash or xNN.
+        ValueError: a backslash is followed by something other than a backslash or xNN, or a name contains a NUL.
     """
     parts = _ESCAPE.split(text)
     out = [parts[0].encode("utf-8", "surrogateescape")]
@@ -136,7 +136,10 @@ def unescape(text: str) -> bytes:
         raise ValueError(
             f"{text!r} is not a valid escaped path: write a backslash as \\\\ and a byte as \\xNN"
         )
-    return from_slashes(b"".join(out))
+    path = b"".join(out)
+    if SEPARATOR in path:
+        raise ValueError(f"{text!r} contains a NUL character, which no name can: leave it out")
+    return from_slashes(path)
 
 
 def at_path(path: bytes, call: Callable[[bytes, int | None], _T]) -> _T:

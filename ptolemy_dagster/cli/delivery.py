@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core.catalog import deletions, delivery, projects
+from ptolemy_core.catalog import Catalog, deletions, delivery, projects
 from ptolemy_core.errors import DeletionError
 from ptolemy_core.facts.cars import ReleasedFacts
 from ptolemy_core.facts.fields import text_of
@@ -20,6 +20,7 @@ from ptolemy_core.stages.delete_source import DeletionResult, Options
 from ptolemy_core.stages.delete_source import delete_source as delete
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import output
+from ptolemy_dagster.cli.chosen import tree_path
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
 
@@ -112,7 +113,7 @@ def delete_source(
     with output.errors_shown():
         catalog = open_catalog()
         settings = projects.get(catalog, project)
-        chosen = [_below(settings, text) for text in path or []]
+        chosen = [_below(catalog, settings, text) for text in path or []]
         with output.byte_progress() as bars:
             task = bars.add_task("read files", total=None, visible=False)
             result = delete(
@@ -130,7 +131,7 @@ def delete_source(
             raise DeletionError("nothing was deleted")
 
 
-def _below(project: Project, text: str) -> bytes:
+def _below(catalog: Catalog, project: Project, text: str) -> bytes:
     """The NUL-joined path of what a user typed: below target_dir, or absolute.
 
     Raises:
@@ -146,7 +147,7 @@ def _below(project: Project, text: str) -> bytes:
         raise DeletionError(
             f"{text!r} isn't below target_dir {project.target_dir}: give a path below it, or none for everything"
         )
-    return path
+    return tree_path(catalog, project, real)
 
 
 def _show(result: DeletionResult, project: str) -> None:

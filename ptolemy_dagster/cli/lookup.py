@@ -141,6 +141,8 @@ def find(
         raise typer.BadParameter("--prefix and --glob can't be combined: give one of them")
     with output.errors_shown():
         catalog = open_catalog()
+        if project is not None:
+            projects.get(catalog, project)
         search = look_up.find_prefix if prefix else look_up.find_glob if glob else look_up.find_path
         places = _places(catalog, what, project)
         found = _first(
@@ -224,7 +226,7 @@ def _show_found(found: Sequence[look_up.Found]) -> None:
                 one.project,
                 (one.path or ".") + (f" [shard {one.shard}]" if one.shard is not None else ""),
                 readable(one.length if one.length is not None else one.size),
-                one.cid or "not built",
+                one.cid or ("left out by the scan" if one.kind == "left out" else "not built"),
                 "" if one.container is None else f"{one.container:06d}",
                 one.piece_cid or "",
                 "" if one.car_offset is None else one.car_offset,

@@ -1,6 +1,7 @@
 """Commands about earlier scans and builds: skipped, history, changes."""
 
 import itertools
+import os
 import time
 from typing import Annotated
 
@@ -12,7 +13,9 @@ from ptolemy_core.catalog import skipped as records
 from ptolemy_core.errors import NotFoundError
 from ptolemy_core.facts.files import ChangesFacts, SkippedFacts, VersionFacts
 from ptolemy_core.sizes import readable
+from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import output
+from ptolemy_dagster.cli.chosen import tree_path
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
 Limit = Annotated[int, typer.Option(help="Show at most N rows.", min=1)]
@@ -65,8 +68,9 @@ def history(
     """Versions of files that scans saw, and the CARs that hold them. Exit code 1 if there is none."""
     with output.errors_shown():
         catalog = open_catalog()
-        projects.get(catalog, project)
-        found = list(itertools.islice(versions_of.versions(catalog, project, path), limit))
+        chosen = tree_path(catalog, projects.get(catalog, project), path)
+        text = os.fsdecode(paths.to_slashes(chosen))
+        found = list(itertools.islice(versions_of.versions(catalog, project, text), limit))
         if as_json:
             output.print_facts([VersionFacts.of(one) for one in found])
         if not found and path:

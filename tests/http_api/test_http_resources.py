@@ -195,6 +195,8 @@ def test_lists_come_in_pages_that_the_header_link_leads_through(both: Api) -> No
         "plan/delta?cursor=x",
         "files",
         "files?path=a&cid=b",
+        "files?path=%00",
+        "files?path=a%5Cx00b",
     ],
 )
 def test_bad_queries_are_422(api: Api, path: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.schema import scan
+from ptolemy_core.catalog.schema import file, scan
 from ptolemy_core.catalog.store import Catalog
 
 
@@ -29,3 +29,11 @@ def newest(catalog: Catalog, project: str) -> ScanRow | None:
     with catalog.read() as connection:
         row = connection.execute(query).first()
     return None if row is None else ScanRow(row[0], bool(row[1]))
+
+
+@survives_outage
+def holds_at_most(catalog: Catalog, project: str, entries: int) -> bool:
+    """Whether the scans of a project found so few entries, all versions counted."""
+    some = sa.select(file.c.id).where(file.c.project == project).limit(entries + 1).subquery()
+    with catalog.read() as connection:
+        return (connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0) <= entries

@@ -30,6 +30,7 @@ from ptolemy_dagster.internals.events import CarEvents
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
+from ptolemy_dagster.weight import ENTRIES
 
 MAX_BATCHES = 256
 """Steps of one blitz at most: more cost Dagster far more than they give (each step resolves the fan-out)."""
@@ -81,6 +82,7 @@ class Batch:
     retry_policy=AGAIN,
     ins={"start": dg.In(dg.Nothing)},
     out=dg.DynamicOut(list),
+    tags=ENTRIES,
     description="What the plan holds and no receipt covers, in batches.",
 )
 def pending(
@@ -172,6 +174,7 @@ def _said(number: int, error: PtolemyError) -> str:
 @dg.op(
     retry_policy=AGAIN,
     out=dg.Out(dg.Nothing),
+    tags=ENTRIES,
     description="Fails unless every container of the plan has a receipt, or was left for want of free space.",
 )
 def seal(

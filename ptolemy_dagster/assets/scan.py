@@ -10,6 +10,7 @@ from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.resources import CatalogResource
+from ptolemy_dagster.weight import ENTRIES
 
 
 @dg.asset(
@@ -18,6 +19,7 @@ from ptolemy_dagster.resources import CatalogResource
     group_name=GROUP,
     owners=OWNERS,
     kinds={"file", "sql"},
+    op_tags=ENTRIES,
     description="What the target folder of a project holds: files, links and empty folders, with sizes and times, "
     "merged into the catalog. Scan again at any time: only what is new, changed or gone is written.",
 )

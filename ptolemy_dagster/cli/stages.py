@@ -18,6 +18,7 @@ from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_dagster.cli import output, waiting
 from ptolemy_dagster.cli.options import creating
+from ptolemy_dagster.roots import environment_roots, require_inside
 
 Name = Annotated[str, typer.Argument(help="The project's name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -247,16 +248,12 @@ _NEEDS_SCAN = ("containerize", "blitz", "verify", "root")
 def run_stage(job: str, project: str, quiet: bool, config: Mapping[str, object] | None = None) -> Catalog:
     """Run a stage's job to its end; a failure ends the command with its reasons."""
     from ptolemy_dagster.cli.launch import run_job
-    from ptolemy_dagster.instance import open_instance
-    from ptolemy_dagster.partitions import define
 
     with output.errors_shown():
         catalog = open_catalog()
-        settings = projects.get(catalog, project)
+        require_inside(projects.get(catalog, project), environment_roots())
         if job in _NEEDS_SCAN:
             require_scan(catalog, project)
-        instance = open_instance()
-        define(catalog, instance, settings)  # a catalog may be older than this Dagster home
         result: Any = run_job(catalog, job, project, quiet=quiet, config=config)
         if not result.ok:
             raise result.error()

@@ -4,15 +4,17 @@ import os
 import re
 import socket
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import dagster as dg
+from typing import TYPE_CHECKING, Protocol
 
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.progress import STALE
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.status import Standing, standing
+from ptolemy_dagster.run_facts import RunFacts
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 HOST_TAG, PID_TAG = "ptolemy/host", "ptolemy/pid"
 """Tags of runs that a command line waits for: where its process is."""
@@ -40,14 +42,47 @@ _STAGE_OF_STEP = {
     "built_cars_cars_verify": "verification",
     "container_plan_plan_covers_scan": "containerization",
 }
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-_FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_UNFINISHED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
+_FAILED = ("FAILURE", "CANCELED")
+
+
+class Runs(Protocol):
+    """Where runs are looked up."""
+
+    def newest(self, project: str) -> RunFacts | None:
+        """The run of a project that was changed last."""
+        ...
+
+    def last_step(self, run_id: str) -> str | None:
+        """The step of a run that started last."""
+        ...
+
+
+class InstanceRuns:
+    """Runs of a Dagster instance."""
+
+    def __init__(self, instance: "dg.DagsterInstance") -> None:
+        """Look up in this instance."""
+        self._instance = instance
+
+    def newest(self, project: str) -> RunFacts | None:
+        """The run of a project that was changed last."""
+        import dagster as dg
+
+        found = self._instance.get_run_records(
+            dg.RunsFilter(tags={"dagster/partition": project}), limit=1, order_by="update_timestamp"
+        )
+        return _facts(found[0]) if found else None
+
+    def last_step(self, run_id: str) -> str | None:
+        """The step of a run that started last."""
+        steps = [step for step in self._instance.get_run_step_stats(run_id) if step.start_time]
+        return max(steps, key=lambda step: step.start_time or 0).step_key if steps else None
+
+
+def _facts(record: "dg.RunRecord") -> RunFacts:
+    run = record.dagster_run
+    return RunFacts(run.run_id, run.job_name, run.status.value, record.update_timestamp.timestamp(), run.tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +95,17 @@ class Status:
     run_id: str | None
 
 
-def project_status(catalog: Catalog, instance: dg.DagsterInstance | None, name: str) -> Status:
+def project_status(catalog: Catalog, instance: "dg.DagsterInstance | None", name: str) -> Status:
+    """`status_of`, with the runs of a Dagster instance."""
+    return status_of(catalog, InstanceRuns(instance) if instance is not None else None, name)
+
+
+def status_of(catalog: Catalog, runs: Runs | None, name: str) -> Status:
     """The status of a project.
 
     Args:
         catalog: that holds the project.
-        instance: Dagster's, which knows its runs; None where the home can only be read: nothing runs there.
+        runs: where its runs are looked up; None where the home can only be read: nothing runs there.
         name: the project's.
 
     Raises:
@@ -73,20 +113,15 @@ def project_status(catalog: Catalog, instance: dg.DagsterInstance | None, name: 
     """
     projects.get(catalog, name)
     stands = standing(catalog, name)
-    newest: Sequence[dg.RunRecord] = ()
-    if instance is not None:
-        newest = instance.get_run_records(
-            dg.RunsFilter(tags={"dagster/partition": name}), limit=1, order_by="update_timestamp"
-        )
-    if instance is not None and newest:
-        run = newest[0].dagster_run
-        if run.status in _UNFINISHED and is_alive(newest[0], stands):
-            stage = _stage(instance, run)
-            waiting = run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
+    run = runs.newest(name) if runs is not None else None
+    if runs is not None and run is not None:
+        if run.status in _UNFINISHED and _is_alive(run, stands):
+            stage = _stage(runs, run)
+            waiting = run.status in ("QUEUED", "NOT_STARTED")
             return Status(name, f"{'waiting for' if waiting else 'executing'} {stage}", stands, run.run_id)
         if run.status in _FAILED or run.status in _UNFINISHED:
-            word = "canceled" if run.status == dg.DagsterRunStatus.CANCELED else "failed"
-            return Status(name, f"{_stage(instance, run)} {word}", stands, run.run_id)
+            word = "canceled" if run.status == "CANCELED" else "failed"
+            return Status(name, f"{_stage(runs, run)} {word}", stands, run.run_id)
     text = _DONE[stands.done]
     if stands.waiting is not None and stands.done == "containerization":
         text = (
@@ -94,39 +129,46 @@ def project_status(catalog: Catalog, instance: dg.DagsterInstance | None, name: 
             if stands.waiting.bytes
             else "room to go on"
         )
-    return Status(name, text, stands, newest[0].dagster_run.run_id if newest else None)
+    return Status(name, text, stands, run.run_id if run else None)
 
 
-def under_way(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> bool:
+def under_way(catalog: Catalog, instance: "dg.DagsterInstance", name: str) -> bool:
     """Whether a run of a project waits or executes."""
-    unfinished = dg.RunsFilter(tags={"dagster/partition": name}, statuses=_UNFINISHED)
-    records = instance.get_run_records(unfinished, limit=20)
+    records = instance.get_run_records(_unfinished(name), limit=20)
     if not records:
         return False
     stands = standing(catalog, name)
     return any(is_alive(record, stands) for record in records)
 
 
-def live_run(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> dg.DagsterRun | None:
+def live_run(catalog: Catalog, instance: "dg.DagsterInstance", name: str) -> "dg.DagsterRun | None":
     """The run of a project that is under way or waits for its turn; None if there is none."""
-    unfinished = instance.get_run_records(
-        dg.RunsFilter(tags={"dagster/partition": name}, statuses=_UNFINISHED), order_by="update_timestamp"
-    )
-    if not unfinished:
+    records = instance.get_run_records(_unfinished(name), order_by="update_timestamp")
+    if not records:
         return None
     stands = standing(catalog, name)
-    return next((record.dagster_run for record in unfinished if is_alive(record, stands)), None)
+    return next((record.dagster_run for record in records if is_alive(record, stands)), None)
 
 
-def is_alive(record: dg.RunRecord, stands: Standing) -> bool:
+def _unfinished(name: str) -> "dg.RunsFilter":
+    import dagster as dg
+
+    statuses = [dg.DagsterRunStatus(status) for status in _UNFINISHED]
+    return dg.RunsFilter(tags={"dagster/partition": name}, statuses=statuses)
+
+
+def is_alive(record: "dg.RunRecord", stands: Standing) -> bool:
     """Whether an unfinished run really is under way: a killed one leaves its status behind."""
-    tags = record.dagster_run.tags
-    pid = tags.get(PID_TAG, "")  # anyone who launches a run may write anything there
-    if tags.get(HOST_TAG) == socket.gethostname() and re.fullmatch("[0-9]{1,9}", pid, re.ASCII):
+    return _is_alive(_facts(record), stands)
+
+
+def _is_alive(run: RunFacts, stands: Standing) -> bool:
+    pid = run.tags.get(PID_TAG, "")  # anyone who launches a run may write anything there
+    if run.tags.get(HOST_TAG) == socket.gethostname() and re.fullmatch("[0-9]{1,9}", pid, re.ASCII):
         return _exists(int(pid))
-    if record.dagster_run.status == dg.DagsterRunStatus.QUEUED:
+    if run.status == "QUEUED":
         return True
-    return bool(stands.tasks) or time.time() - record.update_timestamp.timestamp() < STALE
+    return bool(stands.tasks) or time.time() - run.updated < STALE
 
 
 def _exists(pid: int) -> bool:
@@ -140,12 +182,9 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _stage(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+def _stage(runs: Runs, run: RunFacts) -> str:
     """The stage that a run is in, or was in at its end."""
-    if run.job_name in _STAGE_OF_JOB:
-        return _STAGE_OF_JOB[run.job_name]
-    steps = sorted(instance.get_run_step_stats(run.run_id), key=lambda step: step.start_time or 0)
-    for step in reversed(steps):
-        if step.start_time:
-            return _STAGE_OF_STEP.get(step.step_key.split(".")[0], "run")
-    return "run"
+    if run.job in _STAGE_OF_JOB:
+        return _STAGE_OF_JOB[run.job]
+    step = runs.last_step(run.run_id)
+    return _STAGE_OF_STEP.get(step.split(".")[0], "run") if step else "run"

@@ -81,20 +81,27 @@ def drop_stale(connection: Connection, project: str) -> int:
     Returns:
         how many containers were dropped.
     """
-    unbuilt = (
+    if connection.scalar(_stale(project)) is None:
+        return 0
+    return connection.execute(container.delete().where(container.c.id.in_(_unbuilt(project)))).rowcount
+
+
+def _unbuilt(project: str) -> sa.Select[Any]:
+    return (
         sa.select(container.c.id)
         .where(container.c.project == project)
         .where(~sa.exists().where(car.c.container_id == container.c.id))
     )
-    stale = connection.scalar(
+
+
+def _stale(project: str) -> sa.Select[Any]:
+    """A version in a container that isn't built, but gone by now."""
+    return (
         sa.select(shard.c.file_id)
         .join(file, file.c.id == shard.c.file_id)
-        .where(shard.c.container_id.in_(unbuilt), file.c.gone_scan.is_not(None))
+        .where(shard.c.container_id.in_(_unbuilt(project)), file.c.gone_scan.is_not(None))
         .limit(1)
     )
-    if stale is None:
-        return 0
-    return connection.execute(container.delete().where(container.c.id.in_(unbuilt))).rowcount
 
 
 def save(
@@ -207,6 +214,13 @@ def _insert(
                 strict=True,
             ),
         )
+
+
+@survives_outage
+def any_stale(catalog: Catalog, project: str) -> bool:
+    """Whether a container that isn't built holds something that is gone: containerize plans it anew."""
+    with catalog.read() as connection:
+        return connection.scalar(_stale(project)) is not None
 
 
 @survives_outage

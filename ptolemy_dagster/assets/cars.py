@@ -22,7 +22,7 @@ from ptolemy_core.sizes import readable
 from ptolemy_core.stages import batch, blitz, free_space
 from ptolemy_core.stages.blitz import Building
 from ptolemy_core.stages.pace import last_spell
-from ptolemy_dagster import charts, show
+from ptolemy_dagster import charts, lost_cars, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import AGAIN, as_failure, failure
@@ -99,7 +99,7 @@ def pending(
             free_space.drop_parts(opened, project)
         missing = free_space.missing(opened, project)
     if missing:
-        context.log.warning(show.missing(missing))
+        context.log.warning(lost_cars.missing(missing))
     if not todo:
         waiting.clear(opened, name)
         context.log.info("nothing to build: every container has its CAR")
@@ -200,7 +200,7 @@ def seal(
             "built in this run": sum(batch.built for batch in done),
             "left for later": len(left),
             "waits for": show.waiting(waiting.rows(catalog.open(), name) if left else []),
-            "missing": show.missing(missing) or "none",
+            "missing": lost_cars.missing(missing) or "none",
             "CAR bytes": show.size(all_bytes),
             "piece bytes": show.size(sum(row.piece_size for row in sealed)),
             "skipped": len(dropped),

@@ -1,7 +1,7 @@
 """Running a stage's Dagster job in a process of its own, and showing its progress.
 
-What the run has done is read from the catalog: so any run is in the web UI, and any way of starting one shows the same
-progress. This process imports no Dagster; the run's own one says how it ended.
+What the run has done is read from the catalog: so any run is in the web UI, and any way of starting one shows the
+same progress. This process imports no Dagster; the run's own one says how it ended.
 """
 
 import os

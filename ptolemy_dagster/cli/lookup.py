@@ -18,7 +18,9 @@ from ptolemy_core.stages import free_space
 from ptolemy_core.stages.pace import blitz_pace, percent, task_said
 from ptolemy_core.stages.status import Standing
 from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_dagster import lost_cars
 from ptolemy_dagster.cli import output, waiting
+from ptolemy_dagster.cli.idle import runs_of
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
 
 _TASKS = 8
@@ -30,15 +32,13 @@ def status(
     as_json: Json = False,
 ) -> None:
     """How far projects are, and what runs now."""
-    from ptolemy_dagster import show
-    from ptolemy_dagster.instance import open_instance
-    from ptolemy_dagster.status import project_status
+    from ptolemy_dagster.status import status_of
 
     with output.errors_shown():
         catalog = open_catalog()
         chosen = [project] if project else projects.names(catalog)
-        instance = None if catalog.read_only else open_instance()
-        found = [project_status(catalog, instance, name) for name in chosen]
+        found_in = runs_of(catalog)
+        found = [status_of(catalog, found_in, name) for name in chosen]
     if as_json:
         rows = [
             {"project": one.project, "status": one.text, "run_id": one.run_id}
@@ -64,7 +64,7 @@ def status(
             waiting.say(catalog, one.project)
         missing = _missing(catalog, one.project)
         if missing:
-            output.say(f"{one.project}: {show.missing(missing)}")
+            output.say(f"{one.project}: {lost_cars.missing(missing)}")
 
 
 def _no_project() -> str:

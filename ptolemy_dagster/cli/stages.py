@@ -17,6 +17,7 @@ from ptolemy_core.stages.car_state import area_of, is_away
 from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.containerize import require_scan
 from ptolemy_dagster.cli import output, waiting
+from ptolemy_dagster.cli.idle import nothing_to_do
 from ptolemy_dagster.cli.options import creating
 from ptolemy_dagster.roots import environment_roots, require_inside
 
@@ -174,7 +175,8 @@ def verify(
     with output.errors_shown():
         before = {row.number: row.verified_at for row in cars.rows(open_catalog(), project)}
     options = {"again": again, "source": source}
-    catalog = run_stage("verify", project, as_json, {"ops": {"built_cars_cars_verify": {"config": options}}})
+    config = {"ops": {"built_cars_cars_verify": {"config": options}}} if again or source else None
+    catalog = run_stage("verify", project, as_json, config)
     settings = projects.get(catalog, project)
     built = list(cars.rows(catalog, project))
     away = sum(is_away(settings, row) for row in built)
@@ -254,6 +256,10 @@ def run_stage(job: str, project: str, quiet: bool, config: Mapping[str, object] 
         require_inside(projects.get(catalog, project), environment_roots())
         if job in _NEEDS_SCAN:
             require_scan(catalog, project)
+        if not config and (why := nothing_to_do(catalog, job, project)) is not None:
+            if not quiet:
+                output.say(f"nothing to do: {why}")
+            return catalog
         result: Any = run_job(catalog, job, project, quiet=quiet, config=config)
         if not result.ok:
             raise result.error()

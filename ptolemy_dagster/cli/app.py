@@ -81,6 +81,13 @@ def load(name: str) -> Any:
     return made
 
 
+def loaded() -> Any:
+    """The whole command line with all its commands, as documentation needs it."""
+    group: Any = typer.main.get_command(app)
+    group.commands = {name: load(name) for name in COMMANDS}
+    return group
+
+
 def _add(group: typer.Typer, name: str, command: Callable[..., None]) -> None:
     group.command(name)(ending.ends_well(name, _with_json_errors(command)))
 

@@ -16,6 +16,8 @@ import dagster as dg
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_lost
 from ptolemy_core.errors import BusyError, UnavailableError
+from ptolemy_core.status.state import ProjectState
+from ptolemy_dagster.alive import HOST_TAG, PID_TAG, WATCHED_TAG, holds_lock, lock_of, run_lives
 from ptolemy_dagster.internals.running import (
     CheckRunHealthResult,
     DefaultRunLauncher,
@@ -23,9 +25,9 @@ from ptolemy_dagster.internals.running import (
     WorkerStatus,
     requirements_of,
 )
+from ptolemy_dagster.run_facts import RunFacts
 
-WATCHED_TAG = "ptolemy/watched"
-"""Tag of runs whose worker holds its lock: of others nothing is known."""
+__all__ = ["HOST_TAG", "PID_TAG", "WATCHED_TAG", "PtolemyRunLauncher", "is_alive", "watched", "worker_lives"]
 
 _CHECK = 5.0
 """Seconds between two looks of a worker at its lock, which ends when Postgres is restarted."""
@@ -79,7 +81,7 @@ def _shown_alive(catalog: Catalog, run_id: str) -> Iterator[None]:
     def hold() -> None:
         while not stop.is_set():
             try:
-                with catalog.lock(_lock(run_id)) as check:
+                with catalog.lock(lock_of(run_id)) as check:
                     taken.set()
                     while not stop.wait(_CHECK):
                         check()
@@ -99,21 +101,34 @@ def _shown_alive(catalog: Catalog, run_id: str) -> Iterator[None]:
         thread.join(_CHECK)
 
 
-def is_alive(catalog: Catalog, run_id: str) -> bool:
-    """Whether a watched run's worker lives."""
+def is_alive(catalog: Catalog, record: dg.RunRecord, state: ProjectState) -> bool:
+    """Whether a run waits or is under way: a killed one leaves its status behind.
+
+    Everybody asks here: status, HTTP API, sensors, and run monitoring (see `worker_lives`).
+
+    Args:
+        catalog: that holds the run's project.
+        record: of the run.
+        state: of the project.
+    """
+    return run_lives(catalog, facts_of(record), state)
+
+
+def facts_of(record: dg.RunRecord) -> RunFacts:
+    """What is known of a run."""
+    run = record.dagster_run
+    updated = record.update_timestamp.timestamp()
+    return RunFacts(run.run_id, run.job_name, run.status.value, updated, run.tags)
+
+
+def worker_lives(catalog: Catalog, run_id: str) -> bool:
+    """Whether a watched run's worker lives, surely: it waits for a while before it says no."""
     end = time.monotonic() + _GRACE
     while time.monotonic() < end:
-        try:
-            with catalog.lock(_lock(run_id)):
-                pass
-        except BusyError:
+        if holds_lock(catalog, run_id):
             return True
         time.sleep(1)
     return False
-
-
-def _lock(run_id: str) -> str:
-    return f"run {run_id}"
 
 
 class PtolemyRunLauncher(DefaultRunLauncher):
@@ -130,6 +145,6 @@ class PtolemyRunLauncher(DefaultRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Dagster's daemon asks this of each started run."""
-        if WATCHED_TAG not in run.tags or is_alive(self._catalog, run.run_id):
+        if WATCHED_TAG not in run.tags or worker_lives(self._catalog, run.run_id):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its worker died with its code server or machine")

@@ -11,7 +11,8 @@ from typing import Any
 import dagster as dg
 
 from ptolemy_core.catalog import Catalog, cars, projects, scans
-from ptolemy_core.stages.car_state import area_of, is_away, is_verified
+from ptolemy_core.stages.car_state import is_away, is_verified
+from ptolemy_core.staging.area import area_of
 
 TAG = "ptolemy/work"
 ENTRIES = {TAG: "entries"}

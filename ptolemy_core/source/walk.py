@@ -7,11 +7,12 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
-from ptolemy_core.errors import SourceUnreadableError
+from ptolemy_core.errors import SourceError, SourceUnreadableError
 from ptolemy_core.kernel.files import open_beneath
 from ptolemy_core.kernel.folders import NO_TIME, fits, list_folder
 from ptolemy_core.rules.selection import Rules, Scope
@@ -23,12 +24,26 @@ from ptolemy_core.tree import LEFT_OUT, SEPARATOR, Kind, paths
 UNLISTED = "can't be listed"
 """How the reason of a folder starts whose entries can't be known."""
 
+OWN = "Ptolemy's own"
+"""How the reason of a folder starts that Ptolemy made for itself: its state, or a staging folder."""
+
+OwnFolders: TypeAlias = Mapping[tuple[int, int], str]
+"""Folders by st_dev and st_ino, however a path leads to them, with the reason why they are left out."""
+
 _ODD = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a character device",
     stat.S_IFBLK: "a block device",
 }
+_UNKNOWN = "an unknown kind of entry"
+
+SPECIAL = (*_ODD.values(), _UNKNOWN)
+"""Reasons of entries that hold no data of their own: nothing is lost where they are left out."""
+
+
+class _OwnFolderError(Exception):
+    """A folder is left out."""
 
 
 def walk(root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None = None) -> Iterator[Entry]:
@@ -49,9 +64,14 @@ def walk(root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None =
 
 
 def walk_batches(
-    root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
+    root: bytes,
+    rules: Rules | None = None,
+    *,
+    folder: FolderSeen | None = None,
+    own: OwnFolders | None = None,
+    size: int = BATCH,
 ) -> Iterator[list[Entry]]:
-    """`walk`, some `size` entries at a time.
+    """`walk`, some `size` entries at a time; the folders `own` aren't entered, and come with that reason.
 
     Raises:
         SourceError: as `walk`.
@@ -62,10 +82,15 @@ def walk_batches(
         raise _unscannable(root, error) from error
     try:
         try:
-            listed = _listing(top, b"", folder)
+            listed = _listing(top, b"", folder, own)
+        except _OwnFolderError as error:
+            raise SourceError(
+                f"{paths.display(root)} is {error}, so it can't be scanned: store another folder"
+            ) from error
         except OSError as error:
             raise _unscannable(root, error) from error
-        yield from _walk(top, _Folder(*listed, rules, rules.top if rules else None), rules, folder, size)
+        first = _Folder(*listed, rules, rules.top if rules else None)
+        yield from _walk(top, first, rules, folder, own, size)
     finally:
         os.close(top)
 
@@ -78,7 +103,12 @@ def _unscannable(root: bytes, error: OSError) -> SourceUnreadableError:
 
 
 def _walk(
-    top: int, first: "_Folder", rules: Rules | None, note: FolderSeen | None, size: int
+    top: int,
+    first: "_Folder",
+    rules: Rules | None,
+    note: FolderSeen | None,
+    own: OwnFolders | None,
+    size: int,
 ) -> Iterator[list[Entry]]:
     """Walk the open folder `top`; each folder beneath is opened from there, so that no link leads out of it."""
     pending = [first]
@@ -94,9 +124,11 @@ def _walk(
             try:
                 descriptor = open_beneath(top, found.path, _FOLDER)
                 try:
-                    below = _Folder(*_listing(descriptor, found.path, note), rules, scope)
+                    below = _Folder(*_listing(descriptor, found.path, note, own), rules, scope)
                 finally:
                     os.close(descriptor)
+            except _OwnFolderError as error:
+                batch.append(found._replace(kind=LEFT_OUT, reason=str(error)))
             except OSError as error:
                 if error.errno != errno.ENOENT:  # gone since its parent was listed: it just isn't there
                     batch.append(found._replace(kind=LEFT_OUT, reason=f"{UNLISTED}: {error.strerror}"))
@@ -166,11 +198,17 @@ def look(path: bytes) -> Entry:
         raise SourceUnreadableError(f"{paths.display(path)} can't be read: {error.strerror}") from error
 
 
-def _listing(descriptor: int, path: bytes, note: FolderSeen | None) -> tuple[list[Entry], list[int]]:
+def _listing(
+    descriptor: int, path: bytes, note: FolderSeen | None, own: OwnFolders | None
+) -> tuple[list[Entry], list[int]]:
     """The entries of an open folder, sorted by name, and which of them are folders, empty or not."""
     prefix = path + SEPARATOR if path else b""
-    if note is not None:
-        note(path, wrapped(os.fstat(descriptor).st_mtime_ns))
+    if note is not None or own:
+        status = os.fstat(descriptor)
+        if own and (status.st_dev, status.st_ino) in own:
+            raise _OwnFolderError(own[status.st_dev, status.st_ino])
+        if note is not None:
+            note(path, wrapped(status.st_mtime_ns))
     found = list_folder(descriptor, prefix)
     modes = np.array(found.modes, dtype=np.int64)
     usual = modes & _USUAL_BITS == _USUAL
@@ -206,7 +244,7 @@ def _entry(found: Entry, name: bytes, folder: int | None, mode: int) -> Entry:
         except OSError as error:
             return found._replace(kind=LEFT_OUT, size=0, reason=f"can't be read: {error.strerror}")
         return found._replace(kind=int(Kind.SYMLINK), size=len(target), target=target)
-    return found._replace(kind=LEFT_OUT, size=0, reason=_ODD.get(form, "an unknown kind of entry"))
+    return found._replace(kind=LEFT_OUT, size=0, reason=_ODD.get(form, _UNKNOWN))
 
 
 _ODD_TIME = "its modification time is before 1677 or after 2262 and can't be kept: set another one with touch"

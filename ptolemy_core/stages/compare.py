@@ -25,7 +25,7 @@ from ptolemy_core.restore.compare import compare
 from ptolemy_core.restore.dag import leaves, read_node
 from ptolemy_core.source import Stamp, beneath
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.stages.car_state import area_of
+from ptolemy_core.staging.area import area_of
 from ptolemy_core.tree import Kind, paths
 
 MAX_DIFFERENCES = 100

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ptolemy_core import commp
 from ptolemy_core.errors import StagingError
+from ptolemy_core.project import Project
 from ptolemy_core.source.safe_delete import inode_of
 from ptolemy_core.staging import attempts, output
 from ptolemy_core.staging.output import Output, Space
@@ -194,3 +195,8 @@ class StagingArea:
             return os.path.samefile(self.folder, other.folder)
         except OSError:
             return os.path.realpath(self.folder) == os.path.realpath(other.folder)
+
+
+def area_of(project: Project) -> StagingArea:
+    """Where a project's CARs appear."""
+    return StagingArea(project.staging_dir)

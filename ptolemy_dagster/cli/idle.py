@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 from ptolemy_core.catalog import Catalog, cars, containers, projects
 from ptolemy_core.errors import StagingError
-from ptolemy_core.stages import blitz, free_space
-from ptolemy_core.stages.car_state import area_of, is_away, is_verified
-from ptolemy_core.stages.status import standing
+from ptolemy_core.stages import blitz
+from ptolemy_core.stages.car_state import is_away, is_verified
+from ptolemy_core.staging.area import area_of
+from ptolemy_core.status import free_space
+from ptolemy_core.status.state import project_state
 
 if TYPE_CHECKING:
     from ptolemy_dagster.status import Runs
@@ -34,15 +36,15 @@ def _planned(catalog: Catalog, name: str) -> str | None:
 
 
 def _built(catalog: Catalog, name: str) -> str | None:
-    stands = standing(catalog, name)
-    if not stands.containers or blitz.pending(catalog, name) or stands.waiting is not None:
+    state = project_state(catalog, name)
+    if not state.containers or blitz.pending(catalog, name) or state.waiting is not None:
         return None
     try:
         if free_space.missing(catalog, projects.get(catalog, name)):
             return None
     except StagingError:
         return None
-    return f"all {stands.built:,} CARs of {name} are built"
+    return f"all {state.built:,} CARs of {name} are built"
 
 
 def _verified(catalog: Catalog, name: str) -> str | None:

@@ -10,9 +10,9 @@ from dagster._utils.interrupts import capture_interrupts
 from ptolemy_core.errors import PtolemyError
 from ptolemy_dagster.execute import Answer, Request
 from ptolemy_dagster.instance import open_instance
+from ptolemy_dagster.liveness import HOST_TAG, PID_TAG
 from ptolemy_dagster.outcome import LAUNCH_TAG, answer_of
 from ptolemy_dagster.partitions import register
-from ptolemy_dagster.status import HOST_TAG, PID_TAG
 
 
 def execute(request: Request) -> None:

@@ -139,7 +139,8 @@ def test_progress_shows_bytes_rate_and_time_left(api: Api, monkeypatch: pytest.M
     (planned,) = api.get("/v0/plan/delta")
     now = time.time()
     monkeypatch.setattr(progress.time, "time", lambda: now - 10)
-    with progress.Reporter(api.backend.catalog, "delta", "build 000000", planned["size"]) as reporter:
+    task = progress.Task(progress.Work.BUILD, 0)
+    with progress.Reporter(api.backend.catalog, "delta", task, planned["size"]) as reporter:
         monkeypatch.setattr(progress.time, "time", lambda: now)
         reporter._written = 0
         reporter.advance(1000)

@@ -162,6 +162,6 @@ def test_the_watch_sees_a_folder_that_became_a_link_as_changed(stage: Scene) -> 
         os.utime(outside / "deep", ns=(before, before))
         assert watch._token(root, b"d") is None
         assert watch._token(root, b"d\0deep") is None
-        entries: list[Any] = watch._entries(root, b"d\0deep", None, 10)
+        entries: list[Any] = watch._entries(root, b"d\0deep", None, 10, {})
     assert len(entries) == 1
     assert entries[0][0].startswith(b"[Errno ")

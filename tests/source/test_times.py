@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ptolemy_core.car.root import root_cid
-from ptolemy_core.errors import SourceError
+from ptolemy_core.catalog import projects
+from ptolemy_core.errors import SourceError, UnreadableError
 from ptolemy_core.kernel import folders
 from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.source.walk import look, walk
@@ -114,6 +115,9 @@ def test_the_stages_leave_it_out_with_its_reason_and_watch_the_rest(make: object
     stage.put({b"f": b"data", b"odd": b"late", b"sub": {b"g": b"x"}})
     set_time(stage.target / "odd", LAST + 1)
     set_time(stage.target / "sub", LAST + 1)
+    with pytest.raises(UnreadableError, match=f"1 entry of .* can't be stored \\(odd: {ODD}\\)"):
+        stage.scan()
+    projects.change(stage.catalog, stage.name, {"on_error": "skip"})
     result = stage.scan()
     assert (result.files, result.left_out, result.left_out_sample) == (2, 1, [("odd", ODD)])
     look = watch.look(stage.catalog, stage.project, watch.State(), 0.0)

@@ -9,12 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from ptolemy_core.catalog import Catalog, containers, projects, skipped
+from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.catalog.schema import shard
 from ptolemy_core.errors import SourceError
 from ptolemy_core.project import parse_project
 from ptolemy_core.stages.blitz import build_container, pending, seal
 from ptolemy_core.stages.containerize import containerize
-from ptolemy_core.stages.coverage import uncovered
 from ptolemy_core.stages.scan import scan
 from tests.car import nobody, scene
 from tests.dag import oracle

@@ -18,6 +18,7 @@ from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.resources import CatalogResource
+from ptolemy_dagster.weight import CARS, ENTRIES
 
 _SHOWN = 20
 
@@ -29,6 +30,7 @@ warnings.filterwarnings("ignore", message="Specifying a partitions_def on an Ass
     asset=container_plan,
     blocking=True,
     retry_policy=AGAIN,
+    op_tags=ENTRIES,
     partitions_def=project_partitions,
     description="The plan covers every byte of every scanned file exactly once.",
 )
@@ -55,6 +57,7 @@ class VerifyOptions(dg.Config):
     asset=built_cars,
     blocking=True,
     retry_policy=AGAIN,
+    op_tags=CARS,
     partitions_def=project_partitions,
     config_schema=plain(VerifyOptions),
     description="Each CAR, read back: every block's hash, the tree against the scan, piece CIDs, sizes.",

@@ -75,7 +75,7 @@ def why_failed(instance: dg.DagsterInstance, run_id: str) -> WhyFailed:
             continue
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            if not check.passed:
+            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
                 codes.append("check-failed")
                 reasons.append(check.description or f"check {check.check_name} failed")
             continue

@@ -275,6 +275,13 @@ def _insert(
 
 
 @survives_outage
+def any_stale(catalog: Catalog, project: str) -> bool:
+    """Whether a container that isn't built holds something that is gone: containerize plans it anew."""
+    with catalog.read() as connection:
+        return bool(stale(connection, project))
+
+
+@survives_outage
 def any_unplanned(catalog: Catalog, project: str) -> bool:
     """Whether something of the project's last scan is in no container."""
     with catalog.read() as connection:

@@ -14,6 +14,7 @@ from ptolemy_dagster.failures import as_failure
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.resources import CatalogResource
+from ptolemy_dagster.weight import ENTRIES
 
 
 @dg.asset(
@@ -22,6 +23,7 @@ from ptolemy_dagster.resources import CatalogResource
     group_name=GROUP,
     owners=OWNERS,
     kinds={"car"},
+    op_tags=ENTRIES,
     output_required=False,
     description="The whole tree of a project as one DAG: its root CID, and a CAR of the folders and file nodes "
     "that no single CAR holds.",
@@ -55,6 +57,7 @@ class ManifestSettings(dg.Config):
     group_name=GROUP,
     owners=OWNERS,
     kinds={"parquet"},
+    op_tags=ENTRIES,
     config_schema=plain(ManifestSettings),
     description="What stands in which CAR at which bytes, and the summary of CARs, in the staging folder's "
     "`manifests`; format is parquet, csv or jsonl, url a template as https://example.com/{piece_cid}.car.",

@@ -1,23 +1,20 @@
-"""Running a stage's Dagster job in the foreground, as `dagster job execute` does, and showing its progress.
+"""Running a stage's Dagster job in a process of its own, and showing its progress.
 
-The job runs in a process of its own; what it has done is read from the catalog. So any run is in the web
-UI, and any way of starting one shows the same progress.
+What the run has done is read from the catalog: so any run is in the web UI, and any way of starting one shows the
+same progress. This process imports no Dagster; the run's own one says how it ended.
 """
 
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
+import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import dagster as dg
 from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
@@ -27,11 +24,10 @@ from ptolemy_core.interrupts import interruptible
 from ptolemy_core.status.rate import blitz_progress, describe_task
 from ptolemy_core.status.state import ProjectState, project_state
 from ptolemy_dagster.cli import output
-from ptolemy_dagster.failures import why_failed
-from ptolemy_dagster.instance import log_folder, open_instance
-from ptolemy_dagster.liveness import HOST_TAG, PID_TAG
+from ptolemy_dagster.execute import Answer, Request, read_answer
+from ptolemy_dagster.home import log_folder
+from ptolemy_dagster.machines.settings import SCHEDULER
 
-_LAUNCH_TAG = "ptolemy/launch"
 _POLL = 0.5
 _STOP_SECONDS = 30.0
 """Seconds that a run has to end when it is stopped."""
@@ -86,24 +82,18 @@ def run_job(
     """
     log = os.path.join(log_folder(), f"{job}-{project}.log")
     launch = uuid.uuid4().hex
-    tags = {
-        "dagster/partition": project,
-        _LAUNCH_TAG: launch,
-        HOST_TAG: socket.gethostname(),
-        PID_TAG: str(os.getpid()),
-    }
-    command = [sys.executable, "-m", "ptolemy_dagster.attached", str(os.getpid())]
-    command += ["job", "execute", "-m", "ptolemy_dagster.definitions"]
-    command += ["-j", job, "--tags", json.dumps(tags)]
-    if config:
-        settings = os.path.join(log_folder(), f"{job}-{project}.config.yaml")
-        with open(settings, "w", encoding="utf-8") as written:
-            json.dump(config, written)  # JSON is YAML
-        command += ["-c", settings]
-    with open(log, "wb") as file, interruptible():
+    with open(log, "wb") as file, tempfile.TemporaryFile(buffering=0) as told, interruptible():
+        request = Request(
+            job, project, launch, os.getpid(), told.fileno(), _forks(catalog, job, project), config or {}
+        )
         # of a session of its own: a terminal's Ctrl-C and hang-up reach it through this process, once
         process = subprocess.Popen(
-            command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+            [sys.executable, "-m", "ptolemy_dagster.execute", request.as_text()],
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[told.fileno()],
+            start_new_session=True,
         )
         try:
             _watch(process, catalog, job, project, quiet)
@@ -112,9 +102,18 @@ def run_job(
         except BaseException:
             output.say("stopping; what is built stays built")
             _stop(process)
-            _outcome(launch, process.returncode, log)
+            _outcome(read_answer(told.fileno()), launch, log)
             raise
-    return _outcome(launch, process.returncode, log)
+        return _outcome(read_answer(told.fileno()), launch, log)
+
+
+def _forks(catalog: Catalog, job: str, project: str) -> bool:
+    """Whether steps of a job are expected to get processes of their own on this machine."""
+    if os.environ.get(SCHEDULER):
+        return False
+    return job == "verify" or (
+        job in ("blitz", "onboard") and project_state(catalog, project).done != "blitz"
+    )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -130,18 +129,17 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _outcome(launch: str, code: int, log: str) -> Outcome:
-    instance = open_instance()
-    runs = instance.get_runs(dg.RunsFilter(tags={_LAUNCH_TAG: launch}))
-    if not runs:
-        return Outcome(None, False, [f"the run could not be started: {_last_error(log)}"], log)
-    run = runs[0]
-    if code == 0 and run.status == dg.DagsterRunStatus.SUCCESS:
-        return Outcome(run.run_id, True, [], log)
-    if not run.is_finished:
-        instance.report_run_failed(run, "its process ended before it did")
-    why = why_failed(instance, run.run_id)
-    return Outcome(run.run_id, False, why.reasons or [_last_error(log)], log, why.codes)
+def _outcome(answer: Answer, launch: str, log: str) -> Outcome:
+    if answer.began and not answer.ended:
+        from ptolemy_dagster.outcome import answer_for_dead
+
+        answer = answer_for_dead(launch)
+    if answer.ok:
+        return Outcome(answer.run_id, True, [], log)
+    if answer.run_id is None:
+        reasons = answer.reasons or [f"the run could not be started: {_last_error(log)}"]
+        return Outcome(None, False, reasons, log, answer.codes)
+    return Outcome(answer.run_id, False, answer.reasons or [_last_error(log)], log, answer.codes)
 
 
 def _last_error(log: str) -> str:
@@ -180,7 +178,8 @@ def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project
                 bars.update(wait, description=f"{task.task}: {task.done:,} entries", visible=True)
             if tasks and not counted:
                 bars.update(wait, visible=False)
-            time.sleep(_POLL)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL)
         bars.update(wait, visible=False)
         if process.returncode == 0:
             _show_build(bars, build, start, project_state(catalog, project))

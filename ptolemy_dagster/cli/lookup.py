@@ -19,7 +19,9 @@ from ptolemy_core.status import free_space
 from ptolemy_core.status.rate import blitz_progress, describe_task, percent
 from ptolemy_core.status.state import ProjectState
 from ptolemy_core.tree import paths
+from ptolemy_dagster import lost_cars
 from ptolemy_dagster.cli import output, waiting
+from ptolemy_dagster.cli.idle import runs_of
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
 
 if TYPE_CHECKING:
@@ -34,15 +36,13 @@ def status(
     as_json: Json = False,
 ) -> None:
     """How far projects are, and what is running."""
-    from ptolemy_dagster import show
-    from ptolemy_dagster.instance import open_instance
-    from ptolemy_dagster.status import project_status
+    from ptolemy_dagster.status import status_of
 
     with output.errors_shown():
         catalog = open_catalog()
         chosen = [project] if project else projects.names(catalog)
-        instance = None if catalog.read_only else open_instance()
-        found = [project_status(catalog, instance, name) for name in chosen]
+        found_in = runs_of(catalog)
+        found = [status_of(catalog, found_in, name) for name in chosen]
     if as_json:
         output.print_facts([_status_facts(catalog, one) for one in found])
         return
@@ -66,7 +66,7 @@ def status(
             waiting.say(catalog, one.project)
         missing = _missing(catalog, one.project)
         if missing:
-            output.say(f"{one.project}: {show.missing(missing)}")
+            output.say(f"{one.project}: {lost_cars.missing(missing)}")
 
 
 def _no_project() -> str:

@@ -20,7 +20,9 @@ from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
 from ptolemy_core.staging.area import area_of
 from ptolemy_dagster.cli import output, waiting
+from ptolemy_dagster.cli.idle import nothing_to_do
 from ptolemy_dagster.cli.options import creating
+from ptolemy_dagster.roots import environment_roots, require_inside
 from ptolemy_dagster.run_config import scan_config
 
 Name = Annotated[str, typer.Argument(help="The project's name.")]
@@ -228,7 +230,8 @@ def verify(
     with output.errors_shown():
         before = {row.number: row.verified_at for row in cars.rows(open_catalog(), project)}
     options = {"again": again, "source": source}
-    catalog = run_stage("verify", project, as_json, {"ops": {"built_cars_cars_verify": {"config": options}}})
+    config = {"ops": {"built_cars_cars_verify": {"config": options}}} if again or source else None
+    catalog = run_stage("verify", project, as_json, config)
     settings = projects.get(catalog, project)
     built = list(cars.rows(catalog, project))
     away = sum(is_away(settings, row) for row in built)
@@ -343,16 +346,16 @@ def _file_state(name: str, expected: int, there: Mapping[str, int]) -> str:
 def run_stage(job: str, project: str, quiet: bool, config: Mapping[str, object] | None = None) -> Catalog:
     """Run a stage's job to its end; a failure ends the command with its reasons."""
     from ptolemy_dagster.cli.launch import run_job
-    from ptolemy_dagster.instance import open_instance
-    from ptolemy_dagster.partitions import define
 
     with output.errors_shown():
         catalog = open_catalog()
-        settings = projects.get(catalog, project)
+        require_inside(projects.get(catalog, project), environment_roots())
         if job in tuple(Stage):
             require(catalog, project, Stage(job))
-        instance = open_instance()
-        define(catalog, instance, settings)  # a catalog may be older than this Dagster home
+        if not config and (why := nothing_to_do(catalog, job, project)) is not None:
+            if not quiet:
+                output.say(f"nothing to do: {why}")
+            return catalog
         result: Any = run_job(catalog, job, project, quiet=quiet, config=config)
         if not result.ok:
             raise result.error()

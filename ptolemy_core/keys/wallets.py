@@ -268,8 +268,8 @@ class Wallets:
             known = self.aliases()
             names = f" (it has {', '.join(known)})" if known else ""
             raise UnknownKeyError(
-                f"there is no wallet {alias} in {self.place}{names}: put its key in a file of that name and mode 0600 in the "
-                f"folder of wallets, or in {WALLETS}"
+                f"there is no wallet {alias} in {self.place}{names}: put its key in a file of that name and mode 0600 "
+                f"in the folder of wallets, or in {WALLETS}"
             )
         return wallet
 

@@ -1,8 +1,8 @@
 """Deals with Curio's Market 2.0 (MK20): direct data onboarding (ddo_v1) with retrieval (retrieval_v1).
 
 Three traps of the API are handled here. An ID that was used before is answered with 500, so whatever isn't a clear
-answer leads to a question for the status. An unknown ID is answered with 401, like a wrong signature; a request without
-an ID then tells which it is. And Curio ends its own slow requests with 503 while it may still do the work.
+answer leads to a question for the status. An unknown ID is answered with 401, like a wrong signature; a request
+without an ID then tells which it is. And Curio ends its own slow requests with 503 while it may still do the work.
 """
 
 import json
@@ -124,7 +124,7 @@ class CurioEngine:
         report = self._known(client, proposal)
         if report is None:
             raise DealRefusedError(
-                f"provider {proposal.provider.address} has no deal {proposal.id} of this wallet: it never arrived, or "
+                f"provider {proposal.provider.address} has no deal {proposal.id} of this wallet: it never arrived or "
                 "the provider's records are lost",
                 Fault.UNKNOWN_DEAL,
             )

@@ -64,7 +64,7 @@ def boost_deal(proposal: Proposal) -> str:
     proposal.check()
     if not proposal.piece.payload_cid:
         raise ProposalError(
-            f"boost offline-deal needs the payload CID of {proposal.piece.cid}, and it isn't known: build its CAR first",
+            f"boost offline-deal needs the payload CID of {proposal.piece.cid}: build its CAR first",
             Fault.BAD_PIECE,
         )
     conditions = proposal.conditions

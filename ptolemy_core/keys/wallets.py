@@ -156,16 +156,17 @@ class WalletFiles:
             raise KeyStoreError(
                 f"{place} can't be read ({error.strerror}): make it yours, with mode 0600"
             ) from None
-        with open(descriptor, "rb") as file:
+        try:
             check_private(
                 os.fstat(descriptor), place, FOLDER, "move what it holds to a new wallet, and use that"
             )
-            try:
-                data = file.read(_LONGEST)
-            except OSError as error:
-                raise KeyStoreError(
-                    f"{place} can't be read ({error.strerror}): see that its disk works"
-                ) from None
+            data = os.read(descriptor, _LONGEST)
+        except OSError as error:
+            raise KeyStoreError(
+                f"{place} can't be read ({error.strerror}): see that its disk works"
+            ) from None
+        finally:
+            os.close(descriptor)
         return parse_wallet(data.decode("ascii", "replace"), alias, place)
 
 
@@ -268,7 +269,7 @@ class Wallets:
             known = self.aliases()
             names = f" (it has {', '.join(known)})" if known else ""
             raise UnknownKeyError(
-                f"there is no wallet {alias} in {self.place}{names}: put its key in a file of that name and mode 0600 "
+                f"there is no wallet {alias} in {self.place}{names}: put its key in a file of that name, mode 0600, "
                 f"in the folder of wallets, or in {WALLETS}"
             )
         return wallet

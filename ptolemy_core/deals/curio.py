@@ -116,6 +116,11 @@ class CurioEngine:
             raise
         if answer.status != 200:
             raise _refusal(client, answer)
+        if not answer.text.startswith("Reason:"):  # somebody else's 200, such as a proxy's
+            known = self._known(client, proposal)
+            if known is None:
+                raise _unexpected(client, answer)
+            return known
         return Report(DealState.ACCEPTED, client.words(answer).removeprefix(": "))
 
     def status(self, proposal: Proposal) -> Report:
@@ -149,13 +154,17 @@ class CurioEngine:
 
     def _known(self, client: CurioClient, proposal: Proposal) -> Report | None:
         """The deal's status; None where the provider has no such deal."""
+        path = f"/status/{proposal.id}"
         try:
-            answer = client.call("GET", f"/status/{proposal.id}")
+            answer = client.call("GET", path)
         except ProviderAuthError as error:
             if error.fault == Fault.CLOCK_OFF:
                 raise
             client.call("GET", "/products")  # raises the same error if it is the wallet that isn't accepted
-            return None
+            try:
+                answer = client.call("GET", path)  # once more, lest a passing error makes the deal unknown
+            except ProviderAuthError:
+                return None
         if answer.status == 404:
             return None
         if answer.status != 200:

@@ -123,11 +123,11 @@ def _missing(client: CurioClient, deal: str, piece: PieceReader, chunk: int) -> 
 
 
 def _chunk_size(size: int, total: int, chunk: int) -> int:
-    """The bytes of a chunk of a started upload: ours, or the only power of two that gives so many; 0: none does."""
+    """The bytes of a chunk of a started upload: ours, or the power of two that gives so many; 0: none does."""
     if -(-size // chunk) == total:
         return chunk
     fits = [1 << bits for bits in range(20, 37) if -(-size // (1 << bits)) == total]
-    return fits[0] if len(fits) == 1 else 0
+    return fits[0] if fits else 0
 
 
 def _check(client: CurioClient, answer: Answer, what: str) -> None:

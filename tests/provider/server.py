@@ -87,6 +87,7 @@ class ProviderServer:
         self.slow_seconds = 3.0
         self.rate, self.chunk_rate = 50, 100
         self.requests: list[str] = []
+        self._stopped = False
         self._counts: dict[tuple[str, str, int], int] = defaultdict(int)
         self._lock = threading.Lock()
         self._parallel = threading.Semaphore(512)
@@ -107,6 +108,9 @@ class ProviderServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._stopped:
+            return
+        self._stopped = True
         self._server.shutdown()
         self._server.server_close()
         self.worker.stop()

@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, NoReturn
@@ -71,7 +71,7 @@ class CurioClient:
     transport: Transport
     clock: Clock = time.time
     seconds: float = 30.0
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def call(self, method: str, path: str, body: bytes | Body | None = None, kind: str = "") -> Answer:
         """Send a request below /market/mk20, and give its answer unless that says nothing of what was asked.
@@ -83,7 +83,7 @@ class CurioClient:
             kind: its Content-Type.
 
         Raises:
-            ProviderAwayError: no connection, 429, or a GET without a useful answer.
+            ProviderAwayError: no connection, 429, or a GET or PUT without a useful answer.
             DealUnknownError: it was sent, and there is no useful answer.
             ProviderAuthError: 401.
         """
@@ -128,7 +128,7 @@ class CurioClient:
     def _unanswered(
         self, method: str, path: str, reason: str, fault: Fault, wait: float | None = None
     ) -> NoReturn:
-        if method == "GET":
+        if method in ("GET", "PUT"):  # both can simply be sent again
             raise ProviderAwayError(
                 f"{self._name} gives no answer ({reason}): its deals stay as they are; try later", fault, wait
             )

@@ -88,7 +88,7 @@ def test_a_broken_upload_resumes_with_the_chunks_that_are_missing(
 def test_an_upload_that_was_started_with_other_chunks_is_resumed_with_those(
     engine: CurioEngine, pushed: Proposal, provider: ProviderServer
 ) -> None:
-    provider.store.start_chunks(pushed.id, [1 << 20])
+    provider.store.start_chunks(pushed.id, [len(DATA)])
     upload_chunks(engine.client(pushed), pushed.id, Bytes(), CHUNK)
     wait_for(engine, pushed, DealState.ACTIVE)
 

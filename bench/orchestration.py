@@ -186,7 +186,7 @@ def engine(count: int, processes: int) -> dict[str, Any]:
     from ptolemy_core.catalog import Catalog, cars
     from ptolemy_core.stages.containerize import containerize
     from ptolemy_core.stages.scan import scan
-    from ptolemy_core.stages.status import standing
+    from ptolemy_core.status.state import project_state
 
     catalog = Catalog()
     scan(catalog, "engine")
@@ -195,7 +195,7 @@ def engine(count: int, processes: int) -> dict[str, Any]:
         for _ in pool.map(partial(_build_some, count, processes), range(processes)):
             pass
     with Clock() as status:
-        standing(catalog, "dagster")
+        project_state(catalog, "dagster")
     built = sum(1 for _ in cars.rows(catalog, "dagster"))
     if sum(1 for _ in cars.rows(catalog, "engine")) != count:
         raise RuntimeError(f"the engine didn't build {count} CARs")

@@ -40,9 +40,30 @@ class NotFoundError(PtolemyError):
 
 
 class StageOrderError(PtolemyError):
-    """A stage was asked for before the one that it needs."""
+    """A stage was asked for before the one that it needs.
+
+    Attributes:
+        first: the stage that has to be done before, where there is one.
+        why: what isn't done yet, after the project's name.
+    """
 
     code = "stage-order"
+
+    def __init__(self, message: str, *, first: str | None = None, why: str = "") -> None:
+        super().__init__(message)
+        self.first = first
+        self.why = why
+
+    @classmethod
+    def needs(cls, project: str, why: str, first: str) -> "StageOrderError":
+        """The error of a project that needs another stage first."""
+        return cls(f"project {project!r} {why}: run `ptolemy {first} {project}` first", first=first, why=why)
+
+
+class EmptyProjectError(StageOrderError):
+    """There is nothing to store in a project."""
+
+    code = "empty"
 
 
 class BusyError(PtolemyError):
@@ -77,6 +98,18 @@ class SourceUnreadableError(SourceError):
     code = "source-unreadable"
 
 
+class UnreadableError(SourceUnreadableError):
+    """A scan found entries that it can't read, in a project whose on_error is "fail"."""
+
+    code = "entries-unreadable"
+
+
+class LossError(SourceError):
+    """A scan found so much less than the one before that the target may not be there, or be another one."""
+
+    code = "target-lost"
+
+
 class StagingError(PtolemyError):
     """The staging folder can't be read or written."""
 
@@ -87,6 +120,12 @@ class StagingFullError(StagingError):
     """The disk of the staging folder has too little free space for a CAR."""
 
     code = "staging-full"
+
+
+class OutlineError(PtolemyError):
+    """The outline of a generated CAR can't be read: it is missing, damaged, or of another version."""
+
+    code = "outline-unusable"
 
 
 class NoRoomError(StagingError):

@@ -83,6 +83,17 @@ def check() -> None:
 
 
 @contextmanager
+def let_through() -> Iterator[None]:
+    """Let interrupts through at once that a `held` block around the caller keeps: see `Hold.interruptible`."""
+    if not _active or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    check()
+    with _active[-1].interruptible():
+        yield
+
+
+@contextmanager
 def held() -> Iterator[Hold]:
     """Keep interrupts until `check` is called, the block ends, or one comes again seconds later.
 

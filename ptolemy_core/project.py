@@ -60,7 +60,7 @@ class Project(BaseModel):
     hidden: bool = _setting(True, "whether names that start with a dot belong in", changeable=True)
     on_error: Literal["fail", "skip"] = _setting(
         "fail",
-        "a file that can't be read or has changed: fail its CAR, or skip it with a record",
+        "a file that can't be read or has changed: fail the scan or its CAR, or skip it with a record",
         changeable=True,
     )
     watch: bool = _setting(
@@ -71,6 +71,11 @@ class Project(BaseModel):
     )
     quiet_seconds: int = _setting(
         60, "seconds a folder must be unchanged before it is scanned, 0 to 86400", changeable=True
+    )
+    max_loss: int = _setting(
+        50,
+        "percent of the entries that may be gone at once, 0 to 100: a scan that misses more fails",
+        changeable=True,
     )
     car_sha256: bool = _setting(
         False,
@@ -154,11 +159,18 @@ class Project(BaseModel):
             raise ValueError(f"quiet_seconds must be 0 to {MAX_QUIET} seconds, got {value!r}")
         return int(value)
 
+    @field_validator("max_loss", mode="before")
+    @classmethod
+    def _percent(cls, value: Any) -> Any:
+        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,3}", str(value)) or int(value) > 100:
+            raise ValueError(f"max_loss must be 0 to 100 percent, got {value!r}")
+        return int(value)
+
     @field_validator("include", "exclude")
     @classmethod
     def _patterns(cls, value: tuple[str, ...], info: Any) -> tuple[str, ...]:
         try:
-            return selection.checked(value)
+            return selection.normalized(value)
         except ValueError as error:
             raise ValueError(f"{info.field_name}: {error}") from None
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.sizes import duration, readable
-from ptolemy_core.stages.pace import Spell
+from ptolemy_core.status.builds import BuildPeriod
 
 INLINE = 1000
 """Characters of Markdown from which Dagster's UI (1.13) hides it behind a link."""
@@ -47,12 +47,12 @@ def fill_chart(containers: Sequence[ContainerRow]) -> dg.MetadataValue:
     )
 
 
-def rate_chart(spell: Spell | None) -> dg.MetadataValue:
-    """Bytes a second over the time of a spell of building; the frame's height is the highest rate."""
-    if spell is None:
+def rate_chart(period: BuildPeriod | None) -> dg.MetadataValue:
+    """Bytes a second over the time of a period of building; the frame's height is the highest rate."""
+    if period is None:
         return dg.MetadataValue.md("no CARs")
-    rates, top = spell.rates, float(spell.rates.max())
-    text = f"{readable(float(rates.mean()))}/s on average, {readable(top)}/s at most, in {duration(spell.seconds)}"
+    rates, top = period.rates, float(period.rates.max())
+    text = f"{readable(float(rates.mean()))}/s on average, {readable(top)}/s at most, in {duration(period.seconds)}"
     return _fitting("build rate", text, lambda steps: [(_RATE, _pooled(rates / top, steps))])
 
 

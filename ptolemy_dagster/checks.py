@@ -7,7 +7,8 @@ import dagster as dg
 from pydantic import Field
 
 from ptolemy_core.catalog import cars as receipts
-from ptolemy_core.stages.coverage import uncovered
+from ptolemy_core.catalog.coverage import uncovered
+from ptolemy_core.catalog.skipped import not_stored
 from ptolemy_core.stages.verify import verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
@@ -100,6 +101,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
             "CARs": cars,
             "passed before and unchanged, not read again": known,
             "delivered, not in staging": away,
+            "in no CAR, so not verified": str(not_stored(opened, context.partition_key)) or "none",
             "blocks": blocks,
             "entries": entries,
             "bytes": show.size(size),

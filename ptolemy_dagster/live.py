@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ptolemy_core.catalog import Catalog, progress
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages.pace import Pace, blitz_pace, said
-from ptolemy_core.stages.status import standing
+from ptolemy_core.status.rate import Progress, blitz_progress, describe, rate
+from ptolemy_core.status.state import project_state
 from ptolemy_dagster import show
 
 INTERVAL = 30.0
@@ -52,10 +52,10 @@ class Live:
             return
         with self._turn() as mine:
             if mine:
-                rate = f"{entries / self._seconds:,.0f} entries/s"
-                facts = {"entries so far": f"{entries:,}", "data so far": show.size(data), "rate": rate}
+                speed = f"{rate(entries, self._seconds):,.0f} entries/s"
+                facts = {"entries so far": f"{entries:,}", "data so far": show.size(data), "rate": speed}
                 self._observe("scan_result", facts)
-                self._tag(f"scan {entries:,} entries, {readable(data)}, {rate}")
+                self._tag(f"scan {entries:,} entries, {readable(data)}, {speed}")
 
     def building(self) -> None:
         """Tell how far the blitz is, if it is time."""
@@ -63,13 +63,13 @@ class Live:
             return
         with self._turn() as mine:
             if mine:
-                now = standing(self._catalog, self._project)
-                pace = blitz_pace(now)
+                now = project_state(self._catalog, self._project)
+                whole = blitz_progress(now)
                 built = f"{now.built:,} of {now.containers:,}"
-                facts = show.pace(pace)
+                facts = show.progress(whole)
                 facts |= {"CARs built": built, "being built": show.task_table(now.tasks)}
                 self._observe("built_cars", facts)
-                self._tag(f"build {said(pace)}, {built} CARs")
+                self._tag(f"build {describe(whole)}, {built} CARs")
 
     def verifying(self, done: int, total: int) -> None:
         """Tell how many bytes of CARs are read back, if it is time."""
@@ -77,17 +77,17 @@ class Live:
             return
         with self._turn() as mine:
             if mine:
-                # no observation: it would stand above the CARs' metadata when all is verified
-                self._tag(f"verify {said(Pace(done, total, done / self._seconds))}")
+                # no observation: it would be above the CARs' metadata when all is verified
+                self._tag(f"verify {describe(Progress(done, total, rate(done, self._seconds)))}")
 
     def ended(self, text: str) -> None:
-        """Leave the result where the progress stood."""
+        """Leave the result where the progress was."""
         with self._lost_is_lost():
             self._tag(text)
 
     @property
     def _seconds(self) -> float:
-        return max(time.monotonic() - self._started, 1e-3)
+        return time.monotonic() - self._started
 
     def _may_ask(self) -> bool:
         now = time.monotonic()

@@ -4,6 +4,9 @@ Dagster's default launcher hears of a dead worker from the code server that star
 do with their machine, nobody says so: the run would look started for ever, and the queue would wait for it.
 """
 
+import os
+import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +18,9 @@ import dagster as dg
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_lost
+from ptolemy_core.catalog.progress import STALE
 from ptolemy_core.errors import BusyError, UnavailableError
+from ptolemy_core.status.state import ProjectState
 from ptolemy_dagster.internals.running import (
     CheckRunHealthResult,
     DefaultRunLauncher,
@@ -23,6 +28,9 @@ from ptolemy_dagster.internals.running import (
     WorkerStatus,
     requirements_of,
 )
+
+HOST_TAG, PID_TAG = "ptolemy/host", "ptolemy/pid"
+"""Tags of runs that a command line waits for: where its process is."""
 
 WATCHED_TAG = "ptolemy/watched"
 """Tag of runs whose worker holds its lock: of others nothing is known."""
@@ -99,17 +107,57 @@ def _shown_alive(catalog: Catalog, run_id: str) -> Iterator[None]:
         thread.join(_CHECK)
 
 
-def is_alive(catalog: Catalog, run_id: str) -> bool:
-    """Whether a watched run's worker lives."""
+def is_alive(catalog: Catalog, record: dg.RunRecord, state: ProjectState) -> bool:
+    """Whether a run waits or is under way: a killed one leaves its status behind.
+
+    Everybody asks here: status, HTTP API, sensors, and run monitoring (see `worker_lives`).
+
+    Args:
+        catalog: that holds the run's project.
+        record: of the run.
+        state: of the project.
+    """
+    run = record.dagster_run
+    if run.is_finished:
+        return False
+    pid = run.tags.get(PID_TAG, "")  # anyone who launches a run may write anything there
+    if run.tags.get(HOST_TAG) == socket.gethostname() and re.fullmatch("[0-9]{1,9}", pid, re.ASCII):
+        return _exists(int(pid))
+    if run.status == dg.DagsterRunStatus.QUEUED:
+        return True
+    if WATCHED_TAG in run.tags and _holds_lock(catalog, run.run_id):
+        return True
+    # it may just be starting, or take its lock again after Postgres was restarted
+    return bool(state.tasks) or time.time() - record.update_timestamp.timestamp() < STALE
+
+
+def worker_lives(catalog: Catalog, run_id: str) -> bool:
+    """Whether a watched run's worker lives, surely: it waits for a while before it says no."""
     end = time.monotonic() + _GRACE
     while time.monotonic() < end:
-        try:
-            with catalog.lock(_lock(run_id)):
-                pass
-        except BusyError:
+        if _holds_lock(catalog, run_id):
             return True
         time.sleep(1)
     return False
+
+
+def _holds_lock(catalog: Catalog, run_id: str) -> bool:
+    try:
+        with catalog.lock(_lock(run_id)):
+            return False
+    except BusyError:
+        return True
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is a process of this id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
 
 
 def _lock(run_id: str) -> str:
@@ -130,6 +178,6 @@ class PtolemyRunLauncher(DefaultRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Dagster's daemon asks this of each started run."""
-        if WATCHED_TAG not in run.tags or is_alive(self._catalog, run.run_id):
+        if WATCHED_TAG not in run.tags or worker_lives(self._catalog, run.run_id):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its worker died with its code server or machine")

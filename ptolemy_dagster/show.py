@@ -7,12 +7,12 @@ import dagster as dg
 
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
-from ptolemy_core.catalog.progress import Task
+from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.dag import cid
 from ptolemy_core.sizes import duration, readable
-from ptolemy_core.stages.pace import Pace
+from ptolemy_core.status.rate import Progress
 
 _ROWS = 200
 
@@ -75,22 +75,22 @@ def bar(share: float, width: int = 24) -> str:
     return f"`{'█' * full}{'░' * (width - full)}`"
 
 
-def pace(now: Pace) -> dict[str, str | int | dg.MetadataValue]:
+def progress(now: Progress) -> dict[str, str | int | dg.MetadataValue]:
     """Progress of work in bytes."""
     return {
         "progress": dg.MetadataValue.md(f"{bar(now.share)} {now.share:.1%}"),
-        "done": f"{readable(now.done)} of {readable(now.total)}",
+        "done": f"{readable(now.done)} of {readable(now.total or 0)}",
         "rate": f"{readable(now.rate)}/s",
         "time left": "unknown" if now.seconds_left is None else duration(now.seconds_left),
     }
 
 
-def task_table(tasks: Iterable[Task]) -> dg.MetadataValue:
+def task_table(tasks: Iterable[RunningTask]) -> dg.MetadataValue:
     """CARs under way."""
-    builds = [task for task in tasks if task.task.startswith("build ")]
+    builds = [task for task in tasks if task.is_build]
     return table(
         ("CAR", "done", "of"),
-        ((t.task.removeprefix("build "), readable(t.done), readable(t.total or 0)) for t in builds),
+        ((f"{t.task.container:06d}", readable(t.done), readable(t.total or 0)) for t in builds),
     )
 
 

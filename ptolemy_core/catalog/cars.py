@@ -198,3 +198,24 @@ def select(catalog: Catalog, wanted: sa.ColumnElement[bool], limit: int | None =
     for row in catalog.fetch(query):
         values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
         yield CarRow(*values)
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """CARs that were built lately: their bytes, and when the first of their builds began (None: there is none)."""
+
+    size: int
+    began: float | None
+
+
+@survives_outage
+def built_since(catalog: Catalog, project: str, since: float) -> Recent:
+    """The CARs of a project that were built after a time, seconds since 1970."""
+    query = (
+        sa.select(sa.func.sum(car.c.car_size), sa.func.min(car.c.built_at - car.c.build_seconds))
+        .join(container, container.c.id == car.c.container_id)
+        .where(container.c.project == project, car.c.built_at > since)
+    )
+    with catalog.read() as connection:
+        size, began = connection.execute(query).one()
+    return Recent(int(size or 0), began)

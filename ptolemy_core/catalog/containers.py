@@ -1,7 +1,7 @@
 """Container plans in the catalog, and what a build needs of them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from ptolemy_core.layout.plan import PlannedContainer
 from ptolemy_core.source import Stamps
 
 _BATCH = 20_000
+_MANY = 500
+"""Values of one IN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,60 +43,121 @@ class ContainerRow:
         return self.piece_size // 128 * 127 - self.car_size
 
 
-def unplanned(connection: Connection, project: str) -> sa.Select[Any]:
-    """The live files, links and empty folders that stand in no container, in path order.
+@dataclass(frozen=True, slots=True)
+class Unplanned:
+    """Live files, links and empty folders that aren't wholly in containers, in path order."""
+
+    ids: NDArray[np.int64]
+    paths: list[bytes]
+    kinds: NDArray[np.int8]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row[Any]]) -> "Unplanned":
+        """Rows with id, path, kind and size."""
+        return cls(
+            np.array([row.id for row in rows], dtype=np.int64),
+            [bytes(row.path) for row in rows],
+            np.array([row.kind for row in rows], dtype=np.int8),
+            np.array([row.size for row in rows], dtype=np.int64),
+        )
+
+    def merged(self, other: "Unplanned") -> "Unplanned":
+        """All of both."""
+        names = [*self.paths, *other.paths]
+        order = sorted(range(len(names)), key=names.__getitem__)
+        return Unplanned(
+            np.concatenate([self.ids, other.ids])[order],
+            [names[k] for k in order],
+            np.concatenate([self.kinds, other.kinds])[order],
+            np.concatenate([self.sizes, other.sizes])[order],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PartlyBuilt:
+    """Files of which only some shards are built, and the numbers of those by the file's id."""
+
+    files: Unplanned
+    shards: dict[int, frozenset[int]]
+
+
+def unplanned(connection: Connection, project: str, *, built_only: bool = False) -> sa.Select[Any]:
+    """The live files, links and empty folders that are in no container, in path order.
 
     Not those that a build has dropped: they wait for the next scan.
+    With `built_only`, unbuilt containers don't count.
     """
+    holds = sa.exists().where(shard.c.file_id == file.c.id)
+    if built_only:
+        holds = holds.where(car.c.container_id == shard.c.container_id)
     return (
         sa.select(file.c.id, file.c.path, file.c.kind, file.c.size)
         .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind >= 0)
-        .where(~sa.exists().where(shard.c.file_id == file.c.id), ~skipped.withdrawn())
+        .where(~holds, ~skipped.withdrawn())
         .order_by(file.c.path)
     )
 
 
-def partly_planned(connection: Connection, project: str) -> dict[Row[Any], set[int]]:
-    """The live split files that stand in containers with some of their shards only, and the numbers of those.
+def read_unplanned(connection: Connection, project: str, *, built_only: bool) -> Unplanned:
+    """What `unplanned` selects."""
+    return Unplanned.of(connection.execute(unplanned(connection, project, built_only=built_only)).all())
 
-    `drop_stale` makes such files: it takes the containers with their other shards back.
+
+def partly_built(connection: Connection, project: str) -> PartlyBuilt:
+    """The live split files that are in built containers with some of their shards only.
+
+    Planning anew makes such files: it takes the unbuilt containers with their other shards back.
     """
+    built = sa.exists().where(car.c.container_id == shard.c.container_id)
     partly = (
         sa.select(file.c.id)
         .join(shard, shard.c.file_id == file.c.id)
         .where(file.c.project == project, file.c.gone_scan.is_(None), shard.c.number != WHOLE)
-        .where(~skipped.withdrawn())
+        .where(built, ~skipped.withdrawn())
         .group_by(file.c.id, file.c.size)
         .having(sa.func.sum(shard.c.length) < file.c.size)
     )
     files = sa.select(file.c.id, file.c.path, file.c.kind, file.c.size).where(file.c.id.in_(partly))
-    held = sa.select(shard.c.number)
-    return {
-        row: set(connection.scalars(held.where(shard.c.file_id == row.id)))
-        for row in connection.execute(files).all()
-    }
+    rows = connection.execute(files.order_by(file.c.path)).all()
+    held = sa.select(shard.c.number).where(built)
+    shards = {row.id: frozenset(connection.scalars(held.where(shard.c.file_id == row.id))) for row in rows}
+    return PartlyBuilt(Unplanned.of(rows), shards)
 
 
-def drop_stale(connection: Connection, project: str) -> int:
-    """Take back the plan of containers that aren't built, if one of them holds a version that is gone.
-
-    Returns:
-        how many containers were dropped.
-    """
+def stale(connection: Connection, project: str) -> frozenset[int]:
+    """The containers that aren't built, by id, if one of them holds a version that is gone; else none."""
     unbuilt = (
         sa.select(container.c.id)
         .where(container.c.project == project)
         .where(~sa.exists().where(car.c.container_id == container.c.id))
     )
-    stale = connection.scalar(
+    gone = connection.scalar(
         sa.select(shard.c.file_id)
         .join(file, file.c.id == shard.c.file_id)
         .where(shard.c.container_id.in_(unbuilt), file.c.gone_scan.is_not(None))
         .limit(1)
     )
-    if stale is None:
-        return 0
-    return connection.execute(container.delete().where(container.c.id.in_(unbuilt))).rowcount
+    return frozenset() if gone is None else frozenset(connection.scalars(unbuilt))
+
+
+def take_back(connection: Connection, ids: Collection[int]) -> bool:
+    """Take unbuilt containers back; False if one of them is built by now, or has been planned anew."""
+    chosen = sorted(ids)
+    for low in range(0, len(chosen), _MANY):
+        part = chosen[low : low + _MANY]
+        free = ~sa.exists().where(car.c.container_id == container.c.id)
+        query = container.delete().where(container.c.id.in_(part), free)
+        if connection.execute(query).rowcount != len(part):
+            return False
+    return True
+
+
+def next_number(catalog: Catalog, project: str, without: Collection[int] = ()) -> int:
+    """The number of the next container, were those of these ids taken back."""
+    query = sa.select(container.c.id, container.c.number).where(container.c.project == project)
+    with catalog.read() as connection:
+        return 1 + max((row.number for row in connection.execute(query) if row.id not in without), default=-1)
 
 
 def save(

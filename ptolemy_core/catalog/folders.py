@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import bulk
 from ptolemy_core.catalog.schema import folder
@@ -57,18 +58,16 @@ def known(catalog: Catalog, project: str, paths: Sequence[bytes]) -> set[bytes]:
     return found
 
 
-def replace(catalog: Catalog, project: str, old: Iterable[bytes], new: Sequence[Folder]) -> None:
+def replace(connection: Connection, project: str, old: Iterable[bytes], new: Sequence[Folder]) -> None:
     """Remove the folders of the paths `old`, then add the `new` ones."""
     gone = folder.delete().where(folder.c.project == project, folder.c.path == sa.bindparam("old"))
     values = [{"old": path} for path in old]
-    with catalog.write() as connection:
-        if values:
-            connection.execute(gone, values)
-        with bulk.indexed([path for path, _ in new]):
-            bulk.insert(connection, folder, ("path", "mtime"), new, {"project": project})
+    if values:
+        connection.execute(gone, values)
+    with bulk.indexed([path for path, _ in new]):
+        bulk.insert(connection, folder, ("path", "mtime"), new, {"project": project})
 
 
-def forget(catalog: Catalog, project: str) -> None:
+def forget(connection: Connection, project: str) -> None:
     """Remove all folders of a project: it isn't watched."""
-    with catalog.write() as connection:
-        connection.execute(folder.delete().where(folder.c.project == project))
+    connection.execute(folder.delete().where(folder.c.project == project))

@@ -103,7 +103,7 @@ def last_scan(catalog: Catalog, project: str, number: int | None = None) -> int:
     """
     finished = _finished(catalog, project)
     if not finished:
-        raise StageOrderError(f"project {project!r} isn't scanned yet: run `ptolemy scan {project}` first")
+        raise StageOrderError.needs(project, "isn't scanned yet", "scan")
     if number is not None and number not in finished:
         known = ", ".join(map(str, finished[-10:]))
         raise StageOrderError(f"project {project!r} has no finished scan {number}; its last ones are {known}")

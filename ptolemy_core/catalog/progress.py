@@ -4,7 +4,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from types import TracebackType
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -21,18 +23,63 @@ STALE = 60.0
 
 
 _TURN = "tell "
-"""How rows begin that aren't tasks: who told of work last, and when."""
+"""How keys begin of rows that aren't tasks: who told of work last, and when."""
+
+
+class Work(StrEnum):
+    """Kinds of long work."""
+
+    SCAN = "scan"
+    BUILD = "build"
+    VERIFY = "verify"
+    ROOT = "root"
+    MANIFEST = "manifest"
+    DELETE_SOURCE = "delete-source"
+
+    @property
+    def unit(self) -> Literal["entries", "bytes"]:
+        """What is counted of it."""
+        return "bytes" if self in (Work.BUILD, Work.VERIFY, Work.DELETE_SOURCE) else "entries"
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A running task, `scan`, `build 000003` or `verify`: done so far of a total (bytes; a scan's: entries)."""
+    """Long work on a project: a kind, and of a build the number of its container."""
 
-    task: str
+    work: Work
+    container: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.work) if self.container is None else f"{self.work} {self.container:06d}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTask:
+    """A task under way: done so far of a total (None: it isn't known), in the unit of its work."""
+
+    task: Task
     done: int
     total: int | None
     started_at: float
     updated_at: float
+
+    @property
+    def is_build(self) -> bool:
+        """Whether it builds a CAR."""
+        return self.task.work == Work.BUILD
+
+    def as_text(self) -> dict[str, object]:
+        """All of it for JSON."""
+        return {
+            "task": str(self.task),
+            "work": str(self.task.work),
+            "container": self.task.container,
+            "unit": self.task.work.unit,
+            "done": self.done,
+            "total": self.total,
+            "started_at": self.started_at,
+            "updated_at": self.updated_at,
+        }
 
 
 class Reporter:
@@ -42,9 +89,10 @@ class Reporter:
     isn't written.
     """
 
-    def __init__(self, catalog: Catalog, project: str, task: str, total: int | None) -> None:
+    def __init__(self, catalog: Catalog, project: str, task: Task, total: int | None) -> None:
         self._catalog = catalog
-        self._key = {"project": project, "task": task}
+        self._key = {"project": project, "task": str(task)}
+        self._task: dict[str, Any] = {"work": str(task.work), "container": task.container}
         self._total = total
         self._started = time.time()
         self._written = 0.0
@@ -62,7 +110,7 @@ class Reporter:
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        row = {
+        row = self._task | {
             "done": self._done,
             "total": self._total,
             "started_at": self._started,
@@ -96,16 +144,20 @@ def _unless_lost() -> Iterator[None]:
 
 
 @survives_outage
-def running(catalog: Catalog, project: str) -> list[Task]:
+def running(catalog: Catalog, project: str) -> list[RunningTask]:
     """Tasks of a project that are under way."""
+    columns = ("work", "container", "done", "total", "started_at", "updated_at")
     query = (
-        sa.select(*(table.c[name] for name in Task.__dataclass_fields__))
+        sa.select(*(table.c[name] for name in columns))
         .where(table.c.project == project, table.c.updated_at > time.time() - STALE)
-        .where(table.c.task.not_like(f"{_TURN}%"))
+        .where(table.c.work.in_(tuple(Work)))
         .order_by(table.c.task)
     )
     with catalog.read() as connection:
-        return [Task(*row) for row in connection.execute(query)]
+        return [
+            RunningTask(Task(Work(work), container), *rest)
+            for work, container, *rest in connection.execute(query)
+        ]
 
 
 def my_turn(catalog: Catalog, project: str, work: str, interval: float) -> bool:

@@ -1,31 +1,255 @@
-"""Scans of a project: which was the newest, and whether it was finished."""
+"""Scans in the catalog: the rows that a scan is compared with, and the writing of what it found."""
 
+import itertools
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
+from ptolemy_core.catalog import bulk, skipped
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.schema import scan
+from ptolemy_core.catalog.schema import absence, deletion, shard
+from ptolemy_core.catalog.schema import file as files
+from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.source.filesystem import Mounts, from_json
+from ptolemy_core.tree import LEFT_OUT, Kind
+
+PAGE = 10_000
+"""Rows that are read at once: no cursor is open while others write."""
+
+_MANY = 500
+"""Values of one IN."""
+
+_COLUMNS = ("path", "kind", "size", "mtime", "target", "reason")
+
+Values = tuple[Any, ...]
+"""An entry: path, kind, size, mtime, target and reason, as a walk's `Entry` has them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScanRow:
-    """A scan: its number in the catalog, and whether it ran to its end."""
+class KnownPage(NamedTuple):
+    """Live rows of the catalog, in path order; `withdrawn` are those that a build has dropped.
 
-    id: int
-    finished: bool
+    An entry is a tuple as a walk's `Entry` is, so that the two compare, many at once: most rows of most scans are as
+    they were. `stored` of them aren't left out.
+    """
+
+    entries: list[Values]
+    ids: Sequence[int]
+    withdrawn: Sequence[bool]
+    stored: int
+
+
+class Change(NamedTuple):
+    """Part of what a scan found: rows that are gone, by id, and the entries that are new in their place or beside."""
+
+    gone: list[int]
+    new: list[Values]
+
+
+def begin(catalog: Catalog, project: str, started: float) -> int:
+    """Record that a scan begins; returns its number."""
+    with catalog.write() as connection:
+        row = {"project": project, "started_at": started}
+        number: int = connection.execute(scans.insert().values(row).returning(scans.c.id)).scalar_one()
+    return number
+
+
+def refuse(catalog: Catalog, number: int, reason: str) -> None:
+    """Record why nothing of a scan is merged."""
+    with catalog.write() as connection:
+        connection.execute(scans.update().where(scans.c.id == number).values(refused=reason))
+
+
+def finish(connection: Connection, number: int, mounts: Mounts) -> None:
+    """Record that a scan is done, and the file systems that it found."""
+    values = {"finished_at": time.time(), "mounts": json.dumps(mounts.as_json())}
+    connection.execute(scans.update().where(scans.c.id == number).values(values))
 
 
 @survives_outage
-def newest(catalog: Catalog, project: str) -> ScanRow | None:
-    """The project's newest scan; None if it was never scanned."""
+def is_scanned(catalog: Catalog, project: str) -> bool:
+    """Whether a scan of a project was finished."""
+    query = sa.select(scans.c.id).where(scans.c.project == project, scans.c.finished_at.is_not(None))
+    with catalog.read() as connection:
+        return connection.scalar(query.limit(1)) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LastScan:
+    """The newest scan of a project: whether it was finished, and why nothing of it was merged, if so."""
+
+    number: int
+    finished: bool
+    refused: str | None
+
+
+def last(catalog: Catalog, project: str, *, merged: bool = False) -> LastScan | None:
+    """The newest scan, of those only that weren't refused if they are to be `merged`; None if there is none."""
+    query = sa.select(scans.c.id, scans.c.finished_at, scans.c.refused).where(scans.c.project == project)
+    if merged:
+        query = query.where(scans.c.refused.is_(None))
+    with catalog.read() as connection:
+        row = connection.execute(query.order_by(scans.c.id.desc()).limit(1)).first()
+    return None if row is None else LastScan(row.id, row.finished_at is not None, row.refused)
+
+
+def last_mounts(catalog: Catalog, project: str) -> Mounts | None:
+    """The file systems that the last finished scan found; None if that isn't known."""
+    query = sa.select(scans.c.mounts).where(scans.c.project == project, scans.c.finished_at.is_not(None))
+    with catalog.read() as connection:
+        kept: str | None = connection.scalar(query.order_by(scans.c.id.desc()).limit(1))
+    return from_json(json.loads(kept)) if kept else None
+
+
+def has_entries(catalog: Catalog, project: str) -> bool:
+    """Whether the last scan left a live entry that can be stored."""
+    query = sa.select(files.c.id).where(*_live(project), files.c.kind >= 0)
+    with catalog.read() as connection:
+        return connection.scalar(query.limit(1)) is not None
+
+
+def has_gone(catalog: Catalog, project: str) -> bool:
+    """Whether there are versions that may return."""
+    query = sa.select(files.c.id).where(files.c.project == project, files.c.gone_scan.is_not(None))
+    with catalog.read() as connection:
+        return connection.scalar(query.limit(1)) is not None
+
+
+def deleted_live(catalog: Catalog, project: str) -> frozenset[int]:
+    """Ids of live rows whose deletion by `delete_source` is journaled: the next scan will miss them."""
     query = (
-        sa.select(scan.c.id, scan.c.finished_at.is_not(None))
-        .where(scan.c.project == project)
-        .order_by(scan.c.id.desc())
-        .limit(1)
+        sa.select(deletion.c.file_id)
+        .join(files, files.c.id == deletion.c.file_id)
+        .where(deletion.c.project == project, files.c.gone_scan.is_(None))
     )
     with catalog.read() as connection:
-        row = connection.execute(query).first()
-    return None if row is None else ScanRow(row[0], bool(row[1]))
+        return frozenset(connection.scalars(query))
+
+
+def known_pages(catalog: Catalog, project: str) -> Iterator[KnownPage]:
+    """Rows that earlier scans left live, in path order."""
+    after = None
+    while True:
+        query = (
+            sa.select(*(files.c[name] for name in (*_COLUMNS, "id")), skipped.withdrawn())
+            .where(*_live(project))
+            .order_by(files.c.path)
+            .limit(PAGE)
+        )
+        if after is not None:
+            query = query.where(files.c.path > after)
+        with catalog.read() as connection:
+            rows = connection.execute(query).all()
+        if rows:
+            *values, ids, withdrawn = zip(*rows, strict=True)
+            stored = len(rows) - values[1].count(LEFT_OUT)
+            yield KnownPage(list(zip(*values, strict=True)), ids, withdrawn, stored)
+        if len(rows) < PAGE:
+            return
+        after = rows[-1].path
+
+
+def write(connection: Connection, project: str, number: int, change: Change, returning: bool) -> int:
+    """Write part of what a scan found.
+
+    Args:
+        connection: in a transaction.
+        project: the project's name.
+        number: the scan's.
+        change: what it found.
+        returning: whether there are versions that may be current again.
+
+    Returns:
+        how many of the new entries are versions that an earlier scan missed and this one met as they were.
+    """
+    for part in _parts(change.gone):
+        connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=number))
+    back = _return(connection, project, number, change.new) if returning else set()
+    new = [entry for entry in change.new if entry[0] not in back] if back else change.new
+    with bulk.indexed([entry[0] for entry in new]):
+        bulk.insert(connection, files, _COLUMNS, new, {"project": project, "first_scan": number})
+    return len(back)
+
+
+def _return(connection: Connection, project: str, number: int, new: Sequence[Values]) -> set[bytes]:
+    """Make versions current again that an earlier scan missed and this one met as they were.
+
+    Only those that containers hold in full: any other is as good as new.
+    """
+    planned = sa.select(sa.func.sum(shard.c.length)).where(shard.c.file_id == files.c.id).scalar_subquery()
+    found: dict[Values, Any] = {}
+    for part in _parts([entry[0] for entry in new]):
+        query = (
+            sa.select(files)
+            .where(files.c.project == project, files.c.path.in_(part))
+            .where(files.c.gone_scan.is_not(None), files.c.kind >= 0)
+            .where(planned == files.c.size, ~skipped.withdrawn())
+            .order_by(files.c.id)
+        )
+        for row in connection.execute(query):
+            found[row.path, row.kind, row.size, row.mtime, row.target] = row
+    back = set()
+    for entry in new if found else ():
+        if tuple(entry[:5]) not in found:
+            continue
+        row = found[tuple(entry[:5])]
+        away = {"file_id": row.id, "gone_scan": row.gone_scan, "back_scan": number}
+        connection.execute(absence.insert().values(away))
+        connection.execute(files.update().where(files.c.id == row.id).values(gone_scan=None))
+        back.add(entry[0])
+    return back
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTotals:
+    """Of a project's live rows: entries by kind, bytes of its files and of the largest one."""
+
+    files: int
+    empty_files: int
+    links: int
+    empty_folders: int
+    left_out: int
+    data_bytes: int
+    largest: int
+
+
+@survives_outage
+def totals(catalog: Catalog, project: str) -> LiveTotals:
+    """What the last scan left live."""
+    query = sa.select(
+        files.c.kind,
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(files.c.size), 0),
+        sa.func.max(files.c.size),
+        sa.func.sum(sa.case((files.c.size == 0, 1), else_=0)),
+    )
+    with catalog.read() as connection:
+        rows = connection.execute(query.where(*_live(project)).group_by(files.c.kind)).all()
+    of_kind = {kind: tuple(map(int, rest)) for kind, *rest in rows}
+    none = (0, 0, 0, 0)
+    number, data, largest, empty = of_kind.get(Kind.FILE, none)
+    return LiveTotals(
+        files=number,
+        empty_files=empty,
+        links=of_kind.get(Kind.SYMLINK, none)[0],
+        empty_folders=of_kind.get(Kind.DIRECTORY, none)[0],
+        left_out=of_kind.get(LEFT_OUT, none)[0],
+        data_bytes=data,
+        largest=largest,
+    )
+
+
+def _live(project: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return files.c.project == project, files.c.gone_scan.is_(None)
+
+
+def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """Values in pieces that one query takes."""
+    rest = iter(values)
+    while part := list(itertools.islice(rest, _MANY)):
+        yield part

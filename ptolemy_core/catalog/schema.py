@@ -80,6 +80,8 @@ scan = Table(
     Column("project", ForeignKey("project.name"), nullable=False, index=True),
     Column("started_at", Float, nullable=False),
     Column("finished_at", Float),
+    Column("mounts", String),  # JSON, see `source.filesystem`: the file systems that it found
+    Column("refused", String),  # why nothing of it was recorded
 )
 
 file = Table(
@@ -100,6 +102,9 @@ file = Table(
 Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)
 _KNOWN = text("cid IS NOT NULL")
 Index("file_by_cid", file.c.cid, postgresql_where=_KNOWN, sqlite_where=_KNOWN)
+
+_LEFT_OUT = text("kind < 0 AND gone_scan IS NULL")
+Index("file_left_out", file.c.project, postgresql_where=_LEFT_OUT, sqlite_where=_LEFT_OUT)
 
 absence = Table(  # of a version that a scan missed and a later one met again, as it was
     "absence",
@@ -218,6 +223,10 @@ progress = Table(
     metadata,
     Column("project", ForeignKey("project.name"), primary_key=True),
     Column("task", String, primary_key=True),
+    Column(
+        "work", String
+    ),  # with the container, what the task is; null: the row tells who spoke of work last
+    Column("container", Integer),
     Column("done", BigInteger, nullable=False),
     Column("total", BigInteger),
     Column("started_at", Float, nullable=False),

@@ -1,15 +1,17 @@
 """What is in no CAR though it was found: entries that a scan left out, files that a build dropped."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import file, scan
 from ptolemy_core.catalog.schema import skipped as table
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
+from ptolemy_core.source.walk import OWN, SPECIAL
 from ptolemy_core.tree import paths
 
 
@@ -35,6 +37,83 @@ class Skipped:
     container: int | None
     shard: int | None
     current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NotStored:
+    """How many entries of a project's last scan are in no CAR, and won't be.
+
+    Attributes:
+        unreadable: files and folders that the scan couldn't read, or whose times can't be kept; what is in such a
+            folder isn't counted.
+        special: named pipes, sockets and devices, which hold no data of their own.
+        own: folders that Ptolemy made for itself, as its state: no part of the data.
+        dropped: files that a build has dropped, because they weren't what the scan had seen.
+    """
+
+    unreadable: int = 0
+    special: int = 0
+    own: int = 0
+    dropped: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them that a user would look for in the CARs."""
+        return self.unreadable + self.special + self.dropped
+
+    def as_text(self) -> dict[str, int]:
+        """All of it for JSON."""
+        return asdict(self) | {"total": self.total}
+
+    def __str__(self) -> str:
+        """In words: "3 entries are in no CAR (2 unreadable, 1 pipe, socket or device)"; empty if there are none."""
+        if not self.total:
+            return ""
+        special = "pipe, socket or device" if self.special == 1 else "pipes, sockets or devices"
+        parts = (
+            (self.unreadable, "unreadable"),
+            (self.special, special),
+            (self.dropped, "dropped by a build"),
+        )
+        which = ", ".join(f"{count:,} {what}" for count, what in parts if count)
+        return f"{self.total:,} {'entry is' if self.total == 1 else 'entries are'} in no CAR ({which})"
+
+
+@survives_outage
+def not_stored(catalog: Catalog, project: str) -> NotStored:
+    """How many entries of a project's last scan are in no CAR."""
+    zero: Any = sa.literal_column("0")  # as the index has it
+    reasons = (
+        sa.select(file.c.reason, sa.func.count())
+        .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind < zero)
+        .group_by(file.c.reason)
+    )
+    dropped = (
+        sa.select(sa.func.count(table.c.file_id.distinct()))
+        .join(file, file.c.id == table.c.file_id)
+        .where(table.c.project == project, file.c.gone_scan.is_(None))
+    )
+    with catalog.read() as connection:
+        found = [(str(reason), int(count)) for reason, count in connection.execute(reasons)]
+        lost = int(connection.scalar(dropped) or 0)
+    own = sum(count for reason, count in found if reason.startswith(OWN))
+    special = sum(count for reason, count in found if reason in SPECIAL)
+    unreadable = sum(count for _, count in found) - own - special
+    return NotStored(unreadable, special, own, lost)
+
+
+@survives_outage
+def left_out(catalog: Catalog, project: str, limit: int) -> list[tuple[str, str]]:
+    """The first entries that the last scan left out: path for people, and the reason."""
+    zero: Any = sa.literal_column("0")
+    query = (
+        sa.select(file.c.path, file.c.reason)
+        .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind < zero)
+        .order_by(file.c.path)
+        .limit(limit)
+    )
+    with catalog.read() as connection:
+        return [(paths.display(bytes(path)), reason) for path, reason in connection.execute(query)]
 
 
 def withdrawn() -> sa.ColumnElement[bool]:

@@ -42,6 +42,7 @@ class Catalog:
     Attributes:
         url: SQLAlchemy's.
         is_postgres: whether it is on Postgres, and not on SQLite.
+        path: SQLite's file; "" on Postgres.
         read_only: whether it can only be read, as its file or folder can't be written.
         engine: SQLAlchemy's.
     """
@@ -50,6 +51,7 @@ class Catalog:
         """Open the catalog at an SQLAlchemy URL (default: `default_url()`), creating or upgrading its tables."""
         self.url = url or default_url()
         self.is_postgres = self.url.startswith("postgresql")
+        self.path = "" if self.is_postgres else self.url.removeprefix("sqlite:///")
         self.read_only = False
         if self.is_postgres:
             self.engine = sa.create_engine(
@@ -58,12 +60,11 @@ class Catalog:
             connect_patiently(self.engine)
             _notice_lost_clients(self.engine)
         else:
-            self._path = self.url.removeprefix("sqlite:///")
-            self.read_only = sqlite.is_read_only(self._path)
+            self.read_only = sqlite.is_read_only(self.path)
             if self.read_only:
                 self.engine = self._open_read_only()
                 return
-            self.engine = sqlite.open_writable(self._path)
+            self.engine = sqlite.open_writable(self.path)
         self._upgrade()
 
     @contextmanager
@@ -96,7 +97,7 @@ class Catalog:
         """See that what is committed also survives a loss of power (SQLite here syncs at checkpoints alone)."""
         if not self.is_postgres:
             with suppress(FileNotFoundError):
-                descriptor = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+                descriptor = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
                 try:
                     os.fsync(descriptor)
                 finally:
@@ -162,7 +163,7 @@ class Catalog:
 
     @contextmanager
     def _file_lock(self, name: str) -> Iterator[tuple[Callable[[], bool], Callable[[], None]]]:
-        folder = f"{self._path}.locks"
+        folder = f"{self.path}.locks"
         make_folder(folder)
         path = os.path.join(folder, name.replace("/", "_"))
         descriptor = -1
@@ -195,21 +196,21 @@ class Catalog:
     def _require_writable(self) -> None:
         if self.read_only:
             raise ReadOnlyStateError(
-                f"{self._path} can't be written, so it can only be read: change its permissions or those of its "
+                f"{self.path} can't be written, so it can only be read: change its permissions or those of its "
                 "folder, or set DAGSTER_HOME to a copy that this user may write"
             )
 
     def _open_read_only(self) -> Engine:
         """An engine on the database as it is; on an upgraded copy where its schema is an older one."""
-        self.engine = sqlite.open_read_only(self._path)
+        self.engine = sqlite.open_read_only(self.path)
         if self._revision() == REVISION:
             return self.engine
         self.engine.dispose()
-        self.engine = sqlite.open_copy(self._path)
+        self.engine = sqlite.open_copy(self.path)
         revision = self._revision()
         if revision is None:
             raise StateError(
-                f"{self._path} holds no catalog and can't be written: set DAGSTER_HOME to another folder"
+                f"{self.path} holds no catalog and can't be written: set DAGSTER_HOME to another folder"
             )
         self._require_known(revision)
         from ptolemy_core.catalog.migrations import upgrade

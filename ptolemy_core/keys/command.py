@@ -9,7 +9,7 @@ from contextlib import suppress
 from ptolemy_core.errors import KeyStoreError, SettingsError
 from ptolemy_core.keys.key import check_alias
 
-LONGEST = 1 << 20
+MAX_OUTPUT = 1 << 20
 """Bytes that a command may print."""
 
 
@@ -40,7 +40,7 @@ class SecretCommand:
 
     @property
     def place(self) -> str:
-        """The command's name; its arguments may be nobody's business."""
+        """The command's name, without its arguments, which may be confidential."""
         return f"the output of the command {self._arguments[0]} ({self._variable})"
 
     def output(self, alias: str) -> str:
@@ -59,7 +59,7 @@ class SecretCommand:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # so that its children can be ended with it
+                start_new_session=True,  # so that its children can be killed too
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it isn't a command"
@@ -72,7 +72,7 @@ class SecretCommand:
             except subprocess.TimeoutExpired:
                 _kill(process)
                 raise KeyStoreError(
-                    f"{name} didn't end within {self._seconds:g} seconds when asked for key {alias}: see why it "
+                    f"{name} didn't end within {self._seconds:g} seconds when asked for key {alias}: find out why it "
                     f"waits, or set {self._timeout_variable} to more seconds"
                 ) from None
             except BaseException:
@@ -82,9 +82,9 @@ class SecretCommand:
             raise KeyStoreError(
                 f"{name} failed for key {alias} (exit code {process.returncode}): run it yourself to see why"
             )
-        if len(printed) > LONGEST:
+        if len(printed) > MAX_OUTPUT:
             raise KeyStoreError(
-                f"{name} printed more than {LONGEST} bytes for key {alias}: it must print keys only"
+                f"{name} printed more than {MAX_OUTPUT} bytes for key {alias}: it must print keys only"
             )
         return printed.decode("utf-8", "replace")
 

@@ -10,7 +10,7 @@ MODE = 0o600
 
 
 def check_private(status: os.stat_result, place: str, variable: str, remedy: str) -> None:
-    """Refuse a file that others may read or change.
+    """Refuse a file that other users can read or change.
 
     Args:
         status: of the open file.
@@ -22,21 +22,21 @@ def check_private(status: os.stat_result, place: str, variable: str, remedy: str
         KeyStoreError: it isn't a regular file, others may use it, or it belongs to another user.
     """
     if not stat.S_ISREG(status.st_mode):
-        raise KeyStoreError(f"{place} is no regular file; set {variable} to a file")
+        raise KeyStoreError(f"{place} is not a regular file; set {variable} to a file")
     mode = stat.S_IMODE(status.st_mode)
     if mode & ~MODE:
         raise KeyStoreError(
-            f"{place} has mode {mode:04o}, so that others than its owner may use it: chmod 600 it, and if "
-            f"others could read it, {remedy}"
+            f"{place} has mode {mode:04o}, so other users can access it: chmod 600 it, and "
+            f"{remedy} if other users could have read it"
         )
     if status.st_uid not in (os.geteuid(), 0):
         raise KeyStoreError(
-            f"{place} belongs to user {status.st_uid}, and this is user {os.geteuid()}: use a file of your own"
+            f"{place} belongs to user {status.st_uid}, but this process runs as user {os.geteuid()}: use your own file"
         )
 
 
 def write_private(path: str, data: bytes) -> None:
-    """Write a new file that only its owner may read, and sync it; it must not be there yet.
+    """Write a new file that only its owner may read, and sync it; it must not exist yet.
 
     Raises:
         OSError: it is there, or can't be written.

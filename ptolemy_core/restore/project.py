@@ -12,14 +12,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ptolemy_core.catalog import cars, projects
+from ptolemy_core.catalog import cars, projects, scans
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import built_shard, car, file, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.dag.stitch import file_cid
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.errors import PtolemyError, StageOrderError
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
@@ -108,6 +108,8 @@ class ProjectRestore:
         self._name = name
         self._profile = profile
         project = projects.get(catalog, name)
+        if scan_id is None and not scans.is_scanned(catalog, name):
+            raise StageOrderError.needs(name, "isn't scanned yet, so there is nothing to restore", "scan")
         self._folders = list(folders) or [project.staging_dir]
         self._where = [file.c.project == name, file.c.kind >= 0, self._version(scan_id)]
         chosen = [path for path in wanted if path]

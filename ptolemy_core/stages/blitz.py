@@ -9,18 +9,18 @@ from ptolemy_core.car.options import DEFAULT_OPTIONS
 from ptolemy_core.catalog import cars, containers, deletions, projects, skipped
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
-from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.interrupts import Hold, held
 from ptolemy_core.project import Project
-from ptolemy_core.stages import build_job, free_space
+from ptolemy_core.stages import build_job, reservation
 from ptolemy_core.stages.build_job import BuildJob
-from ptolemy_core.stages.car_state import area_of
-from ptolemy_core.stages.containerize import require_scan
+from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.skip import drop_unreadable
+from ptolemy_core.staging.area import area_of
 
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""
@@ -33,15 +33,8 @@ def pending(catalog: Catalog, name: str) -> list[ContainerRow]:
         UnknownProjectError: no such project.
         StageOrderError: it isn't scanned or containerized.
     """
-    projects.get(catalog, name)
-    require_scan(catalog, name)
-    rows = containers.rows(catalog, name)
-    if not rows and not skipped.any_dropped(catalog, name):
-        raise StageOrderError(
-            f"project {name!r} has no containers yet: run `ptolemy containerize {name}` first "
-            "(an empty target makes none)"
-        )
-    return [row for row in rows if not row.built]
+    require(catalog, name, Stage.BLITZ)
+    return [row for row in containers.rows(catalog, name) if not row.built]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +80,7 @@ def build_container(
         ReceiptError: the plan changed meanwhile.
     """
     project = projects.get(catalog, name)
-    end = time.monotonic() + free_space.WAIT
+    end = time.monotonic() + reservation.WAIT
     while True:
         try:
             new = _build_once(catalog, project, number, how)
@@ -101,8 +94,8 @@ def build_container(
 def _build_once(catalog: Catalog, project: Project, number: int, how: Building) -> bool:
     """Build a CAR unless it is there; whether it was built."""
     name = project.name
-    lock = free_space.build_lock(name, number)
-    with catalog.lock(lock, wait=free_space.WAIT):  # another process's receipt is then ours
+    lock = reservation.build_lock(name, number)
+    with catalog.lock(lock, wait=reservation.WAIT):  # another process's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
         if found is not None and (not how.rebuild or area_of(project).has(found.file_name, found.car_size)):
             return False
@@ -113,7 +106,7 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         if found is not None:
             _require_sources(catalog, found)
-        with free_space.reserved(catalog, project, number, row.car_size, how.profile), held() as hold:
+        with reservation.reserved(catalog, project, number, row.car_size, how.profile), held() as hold:
             started = time.monotonic()
             finished = _build_what_is_left(catalog, project, row, found, how, hold)
             if finished is None:
@@ -133,7 +126,7 @@ def _build_what_is_left(
         with hold.interruptible():
             job = build_job.load(catalog, project, row, how.profile, found)
         try:
-            with Reporter(catalog, project.name, f"build {row.number:06d}", row.car_size) as reporter:
+            with Reporter(catalog, project.name, Task(Work.BUILD, row.number), row.car_size) as reporter:
 
                 def report(done: int) -> None:
                     hold.check()

@@ -7,6 +7,7 @@ area, and in a test without a database. `record` writes once.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ptolemy_core import interrupts
 from ptolemy_core.car import BuildOptions, BuiltCar
 from ptolemy_core.catalog import cars, containers, delivery, waiting
 from ptolemy_core.catalog.cars import CarRow
@@ -67,7 +68,8 @@ def work(job: BuildJob, options: BuildOptions, *, progress: Callable[[int], None
         ReceiptError: the layout isn't the one that was planned.
     """
     project, row = job.project, job.container
-    layout = compute_layout(job.content.items, job.profile)
+    with interrupts.let_through():
+        layout = compute_layout(job.content.items, job.profile)
     if layout.car_size != row.car_size:
         raise ReceiptError(
             f"container {row.number} of {project.name!r} was planned as {row.car_size} bytes and lays out as "

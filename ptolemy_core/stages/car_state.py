@@ -2,12 +2,7 @@
 
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.project import Project
-from ptolemy_core.staging.area import StagedFile, StagingArea
-
-
-def area_of(project: Project) -> StagingArea:
-    """Where a project's CARs appear."""
-    return StagingArea(project.staging_dir)
+from ptolemy_core.staging.area import StagedFile, area_of
 
 
 def is_verified(row: CarRow, found: StagedFile | None) -> bool:

@@ -25,7 +25,7 @@ from ptolemy_core.restore.compare import compare
 from ptolemy_core.restore.dag import leaves, read_node
 from ptolemy_core.source import Stamp, beneath
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.stages.car_state import area_of
+from ptolemy_core.staging.area import area_of
 from ptolemy_core.tree import Kind, paths
 
 MAX_DIFFERENCES = 100
@@ -140,7 +140,7 @@ def _difference(
             os.close(descriptor)
     except OSError as error:
         if beneath.is_behind_link(root, path):
-            return " can't be compared with the source: a folder on the way to it is a link now", None
+            return " can't be compared with the source: a folder in its path is now a link", None
         return f" can't be read in the source ({error.strerror})", None
     except BlockError as error:
         return f" can't be compared with the source: {error}", True

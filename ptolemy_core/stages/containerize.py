@@ -1,22 +1,27 @@
-"""Containerize: what the scan found, and no container holds yet, becomes a plan of containers."""
+"""Containerize: what the scan found, and no container holds yet, becomes a plan of containers.
 
-from dataclasses import dataclass
+A run loads what is to be planned, plans it, which needs no catalog, and records the plan in one transaction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import containers, projects
-from ptolemy_core.catalog.containers import ContainerRow
+from ptolemy_core.catalog.containers import ContainerRow, Unplanned
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import StageOrderError
+from ptolemy_core.errors import BusyError
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.layout.plan import PlannedContainer, plan, split
 from ptolemy_core.project import Project, padding_warning
+from ptolemy_core.stages.order import Stage, nothing_to_store, require
+
+_TRIES = 3
+"""Builds may change the plan while another one is made: it is then made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class PlanResult:
         dropped: how many unbuilt containers were planned anew, because files in them are gone or changed.
         warning: of a car_size that pads badly.
         saved: False in a dry run.
+        empty: what there is to say if the project has nothing to store.
     """
 
     containers: list[ContainerRow]
@@ -36,6 +42,35 @@ class PlanResult:
     dropped: int
     warning: str | None
     saved: bool
+    empty: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanJob:
+    """All that planning must know.
+
+    Attributes:
+        project: whose containers are planned.
+        profile: of the DAG.
+        stale: ids of unbuilt containers that are planned anew.
+        files: that are in no container, or partly, in path order.
+        kept: of files that are partly in built containers, the numbers of the shards there.
+    """
+
+    project: Project
+    profile: Profile
+    stale: frozenset[int]
+    files: Unplanned
+    kept: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """New containers; their items are ranges of `items`, and `file_ids` the catalog's ids of the items' files."""
+
+    containers: list[PlannedContainer]
+    items: Items
+    file_ids: NDArray[np.int64]
 
 
 @survives_outage
@@ -55,65 +90,77 @@ def containerize(
         StageOrderError: it isn't scanned.
         PlanError: an item fits no container.
     """
-    project = projects.get(catalog, name)
-    require_scan(catalog, name)
-    warning = padding_warning(project.car_size)
+    require(catalog, name, Stage.CONTAINERIZE)
     with catalog.lock(
         f"containerize {name}", busy=f"project {name!r} is being containerized already: wait for that run"
-    ) as held:
-        with catalog.write() as connection:  # one transaction: a plan is there as a whole or not at all
-            held()
-            dropped = containers.drop_stale(connection, name)
-            new, items, file_ids = _plan_new(connection, project, profile, dropped)
-            first = containers.save(connection, name, new, items, file_ids) if new else 0
+    ) as check_lock:
+        for _ in range(_TRIES):
+            job = load(catalog, name, profile)
+            made = work(job)
             if dry_run:
+                return _preview(catalog, job, made)
+            with catalog.write() as connection:  # a plan is there as a whole or not at all
+                check_lock()
+                if containers.take_back(connection, job.stale):
+                    if made.containers:
+                        containers.save(connection, name, made.containers, made.items, made.file_ids)
+                    break
                 connection.rollback()
-        if not dry_run:
-            return PlanResult(containers.rows(catalog, name), len(new), dropped, warning, True)
-    preview = [
-        ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False)
-        for k, c in enumerate(new)
-    ]
-    return PlanResult(preview, len(new), dropped, warning, False)
-
-
-def _plan_new(
-    connection: Connection, project: Project, profile: Profile, dropped: int
-) -> tuple[list[PlannedContainer], Items, NDArray[np.int64]]:
-    found = connection.execute(containers.unplanned(connection, project.name)).all()
-    held = containers.partly_planned(connection, project.name) if dropped else {}
-    found = sorted([*found, *held], key=lambda row: bytes(row.path)) if held else found
-    files = Items(
-        [bytes(row.path) for row in found],
-        np.array([row.kind for row in found], dtype=np.int8),
-        np.array([row.size for row in found], dtype=np.int64),
-        np.zeros(len(found), dtype=np.int64),
-        np.full(len(found), WHOLE, dtype=np.int32),
+        else:
+            raise BusyError(f"builds of project {name!r} change its plan all the time: wait for them to end")
+    rows = containers.rows(catalog, name)
+    return PlanResult(
+        containers=rows,
+        new=len(made.containers),
+        dropped=len(job.stale),
+        warning=padding_warning(job.project.car_size),
+        saved=True,
+        empty=None if rows or len(job.files.ids) else nothing_to_store(catalog, name, job.project.target_dir),
     )
-    ids = np.array([row.id for row in found], dtype=np.int64)
-    items, origin = split(files, project.shard_bytes(profile))
-    ids = ids[origin]
-    if held:  # what is built stays where it is
-        kept = {(row.id, number) for row, numbers in held.items() for number in numbers}
-        missing = [
-            k
-            for k, key in enumerate(zip(ids.tolist(), items.shards.tolist(), strict=True))
-            if key not in kept
-        ]
-        items, ids = items.take(missing), ids[missing]
-    return plan(items, project.car_bytes(profile), profile), items, ids
 
 
-@survives_outage
-def require_scan(catalog: Catalog, name: str) -> None:
-    """See that a scan of the project was finished.
+def load(catalog: Catalog, name: str, profile: Profile) -> PlanJob:
+    """Read what planning must know."""
+    project = projects.get(catalog, name)
+    with catalog.read() as connection:
+        stale = containers.stale(connection, name)
+        found = containers.read_unplanned(connection, name, built_only=bool(stale))
+        kept = containers.partly_built(connection, name) if stale else None
+    if kept is None:
+        return PlanJob(project, profile, stale, found)
+    return PlanJob(project, profile, stale, found.merged(kept.files), kept.shards)
+
+
+def work(job: PlanJob) -> Plan:
+    """Plan containers for what has none.
 
     Raises:
-        StageOrderError: none was.
+        PlanError: an item fits no container.
     """
-    with catalog.read() as connection:
-        done = connection.scalar(
-            sa.select(scans.c.id).where(scans.c.project == name, scans.c.finished_at.is_not(None)).limit(1)
-        )
-    if done is None:
-        raise StageOrderError(f"project {name!r} isn't scanned yet: run `ptolemy scan {name}` first")
+    found = job.files
+    count = len(found.ids)
+    files = Items(
+        found.paths,
+        found.kinds,
+        found.sizes,
+        np.zeros(count, dtype=np.int64),
+        np.full(count, WHOLE, dtype=np.int32),
+    )
+    items, origin = split(files, job.project.shard_bytes(job.profile))
+    ids = found.ids[origin]
+    if job.kept:  # what is built stays where it is
+        shards = zip(ids.tolist(), items.shards.tolist(), strict=True)
+        missing = [k for k, (key, number) in enumerate(shards) if number not in job.kept.get(key, ())]
+        items, ids = items.take(missing), ids[missing]
+    return Plan(plan(items, job.project.car_bytes(job.profile), job.profile), items, ids)
+
+
+def _preview(catalog: Catalog, job: PlanJob, made: Plan) -> PlanResult:
+    """What a run that isn't dry would add."""
+    first = containers.next_number(catalog, job.project.name, job.stale)
+    rows = [
+        ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False)
+        for k, c in enumerate(made.containers)
+    ]
+    warning = padding_warning(job.project.car_size)
+    return PlanResult(rows, len(rows), len(job.stale), warning, False)

@@ -15,9 +15,9 @@ import numpy as np
 from ptolemy_core import commp
 from ptolemy_core.car import nodes
 from ptolemy_core.car.folders import FolderTree, Target
-from ptolemy_core.car.spool import NOT_HELD, Spool
+from ptolemy_core.car.spool import IN_OTHER_CAR, Spool
 from ptolemy_core.catalog import containers, entries, projects, roots, scans
-from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.stitched import root_of_split
 from ptolemy_core.catalog.store import Catalog
@@ -29,8 +29,8 @@ from ptolemy_core.interrupts import held
 from ptolemy_core.layout import HEADER_SIZE, item_extents
 from ptolemy_core.project import Project
 from ptolemy_core.source.buffers import Buffers
-from ptolemy_core.stages.car_state import area_of
-from ptolemy_core.staging.area import root_part_name
+from ptolemy_core.stages.order import Stage, require
+from ptolemy_core.staging.area import area_of, root_part_name
 from ptolemy_core.tree import Kind
 
 _WAIT = 24 * 3600.0
@@ -74,7 +74,7 @@ def build_root(
         if last is not None and done and (not rebuild or area_of(project).has(last.file_name, last.car_size)):
             return last, False
         with held() as hold:
-            with Reporter(catalog, name, "root", None) as reporter:
+            with Reporter(catalog, name, Task(Work.ROOT), None) as reporter:
 
                 def report(count: int) -> None:
                     hold.check()
@@ -96,16 +96,17 @@ def build_root(
 
 def _finished_scan(catalog: Catalog, name: str) -> int:
     """The project's last scan; all that it found is planned and built."""
-    newest = scans.newest(catalog, name)
-    if newest is None or not newest.finished:
-        said = "isn't scanned yet" if newest is None else "is being scanned, or its last scan was cut off"
-        raise StageOrderError(f"project {name!r} {said}: run `ptolemy scan {name}` first")
+    newest = scans.last(catalog, name, merged=True)
+    if newest is not None and not newest.finished:
+        raise StageOrderError.needs(name, "is being scanned, or its last scan was cut off", Stage.SCAN)
+    require(catalog, name, Stage.ROOT)
+    assert newest is not None
     unplanned = containers.any_unplanned(catalog, name)
     missing = sum(not row.built for row in containers.rows(catalog, name))
     if unplanned or missing:
         what = "files in no container" if unplanned else f"{missing} CARs to build"
         raise StageOrderError(f"project {name!r} still has {what}: run `ptolemy run {name}` first")
-    return newest.id
+    return newest.number
 
 
 def _build(
@@ -174,7 +175,7 @@ def _split(spool: Spool, root: FileNode) -> Target:
 
     def put(node: FileNode) -> int:
         if not node.block:
-            return NOT_HELD
+            return IN_OTHER_CAR
         return spool.add(node.cid, node.block, [put(child) for child in node.children])
 
     return Target(root.cid, root.tsize, put(root))

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from ptolemy_core.catalog import cars, deletions, projects
 from ptolemy_core.catalog.deletions import Intent, Source
 from ptolemy_core.catalog.outage import LostConnectionError
-from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
@@ -26,10 +26,11 @@ from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
 from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, private_name
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.stages.car_state import area_of, why_unsafe
-from ptolemy_core.stages.containerize import require_scan
+from ptolemy_core.stages.car_state import why_unsafe
 from ptolemy_core.stages.deletion_log import DeletionLog
+from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.settle import settle
+from ptolemy_core.staging.area import area_of
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _Path: TypeAlias = bytes
@@ -123,7 +124,7 @@ def delete_source(
             journal can't be written.
     """
     project = projects.get(catalog, name)
-    require_scan(catalog, name)
+    require(catalog, name, Stage.DELETE_SOURCE)
     wanted = _outermost(chosen)
     for path in wanted:
         if path and not deletions.exists(catalog, name, path):
@@ -146,7 +147,7 @@ def delete_source(
             lock(catalog, name) as check_delete,
             scanning as check_scan,
             DeletionLog(name, journal_dir) as log,
-            Reporter(catalog, name, "delete sources", total) as reporter,
+            Reporter(catalog, name, Task(Work.DELETE_SOURCE), total) as reporter,
         ):
 
             def advance(step: int) -> None:
@@ -243,7 +244,7 @@ def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -
             continue
         inside = os.path.relpath(ours, theirs) if ours.startswith(theirs.rstrip("/") + "/") else ""
         try:
-            require_scan(catalog, name)
+            require(catalog, name, Stage.DELETE_SOURCE)
             run = _Run(catalog, other, options, DeletionResult(False))
             found = _batches(deletions.sources(catalog, name, paths.from_display(inside)))
             reason = next((reason for batch in found for _, reason in run.reasons(batch) if reason), None)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ptolemy_core.catalog import cars, projects, roots
-from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
@@ -14,6 +14,7 @@ from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url
 from ptolemy_core.manifest.rows import pages
 from ptolemy_core.manifest.summary import car_facts, cars_csv, summary_json
 from ptolemy_core.manifest.writers import sha256_of, whole_file, writer
+from ptolemy_core.stages.order import Stage, require
 
 FOLDER = "manifests"
 """Within the staging folder, where nothing else is said."""
@@ -63,16 +64,16 @@ def write_manifest(
     if form not in FORMATS:
         raise SettingsError(f"format must be {', '.join(FORMATS)}, got {form!r}")
     check_url(url)
+    require(catalog, name, Stage.MANIFEST)
     built = list(cars.rows(catalog, name, number))
     if not built:
-        which = "no CAR" if number is None else f"no CAR of container {number}"
-        raise StageOrderError(f"project {name!r} has {which} built yet: run `ptolemy blitz {name}` first")
+        raise StageOrderError.needs(name, f"has no CAR of container {number} built yet", Stage.BLITZ)
     place = os.path.abspath(folder or os.path.join(project.staging_dir, FOLDER))
     stem = os.path.join(place, name if number is None else cid.to_text(built[0].piece_cid_v1))
     path = f"{stem}.manifest.{form}"
     count = 0
     with (
-        Reporter(catalog, name, "manifest", None) as reporter,
+        Reporter(catalog, name, Task(Work.MANIFEST), None) as reporter,
         whole_file(path) as file,
         writer(file, form, {"ptolemy.project": name}) as write,
     ):

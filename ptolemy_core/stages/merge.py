@@ -1,22 +1,21 @@
-"""A scan's merge: what the walk meets against what earlier scans left in the catalog."""
+"""What a walk found against what earlier scans left, both in path order: what is new, changed and gone.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+Nothing is written here: changes are collected, in a temporary file where they are many, until the whole target is
+walked and the scan knows that it may record them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
-from ptolemy_core.catalog import bulk, skipped
-from ptolemy_core.catalog.schema import absence, shard
-from ptolemy_core.catalog.schema import file as files
-from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.catalog.scans import Change, KnownPage, Values
 from ptolemy_core.rules.selection import Rules
-from ptolemy_core.source.walk import UNLISTED, Entry
-from ptolemy_core.tree import SEPARATOR
+from ptolemy_core.source.walk import OWN, UNLISTED, Entry
+from ptolemy_core.stages.spill import Spill
+from ptolemy_core.tree import SEPARATOR, Kind
 
-_BATCH = 10_000
-_COLUMNS = ("path", "kind", "size", "mtime", "target", "reason")
+BATCH = 10_000
+"""Changes that are written at once."""
 
 
 @dataclass(slots=True)
@@ -30,25 +29,51 @@ class Counts:
     retried: int = 0
 
 
-class _Page(NamedTuple):
-    """Live rows of the catalog, in path order; `withdrawn` are those that a blitz has dropped.
+@dataclass(slots=True)
+class Losses:
+    """What of it was there before and isn't any more.
 
-    An entry is a tuple as a walk's `Entry` is, so that the two compare, many at once: most rows of most scans are as
-    they were.
+    Attributes:
+        known: entries that earlier scans left, but those left out.
+        intended: of those gone, what somebody wanted gone: by the project's rules, by `delete_source`, or an empty
+            folder that isn't empty any more.
+        lost: the others that are gone.
+        below: how many of them were below each of these folders; keys end with a separator.
     """
 
-    entries: list[tuple[Any, ...]]
-    ids: Sequence[int]
-    withdrawn: Sequence[bool]
+    below: dict[bytes, int]
+    known: int = 0
+    intended: int = 0
+    lost: int = 0
+
+    @property
+    def percent(self) -> float:
+        """The share of what was expected that is lost."""
+        return 100 * self.lost / max(1, self.known - self.intended)
 
 
-_NONE = _Page([], (), ())
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a merge must know of a project beside its rows.
+
+    Attributes:
+        rules: of what belongs in.
+        deleted: ids of rows whose entry was deleted by `delete_source`.
+        mounts: folders that other file systems were mounted on.
+    """
+
+    rules: Rules | None = None
+    deleted: frozenset[int] = field(default=frozenset())
+    mounts: tuple[bytes, ...] = ()
+
+
+_NONE = KnownPage([], (), (), 0)
 
 
 class _Known(NamedTuple):
-    """One of them."""
+    """A row of the catalog."""
 
-    entry: tuple[Any, ...]
+    entry: Values
     id: int
     withdrawn: bool
 
@@ -59,64 +84,26 @@ class _Known(NamedTuple):
 
 
 class Merge:
-    """Walk's entries against the catalog's live rows, both in path order; writes in batches."""
+    """Takes a walk's entries, and says what changes they make of the known ones."""
 
-    def __init__(
-        self, catalog: Catalog, project: str, scan: int, rules: Rules | None, held: Callable[[], None]
-    ) -> None:
-        """Merge into what earlier scans of the project left.
-
-        Args:
-            catalog: that holds the project.
-            project: its name.
-            scan: the number of this scan.
-            rules: of what belongs in.
-            held: raises if the scan's lock is lost.
-        """
+    def __init__(self, known: Iterator[KnownPage], expected: Expected, changes: Spill[Change]) -> None:
+        """Merge into what earlier scans left; `changes` takes what has to be written."""
         self.counts = Counts()
-        self._rules = rules
-        self._catalog = catalog
-        self._held = held
-        self._project = project
-        self._scan = scan
-        self._has_gone = self._any_gone()
-        self._known = self._live_rows()
+        self.losses = Losses({path + SEPARATOR: 0 for path in expected.mounts})
+        self._rules = expected.rules
+        self._deleted = expected.deleted
+        self._changes = changes
+        self._known = known
         self._page = _NONE
         self._at = 0
+        self._own: tuple[bytes, ...] = ()
         self._turn()
-        self._new: list[Entry] = []
+        self._new: list[Values] = []
         self._gone: list[int] = []
-
-    def _any_gone(self) -> bool:
-        """Whether there are versions that may return."""
-        query = sa.select(files.c.id).where(files.c.project == self._project, files.c.gone_scan.is_not(None))
-        with self._catalog.read() as connection:
-            return connection.scalar(query.limit(1)) is not None
-
-    def _live_rows(self) -> Iterator[_Page]:
-        """Rows that earlier scans left live, a page at a time: no cursor is open while others write."""
-        last = None
-        while True:
-            query = (
-                sa.select(*(files.c[name] for name in (*_COLUMNS, "id")), skipped.withdrawn())
-                .where(files.c.project == self._project, files.c.gone_scan.is_(None))
-                .where(files.c.first_scan < self._scan)
-                .order_by(files.c.path)
-                .limit(_BATCH)
-            )
-            if last is not None:
-                query = query.where(files.c.path > last)
-            with self._catalog.read() as connection:
-                rows = connection.execute(query).all()
-            if rows:
-                *values, ids, withdrawn = zip(*rows, strict=True)
-                yield _Page(list(zip(*values, strict=True)), ids, withdrawn)
-            if len(rows) < _BATCH:
-                return
-            last = rows[-1].path
 
     def _turn(self) -> None:
         self._page, self._at = next(self._known, _NONE), 0
+        self.losses.known += self._page.stored
 
     def _next(self) -> _Known | None:
         """The catalog's next row that the walk hasn't passed."""
@@ -133,7 +120,7 @@ class Merge:
         at = 0
         while at < len(batch):
             if self._next() is None:
-                self._new += batch[at:]
+                self._new += map(tuple, batch[at:])
                 self.counts.added += len(batch) - at
                 break
             same = self._unchanged(batch, at)
@@ -145,9 +132,12 @@ class Merge:
                 at += 1
             # of several unchanged entries only the last can have rows below it that the walk doesn't meet
             entry = batch[at - 1]
-            if entry.reason is not None and entry.reason.startswith(UNLISTED):
-                self._pass_below(entry.path + SEPARATOR)
-        if len(self._new) + len(self._gone) >= _BATCH:
+            if entry.reason is not None:
+                if entry.reason.startswith(UNLISTED):
+                    self._pass_below(entry.path + SEPARATOR)
+                elif entry.reason.startswith(OWN):
+                    self._own = (entry.path + SEPARATOR,)
+        if len(self._new) + len(self._gone) >= BATCH:
             self._flush()
 
     def _unchanged(self, batch: list[Entry], at: int) -> int:
@@ -165,85 +155,99 @@ class Merge:
     def _meet_news(self, entry: Entry) -> None:
         """Take an entry that isn't what the catalog's next row says."""
         while (known := self._next()) is not None and known.path < entry.path:
-            self._drop()
-            self.counts.gone += 1
+            self._lose(known, entry)
         if known is not None and known.path == entry.path:
             same = known.entry == entry
             if same and not known.withdrawn:
                 self._pass()
                 return
-            self._drop()
+            self._drop(known)
             self.counts.changed += 1
             self.counts.retried += same
         else:
             self.counts.added += 1
-        self._new.append(entry)
+        self._new.append(tuple(entry))
 
     def _pass_below(self, prefix: bytes) -> None:
         """What is in a folder that can't be listed isn't known to be gone: it stays as it is."""
         while (known := self._next()) is not None and known.path.startswith(prefix):
             if self._rules is not None and not self._rules.keep_path(known.path):
-                self._drop()
-                self.counts.gone += 1
+                self._lose(known)
             else:
                 self._pass()
 
     def finish(self) -> None:
-        """All rows behind the walk's last entry are gone."""
-        while self._next() is not None:
+        """All rows after the walk's last entry are gone."""
+        while (known := self._next()) is not None:
+            self._lose(known)
+        self._flush()
+
+    def _lose(self, known: _Known, entry: Entry | None = None) -> None:
+        """A row is gone; `entry` is the walk's next one."""
+        self._drop(known)
+        self.counts.gone += 1
+        path, kind = known.entry[:2]
+        if kind < 0:
+            return
+        if (
+            known.id in self._deleted
+            or path.startswith(self._own)
+            or (kind == Kind.DIRECTORY and entry is not None and entry.path.startswith(path + SEPARATOR))
+            or (self._rules is not None and not self._rules.keep_path(path))
+        ):
+            self.losses.intended += 1
+            return
+        self.losses.lost += 1
+        for folder in self.losses.below:
+            if path.startswith(folder):
+                self.losses.below[folder] += 1
+
+    def _drop(self, known: _Known) -> None:
+        self._gone.append(known.id)
+        self._pass()
+
+    def _flush(self) -> None:
+        if self._new or self._gone:
+            self._changes.append(Change(self._gone, self._new), len(self._gone) + len(self._new))
+        self._new, self._gone = [], []
+
+
+class FolderMerge:
+    """The same for the folders of a watched project, whose times a watch compares."""
+
+    def __init__(self, known: Iterator[tuple[bytes, int]], changes: Spill[Any]) -> None:
+        """Merge into the known folders, path and mtime; `changes` takes (paths to drop, folders to write)."""
+        self._known = known
+        self._changes = changes
+        self._next = next(known, None)
+        self._new: list[tuple[bytes, int]] = []
+        self._old: list[bytes] = []
+
+    def meet(self, path: bytes, mtime: int) -> None:
+        """Take the walk's next folder."""
+        while self._next is not None and self._next[0] < path:
             self._drop()
-            self.counts.gone += 1
+        if self._next is not None and self._next[0] == path:
+            if self._next[1] == mtime:
+                self._next = next(self._known, None)
+                return
+            self._drop()
+        self._new.append((path, mtime))
+        if len(self._new) + len(self._old) >= BATCH:
+            self._flush()
+
+    def finish(self) -> None:
+        """All folders after the walk's last one are gone."""
+        while self._next is not None:
+            self._drop()
         self._flush()
 
     def _drop(self) -> None:
-        known = self._next()
-        if known is not None:
-            self._gone.append(known.id)
-            self._pass()
+        if self._next is not None:
+            self._old.append(self._next[0])
+            self._next = next(self._known, None)
 
     def _flush(self) -> None:
-        with self._catalog.write() as connection:
-            self._held()
-            for part in _parts(self._gone):
-                connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=self._scan))
-            back = self._return(connection)
-            new = [entry for entry in self._new if entry.path not in back] if back else self._new
-            same = {"project": self._project, "first_scan": self._scan}
-            with bulk.indexed([entry.path for entry in new]):
-                bulk.insert(connection, files, _COLUMNS, new, same)
-        self._new, self._gone = [], []
-
-    def _return(self, connection: Connection) -> set[bytes]:
-        """Make versions current again that an earlier scan missed and this one meets as they were.
-
-        Only those that containers hold in full: any other is as good as new.
-        """
-        held = sa.select(sa.func.sum(shard.c.length)).where(shard.c.file_id == files.c.id).scalar_subquery()
-        found: dict[tuple[Any, ...], Any] = {}
-        for part in _parts([entry.path for entry in self._new]) if self._has_gone else ():
-            query = (
-                sa.select(files)
-                .where(files.c.project == self._project, files.c.path.in_(part))
-                .where(files.c.gone_scan.is_not(None), files.c.kind >= 0)
-                .where(held == files.c.size, ~skipped.withdrawn())
-                .order_by(files.c.id)
-            )
-            for row in connection.execute(query):
-                found[row.path, row.kind, row.size, row.mtime, row.target] = row
-        back = set()
-        for entry in self._new if found else ():
-            if entry[:5] not in found:
-                continue
-            row = found[entry[:5]]
-            away = {"file_id": row.id, "gone_scan": row.gone_scan, "back_scan": self._scan}
-            connection.execute(absence.insert().values(away))
-            connection.execute(files.update().where(files.c.id == row.id).values(gone_scan=None))
-            back.add(entry.path)
-        self.counts.returned += len(back)
-        return back
-
-
-def _parts(values: list[Any]) -> Iterator[list[Any]]:
-    """A list in pieces that one query takes."""
-    for low in range(0, len(values), 500):
-        yield values[low : low + 500]
+        if self._new or self._old:
+            self._changes.append((self._old, self._new), len(self._old) + len(self._new))
+        self._new, self._old = [], []

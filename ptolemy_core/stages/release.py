@@ -13,9 +13,9 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeliveryError
 from ptolemy_core.stages import delete_source
-from ptolemy_core.stages.car_state import area_of, is_verified
-from ptolemy_core.stages.free_space import build_lock
-from ptolemy_core.staging.area import StagedFile, StagingArea
+from ptolemy_core.stages.car_state import is_verified
+from ptolemy_core.stages.reservation import build_lock
+from ptolemy_core.staging.area import StagedFile, StagingArea, area_of
 from ptolemy_core.tree import paths
 
 

@@ -1,31 +1,46 @@
-"""Scan: the target folder streams into the catalog, merged with what earlier scans saw.
+"""Scan: the target folder is walked, compared with what earlier scans saw, and what changed goes into the catalog.
 
 Walk and catalog are both in path order, so one pass over both finds what is new, changed and gone; what
 didn't change isn't written again. A file version that is gone stays in the catalog, marked with the scan
 that missed it; if a later scan meets it again as it was, it is the current one again, and keeps its CARs.
+
+A scan loads what it must know, works, which needs no catalog but the stream of known rows, and records. Nothing is
+recorded before the whole target is walked and found to be the one that it was: see `guard`.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
-from ptolemy_core.catalog import deletions, projects
+from ptolemy_core.catalog import deletions, projects, scans, skipped
 from ptolemy_core.catalog import folders as noted_folders
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.progress import Reporter
-from ptolemy_core.catalog.schema import file as files
-from ptolemy_core.catalog.schema import scan as scans
+from ptolemy_core.catalog.progress import Reporter, Task, Work
+from ptolemy_core.catalog.scans import Change, KnownPage
+from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.errors import LossError, UnreadableError
 from ptolemy_core.prefetch import prefetch
-from ptolemy_core.source.walk import walk_batches
-from ptolemy_core.stages.folders import FolderMerge
-from ptolemy_core.stages.merge import Counts, Merge
+from ptolemy_core.project import Project
+from ptolemy_core.source import filesystem
+from ptolemy_core.source.filesystem import Mounts
+from ptolemy_core.source.walk import OWN, SPECIAL, Entry, OwnFolders, walk_batches
+from ptolemy_core.stages import guard
+from ptolemy_core.stages.merge import Counts, Expected, FolderMerge, Losses, Merge
+from ptolemy_core.stages.own_folders import own_files, own_folders
 from ptolemy_core.stages.settle import settle_before_scan
-from ptolemy_core.tree import LEFT_OUT, Kind, paths
+from ptolemy_core.stages.spill import Spill
+from ptolemy_core.tree import LEFT_OUT, SEPARATOR, Kind, paths
+
+_AT_ONCE = 200_000
+"""Rows that are written in one transaction: others wait for a few seconds."""
+
+_SHOWN = 20
+
+Progress = Callable[[int, int], None]
+"""Takes entries and bytes found so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,7 @@ class ScanResult:
         left_out_sample: some of the entries left out, with the reason.
         seconds: time it took.
         deleted: how many of those gone were deleted by `delete_source`, after delivery.
+        not_stored: the entries left out, and those that builds dropped, by the reason.
     """
 
     files: int
@@ -59,100 +75,273 @@ class ScanResult:
     left_out_sample: list[tuple[str, str]]
     seconds: float
     deleted: int = 0
+    not_stored: NotStored = field(default=NotStored())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to store."""
+        return not (self.files or self.links or self.empty_folders)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanJob:
+    """All that the work of a scan must know, but the rows of earlier scans.
+
+    Attributes:
+        project: whose target is scanned.
+        number: of the scan.
+        mounts: the file systems that the last scan found; None if that isn't known, or there was nothing on them.
+        expected: what may be gone.
+        own: Ptolemy's own folders.
+        own_files: the same of files, by path.
+        emptied: folders that `delete_source` deleted something from: CARs have them.
+        accept_loss: whether the target may be another one, or have lost most of what it had.
+    """
+
+    project: Project
+    number: int
+    mounts: Mounts | None
+    expected: Expected
+    own: OwnFolders
+    own_files: frozenset[bytes]
+    emptied: frozenset[bytes]
+    accept_loss: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the work found; changes are still to be recorded.
+
+    Attributes:
+        changes: to the entries.
+        folders: to the folders of a watched project.
+        counts, losses: of the changes.
+        mounts: the file systems that were found.
+    """
+
+    changes: Spill[Change]
+    folders: Spill[Any] | None
+    counts: Counts
+    losses: Losses
+    mounts: Mounts
 
 
 @survives_outage
-def scan(catalog: Catalog, name: str, *, progress: Callable[[int, int], None] | None = None) -> ScanResult:
+def scan(
+    catalog: Catalog, name: str, *, accept_loss: bool = False, progress: Progress | None = None
+) -> ScanResult:
     """Scan the project's target folder.
 
     Args:
         catalog: that holds the project.
         name: the project's.
+        accept_loss: go on where the target is another one, or has lost more than max_loss percent of its entries.
         progress: called with entries and bytes found so far.
 
     Raises:
         UnknownProjectError, BusyError: no such project; it is being scanned already.
-        SourceError: target_dir can't be read.
+        SourceError: target_dir can't be read, or was replaced meanwhile.
+        LossError: it isn't what the last scan saw, or most of that is gone; nothing is recorded.
+        UnreadableError: entries can't be read, and on_error is "fail"; nothing is recorded.
     """
-    project = projects.get(catalog, name)
+    projects.get(catalog, name)
     busy = f"project {name!r} is being scanned already: wait for that scan"
-    with catalog.lock(f"scan {name}", busy=busy) as held:
+    with catalog.lock(f"scan {name}", busy=busy) as check_lock, ExitStack() as stack:
         started = time.time()
+        job = load(catalog, name, accept_loss, started)
+        spills: list[Spill[Any]] = [stack.enter_context(Spill(job.project.staging_dir)) for _ in range(2)]
+        with Reporter(catalog, name, Task(Work.SCAN), None) as reporter:
+
+            def report(found: int, data: int, step: int) -> None:
+                reporter.advance(step)
+                if progress and step:
+                    progress(found, data)
+
+            known = scans.known_pages(catalog, name)
+            folders = noted_folders.rows(catalog, name) if job.project.watch else None
+            try:
+                found = work(job, known, folders, spills, report)
+            except (LossError, UnreadableError) as error:
+                scans.refuse(catalog, job.number, str(error))
+                raise
+            record(catalog, job, found, check_lock, lambda: reporter.advance(0))
+        deleted = deletions.settle(catalog, name, job.number)
+        return summary(catalog, name, found.counts, time.time() - started, deleted)
+
+
+def load(catalog: Catalog, name: str, accept_loss: bool, started: float) -> ScanJob:
+    """Read what the work of a scan needs, and give the scan its number."""
+    project = projects.get(catalog, name)
+    mounts = scans.last_mounts(catalog, name) if scans.has_entries(catalog, name) else None
+    _settle_deletions(catalog, project, mounts)
+    below = [path.replace(b"/", SEPARATOR) for path in mounts.below] if mounts else []
+    return ScanJob(
+        project=project,
+        number=scans.begin(catalog, name, started),
+        mounts=mounts,
+        expected=Expected(project.rules, scans.deleted_live(catalog, name), tuple(below)),
+        own=own_folders(catalog, project),
+        own_files=own_files(catalog, project),
+        emptied=frozenset(deletions.folders(catalog, name)),
+        accept_loss=accept_loss,
+    )
+
+
+def _settle_deletions(catalog: Catalog, project: Project, mounts: Mounts | None) -> None:
+    """Settle what an interrupted deletion left, unless the target is another one, where nothing would be found."""
+    try:
+        now = filesystem.look(project.target_bytes)
+    except OSError:
+        return  # the work says what is wrong with it
+    if not guard.missing_mounts(mounts, now):
         settle_before_scan(catalog, project)
+
+
+def work(
+    job: ScanJob,
+    known: Iterator[KnownPage],
+    known_folders: Iterator[tuple[bytes, int]] | None,
+    spills: list[Spill[Any]],
+    report: Callable[[int, int, int], None],
+) -> Found:
+    """Walk the target, and compare it with the rows of earlier scans.
+
+    Args:
+        job: what is to be scanned.
+        known: the rows, in path order.
+        known_folders: the same of the folders of a watched project.
+        spills: take the changes of entries, and of folders.
+        report: called with entries and bytes found so far, and with entries since the last call.
+
+    Raises:
+        SourceError, LossError, UnreadableError: as `scan`.
+    """
+    project = job.project
+    before = guard.look_at_target(project)
+    if not job.accept_loss:
+        guard.require_same_target(project, job.mounts, before)
+    folders = FolderMerge(known_folders, spills[1]) if known_folders is not None else None
+    merge = Merge(known, job.expected, spills[0])
+    unreadable: list[Entry] = []
+    found = stored = data = unread = 0
+    walked = walk_batches(
+        project.target_bytes, project.rules, folder=folders.meet if folders else None, own=job.own
+    )
+    with closing(prefetch(walked)) as batches:
+        for batch in batches:
+            kept = _kept(batch, job)
+            merge.meet(kept)
+            found += len(kept)
+            data += sum(entry.size for entry in kept if entry.kind == Kind.FILE)
+            odd = [entry for entry in kept if entry.kind == LEFT_OUT]
+            stored += len(kept) - len(odd)
+            bad = [entry for entry in odd if is_unreadable(entry.reason or "")]
+            unread += len(bad)
+            unreadable = (unreadable + bad)[:_SHOWN]
+            report(found, data, len(kept))
+    merge.finish()
+    if folders:
+        folders.finish()
+    after = guard.look_at_target(project)
+    guard.require_not_replaced(project, before, after)
+    if not job.accept_loss:
+        guard.require_few_losses(project, stored, merge.losses, job.mounts, after)
+    if unread and project.on_error == "fail":
+        raise UnreadableError(_unreadable_said(project, unreadable, unread))
+    return Found(spills[0], spills[1] if folders else None, merge.counts, merge.losses, after)
+
+
+def _kept(batch: list[Entry], job: ScanJob) -> list[Entry]:
+    """Entries without folders that are empty because `delete_source` emptied them; own files are left out."""
+    if job.emptied:
+        batch = [e for e in batch if e.kind != Kind.DIRECTORY or e.path not in job.emptied]
+    if job.own_files:
+        batch = [
+            e._replace(kind=LEFT_OUT, reason=f"{OWN} catalog") if e.path in job.own_files else e
+            for e in batch
+        ]
+    return batch
+
+
+def is_unreadable(reason: str) -> bool:
+    """Whether an entry that is left out for this reason may hold data."""
+    return reason not in SPECIAL and not reason.startswith(OWN)
+
+
+def _unreadable_said(project: Project, first: list[Entry], count: int) -> str:
+    named = "; ".join(f"{paths.display(entry.path)}: {entry.reason}" for entry in first)
+    more = f"; and {count - len(first):,} more" if count > len(first) else ""
+    what = "1 entry" if count == 1 else f"{count:,} entries"
+    return (
+        f"{what} of {project.target_dir} can't be stored ({named}{more}), so nothing of this scan is recorded: make "
+        f"them readable for the user that scans, leave them out (ptolemy set {project.name} --exclude PATTERN), or "
+        f"skip them with a record (ptolemy set {project.name} --on-error skip)"
+    )
+
+
+def record(
+    catalog: Catalog,
+    job: ScanJob,
+    found: Found,
+    check_lock: Callable[[], None],
+    between: Callable[[], None] = lambda: None,
+) -> None:
+    """Write what the work found, in as few transactions as others can wait for.
+
+    One that is cut off in between is made good by the next scan.
+
+    Args:
+        catalog: that holds the project.
+        job, found: what was scanned, and what it found.
+        check_lock: raises if the scan's lock is lost.
+        between: called between two transactions.
+    """
+    name = job.project.name
+    returning = scans.has_gone(catalog, name)
+    rest = iter(found.changes)
+    ended = False
+    while not ended:
         with catalog.write() as connection:
-            number: int = connection.execute(
-                scans.insert().values(project=name, started_at=started).returning(scans.c.id)
-            ).scalar_one()
-        merge = Merge(catalog, name, number, project.rules, held)
-        folders = FolderMerge(catalog, name) if project.watch else None
-        if folders is None:
-            noted_folders.forget(catalog, name)
-        emptied = deletions.folders(catalog, name)  # by deletion of sources: their CARs have them
-        found = data = 0
-        with Reporter(catalog, name, "scan", None) as reporter:
-            note = folders.meet if folders else None
-            with closing(prefetch(walk_batches(project.target_bytes, project.rules, folder=note))) as batches:
-                for batch in batches:
-                    kept = [e for e in batch if e.path not in emptied or e.kind != Kind.DIRECTORY]
-                    merge.meet(kept)
-                    found += len(kept)
-                    data += sum(entry.size for entry in kept if entry.kind == Kind.FILE)
-                    reporter.advance(len(kept))
-                    if progress:
-                        progress(found, data)
-            merge.finish()
-            if folders:
-                folders.finish()
-        with catalog.write() as connection:
-            held()
-            connection.execute(scans.update().where(scans.c.id == number).values(finished_at=time.time()))
-        deleted = deletions.settle(catalog, name, number)
-        return replace(summary(catalog, name, merge.counts, time.time() - started), deleted=deleted)
+            check_lock()
+            ended = True
+            rows = 0
+            for change in rest:
+                rows += len(change[0]) + len(change[1])
+                found.counts.returned += scans.write(connection, name, job.number, Change(*change), returning)
+                if rows >= _AT_ONCE:
+                    ended = False
+                    break
+            if ended:
+                if found.folders is None:
+                    noted_folders.forget(connection, name)
+                for old, new in found.folders or ():
+                    noted_folders.replace(connection, name, old, new)
+                scans.finish(connection, job.number, found.mounts)
+        between()
 
 
 @survives_outage
-def summary(catalog: Catalog, name: str, counts: Counts | None = None, seconds: float = 0.0) -> ScanResult:
+def summary(
+    catalog: Catalog, name: str, counts: Counts | None = None, seconds: float = 0.0, deleted: int = 0
+) -> ScanResult:
     """Counts over the live rows of a project."""
     counts = counts or Counts()
-    live = (files.c.project == name, files.c.gone_scan.is_(None))
-    counts_of = sa.select(
-        files.c.kind,
-        sa.func.count(),
-        sa.func.coalesce(sa.func.sum(files.c.size), 0),
-        sa.func.max(files.c.size),
-        sa.func.sum(sa.case((files.c.size == 0, 1), else_=0)),
-    )
-    with catalog.read() as connection:
-        found = connection.execute(counts_of.where(*live).group_by(files.c.kind))
-        of_kind = {kind: tuple(map(int, rest)) for kind, *rest in found}
-        sample = list(left_out(connection, name, limit=20))
-    none = (0, 0, 0, 0)
-    number, data, largest, empty = of_kind.get(Kind.FILE, none)
+    live = scans.totals(catalog, name)
     return ScanResult(
-        files=number,
-        empty_files=empty,
-        links=of_kind.get(Kind.SYMLINK, none)[0],
-        empty_folders=of_kind.get(Kind.DIRECTORY, none)[0],
-        left_out=of_kind.get(LEFT_OUT, none)[0],
-        data_bytes=data,
-        largest=largest,
+        files=live.files,
+        empty_files=live.empty_files,
+        links=live.links,
+        empty_folders=live.empty_folders,
+        left_out=live.left_out,
+        data_bytes=live.data_bytes,
+        largest=live.largest,
         added=counts.added,
         changed=counts.changed,
         gone=counts.gone,
         returned=counts.returned,
         retried=counts.retried,
-        left_out_sample=sample,
+        left_out_sample=skipped.left_out(catalog, name, _SHOWN),
         seconds=seconds,
+        deleted=deleted,
+        not_stored=skipped.not_stored(catalog, name),
     )
-
-
-def left_out(connection: Connection, name: str, limit: int) -> Iterator[tuple[str, str]]:
-    """Entries of the last scan that can't go into a CAR: path for people, and the reason."""
-    query = (
-        sa.select(files.c.path, files.c.reason)
-        .where(files.c.project == name, files.c.gone_scan.is_(None), files.c.kind == LEFT_OUT)
-        .order_by(files.c.path)
-        .limit(limit)
-    )
-    for path, reason in connection.execute(query):
-        yield paths.display(path), reason

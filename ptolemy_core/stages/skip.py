@@ -5,14 +5,15 @@ What is left is the container that there would be if the dropped files had never
 
 import os
 
-from ptolemy_core.catalog import containers
+from ptolemy_core.catalog import containers, scans
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import SourceError, SourceUnreadableError
 from ptolemy_core.layout.plan import measured
 from ptolemy_core.project import Project
-from ptolemy_core.source import Inputs, beneath
+from ptolemy_core.source import Inputs, beneath, filesystem
 from ptolemy_core.stages.build_job import BuildJob
+from ptolemy_core.stages.guard import missing_mounts
 
 
 def drop_unreadable(catalog: Catalog, job: BuildJob, error: SourceError) -> ContainerRow | None:
@@ -33,7 +34,7 @@ def drop_unreadable(catalog: Catalog, job: BuildJob, error: SourceError) -> Cont
     if error.item is None:
         raise error
     project, row, content = job.project, job.container, job.content
-    _require_target(project)
+    _require_target(catalog, project)
     bad = _unreadable(job.inputs()) | {error.item: error.reason}
     kept = [item for item in range(len(content.items)) if item not in bad]
     items = content.items.take(kept)
@@ -59,18 +60,22 @@ def _unreadable(inputs: Inputs) -> dict[int, str]:
     return bad
 
 
-def _require_target(project: Project) -> None:
-    """A disk that isn't mounted must not drop all files."""
+def _require_target(catalog: Catalog, project: Project) -> None:
+    """A disk that isn't mounted must not drop all its files, nor must another disk in its place."""
     try:
         with beneath.opened(project.target_bytes) as folder:
             listed = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
         try:
             with os.scandir(listed) as entries:
-                if next(entries, None) is not None:
-                    return
+                is_empty = next(entries, None) is None
         finally:
             os.close(listed)
-        how = "is empty now"
+        missing = missing_mounts(
+            scans.last_mounts(catalog, project.name), filesystem.look(project.target_bytes)
+        )
+        if not is_empty and not missing:
+            return
+        how = "is empty now" if is_empty else f"is another one than at the last scan: {missing[0]}"
     except OSError as error:
         how = f"can't be read ({error.strerror})"
     raise SourceUnreadableError(

@@ -14,15 +14,16 @@ from dataclasses import dataclass, replace
 
 from ptolemy_core.catalog import cars, delivery, projects, shards
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.progress import Reporter
+from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.layout import WHOLE, names
 from ptolemy_core.reader import Entry, Expected, verify_car
-from ptolemy_core.stages.car_state import area_of, is_away, is_verified
+from ptolemy_core.stages.car_state import is_away, is_verified
 from ptolemy_core.stages.compare import Comparison, compare_with_source
-from ptolemy_core.staging.area import StagedFile, StagingArea
+from ptolemy_core.stages.order import Stage, require
+from ptolemy_core.staging.area import StagedFile, StagingArea, area_of
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink"}
@@ -91,10 +92,10 @@ def verify(
         StageOrderError: none of the asked CARs is built.
     """
     project = projects.get(catalog, name)
+    require(catalog, name, Stage.VERIFY)
     rows = list(cars.rows(catalog, name, number))
     if not rows:
-        which = "no CAR" if number is None else f"no CAR of container {number}"
-        raise StageOrderError(f"project {name!r} has {which} built yet: run `ptolemy blitz {name}` first")
+        raise StageOrderError.needs(name, f"has no CAR of container {number} built yet", Stage.BLITZ)
     area = area_of(project)
     away = {row.number for row in rows if is_away(project, row)}
     known = (
@@ -106,7 +107,7 @@ def verify(
     lock = threading.Lock()
     stop = threading.Event()
 
-    with Reporter(catalog, name, "verify", total) as reporter:
+    with Reporter(catalog, name, Task(Work.VERIFY), total) as reporter:
 
         def advance(step: int) -> None:
             if stop.is_set():

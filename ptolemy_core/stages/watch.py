@@ -23,6 +23,8 @@ from ptolemy_core.project import Project
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source import beneath
 from ptolemy_core.source.stamps import wrapped
+from ptolemy_core.source.walk import OwnFolders
+from ptolemy_core.stages.own_folders import own_folders
 from ptolemy_core.tree import paths
 
 BUDGET = 20_000
@@ -33,6 +35,9 @@ SECONDS = 5.0
 
 RETRY = 900.0
 """Seconds until a scan that came to nothing is asked for again."""
+
+_UNCHANGED = "nothing"
+"""Stands for the signature of a target in which no change is seen."""
 
 _MOST = 100
 """Changed folders that are kept in mind."""
@@ -49,6 +54,7 @@ class State:
         signature: of what is in them.
         moved_at: when the signature was last another one, seconds since 1970.
         asked, asked_at: how often, and when last, a scan was asked for on this base.
+        refused: the signature that a refused scan was seen with: until it is another one, none is asked for again.
     """
 
     base: int = 0
@@ -58,6 +64,7 @@ class State:
     moved_at: float = 0.0
     asked: int = 0
     asked_at: float = 0.0
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +90,25 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
         now: seconds since 1970.
         budget: folders and entries to look at.
     """
-    base, finished, top = _base(catalog, project.name)
-    if base != state.base:
+    newest = scans.last(catalog, project.name)
+    base, finished = (newest.number, newest.finished) if newest else (0, False)
+    refused = f"scan {base} was refused: {newest.refused}" if newest and newest.refused else ""
+    top = folders.top_token(catalog, project.name)
+    if base != state.base and refused:
+        state = replace(
+            state, base=base, refused=state.signature
+        )  # it recorded nothing: the rest still holds
+    elif base != state.base:
         # a scan that failed is not asked for again at once
         state = State(base) if finished else State(base, asked=state.asked, asked_at=state.asked_at)
     try:
         with beneath.opened(project.target_bytes) as root:
-            if not finished or top is None:
+            if (not finished and not refused) or (top is None and not refused):
                 return _when_retried(state, now, "there is no finished scan with its folders yet")
-            return _compare(catalog, project, root, top, state, now, budget)
+            if top is None:
+                return Look(state, False, refused)
+            found = _compare(catalog, project, root, top, state, now, budget)
+            return _unless_refused(found, refused) if refused else found
     except OSError as error:
         return Look(state, False, f"target_dir can't be read ({error.strerror}): is it mounted?")
 
@@ -121,6 +138,18 @@ def _compare(
     return _when_retried(state, now, named)
 
 
+def _unless_refused(found: Look, refused: str) -> Look:
+    """A scan of what was refused would be refused again: one is due only once something else is there."""
+    state = found.state
+    if not state.changed:
+        return Look(state if state.at else replace(state, refused=_UNCHANGED), False, refused)
+    if not state.refused:
+        state = replace(state, refused=state.signature)
+    if state.refused == state.signature:
+        return Look(state, False, f"{refused}; nothing changed since")
+    return found
+
+
 def _when_retried(state: State, now: float, why: str) -> Look:
     wait = state.asked_at + RETRY - now
     if state.asked and 0 < wait <= RETRY:
@@ -128,13 +157,6 @@ def _when_retried(state: State, now: float, why: str) -> Look:
             state, False, f"{why}; the scan asked for came to nothing, next try in {wait:.0f} seconds"
         )
     return Look(state, True, why)
-
-
-def _base(catalog: Catalog, name: str) -> tuple[int, bool, int | None]:
-    """The newest scan, whether it was finished, and what it saw of the target folder itself."""
-    newest = scans.newest(catalog, name)
-    top = folders.top_token(catalog, name)
-    return (0, False, None) if newest is None else (newest.id, newest.finished, top)
 
 
 def _differing(
@@ -166,11 +188,12 @@ def _signature(
     """A digest of the entries of these folders and of all below new ones; the folders used last come first."""
     heap = [(-(_token(root, path) or 0), path) for path in changed]
     heapq.heapify(heap)
+    own = own_folders(catalog, project)
     digest = hashlib.sha256()
     while heap and budget > 0 and time.monotonic() < deadline:
         token, path = heapq.heappop(heap)
         digest.update(repr((token, path)).encode())
-        entries = _entries(root, path, project.rules, budget)
+        entries = _entries(root, path, project.rules, budget, own)
         budget -= len(entries)
         digest.update(repr(entries).encode())
         below = {paths.join(path, name): time for name, kind, _, time in entries if kind}
@@ -180,7 +203,9 @@ def _signature(
     return digest.hexdigest()
 
 
-def _entries(root: int, path: bytes, rules: Rules | None, most: int) -> list[tuple[bytes, bool, int, int]]:
+def _entries(
+    root: int, path: bytes, rules: Rules | None, most: int, own: OwnFolders
+) -> list[tuple[bytes, bool, int, int]]:
     """Name, whether it is a folder, size and token of entries of a folder that belong in, at most so many."""
     scope = rules.scope(path) if rules else None
     if rules and scope is None:
@@ -198,6 +223,8 @@ def _entries(root: int, path: bytes, rules: Rules | None, most: int) -> list[tup
                     except OSError:
                         continue
                     is_folder = stat.S_ISDIR(status.st_mode)
+                    if is_folder and (status.st_dev, status.st_ino) in own:
+                        continue  # Ptolemy's state never rests
                     if rules and scope:
                         belongs = rules.enter(scope, name) if is_folder else rules.keeps(scope, name)
                         if not belongs:

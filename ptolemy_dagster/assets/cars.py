@@ -19,9 +19,10 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import batch, blitz, free_space
+from ptolemy_core.stages import batch, blitz, reservation
 from ptolemy_core.stages.blitz import Building
-from ptolemy_core.stages.pace import last_spell
+from ptolemy_core.status import free_space
+from ptolemy_core.status.builds import last_build_period
 from ptolemy_dagster import charts, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.plan import container_plan
@@ -94,7 +95,7 @@ def pending(
         project = projects.get(opened, name)
         serial = project.load_type == "serial"
         if todo:
-            free_space.drop_parts(opened, project)
+            reservation.drop_parts(opened, project)
         missing = free_space.missing(opened, project)
     if missing:
         context.log.warning(show.missing(missing))
@@ -189,7 +190,9 @@ def seal(
         context.log.warning(f"{len(dropped)} files were skipped, the first is {dropped[0].path}")
     _record_missing_events(context, name, sealed)
     all_bytes = sum(row.car_size for row in sealed)
-    Live(context, catalog.open(), "build").ended(f"build 100%, {len(sealed):,} CARs, {readable(all_bytes)}")
+    kept_out = skipped.not_stored(catalog.open(), name)
+    said = f"build 100%, {len(sealed):,} CARs, {readable(all_bytes)}"
+    Live(context, catalog.open(), "build").ended(f"{said}; {kept_out}" if kept_out.total else said)
     return dg.Output(
         None,
         metadata={
@@ -201,10 +204,11 @@ def seal(
             "CAR bytes": show.size(all_bytes),
             "piece bytes": show.size(sum(row.piece_size for row in sealed)),
             "skipped": len(dropped),
+            "in no CAR": str(kept_out) or "none",
             "files skipped": show.table(("path", "reason"), ((one.path, one.reason) for one in dropped)),
             "staging folder": dg.MetadataValue.path(projects.get(catalog.open(), name).staging_dir),
             "fill": charts.fill_chart(containers.rows(catalog.open(), name)),
-            "build rate": charts.rate_chart(last_spell(sealed)),
+            "build rate": charts.rate_chart(last_build_period(sealed)),
             "table": show.car_table(sealed),
         },
     )

@@ -19,7 +19,7 @@ from ptolemy_dagster.resources import CatalogResource
     owners=OWNERS,
     kinds={"sql", "table"},
     description="Which file, or shard of a file, goes into which CAR: containers of roughly equal size, as few as "
-    "fit. Each CAR's size is exact before any data is read. What stands in a container already stays there.",
+    "fit. Each CAR's size is exact before any data is read. What is in a container already stays there.",
 )
 def container_plan(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Plan containers for what the scan found and no container holds."""
@@ -28,8 +28,10 @@ def container_plan(context: dg.AssetExecutionContext, catalog: CatalogResource) 
         result = containerize(catalog.open(), name)
     if result.warning:
         context.log.warning(result.warning)
-    if not result.new:
-        context.log.info("nothing to plan: every file stands in a container")
+    if result.empty:
+        context.log.warning(result.empty)
+    elif not result.new:
+        context.log.info("nothing to plan: every file is in a container")
     register_cars(context.instance, name, [row.number for row in result.containers])
     rows = result.containers
     piece_bytes = sum(row.piece_size for row in rows)

@@ -22,14 +22,15 @@ import dagster as dg
 from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
+from ptolemy_core.catalog.progress import Work
 from ptolemy_core.errors import PtolemyError, UnavailableError
 from ptolemy_core.interrupts import interruptible
-from ptolemy_core.stages.pace import task_said
-from ptolemy_core.stages.status import Standing, standing
+from ptolemy_core.status.rate import blitz_progress, describe_task
+from ptolemy_core.status.state import ProjectState, project_state
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.failures import CODE
 from ptolemy_dagster.instance import log_folder, open_instance
-from ptolemy_dagster.status import HOST_TAG, PID_TAG
+from ptolemy_dagster.liveness import HOST_TAG, PID_TAG
 
 _LAUNCH_TAG = "ptolemy/launch"
 _POLL = 0.5
@@ -166,7 +167,7 @@ def _reasons(instance: dg.DagsterInstance, run_id: str) -> tuple[list[str], list
             continue
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            if not check.passed:
+            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
                 codes.append("check-failed")
                 reasons.append(check.description or f"check {check.check_name} failed")
             continue
@@ -189,24 +190,25 @@ def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project
     if quiet:
         process.wait()
         return
-    start = standing(catalog, project)
+    start = project_state(catalog, project)
     with output.byte_progress() as bars:
         scan = bars.add_task("scan", total=None, visible=False)
         build = bars.add_task("build", total=None, visible=False)
         verify = bars.add_task("verify", total=None, visible=False)
         wait = bars.add_task(f"{job} {project}: starting", total=None)
         while process.poll() is None:
-            now = standing(catalog, project)
-            tasks = {task.task: task for task in now.tasks}
-            if "scan" in tasks:
-                bars.update(scan, description=f"scanning: {task_said(tasks['scan'])}", visible=True)
+            now = project_state(catalog, project)
+            tasks = {task.task.work: task for task in now.tasks}
+            if Work.SCAN in tasks:
+                said = f"scanning: {describe_task(tasks[Work.SCAN])}"
+                bars.update(scan, description=said, visible=True)
             _show_build(bars, build, start, now)
-            if "verify" in tasks:
-                task = tasks["verify"]
+            if Work.VERIFY in tasks:
+                task = tasks[Work.VERIFY]
                 bars.update(
                     verify, description="verifying", completed=task.done, total=task.total, visible=True
                 )
-            counted = [task for task in tasks.values() if task.task in ("root", "manifest")]
+            counted = [tasks[work] for work in (Work.ROOT, Work.MANIFEST) if work in tasks]
             for task in counted:
                 bars.update(wait, description=f"{task.task}: {task.done:,} entries", visible=True)
             if tasks and not counted:
@@ -214,15 +216,14 @@ def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project
             time.sleep(_POLL)
         bars.update(wait, visible=False)
         if process.returncode == 0:
-            _show_build(bars, build, start, standing(catalog, project))
+            _show_build(bars, build, start, project_state(catalog, project))
             bars.update(verify, completed=bars.tasks[verify].total or 0)
 
 
-def _show_build(bars: Progress, bar: TaskID, start: Standing, now: Standing) -> None:
+def _show_build(bars: Progress, bar: TaskID, start: ProjectState, now: ProjectState) -> None:
     """Bytes of CARs that this run has built and is building, of those it has to."""
-    under_way = sum(task.done for task in now.tasks if task.task.startswith("build "))
     total = now.car_bytes - start.built_bytes
-    done = now.built_bytes - start.built_bytes + under_way
+    done = blitz_progress(now).done - start.built_bytes
     if done > 0:
         what = f"building CARs, {now.built}/{now.containers} done"
         bars.update(bar, description=what, completed=min(done, total), total=total, visible=True)

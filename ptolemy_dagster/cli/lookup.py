@@ -14,9 +14,9 @@ from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import NotFoundError, StagingError
 from ptolemy_core.sizes import duration, readable
-from ptolemy_core.stages import free_space
-from ptolemy_core.stages.pace import blitz_pace, percent, task_said
-from ptolemy_core.stages.status import Standing
+from ptolemy_core.status import free_space
+from ptolemy_core.status.rate import blitz_progress, describe_task, percent
+from ptolemy_core.status.state import ProjectState
 from ptolemy_core.tree import SEPARATOR, paths
 from ptolemy_dagster.cli import output, waiting
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
@@ -42,7 +42,7 @@ def status(
     if as_json:
         rows = [
             {"project": one.project, "status": one.text, "run_id": one.run_id}
-            | asdict(one.standing)
+            | one.state.as_text()
             | {"missing": len(_missing(catalog, one.project))}
             for one in found
         ]
@@ -52,14 +52,16 @@ def status(
         output.say(_no_project())
         return
     output.print_table(
-        ("project", "status", "CARs built", "bytes built", "share", "rate", "time left"),
-        [(one.project, one.text, *_progress(one.standing)) for one in found],
+        ("project", "status", "CARs built", "bytes built", "share", "rate", "time left", "in no CAR"),
+        [(one.project, one.text, *_progress(one.state)) for one in found],
     )
     for one in found:
-        for task in one.standing.tasks[:_TASKS]:
-            output.say(f"{one.project}: {task.task}: {task_said(task)}")
-        if len(one.standing.tasks) > _TASKS:
-            output.say(f"{one.project}: and {len(one.standing.tasks) - _TASKS} more CARs under way")
+        if one.remarks:
+            output.say(f"{one.project}: {one.remarks}")
+        for task in one.state.tasks[:_TASKS]:
+            output.say(f"{one.project}: {task.task}: {describe_task(task)}")
+        if len(one.state.tasks) > _TASKS:
+            output.say(f"{one.project}: and {len(one.state.tasks) - _TASKS} more CARs under way")
         with output.errors_shown():
             waiting.say(catalog, one.project)
         missing = _missing(catalog, one.project)
@@ -82,18 +84,19 @@ def _missing(catalog: Catalog, project: str) -> list[CarRow]:
         return []
 
 
-def _progress(stands: Standing) -> tuple[str, ...]:
+def _progress(state: ProjectState) -> tuple[str, ...]:
     """Columns of a project's CARs; a dash where there is nothing to say yet."""
-    if not stands.containers:
-        return ("-",) * 5
-    pace = blitz_pace(stands)
-    moving = pace.rate > 0 and pace.done < pace.total
+    kept_out = f"{state.not_stored.total:,}" if state.scanned else "-"
+    if not state.containers:
+        return ("-",) * 5 + (kept_out,)
+    whole = blitz_progress(state)
     return (
-        f"{stands.built:,} of {stands.containers:,}",
-        f"{readable(pace.done)} of {readable(pace.total)}",
-        percent(pace.share),
-        f"{readable(pace.rate)}/s" if moving else "-",
-        duration(pace.seconds_left) if moving and pace.seconds_left is not None else "-",
+        f"{state.built:,} of {state.containers:,}",
+        f"{readable(whole.done)} of {readable(whole.total or 0)}",
+        percent(whole.share),
+        f"{readable(whole.rate)}/s" if whole.rate else "-",
+        "-" if whole.seconds_left is None else duration(whole.seconds_left),
+        kept_out,
     )
 
 
@@ -172,7 +175,7 @@ def _places(catalog: Catalog, what: str, project: str | None) -> list[tuple[str,
             name: projects.get(catalog, name).target_dir
             for name in ([project] if project else projects.names(catalog))
         }
-        inside = [(paths.below(top, what), name) for name, top in tops.items()]
+        inside = [(paths.relative_to(top, what), name) for name, top in tops.items()]
         found: list[tuple[str, str | None]] = [
             (_plain(text), name) for text, name in inside if text is not None
         ]

@@ -7,17 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from ptolemy_core.catalog import Catalog, cars, containers, place, projects, shards
+from ptolemy_core.catalog import Catalog, cars, containers, place, projects, scans, shards, skipped
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.project import padding_warning, parse_project
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import scan as scan_stage
-from ptolemy_core.stages.car_state import area_of, is_away
+from ptolemy_core.stages.car_state import is_away
 from ptolemy_core.stages.containerize import containerize as plan_containers
-from ptolemy_core.stages.containerize import require_scan
+from ptolemy_core.stages.order import Stage, nothing_to_store, require
+from ptolemy_core.staging.area import area_of
 from ptolemy_dagster.cli import output, waiting
 from ptolemy_dagster.cli.options import creating
+from ptolemy_dagster.run_config import scan_config
 
 Name = Annotated[str, typer.Argument(help="The project's name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -63,15 +65,24 @@ def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
         )
 
 
-_OF_ONE_RUN = ("added", "changed", "gone", "returned", "retried", "seconds")
+AcceptLoss = Annotated[
+    bool,
+    typer.Option(
+        "--accept-loss",
+        help="Scan also where target-dir is empty, on another file system than at the last scan, or has lost more "
+        "than max-loss percent of its entries.",
+    ),
+]
+_OF_ONE_RUN = ("added", "changed", "gone", "returned", "retried", "seconds", "deleted")
 """What the scan's run knows and the catalog doesn't: `ptolemy changes` tells more."""
 
 
-def scan(project: Name, as_json: Json = False) -> None:
+def scan(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -> None:
     """Walk the target folder into the catalog."""
-    catalog = run_stage("scan", project, as_json)
+    catalog = run_stage("scan", project, as_json, scan_config(accept_loss))
     result = scan_stage.summary(catalog, project)
     facts = {k: v for k, v in asdict(result).items() if k not in _OF_ONE_RUN}
+    facts |= {"not_stored": result.not_stored.as_text(), "empty": result.is_empty}
     if as_json:
         output.print_json(facts)
         return
@@ -90,6 +101,21 @@ def scan(project: Name, as_json: Json = False) -> None:
     )
     for path, reason in result.left_out_sample:
         output.say(f"left out: {path}: {reason}")
+    if result.left_out > len(result.left_out_sample):
+        output.say(
+            f"and {result.left_out - len(result.left_out_sample):,} more: ptolemy skipped {project} --current"
+        )
+    if result.is_empty:
+        output.say(nothing_to_store(catalog, project, projects.get(catalog, project).target_dir))
+
+
+def _say_not_stored(catalog: Catalog, project: str) -> None:
+    """Say what of the project is in no CAR, if there is anything."""
+    found = skipped.not_stored(catalog, project)
+    if found.total:
+        output.say(f"warning: {found}: ptolemy skipped {project} --current")
+    if found.own:
+        output.say(f"Ptolemy's own folders and files in target_dir are left out: {found.own:,}")
 
 
 def containerize(
@@ -102,12 +128,13 @@ def containerize(
         with output.errors_shown():
             result = plan_containers(open_catalog(), project, dry_run=True)
         rows, warning = result.containers, result.warning
+        empty = result.empty
     else:
         catalog = run_stage("containerize", project, as_json)
-        rows, warning = (
-            containers.rows(catalog, project),
-            padding_warning(projects.get(catalog, project).car_size),
-        )
+        settings = projects.get(catalog, project)
+        rows, warning = containers.rows(catalog, project), padding_warning(settings.car_size)
+        is_empty = not rows and not scans.has_entries(catalog, project)
+        empty = nothing_to_store(catalog, project, settings.target_dir) if is_empty else None
     if warning:
         output.say(f"warning: {warning}")
     if as_json:
@@ -130,6 +157,8 @@ def containerize(
             for row in rows
         ],
     )
+    if empty:
+        output.say(empty)
     if dry_run:
         output.say("dry run: nothing was saved")
 
@@ -148,14 +177,25 @@ def blitz(
         while wait and waiting.until_room(catalog, project):
             run_stage("blitz", project, as_json)
         show_cars(catalog, project, as_json)
+        _say_not_stored(catalog, project)
         waiting.say(catalog, project)
 
 
-def run(project: Name, as_json: Json = False) -> None:
+def run(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -> None:
     """Scan, containerize, blitz and verify."""
-    catalog = run_stage("onboard", project, as_json)
+    catalog = run_stage("onboard", project, as_json, scan_config(accept_loss))
     with output.errors_shown():
-        show_cars(catalog, project, as_json)
+        if as_json:
+            output.print_json(
+                {
+                    "project": project,
+                    "cars": car_facts(catalog, project),
+                    "not_stored": skipped.not_stored(catalog, project).as_text(),
+                }
+            )
+        else:
+            show_cars(catalog, project, as_json)
+            _say_not_stored(catalog, project)
         waiting.say(catalog, project)
 
 
@@ -179,17 +219,19 @@ def verify(
     away = sum(is_away(settings, row) for row in built)
     read = sum(row.verified_at != before.get(row.number) for row in built)
     known = len(built) - away - read
+    kept_out = skipped.not_stored(catalog, project)
     if as_json:
         facts = {"project": project, "ok": True, "cars": len(built) - away, "read": read, "delivered": away}
-        output.print_json(facts)
+        output.print_json(facts | {"not_stored": kept_out.as_text()})
         return
     if read:
         output.say(f"{read} CARs verified: every block, the trees, the piece CIDs")
     if known:
         output.say(f"{known} CARs were verified before and haven't changed since; --again reads them again")
     if source and len(built) > away:
+        which = " that are in CARs" if kept_out.total else ""
         output.say(
-            f"the files in {settings.target_dir} have the very content of the {len(built) - away} CARs here"
+            f"the files in {settings.target_dir}{which} have the very content of the {len(built) - away} CARs here"
         )
         if outdated := shards.outdated(catalog, project):
             output.say(
@@ -197,20 +239,31 @@ def verify(
             )
     if away:
         output.say(f"{away} CARs are delivered and not in staging_dir any more: they weren't read")
+    _say_not_stored(catalog, project)
+
+
+def car_facts(catalog: Catalog, project: str) -> list[dict[str, object]]:
+    """A project's CARs for JSON, and whether they are in staging_dir."""
+    there = _in_staging(catalog, project)
+    return [row.as_text() | {"in_staging": row.file_name in there} for row in cars.rows(catalog, project)]
+
+
+def _in_staging(catalog: Catalog, project: str) -> dict[str, int]:
+    try:
+        return area_of(projects.get(catalog, project)).sizes()
+    except StagingError as error:
+        output.say(f"warning: {error}")
+        return {}
 
 
 def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
     """Print a project's CARs, and where they are."""
+    if as_json:
+        output.print_json(car_facts(catalog, project))
+        return
     rows = list(cars.rows(catalog, project))
     staging_dir = projects.get(catalog, project).staging_dir
-    try:
-        there = area_of(projects.get(catalog, project)).sizes()
-    except StagingError as error:
-        there = {}
-        output.say(f"warning: {error}")
-    if as_json:
-        output.print_json([row.as_text() | {"in_staging": row.file_name in there} for row in rows])
-        return
+    there = _in_staging(catalog, project)
     output.print_table(
         ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items", "verified", "where"),
         [
@@ -241,9 +294,6 @@ def _where(row: CarRow, there: dict[str, int]) -> str:
     return ", ".join(places) or "missing: neither in staging nor marked as delivered"
 
 
-_NEEDS_SCAN = ("containerize", "blitz", "verify", "root")
-
-
 def run_stage(job: str, project: str, quiet: bool, config: Mapping[str, object] | None = None) -> Catalog:
     """Run a stage's job to its end; a failure ends the command with its reasons."""
     from ptolemy_dagster.cli.launch import run_job
@@ -253,8 +303,8 @@ def run_stage(job: str, project: str, quiet: bool, config: Mapping[str, object] 
     with output.errors_shown():
         catalog = open_catalog()
         settings = projects.get(catalog, project)
-        if job in _NEEDS_SCAN:
-            require_scan(catalog, project)
+        if job in tuple(Stage):
+            require(catalog, project, Stage(job))
         instance = open_instance()
         define(catalog, instance, settings)  # a catalog may be older than this Dagster home
         result: Any = run_job(catalog, job, project, quiet=quiet, config=config)

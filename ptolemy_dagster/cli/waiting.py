@@ -5,8 +5,8 @@ import time
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import free_space
-from ptolemy_core.stages.status import standing
+from ptolemy_core.status import free_space
+from ptolemy_core.status.state import project_state
 from ptolemy_dagster.cli import output
 
 _POLL = 2.0
@@ -21,7 +21,7 @@ def say(catalog: Catalog, project: str) -> None:
     found = free_space.still_waiting(catalog, project)
     if found is None:
         return
-    now = standing(catalog, project)
+    now = project_state(catalog, project)
     what = f"{now.built} of {now.containers} CARs are built"
     if not found.bytes:
         output.say(f"{what}, and there is room for the next one: ptolemy blitz {project}")

@@ -6,7 +6,8 @@ also starts it again when its worker dies. The API needs no code location and no
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -63,8 +64,8 @@ class Dagster:
         """Say that the webserver is being started: a launch waits for it a while instead of failing."""
         self.starting_until = time.monotonic() + _START_SECONDS
 
-    def launch(self, job: str, project: str, **tags: str) -> str:
-        """Put a run of a job on a project into the queue.
+    def launch(self, job: str, project: str, config: Mapping[str, Any] | None = None, **tags: str) -> str:
+        """Put a run of a job on a project, with this configuration, into the queue.
 
         Returns:
             the run's id.
@@ -75,7 +76,7 @@ class Dagster:
         pairs = {PROJECT_TAG: project} | tags
         while True:
             try:
-                return self._client().submit_job_execution(job, tags=pairs)
+                return self._client().submit_job_execution(job, run_config=dict(config or {}), tags=pairs)
             except DagsterGraphQLClientError as error:
                 refused = any(isinstance(one, requests.exceptions.ConnectionError) for one in _causes(error))
                 if not refused or time.monotonic() > self.starting_until:

@@ -1,11 +1,15 @@
-"""Launching a stage: what must stand before it, that it doesn't run yet, then Dagster's queue."""
+"""Launching a stage: that it isn't too early and doesn't run yet, then Dagster's queue."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 from pydantic import BaseModel, Field
 
 from ptolemy_core.catalog import Catalog, projects
-from ptolemy_core.errors import BusyError
-from ptolemy_core.stages.status import Standing, standing
+from ptolemy_core.errors import BusyError, EmptyProjectError, StageOrderError
+from ptolemy_core.stages import order
+from ptolemy_core.stages.order import Stage
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.problems import Problem
 from ptolemy_dagster.partitions import register
@@ -28,8 +32,10 @@ class Launched(BaseModel):
     status_url: str = Field(description="Where this API says how far the project is.")
 
 
-def launch(context: Context, job: str, name: str, **tags: str) -> Launched:
-    """Launch a job on a project, unless it is too early or one runs already.
+def launch(
+    context: Context, job: str, name: str, config: Mapping[str, Any] | None = None, **tags: str
+) -> Launched:
+    """Launch a job on a project with this run configuration, unless it is too early or one runs already.
 
     Raises:
         UnknownProjectError: no such project.
@@ -41,11 +47,10 @@ def launch(context: Context, job: str, name: str, **tags: str) -> Launched:
     try:
         # two requests at once must not both find that nothing runs
         with catalog.lock(f"launch {name}", wait=_LOCK_SECONDS):
-            stands = standing(catalog, name)
-            _require_earlier_stage(catalog, job, name, stands)
+            _require_earlier_stage(catalog, job, name)
             _require_idle(context, name)
             register(context.dagster.instance, name)
-            run_id = context.dagster.launch(job, name, **tags)
+            run_id = context.dagster.launch(job, name, config, **tags)
     except BusyError:
         raise Problem(409, "busy", f"another launch of project {name!r} is under way: try again") from None
     return Launched(
@@ -57,24 +62,16 @@ def launch(context: Context, job: str, name: str, **tags: str) -> Launched:
     )
 
 
-def _require_earlier_stage(catalog: Catalog, job: str, name: str, stands: Standing) -> None:
-    if job in ("scan", "onboard"):
+def _require_earlier_stage(catalog: Catalog, job: str, name: str) -> None:
+    if job not in tuple(Stage):
         return
-    if not stands.scanned:
-        raise _too_early(job, name, "isn't scanned yet", "scan")
-    if job == "containerize":
-        return
-    if not stands.containers:
-        if not stands.unplanned:
-            raise Problem(409, "empty", f"project {name!r} holds no files, so there is nothing to {job}")
-        raise _too_early(job, name, "has no containers yet", "containerize")
-    if job == "verify" and not stands.built:
-        raise _too_early(job, name, "has no CAR built yet", "blitz")
-
-
-def _too_early(job: str, name: str, why: str, first: str) -> Problem:
-    detail = f"project {name!r} {why}: POST /v0/{first}/{name} first, then {job} it"
-    return Problem(409, "stage-order", detail, first=first)
+    try:
+        order.require(catalog, name, Stage(job))
+    except EmptyProjectError as error:
+        raise Problem(409, "empty", str(error)) from None
+    except StageOrderError as error:
+        detail = f"project {name!r} {error.why}: POST /v0/{error.first}/{name} first, then {job} it"
+        raise Problem(409, "stage-order", detail, first=error.first) from None
 
 
 def _require_idle(context: Context, name: str) -> None:

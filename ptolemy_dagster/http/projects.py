@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ptolemy_core.catalog import projects
-from ptolemy_core.catalog.progress import Task
+from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.errors import UnknownProjectError
 from ptolemy_core.project import (
     MAX_GIB,
@@ -19,7 +19,8 @@ from ptolemy_core.project import (
     padding_warning,
     parse_project,
 )
-from ptolemy_core.stages.status import Standing
+from ptolemy_core.status.rate import Progress, blitz_progress, task_progress
+from ptolemy_core.status.state import ProjectState
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
@@ -82,6 +83,8 @@ class Work(BaseModel):
     """One task that is under way."""
 
     task: str = Field(description="scan, verify, or build with a container's number.")
+    work: str = Field(description="scan, build, verify, root, manifest or delete-source.")
+    container: int | None = Field(description="Of a build.")
     unit: Literal["bytes", "entries"]
     done: int
     total: int | None
@@ -102,6 +105,18 @@ class BuildProgress(BaseModel):
     seconds_left: float | None
 
 
+class InNoCar(BaseModel):
+    """How many entries of the last scan are in no CAR, and won't be: `ptolemy skipped` names them."""
+
+    unreadable: int = Field(description="Files and folders that the scan couldn't read.")
+    special: int = Field(description="Named pipes, sockets and devices.")
+    dropped: int = Field(
+        description="Files that a build dropped, because they weren't what the scan had seen."
+    )
+    own: int = Field(description="Folders that Ptolemy made for itself; not in the total.")
+    total: int
+
+
 class ProjectStatus(BaseModel):
     """How far a project is."""
 
@@ -111,6 +126,8 @@ class ProjectStatus(BaseModel):
     run_url: str | None
     scanned: bool
     unplanned: bool = Field(description="Whether the last scan found what no container holds yet.")
+    empty: bool = Field(description="Whether the scans found nothing to store.")
+    not_stored: InNoCar
     cars: BuildProgress
     tasks: list[Work]
 
@@ -186,16 +203,18 @@ def list_projects(
 def get_project(project: Name, context: Opened) -> ProjectStatus:
     """How far a project is, what runs now, how fast, and how long it will take."""
     status = project_status(context.catalog, context.dagster.instance, project)
-    stands = status.standing
+    state = status.state
     return ProjectStatus(
         settings=_described(projects.get(context.catalog, project)),
         status=status.text,
         run_id=status.run_id,
         run_url=context.dagster.run_url(status.run_id) if status.run_id else None,
-        scanned=stands.scanned,
-        unplanned=stands.unplanned,
-        cars=_build_progress(stands),
-        tasks=[_work(task) for task in stands.tasks],
+        scanned=state.scanned,
+        unplanned=state.unplanned,
+        empty=state.is_empty,
+        not_stored=InNoCar(**state.not_stored.as_text()),
+        cars=_build_progress(state, blitz_progress(state)),
+        tasks=[_work(task, task_progress(task)) for task in state.tasks],
     )
 
 
@@ -203,30 +222,27 @@ def _described(project: Project) -> ProjectOut:
     return ProjectOut(**project.model_dump(), warning=padding_warning(project.car_size))
 
 
-def _build_progress(stands: Standing) -> BuildProgress:
-    builds = [_work(task) for task in stands.tasks if task.task.startswith("build ")]
-    done = min(stands.built_bytes + sum(work.done for work in builds), stands.car_bytes)
-    rate = sum(work.per_second or 0.0 for work in builds)
+def _build_progress(state: ProjectState, progress: Progress) -> BuildProgress:
     return BuildProgress(
-        planned=stands.containers,
-        built=stands.built,
-        bytes_done=done,
-        bytes_total=stands.car_bytes,
-        bytes_per_second=rate or None,
-        seconds_left=(stands.car_bytes - done) / rate if rate else None,
+        planned=state.containers,
+        built=state.built,
+        bytes_done=progress.done,
+        bytes_total=state.car_bytes,
+        bytes_per_second=progress.rate or None,
+        seconds_left=progress.seconds_left,
     )
 
 
-def _work(task: Task) -> Work:
-    seconds = task.updated_at - task.started_at
-    rate = task.done / seconds if seconds > 0 and task.done else None
+def _work(task: RunningTask, progress: Progress) -> Work:
     return Work(
-        task=task.task,
-        unit="entries" if task.total is None else "bytes",
+        task=str(task.task),
+        work=task.task.work,
+        container=task.task.container,
+        unit=task.task.work.unit,
         done=task.done,
         total=task.total,
-        per_second=rate,
-        seconds_left=(task.total - task.done) / rate if rate and task.total is not None else None,
+        per_second=progress.rate or None,
+        seconds_left=progress.seconds_left,
         started_at=task.started_at,
         updated_at=task.updated_at,
     )

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
 from ptolemy_core.catalog import Catalog, projects
-from ptolemy_core.stages.status import standing
+from ptolemy_core.status.state import project_state
 from ptolemy_dagster.http.context import Context, in_thread, opened
 from ptolemy_dagster.http.dagster_api import PROJECT_TAG
 from ptolemy_dagster.http.launching import JOBS, Launched, launch
 from ptolemy_dagster.http.problems import Problem, documented
-from ptolemy_dagster.status import is_alive
+from ptolemy_dagster.liveness import is_alive
 
 router = APIRouter(tags=["runs"])
 RETRY_TAG = "ptolemy/retry_of"
@@ -96,7 +96,8 @@ def _retry(context: Context, run_id: str) -> Launched:
             f"run {run_id} is {described.status}: only one that failed, was canceled or lost is run again",
             run_id=run_id,
         )
-    return launch(context, described.stage, described.project, **{RETRY_TAG: run_id})
+    config = _record(context, run_id).dagster_run.run_config
+    return launch(context, described.stage, described.project, config, **{RETRY_TAG: run_id})
 
 
 def _record(context: Context, run_id: str) -> dg.RunRecord:
@@ -124,4 +125,4 @@ def _described(context: Context, record: dg.RunRecord) -> Run:
 def _is_lost(catalog: Catalog, record: dg.RunRecord, project: str) -> bool:
     if record.dagster_run.is_finished or project not in projects.names(catalog):
         return False
-    return not is_alive(record, standing(catalog, project))
+    return not is_alive(catalog, record, project_state(catalog, project))

@@ -2,21 +2,29 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.launching import Launched, launch
 from ptolemy_dagster.http.problems import documented
+from ptolemy_dagster.run_config import scan_config
 
 router = APIRouter(tags=["stages"])
 _ANSWERS = documented(404, 409, 422, 503)
 Opened = Annotated[Context, Depends(opened)]
+AcceptLoss = Annotated[
+    bool,
+    Query(
+        description="Go on where target_dir is empty, on another file system than at the last scan, or has lost more "
+        "than max_loss percent of its entries."
+    ),
+]
 
 
 @router.post("/scan/{project}", status_code=202, responses=_ANSWERS, summary="Scan")
-async def scan(project: Name, context: Opened) -> Launched:
+async def scan(project: Name, context: Opened, accept_loss: AcceptLoss = False) -> Launched:
     """Walk the target folder into the catalog. May be run again: it finds what is new, changed and gone."""
-    return await in_thread(context, launch, context, "scan", project)
+    return await in_thread(context, launch, context, "scan", project, scan_config(accept_loss))
 
 
 @router.post("/containerize/{project}", status_code=202, responses=_ANSWERS, summary="Containerize")
@@ -38,6 +46,6 @@ async def verify(project: Name, context: Opened) -> Launched:
 
 
 @router.post("/onboard/{project}", status_code=202, responses=_ANSWERS, summary="All stages in a row")
-async def onboard(project: Name, context: Opened) -> Launched:
+async def onboard(project: Name, context: Opened, accept_loss: AcceptLoss = False) -> Launched:
     """Scan, containerize, blitz and verify in one run."""
-    return await in_thread(context, launch, context, "onboard", project)
+    return await in_thread(context, launch, context, "onboard", project, scan_config(accept_loss))

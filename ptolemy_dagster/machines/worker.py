@@ -13,7 +13,7 @@ from typing import Any
 from ptolemy_core.catalog import PG_URL, Catalog, projects
 from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.stages.status import standing
+from ptolemy_core.status.state import project_state
 from ptolemy_dagster.machines.settings import DASK, SCHEDULER
 
 _PAUSE = 5.0
@@ -38,8 +38,7 @@ def check_machine(catalog: Catalog) -> None:
         )
     wrong: list[str] = []
     for name in projects.names(catalog):
-        stands = standing(catalog, name)
-        if stands.containers and stands.built == stands.containers and not stands.unplanned:
+        if project_state(catalog, name).done == "blitz":
             continue  # nothing left to do for it
         project = projects.get(catalog, name)
         if not os.access(project.target_dir, os.R_OK | os.X_OK):

@@ -10,7 +10,7 @@ import dagster as dg
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.history import last_scan
 from ptolemy_core.errors import StageOrderError
-from ptolemy_core.stages.status import standing
+from ptolemy_core.status.state import project_state
 from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import missing
 from ptolemy_dagster.resources import SENSOR_SECONDS, CatalogResource
@@ -53,9 +53,9 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None) -> 
         if under_way(catalog, instance, name):
             said.append(f"{name}: a run is under way")
             continue
-        stands = standing(catalog, name)
+        state = project_state(catalog, name)
         handled[name] = scan
-        if not stands.unplanned and stands.built == stands.containers:
+        if not state.unplanned and state.built == state.containers:
             said.append(f"{name}: scan {scan} left nothing to do")
             continue
         tags = {"ptolemy/because": f"scan {scan}"}

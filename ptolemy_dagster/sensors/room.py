@@ -5,7 +5,7 @@ import dagster as dg
 from ptolemy_core.catalog import waiting
 from ptolemy_core.errors import StagingError
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages import free_space
+from ptolemy_core.status import free_space
 from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.resources import CatalogResource

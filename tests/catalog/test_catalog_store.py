@@ -187,10 +187,10 @@ def test_locks_leave_no_files(tmp_path: Path) -> None:
 
 
 def test_progress_of_a_killed_task_goes_stale(catalog: Catalog, project: str) -> None:
-    reporter = progress.Reporter(catalog, "p", "scan", 10)
+    reporter = progress.Reporter(catalog, "p", progress.Task(progress.Work.SCAN), 10)
     with reporter:
         (task,) = progress.running(catalog, "p")
-        assert (task.task, task.done, task.total) == ("scan", 0, 10)
+        assert (str(task.task), task.done, task.total) == ("scan", 0, 10)
         with catalog.write() as connection:
             old = task.updated_at - progress.STALE - 1
             connection.execute(progress_table.update().values(updated_at=old))
@@ -199,8 +199,8 @@ def test_progress_of_a_killed_task_goes_stale(catalog: Catalog, project: str) ->
 
 
 def test_reporter_takes_over_what_a_killed_one_left(catalog: Catalog, project: str) -> None:
-    progress.Reporter(catalog, "p", "scan", 10).__enter__()
-    with progress.Reporter(catalog, "p", "scan", 20):
+    progress.Reporter(catalog, "p", progress.Task(progress.Work.SCAN), 10).__enter__()
+    with progress.Reporter(catalog, "p", progress.Task(progress.Work.SCAN), 20):
         assert [task.total for task in progress.running(catalog, "p")] == [20]
 
 

@@ -185,7 +185,7 @@ def test_a_scan_and_a_plan_outlast_broken_connections(
 
 
 def test_progress_is_left_out_where_the_connection_breaks(catalog: Catalog) -> None:
-    with progress.Reporter(catalog, "p", "scan", 10) as reporter:
+    with progress.Reporter(catalog, "p", progress.Task(progress.Work.SCAN), 10) as reporter:
         real = catalog.write
 
         def broken() -> Any:

@@ -85,7 +85,7 @@ def test_what_would_change_a_read_only_catalog_is_refused(folder: Path, read_onl
         projects.change(catalog, "p", {"watch": True})
     with pytest.raises(ReadOnlyStateError), catalog.lock("scan p"):
         pass
-    with progress.Reporter(catalog, "p", "manifest", None) as reporter:
+    with progress.Reporter(catalog, "p", progress.Task(progress.Work.MANIFEST), None) as reporter:
         reporter.advance(1)
     assert progress.running(catalog, "p") == []
 

@@ -101,7 +101,7 @@ def test_ctrl_c_ends_the_wait_with_a_word(sqlite: Backend, monkeypatch: pytest.M
 
     monkeypatch.setattr(stages, "run_stage", lambda *_: sqlite.catalog)
     monkeypatch.setattr(
-        "ptolemy_core.stages.free_space.still_waiting", lambda *_: Waiting("delta", 1, 5, 0.0)
+        "ptolemy_core.status.free_space.still_waiting", lambda *_: Waiting("delta", 1, 5, 0.0)
     )
     monkeypatch.setattr("ptolemy_dagster.cli.waiting.time", SimpleNamespace(sleep=interrupt))
     stopped = ptolemy("blitz", "delta", "--wait", code=130)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ptolemy_dagster.status import PID_TAG
+from ptolemy_dagster.liveness import PID_TAG
 from tests.cli.commands import command, error_of, printed, process, ptolemy
 from tests.pipeline.backend import Backend
 from tests.pipeline.processes import runs, started_python, wait_until
@@ -48,6 +48,7 @@ def test_stages_one_by_one_print_json(delta: Backend) -> None:
         "cars": 1,
         "read": 1,
         "delivered": 0,
+        "not_stored": {"unreadable": 0, "special": 0, "own": 0, "dropped": 0, "total": 0},
     }
     assert printed("commp", delta.staging() / car["file_name"])[0]["piece_cid"] == car["piece_cid"]
     assert printed("cid", delta.root / "data")[0]["cid"] == car["payload_cid"]

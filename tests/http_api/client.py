@@ -1,6 +1,6 @@
 """The API as tests call it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +21,10 @@ ORIGIN = "http://127.0.0.1:8000"
 class Queue(Dagster):
     """Dagster without its webserver: launched runs are written into its storage, where they wait for ever."""
 
-    def launch(self, job: str, project: str, **tags: str) -> str:
+    def launch(self, job: str, project: str, config: Mapping[str, Any] | None = None, **tags: str) -> str:
         run = self.instance.create_run_for_job(
             defs.resolve_job_def(job),
+            run_config=dict(config or {}),
             tags={PROJECT_TAG: project} | tags,
         )
         return run.run_id

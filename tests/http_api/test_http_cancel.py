@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from ptolemy_core.stages.free_space import build_lock
+from ptolemy_core.stages.reservation import build_lock
 from tests.http_api.live import curl, served
 from tests.pipeline.backend import Backend, plan_small, tiny_files
 from tests.pipeline.processes import wait_until

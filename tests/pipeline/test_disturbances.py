@@ -14,7 +14,7 @@ import pytest
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import PATIENCE
 from ptolemy_dagster.instance import open_instance, prepare_home
-from ptolemy_dagster.liveness import is_alive
+from ptolemy_dagster.liveness import worker_lives
 from tests.pipeline import postgres as server
 from tests.pipeline.backend import Backend, environment, execute_arguments, in_process, plan_small, tiny_files
 from tests.pipeline.processes import builds, runs, started, started_command, wait_until
@@ -232,7 +232,7 @@ def test_a_run_is_alive_while_its_worker_is(backend: Backend, monkeypatch: pytes
     with started(backend, *execute_arguments("blitz", "delta")) as run:
         wait_until(lambda: len(backend.cars()) > 3, alive=[run])
         run_id = runs(backend)[0].run_id
-        assert is_alive(Catalog(), run_id)
+        assert worker_lives(Catalog(), run_id)
         started_run = runs(backend)[0]
         with open_instance() as instance:
             launcher = instance.run_launcher
@@ -240,7 +240,7 @@ def test_a_run_is_alive_while_its_worker_is(backend: Backend, monkeypatch: pytes
             assert launcher.check_run_worker_health(started_run).status.value == "RUNNING"
         os.kill(run.pid, signal.SIGKILL)
         run.wait()
-        assert not is_alive(Catalog(), run_id)
+        assert not worker_lives(Catalog(), run_id)
         with open_instance() as instance:
             health = instance.run_launcher.check_run_worker_health(started_run)
             assert health.status.value == "NOT_FOUND"

@@ -6,7 +6,7 @@ import signal
 import dagster as dg
 import pytest
 
-from ptolemy_core.stages.free_space import build_lock
+from ptolemy_core.stages.reservation import build_lock
 from tests.pipeline.backend import Backend, execute_arguments, plan_small, tiny_files
 from tests.pipeline.processes import events, runs, started, started_python, wait_until
 from tests.pipeline.test_disturbances import is_gone

@@ -22,7 +22,7 @@ def test_a_partition_that_is_no_project_is_refused_at_the_first_step(
     [
         ("containerize", "project 'delta' isn't scanned yet: run `ptolemy scan delta` first"),
         ("blitz", "project 'delta' isn't scanned yet: run `ptolemy scan delta` first"),
-        ("verify", "project 'delta' has no CAR built yet: run `ptolemy blitz delta` first"),
+        ("verify", "project 'delta' isn't scanned yet: run `ptolemy scan delta` first"),
     ],
 )
 def test_stages_out_of_order_say_which_comes_first(
@@ -35,7 +35,8 @@ def test_stages_out_of_order_say_which_comes_first(
 def test_an_empty_folder_has_no_containers_and_says_so(sqlite: Backend, instance: Any) -> None:
     sqlite.define(target=sqlite.folder("hollow", {}), instance=instance)
     result = in_process("onboard", "delta", instance, raise_on_error=False)
-    assert "an empty target makes none" in failure_of(result)
+    said = "project 'delta' holds no files: its last scan found no file, link or empty folder"
+    assert failure_of(result).startswith(said)
 
 
 def test_a_changed_source_fails_its_car_by_name_and_not_the_others(backend: Backend, instance: Any) -> None:
@@ -59,7 +60,7 @@ def test_a_deleted_source_fails_its_car_by_name(sqlite: Backend, instance: Any) 
     in_process("containerize", "delta", instance)
     (sqlite.root / "data" / "a.txt").unlink()
     result = in_process("blitz", "delta", instance, raise_on_error=False)
-    assert "data/a.txt is gone since the scan" in failure_of(result)
+    assert "data/a.txt is missing since the scan" in failure_of(result)
     assert sqlite.staged() == set()
 
 

@@ -14,7 +14,7 @@ from ptolemy_core.catalog import cars
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.dag import cid
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages.pace import Spell
+from ptolemy_core.status.builds import BuildPeriod
 from ptolemy_dagster import live, show
 from ptolemy_dagster.charts import INLINE, fill_chart, rate_chart
 from ptolemy_dagster.definitions import defs
@@ -54,7 +54,7 @@ def test_charts_of_any_number_of_containers_are_shown_in_place(count: int) -> No
     assert len(str(chart.value)) < INLINE
     _, text = picture(chart)
     assert text.endswith(f"containers 000000 to {count - 1:06d}")
-    rates = rate_chart(Spell(0.0, 4340.0, random.uniform(0, 1e9, 60)))
+    rates = rate_chart(BuildPeriod(0.0, 4340.0, random.uniform(0, 1e9, 60)))
     assert len(str(rates.value)) < INLINE
     assert "in 1 h 12 min" in picture(rates)[1]
 

@@ -13,7 +13,8 @@ import pytest
 
 from ptolemy_core.errors import PlanError, UnknownProjectError
 from ptolemy_dagster.definitions import defs
-from ptolemy_dagster.status import HOST_TAG, PID_TAG, project_status
+from ptolemy_dagster.liveness import HOST_TAG, PID_TAG
+from ptolemy_dagster.status import project_status
 from tests.pipeline.backend import Backend, in_process
 
 
@@ -198,5 +199,5 @@ def test_a_killed_run_without_a_known_process_stops_executing(
     with sqlite.instance() as instance:
         recorded(sqlite, instance, "scan", dg.DagsterRunStatus.STARTED)
         assert project_status(sqlite.catalog, instance, "delta").text == "executing scan"
-        monkeypatch.setattr("ptolemy_dagster.status.STALE", 0.0)
+        monkeypatch.setattr("ptolemy_dagster.liveness.STALE", 0.0)
         assert project_status(sqlite.catalog, instance, "delta").text == "scan failed"

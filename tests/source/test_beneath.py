@@ -20,7 +20,7 @@ from ptolemy_core.tree import LEFT_OUT, Kind
 from tests.car import scene
 from tests.stages.conftest import Scene
 
-LINK = "a folder on the way to it is a link now"
+LINK = "a folder in its path is now a link"
 TREE: scene.oracle.Content = {
     b"a": b"first",
     b"d": {
@@ -162,6 +162,6 @@ def test_the_watch_sees_a_folder_that_became_a_link_as_changed(stage: Scene) -> 
         os.utime(outside / "deep", ns=(before, before))
         assert watch._token(root, b"d") is None
         assert watch._token(root, b"d\0deep") is None
-        entries: list[Any] = watch._entries(root, b"d\0deep", None, 10)
+        entries: list[Any] = watch._entries(root, b"d\0deep", None, 10, {})
     assert len(entries) == 1
     assert entries[0][0].startswith(b"[Errno ")

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from ptolemy_core.car.options import BuildOptions
-from ptolemy_core.catalog import Catalog, cars, projects
+from ptolemy_core.catalog import Catalog, cars, projects, scans
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import file
 from ptolemy_core.dag.profile import Profile
@@ -22,7 +22,17 @@ from tests.car import scene
 from tests.dag import oracle
 from tests.pipeline.fixtures import postgres
 
-__all__ = ["PROFILE", "Scene", "catalog_url", "make", "postgres", "stage"]
+__all__ = [
+    "PROFILE",
+    "Crash",
+    "Scene",
+    "catalog_url",
+    "crash_in_record",
+    "make",
+    "postgres",
+    "small_batches",
+    "stage",
+]
 
 PROFILE = Profile(chunk=512, width=2, hamt_threshold=400)
 """1 "GiB" is 1024 bytes here."""
@@ -96,6 +106,32 @@ class Scene:
             query = query.where(file.c.gone_scan.is_(None))
         with self.catalog.read() as connection:
             return list(connection.execute(query).all())
+
+
+def small_batches(patch: pytest.MonkeyPatch, rows: int) -> None:
+    """Read, keep and write a scan's rows in small parts, so that few of them are many."""
+    patch.setattr("ptolemy_core.catalog.scans.PAGE", rows)
+    patch.setattr("ptolemy_core.stages.merge.BATCH", rows)
+    patch.setattr("ptolemy_core.stages.spill.IN_MEMORY", 3 * rows)
+    patch.setattr("ptolemy_core.stages.scan._AT_ONCE", 2 * rows)
+
+
+def crash_in_record(patch: pytest.MonkeyPatch, writes: int) -> None:
+    """Break scans off when so many parts of what they found are written."""
+    real, left = scans.write, writes
+
+    def write(*arguments: Any) -> int:
+        nonlocal left
+        if not left:
+            raise Crash
+        left -= 1
+        return real(*arguments)
+
+    patch.setattr(scans, "write", write)
+
+
+class Crash(Exception):
+    """What no code expects."""
 
 
 @pytest.fixture(params=["sqlite"])

@@ -32,8 +32,8 @@ from ptolemy_core.project import CHANGEABLE
 from ptolemy_core.reader import decode_node, decode_unixfs, open_car, verify_car
 from ptolemy_core.stages import blitz, build_job
 from ptolemy_core.stages.blitz import build_container, pending
-from ptolemy_core.stages.status import standing
 from ptolemy_core.staging.output import Output, partial_file
+from ptolemy_core.status.state import project_state
 from tests.dag import oracle
 
 from .conftest import BUILDING, PROFILE, Scene
@@ -88,7 +88,7 @@ def test_plan_becomes_cars_with_receipts(stage: Scene) -> None:
         assert row.file_name == cid.to_text(row.piece_cid_v1) + ".car"
         assert verify_car(stage.staging / row.file_name, PROFILE).findings == ()
     assert stage.problems() == []
-    standing_now = standing(stage.catalog, stage.name)
+    standing_now = project_state(stage.catalog, stage.name)
     assert (standing_now.done, standing_now.built, standing_now.tasks) == ("blitz", len(rows), [])
 
 
@@ -447,7 +447,7 @@ def test_progress_is_exact_and_leaves_no_task(stage: Scene) -> None:
 
     def step(done: int) -> None:
         steps.append(done)
-        running.extend(task.task for task in progress.running(stage.catalog, stage.name))
+        running.extend(str(task.task) for task in progress.running(stage.catalog, stage.name))
 
     stage.build(0, progress=step)
     assert sum(steps) == size

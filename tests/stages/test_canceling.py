@@ -107,7 +107,7 @@ def test_a_build_that_is_canceled_while_it_is_laid_out_ends_there(
         laid_out.append("all")
         return compute_layout(*arguments)
 
-    monkeypatch.setattr("ptolemy_core.stages.blitz.compute_layout", layout)
+    monkeypatch.setattr("ptolemy_core.stages.build_job.compute_layout", layout)
     with pytest.raises(Interrupted):
         stage.build(0)
     assert laid_out == []

@@ -7,11 +7,11 @@ import pytest
 import sqlalchemy as sa
 
 from ptolemy_core.catalog import containers
+from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.catalog.schema import container, file, shard
 from ptolemy_core.errors import BusyError, StageOrderError, UnknownProjectError
 from ptolemy_core.stages.containerize import containerize
-from ptolemy_core.stages.coverage import uncovered
-from ptolemy_core.stages.status import standing
+from ptolemy_core.status.state import project_state
 
 from .conftest import PROFILE, Scene
 
@@ -143,7 +143,7 @@ def test_split_file_half_built_keeps_its_other_shards_when_the_rest_is_planned_a
     stage.scan()
     assert stage.plan().dropped == len(plan.containers) - 1
     assert uncovered(stage.catalog, stage.name) == []
-    assert not standing(stage.catalog, stage.name).unplanned
+    assert not project_state(stage.catalog, stage.name).unplanned
     stage.blitz()
     assert stage.problems() == []
     assert {row.path: row.cid is not None for row in stage.files()}[b"big"]
@@ -206,7 +206,9 @@ def test_empty_target_has_an_empty_plan(stage: Scene) -> None:
     stage.scan()
     result = stage.plan()
     assert (result.containers, result.new) == ([], 0)
-    with pytest.raises(StageOrderError, match="an empty target makes none"):
+    with pytest.raises(
+        StageOrderError, match="holds no files: its last scan found no file, link or empty folder"
+    ):
         stage.seal()
 
 

@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, given, settings
 
 from ptolemy_core.catalog import Catalog, history, projects
 from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.project import parse_project
 from ptolemy_core.source.walk import walk
-from ptolemy_core.stages.coverage import uncovered
 from ptolemy_core.stages.scan import scan
 from tests.car import nobody, scene
 from tests.dag import oracle
 from tests.dag.trees import folders
 
-from .conftest import Scene
+from .conftest import Crash, Scene, small_batches
 
 TREE: oracle.Content = {
     b"a": b"12345",
@@ -91,7 +91,7 @@ def test_a_file_that_returns_as_it_was_keeps_its_car(stage: Scene) -> None:
     first = history.last_scan(stage.catalog, stage.name)
     stage.target.rename(away)
     stage.target.mkdir()
-    assert stage.scan().gone == 6
+    assert stage.scan(accept_loss=True).gone == 6
     assert [what for what, _ in changed(stage)] == ["gone"] * 6
     stage.target.rmdir()
     away.rename(stage.target)
@@ -156,7 +156,7 @@ def test_a_split_file_of_which_only_some_shards_were_built_is_planned_anew_when_
     stage.build(0)
     away = stage.target.with_name("away")
     (stage.target / "big").rename(away)
-    stage.scan()
+    stage.scan(accept_loss=True)
     stage.plan()
     stage.seal()  # half of a file that is gone has no CID of the whole, and stops nothing
     away.rename(stage.target / "big")
@@ -205,16 +205,15 @@ def test_a_broken_off_scans_findings_count_to_the_next_finished_one(stage: Scene
         (stage.target / f"{k:04d}").unlink()
         (stage.target / f"{k:04d}-new").write_bytes(b"")
 
-    class Crash(Exception):
-        pass
-
-    def crash(found: int, data: int) -> None:
+    def crash(*_: object) -> None:
         raise Crash
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ptolemy_core.stages.merge._BATCH", 2)
+        small_batches(patch, 1)
+        patch.setattr("ptolemy_core.catalog.scans.finish", crash)
         with pytest.raises(Crash):
-            stage.scan(progress=crash)
+            stage.scan()
+    assert len(stage.files(live=False)) == 1503
     (stage.target / "0000-new").unlink()
     stage.scan()
     assert changed(stage) == [
@@ -238,7 +237,7 @@ def test_changes_are_the_difference_of_the_trees(make: Any, one: Any, two: Any, 
         scene.write_tree(stage.target, content)
         for path in [stage.target, *stage.target.rglob("*")]:
             os.utime(path, ns=(0, 7), follow_symlinks=False)
-        stage.scan()
+        stage.scan(accept_loss=True)
         stage.plan()
         now = {entry.path: entry[1:] for entry in walk(bytes(stage.target))}
         gone = {("gone", path) for path in before.keys() - now.keys()}
@@ -274,7 +273,7 @@ def test_files_in_a_folder_that_cannot_be_listed_are_not_taken_for_gone() -> Non
         def work() -> str:
             catalog = Catalog(f"sqlite:///{folder}/home/catalog.db")
             settings = {"name": "p", "target_dir": str(target), "staging_dir": str(folder / "s")}
-            projects.create(catalog, parse_project(settings))
+            projects.create(catalog, parse_project(settings | {"on_error": "skip"}))
             counts = []
 
             def look() -> None:

@@ -198,7 +198,11 @@ def test_bad_input_is_refused(stage: Scene, built: Scene) -> None:
 
 
 def test_without_cars_it_says_what_to_do(stage: Scene) -> None:
+    stage.put({b"a": b"1"})
     stage.scan()
+    with pytest.raises(StageOrderError, match="has no containers yet: run `ptolemy containerize p` first"):
+        write(stage)
+    stage.plan()
     with pytest.raises(StageOrderError, match="has no CAR built yet: run `ptolemy blitz p` first"):
         write(stage)
 

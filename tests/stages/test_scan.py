@@ -11,18 +11,18 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 
 from ptolemy_core.catalog import Catalog, progress, projects
+from ptolemy_core.catalog import scans as scans_module
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.errors import BusyError, SourceError, UnknownProjectError
 from ptolemy_core.project import parse_project
 from ptolemy_core.source.walk import walk
-from ptolemy_core.stages import merge as merge_module
 from ptolemy_core.stages.scan import scan
 from ptolemy_core.tree import LEFT_OUT, Kind, paths
 from tests.car import nobody, scene
 from tests.dag import oracle
 from tests.dag.trees import folders
 
-from .conftest import Scene
+from .conftest import Crash, Scene, crash_in_record, small_batches
 
 TREE: oracle.Content = {
     b"a": b"12345",
@@ -120,7 +120,7 @@ def test_all_gone_and_all_back(stage: Scene) -> None:
     stage.scan()
     shutil.rmtree(stage.target)
     stage.target.mkdir()
-    assert stage.scan().gone == 7
+    assert stage.scan(accept_loss=True).gone == 7
     assert live(stage) == []
     stage.put(TREE)
     assert stage.scan().added == 7
@@ -137,7 +137,7 @@ def test_after_any_change_the_live_rows_are_the_tree(
     for content in (before, after):
         shutil.rmtree(stage.target)
         scene.write_tree(stage.target, content)
-        stage.scan()
+        stage.scan(accept_loss=True)
         assert live(stage) == on_disk(stage)
 
 
@@ -146,7 +146,7 @@ test_after_any_change_the_live_rows_are_the_tree.count = 0  # type: ignore[attr-
 
 def test_small_pages_and_batches_merge_alike(stage: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are read a page at a time while others are written."""
-    monkeypatch.setattr(merge_module, "_BATCH", 7)
+    small_batches(monkeypatch, 7)
     stage.put({b"%03d" % k: b"x" for k in range(0, 300, 2)})
     stage.scan()
     for k in range(0, 300, 3):
@@ -161,11 +161,12 @@ def test_small_pages_and_batches_merge_alike(stage: Scene, monkeypatch: pytest.M
     assert live(stage) == on_disk(stage)
 
 
+@pytest.mark.parametrize("when", ["while it walks", "while it records", "before it is done"])
 def test_scan_that_crashed_midway_is_made_good_by_the_next(
-    make: Any, monkeypatch: pytest.MonkeyPatch
+    make: Any, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """Whatever the crashed one had written already."""
-    monkeypatch.setattr(merge_module, "_BATCH", 100)
+    small_batches(monkeypatch, 100)
     crashed, calm = make("crashed"), make("calm")
     tree = {b"%05d" % k: b"x" for k in range(2500)}
     for stage in (crashed, calm):
@@ -177,15 +178,18 @@ def test_scan_that_crashed_midway_is_made_good_by_the_next(
             (stage.target / f"{k:05d}").write_bytes(b"another")
         stage.put({b"%05d-new" % k: b"y" for k in range(0, 2500, 5)})
 
-    class Crash(Exception):
-        pass
-
-    def crash(found: int, data: int) -> None:
+    def crash(*_: object) -> None:
         raise Crash
 
-    with pytest.raises(Crash):
-        crashed.scan(progress=crash)
-    assert live(crashed) != on_disk(crashed)
+    before = crashed.files(live=False)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
+        if when == "while it records":
+            crash_in_record(patch, 1)
+        elif when == "before it is done":
+            patch.setattr(scans_module, "finish", crash)
+        crashed.scan(progress=crash if when == "while it walks" else None)
+    assert (live(crashed) == on_disk(crashed)) == (when == "before it is done")
+    assert (crashed.files(live=False) == before) == (when == "while it walks")
     assert unfinished(crashed) == 1
     crashed.scan()
     calm.scan()
@@ -250,7 +254,7 @@ def test_unreadable_entries_are_recorded_with_the_reason() -> None:
         def work() -> str:
             catalog = Catalog(f"sqlite:///{folder}/home/catalog.db")
             settings = {"name": "p", "target_dir": str(target), "staging_dir": str(folder / "s")}
-            projects.create(catalog, parse_project(settings))
+            projects.create(catalog, parse_project(settings | {"on_error": "skip"}))
             result = scan(catalog, "p")
             return repr((result.files, result.left_out, result.left_out_sample))
 

@@ -9,10 +9,11 @@ import pytest
 
 from ptolemy_core.catalog import containers, waiting
 from ptolemy_core.errors import BusyError, NoRoomError, ReceiptError, StagingError
-from ptolemy_core.stages import free_space
+from ptolemy_core.stages import reservation
 from ptolemy_core.stages.blitz import pending
-from ptolemy_core.stages.status import standing
 from ptolemy_core.staging import output
+from ptolemy_core.status import free_space
+from ptolemy_core.status.state import project_state
 
 from .conftest import PROFILE, Scene
 
@@ -116,15 +117,15 @@ def test_budget_that_no_longer_holds_a_car_is_refused(make: Any, monkeypatch: py
 def test_parts_of_killed_builds_are_removed_and_running_ones_kept(serial: Scene) -> None:
     for number in (1, 2):
         (serial.staging / f".p-00000{number}.car.part").write_bytes(bytes(9 * UNIT))
-    with serial.catalog.lock(free_space.build_lock("p", 2)):
+    with serial.catalog.lock(reservation.build_lock("p", 2)):
         serial.build(0)
         assert [name for name in serial.in_staging() if name.endswith(".part")] == [".p-000002.car.part"]
-    free_space.drop_parts(serial.catalog, serial.project)
+    reservation.drop_parts(serial.catalog, serial.project)
     assert [name for name in serial.in_staging() if name.endswith(".part")] == []
 
 
 def test_one_car_of_a_serial_project_at_a_time(serial: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(free_space, "WAIT", 0.0)
+    monkeypatch.setattr(reservation, "WAIT", 0.0)
     tried: list[str] = []
 
     def meanwhile(_: int) -> None:
@@ -182,11 +183,11 @@ def test_waiting_follows_a_plan_that_changes(serial: Scene) -> None:
 
 def test_standing_tells_of_waiting(serial: Scene) -> None:
     go(serial)
-    found = standing(serial.catalog, "p").waiting
+    found = project_state(serial.catalog, "p").waiting
     assert found is not None
     assert found.project == "p"
     serial.staging.rename(serial.staging.with_name("unmounted"))
-    last = standing(serial.catalog, "p").waiting  # a folder that can't be looked at: what the blitz met
+    last = project_state(serial.catalog, "p").waiting  # a folder that can't be looked at: what the blitz met
     assert last is not None
     assert last.bytes > 0
 

@@ -1,0 +1,132 @@
+"""What keeps a target that isn't there, or is another one, from counting as the deletion of what it held.
+
+A disk that isn't mounted leaves an empty folder, or the one below it. Syncthing asks for a marker file in the folder,
+rclone bounds the deletions of a run; here the target stays untouched, so the file system is asked who it is, and
+what is gone is counted before anything is recorded.
+"""
+
+from dataclasses import dataclass
+
+from ptolemy_core.errors import LossError, SourceChangedError, SourceUnreadableError
+from ptolemy_core.project import Project
+from ptolemy_core.source import filesystem
+from ptolemy_core.source.filesystem import FileSystem, Mounts
+from ptolemy_core.stages.merge import Losses
+from ptolemy_core.tree import SEPARATOR, paths
+
+
+def look_at_target(project: Project) -> Mounts:
+    """The file systems of the target.
+
+    Raises:
+        SourceError: it can't be opened.
+    """
+    try:
+        return filesystem.look(project.target_bytes)
+    except OSError as error:
+        raise SourceUnreadableError(
+            f"{paths.display(project.target_bytes)} can't be scanned ({error.strerror}): "
+            "check that the folder is there, mounted, and readable"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class MissingMount:
+    """A file system that isn't there any more, or is another one.
+
+    Attributes:
+        path: where it was, below the target, as a tree path; empty: the target itself.
+        was: what was there at the last scan.
+        now: what is there now; None: nothing is mounted.
+    """
+
+    path: bytes
+    was: FileSystem
+    now: FileSystem | None
+
+    def __str__(self) -> str:
+        where = paths.display(self.path) or "it"
+        what = "has nothing mounted on it" if self.now is None else f"is on another file system ({self.now})"
+        return f"{where} {what}, at the last scan it was {self.was}"
+
+
+def missing_mounts(last: Mounts | None, now: Mounts) -> list[MissingMount]:
+    """What the last scan found mounted and isn't there now, the target itself first."""
+    if last is None:
+        return []
+    missing = [MissingMount(b"", last.top, now.top)] if now.top.is_other(last.top) else []
+    for path, was in last.below.items():
+        there = now.below.get(path)
+        if there is None or there.is_other(was):
+            missing.append(MissingMount(path.replace(b"/", SEPARATOR), was, there))
+    return missing
+
+
+def require_same_target(project: Project, last: Mounts | None, now: Mounts) -> None:
+    """See that the target is on the file system that the last scan found it on.
+
+    Raises:
+        LossError: it isn't.
+    """
+    for one in missing_mounts(last, now):
+        if not one.path:
+            raise LossError(
+                f"target_dir {project.target_dir!r} is on another file system ({one.now}) than at the last scan "
+                f"({one.was}): {_remedy(project)}"
+            )
+
+
+def require_not_replaced(project: Project, before: Mounts, after: Mounts) -> None:
+    """See that the target is the same folder after the walk as before it.
+
+    Raises:
+        SourceError: it isn't.
+    """
+    if (before.device, before.inode) != (after.device, after.inode):
+        raise SourceChangedError(
+            f"target_dir {project.target_dir!r} was replaced, mounted or unmounted while it was scanned, so "
+            "nothing of this scan is recorded: see that it is the right folder, then scan again"
+        )
+
+
+def require_few_losses(
+    project: Project, stored: int, losses: Losses, last: Mounts | None, now: Mounts
+) -> None:
+    """See that the target still has most of what earlier scans saw.
+
+    Args:
+        project: whose target it is.
+        stored: entries that were found and can be stored.
+        losses: what is gone.
+        last, now: the file systems at the last scan, and at this one.
+
+    Raises:
+        LossError: it hasn't.
+    """
+    if not losses.lost:
+        return
+    if not stored:
+        raise LossError(
+            f"target_dir {project.target_dir!r} has no entry any more, and the last scan saw {losses.lost:,} that "
+            f"should be there: {_remedy(project)}"
+        )
+    for one in missing_mounts(last, now):
+        lost = losses.below.get(one.path + SEPARATOR, 0)
+        if lost:
+            raise LossError(
+                f"in target_dir {project.target_dir!r}, {one}, and {lost:,} entries below it are gone: "
+                f"{_remedy(project)}"
+            )
+    if losses.percent > project.max_loss:
+        raise LossError(
+            f"{losses.lost:,} of {losses.known - losses.intended:,} entries of target_dir {project.target_dir!r} are "
+            f"gone since the last scan, {losses.percent:.0f}%, and the project's max_loss is {project.max_loss}%: "
+            f"{_remedy(project)}"
+        )
+
+
+def _remedy(project: Project) -> str:
+    return (
+        "is the right disk mounted? Nothing is recorded of this scan. If it is as it should be, scan with "
+        f"`ptolemy scan {project.name} --accept-loss` (over HTTP and in a run's configuration: accept_loss)"
+    )

@@ -31,7 +31,8 @@ def check_private(status: os.stat_result, place: str, variable: str, remedy: str
         )
     if status.st_uid not in (os.geteuid(), 0):
         raise KeyStoreError(
-            f"{place} belongs to user {status.st_uid}, but this process runs as user {os.geteuid()}: use your own file"
+            f"{place} belongs to user {status.st_uid}, but this process runs as user {os.geteuid()}: use "
+            "your own file"
         )
 
 

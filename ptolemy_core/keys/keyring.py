@@ -11,7 +11,6 @@ import errno
 import fcntl
 import json
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 from ptolemy_core.errors import DamagedError, KeyStoreError, SettingsError, UnknownKeyError
 from ptolemy_core.keys.key import KEY_BYTES, Key, by_version, check_alias
+from ptolemy_core.keys.private_file import MODE, check_private, write_private
 from ptolemy_core.keys.secret import Secret, random_secret, secret_id
 
 KEYRING = "PTOLEMY_KEYRING"
@@ -27,7 +27,6 @@ KEYRING = "PTOLEMY_KEYRING"
 
 FILE_NAME = "keyring.json"
 _FORMAT = "ptolemy-keyring/1"
-_MODE = 0o600
 _MAX_FILE = 16 << 20
 _Result = TypeVar("_Result")
 
@@ -185,7 +184,7 @@ class Keyring:
         lock = os.path.realpath(self.path) + ".lock"
         try:
             os.makedirs(os.path.dirname(lock), mode=0o700, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
         except OSError as error:
             raise self._unusable("locked", error) from None
         try:
@@ -202,7 +201,7 @@ class Keyring:
         except OSError as error:
             raise self._unusable("read", error) from None
         try:
-            self._check_private(os.fstat(descriptor))
+            check_private(os.fstat(descriptor), self.place, KEYRING, "rotate its keys")
             with open(descriptor, "rb", closefd=False) as file:
                 data = file.read(_MAX_FILE)
         except OSError as error:
@@ -210,22 +209,6 @@ class Keyring:
         finally:
             os.close(descriptor)
         return self._decode(data)
-
-    def _check_private(self, status: os.stat_result) -> None:
-        """Refuse a file that other users can read or change."""
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyStoreError(f"{self.place} is not a regular file; set {KEYRING} to a file")
-        mode = stat.S_IMODE(status.st_mode)
-        if mode & ~_MODE:
-            raise KeyStoreError(
-                f"{self.place} has mode {mode:04o}, so other users can access it: chmod 600 it, and rotate its keys "
-                "if other users could have read it"
-            )
-        if status.st_uid not in (os.geteuid(), 0):
-            raise KeyStoreError(
-                f"{self.place} belongs to user {status.st_uid}, but this process runs as user {os.geteuid()}: use "
-                "your own keyring"
-            )
 
     def _decode(self, data: bytes) -> list[Key]:
         try:
@@ -258,25 +241,6 @@ class Keyring:
             f"{self.place} can't be {done} ({error.strerror}): check that its folder exists and belongs to you, or "
             f"set {KEYRING}"
         )
-
-
-def write_private(path: str, data: bytes) -> None:
-    """Write a new file that only its owner may read, and sync it.
-
-    Raises:
-        OSError: it exists, or can't be written.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
-    try:
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, _MODE)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(path)
-        raise
 
 
 def _replace(path: str, data: bytes) -> None:

@@ -4,16 +4,13 @@ A provider knows aliases and supplies the versions of their keys. `keyring` is t
 an environment variable, a command (for vaults and key management services), and a chain that tries several in order.
 """
 
-import os
-import shlex
-import signal
-import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from ptolemy_core.errors import KeyStoreError, SettingsError, UnknownKeyError, WrongKeyError
+from ptolemy_core.errors import SettingsError, UnknownKeyError, WrongKeyError
+from ptolemy_core.keys.command import SecretCommand
 from ptolemy_core.keys.key import Key, by_version, check_alias, parse_keys
 from ptolemy_core.keys.secret import Secret
 
@@ -27,8 +24,6 @@ TIMEOUT = "PTOLEMY_KEY_TIMEOUT"
 """Environment variable with the command's time limit in seconds."""
 
 _SECONDS = 30.0
-_MAX_OUTPUT = 1 << 20
-"""Bytes that a command may print."""
 
 
 class KeyProvider(Protocol):
@@ -139,8 +134,7 @@ class TextKeys:
 class CommandKeys:
     """Keys printed by a command, for example `vault kv get -field=keys secret/ptolemy/{alias}`.
 
-    The command runs without a shell and without input, once per alias; its output is kept in memory. Its standard
-    error is discarded, since it could contain a key.
+    It runs once for each alias, as `SecretCommand` does; its answer is kept in memory.
     """
 
     def __init__(self, command: str, seconds: float = _SECONDS) -> None:
@@ -149,22 +143,14 @@ class CommandKeys:
         Raises:
             SettingsError: it isn't a command line.
         """
-        try:
-            self._arguments = shlex.split(command)
-        except ValueError as error:
-            raise SettingsError(
-                f"{COMMAND} can't be split into arguments ({error}); close its quotes"
-            ) from None
-        if not self._arguments:
-            raise SettingsError(f"{COMMAND} is empty; set it to a command that prints keys, or unset it")
-        self._seconds = seconds
-        self._keys: dict[str, list[Key]] = {}
+        self._command = SecretCommand(command, COMMAND, seconds, TIMEOUT)
+        self._answers: dict[str, list[Key]] = {}
         self._lock = threading.Lock()
 
     @property
     def place(self) -> str:
         """The command's name, without its arguments, which may be confidential."""
-        return f"the output of the command {self._arguments[0]} ({COMMAND})"
+        return self._command.place
 
     def aliases(self) -> list[str]:
         """Empty: the command takes one alias at a time."""
@@ -179,55 +165,9 @@ class CommandKeys:
         """
         check_alias(alias)
         with self._lock:
-            if alias not in self._keys:
-                self._keys[alias] = by_version(parse_keys(self._run(alias), self.place), alias)
-            return list(self._keys[alias])
-
-    def _run(self, alias: str) -> str:
-        name = self._arguments[0]
-        arguments = [argument.replace("{alias}", alias) for argument in self._arguments]
-        try:
-            process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # so that its children can be killed too
-            )
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it isn't a command"
-            raise KeyStoreError(
-                f"the command {name} of {COMMAND} can't be started ({reason}): give the path of an executable"
-            ) from None
-        with process:
-            try:
-                printed, _ = process.communicate(timeout=self._seconds)
-            except subprocess.TimeoutExpired:
-                _kill(process)
-                raise KeyStoreError(
-                    f"the command {name} of {COMMAND} didn't end within {self._seconds:g} seconds when asked for key "
-                    f"{alias}: find out why it waits, or set {TIMEOUT} to more seconds"
-                ) from None
-            except BaseException:
-                _kill(process)
-                raise
-        if process.returncode:
-            raise KeyStoreError(
-                f"the command {name} of {COMMAND} failed for key {alias} (exit code {process.returncode}): run it "
-                "yourself to see why"
-            )
-        if len(printed) > _MAX_OUTPUT:
-            raise KeyStoreError(
-                f"the command {name} of {COMMAND} printed more than {_MAX_OUTPUT} bytes for key {alias}: it must "
-                "print keys only"
-            )
-        return printed.decode("utf-8", "replace")
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process that wasn't waited for yet, and its children."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+            if alias not in self._answers:
+                self._answers[alias] = by_version(parse_keys(self._command.output(alias), self.place), alias)
+            return list(self._answers[alias])
 
 
 class KeyChain:
@@ -259,7 +199,7 @@ class KeyChain:
 
 
 def timeout_seconds(environment: Mapping[str, str]) -> float:
-    """The command's time limit.
+    """How long a command that prints keys may take.
 
     Raises:
         SettingsError: the variable isn't a valid number of seconds.

@@ -141,7 +141,7 @@ def test_root_is_the_folders_cid_and_its_history_is_kept(delta: Backend) -> None
 
 
 def test_manifest_writes_three_files(delta: Backend, tmp_path: Path) -> None:
-    assert "has no CAR built yet" in error_of("manifest", "delta")
+    assert "isn't scanned yet" in error_of("manifest", "delta")
     build(delta)
     assert {path.name for path in (delta.staging() / "manifests").iterdir()} == {
         "delta.manifest.parquet",

@@ -99,7 +99,9 @@ class SourceUnreadableError(SourceError):
 
 
 class UnreadableError(SourceUnreadableError):
-    """A scan met entries that it can't read, in a project whose on_error is "fail"."""
+    """A scan found entries that it can't read, in a project whose on_error is "fail"."""
+
+    code = "entries-unreadable"
 
 
 class LossError(SourceError):

@@ -1,4 +1,4 @@
-"""Blocks of nodes, once the digests of their children are known."""
+"""Encoding nodes, once the digests of their children are known; CAR sections and the CAR header."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,26 +12,28 @@ from ptolemy_core.dag import cid, dagpb, unixfs, varint
 from ptolemy_core.layout import Block, Layout
 
 
-class Nodes:
-    """Nodes of a layout (files of many leaves, folders, HAMT nodes), in the order of their completion.
+class NodeEncoder:
+    """Encodes the nodes of a layout: files of many leaves, folders, HAMT nodes.
 
-    `digests` is shared with the fill: sha2-256 of every block, a row each.
+    Attributes:
+        nodes: the nodes' block indexes.
     """
 
     def __init__(self, layout: Layout, digests: NDArray[np.uint8]) -> None:
+        """`digests` has the sha2-256 of every block, one per row, and is shared with the fill."""
         self._layout = layout
         self._digests = digests
-        self._children = np.argsort(layout.parent, kind="stable")[1:]  # the root is nobody's child
+        self._children = np.argsort(layout.parent, kind="stable")[1:]  # without the root, which has no parent
         self._first = np.searchsorted(layout.parent[self._children], np.arange(len(layout) + 1))
-        self.places = np.flatnonzero(
+        self.nodes = np.flatnonzero(
             (layout.kind == Block.FILE) | (layout.kind == Block.DIRECTORY) | (layout.kind == Block.HAMT)
         )
 
     def completion(self) -> list[tuple[int, int]]:
-        """(block behind its subtree, node) of every node, children before parents."""
+        """(block after its subtree, node) of every node, children before parents."""
         out: list[tuple[int, int]] = []
         stack: list[tuple[int, int]] = []
-        for node, count in zip(self.places.tolist(), self._layout.count[self.places].tolist(), strict=True):
+        for node, count in zip(self.nodes.tolist(), self._layout.count[self.nodes].tolist(), strict=True):
             while stack and stack[-1][0] <= node:
                 out.append(stack.pop())
             stack.append((node + count, node))
@@ -40,7 +42,7 @@ class Nodes:
         return out
 
     def block(self, node: int) -> bytes:
-        """The node's block; the digests of its children must be in place."""
+        """The node's block; the digests of its children must be set."""
         layout = self._layout
         children = self._children[self._first[node] : self._first[node + 1]]
         kind = int(layout.kind[node])
@@ -56,15 +58,15 @@ class Nodes:
         )
 
     def is_node(self, block: int) -> bool:
-        """Whether a block has children, or could: a folder, a HAMT node, a file of many leaves."""
+        """Whether a block is a node: a folder, a HAMT node, or a file of many leaves."""
         return self._layout.kind[block] not in (Block.LEAF, Block.SYMLINK)
 
     def header(self, digest: bytes) -> bytes:
-        """The CAR's header, once the root's digest is known."""
+        """The CAR's header, from the root's digest."""
         return header(block_cid(self._layout, 0, digest))
 
     def set_digest(self, node: int, block: bytes) -> bytes:
-        """Hash the node's block and keep its digest for its parent."""
+        """Hash the node's block and store the digest for its parent."""
         digest = hashlib.sha256(block).digest()
         self._digests[node] = np.frombuffer(digest, dtype=np.uint8)
         return digest
@@ -132,6 +134,6 @@ def section(binary_cid: bytes, block: bytes) -> bytes:
 
 
 def header(root: bytes) -> bytes:
-    """The CARv1 header: canonical dag-cbor of {"roots": [root], "version": 1}, its length before it."""
+    """The CARv1 header: length and canonical DAG-CBOR of {"roots": [root], "version": 1}."""
     body = b"\xa2eroots\x81\xd8\x2a\x58" + bytes((len(root) + 1,)) + b"\x00" + root + b"gversion\x01"
     return varint.encode(len(body)) + body

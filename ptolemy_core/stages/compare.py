@@ -140,7 +140,7 @@ def _difference(
             os.close(descriptor)
     except OSError as error:
         if beneath.is_behind_link(root, path):
-            return " can't be compared with the source: a folder on the way to it is a link now", None
+            return " can't be compared with the source: a folder in its path is now a link", None
         return f" can't be read in the source ({error.strerror})", None
     except BlockError as error:
         return f" can't be compared with the source: {error}", True

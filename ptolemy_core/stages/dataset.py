@@ -15,7 +15,7 @@ import numpy as np
 from ptolemy_core import commp
 from ptolemy_core.car import nodes
 from ptolemy_core.car.folders import FolderTree, Target
-from ptolemy_core.car.spool import NOT_HELD, Spool
+from ptolemy_core.car.spool import IN_OTHER_CAR, Spool
 from ptolemy_core.catalog import containers, entries, projects, roots, scans
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.roots import RootRow
@@ -175,7 +175,7 @@ def _split(spool: Spool, root: FileNode) -> Target:
 
     def put(node: FileNode) -> int:
         if not node.block:
-            return NOT_HELD
+            return IN_OTHER_CAR
         return spool.add(node.cid, node.block, [put(child) for child in node.children])
 
     return Target(root.cid, root.tsize, put(root))

@@ -175,7 +175,7 @@ def _places(catalog: Catalog, what: str, project: str | None) -> list[tuple[str,
             name: projects.get(catalog, name).target_dir
             for name in ([project] if project else projects.names(catalog))
         }
-        inside = [(paths.below(top, what), name) for name, top in tops.items()]
+        inside = [(paths.relative_to(top, what), name) for name, top in tops.items()]
         found: list[tuple[str, str | None]] = [
             (_plain(text), name) for text, name in inside if text is not None
         ]

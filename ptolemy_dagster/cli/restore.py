@@ -76,7 +76,7 @@ def restore(
 def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
     """The paths below target_dir that a user typed, some of them perhaps with it; none where all is asked for."""
     top = projects.get(catalog, project).target_dir
-    found = [paths.from_display(paths.below(top, text) or text) for text in typed]
+    found = [paths.from_display(paths.relative_to(top, text) or text) for text in typed]
     return [] if b"" in found else found
 
 

@@ -81,7 +81,7 @@ def test_a_file_that_vanished_is_skipped_listed_and_tried_again(delta: Backend) 
     assert [car["items"] for car in printed("blitz", "delta")] == [1]
     (record,) = printed("skipped", "delta")
     assert (record["path"], record["stage"], record["container"]) == ("a.txt", "blitz", 0)
-    assert record["reason"] == "is gone since the scan (No such file or directory)"
+    assert record["reason"] == "is missing since the scan (No such file or directory)"
     assert "a.txt" in ptolemy("skipped", "delta").stdout
     assert printed("skipped", "delta", "--current") == [record]
     path.write_bytes(b"back")

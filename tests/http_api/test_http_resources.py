@@ -225,7 +225,7 @@ def test_nothing_in_a_path_is_a_pattern_or_sql(api: Api) -> None:
     build(api.backend, "delta", "scan")
     for text in ("%", "_.txt", "*", "?.txt", "[a].txt", "a%", "' OR 1=1 --", "$(id)", "../a.txt"):
         assert "nothing is called" in api.problem(f"/v0/files?path={quote(text)}", 404)
-    assert "is no escaped path" in api.problem("/v0/files?path=a%5Cb", 422)
+    assert "is not a valid escaped path" in api.problem("/v0/files?path=a%5Cb", 422)
     assert "not a CID" in api.problem("/v0/files?cid=nonsense", 422)
     assert "nothing is called" in api.problem("/v0/files?cid=bafkqaaa", 404)
 

@@ -17,6 +17,7 @@ from ptolemy_core.reader import (
     Entry,
     Expected,
     ExpectedEntry,
+    Limits,
     digests,
     inspect_car,
     listing,
@@ -322,15 +323,17 @@ def test_findings_stop_at_the_limit(tmp_path: Path) -> None:
     damaged = b"".join(section(cid, b"") for cid, _ in sample().blocks)
     path = write(tmp_path / "a.car", header(sample().cid) + damaged)
     assert len(codes(path)) > 20
-    assert len(codes(path, max_findings=20)) == 20
-    assert len(codes(path, max_findings=1)) == 1
+    assert len(codes(path, limits=Limits(findings=20))) == 20
+    assert len(codes(path, limits=Limits(findings=1))) == 1
     with pytest.raises(ValueError, match="limit of findings"):
-        codes(path, max_findings=0)
+        codes(path, limits=Limits(findings=0))
 
 
 def test_section_limit_is_an_option(good: Path) -> None:
-    assert "section-too-large" in codes(good, max_section=40)
-    assert [each.code for each in inspect_car(good, max_section=40).findings] == ["section-too-large"]
+    assert "section-too-large" in codes(good, limits=Limits(section=40))
+    assert [each.code for each in inspect_car(good, limits=Limits(section=40)).findings] == [
+        "section-too-large"
+    ]
 
 
 def test_inspection_counts(good: Path) -> None:

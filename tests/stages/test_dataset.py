@@ -298,7 +298,7 @@ def test_names_that_no_hamt_can_hold_are_refused(tmp_path: Path, monkeypatch: py
         tree = FolderTree(spool, Profile(hamt_threshold=50))
         for name in (b"one", b"two"):
             tree.add(name, Target(cid.of_digest(cid.RAW, bytes(32)), 1))
-        with pytest.raises(PlanError, match="have the same hash, rename one: b'one, two'"):
+        with pytest.raises(PlanError, match="have the same hash, rename one of them: b'one, two'"):
             tree.finish()
 
 

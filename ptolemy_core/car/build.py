@@ -78,7 +78,7 @@ def write_car(
         output: receives the bytes, `layout.car_size` in total.
         options: how to build.
         progress: called with the bytes of the CAR done since the last call.
-        digests_known: called with the digests of all blocks, as `fill` gives them, before `output.sync`.
+        digests_known: called with the digests of all blocks, as `fill` returns them, before `output.sync`.
 
     Raises:
         SourceError: a source can't be read or changed since the scan.

@@ -122,6 +122,12 @@ class StagingFullError(StagingError):
     code = "staging-full"
 
 
+class OutlineError(PtolemyError):
+    """The outline of a generated CAR can't be read: it is missing, damaged, or of another version."""
+
+    code = "outline-unusable"
+
+
 class NoRoomError(StagingError):
     """The finished CARs of a serial project fill its staging budget: the next one waits until some have left.
 

@@ -150,18 +150,7 @@ class Assembler:
             return
         sizes = self._layout.size[first + own]
         rows = kernel.sha256_ranges(out.buffer, data[own], sizes)
-        target = np.frombuffer(out.buffer, dtype=np.uint8)
-        at = data[own]
-        target[at[:, None] + np.arange(-32, 0)] = rows
-        prefix = np.frombuffer(cid.RAW_PREFIX, dtype=np.uint8)
-        target[at[:, None] + np.arange(-36, -32)] = prefix
-        lengths = varint.lengths(sizes + cid.SIZE)
-        for length in np.unique(lengths).tolist():
-            same = lengths == length
-            shifts = np.arange(length) * 7
-            groups = (sizes[same] + cid.SIZE)[:, None] >> shifts & 0x7F
-            groups[:, :-1] |= 0x80
-            target[at[same][:, None] + np.arange(-36 - length, -36)] = groups
+        nodes.put_leaf_heads(out.buffer, data[own], sizes, rows)
         # consecutive blocks become one run of digests
         edges = [0, *(np.flatnonzero(np.diff(own) != 1) + 1).tolist(), len(own)]
         for low, high in itertools.pairwise(edges):

@@ -68,6 +68,7 @@ def write_car(
     options: BuildOptions = DEFAULT_OPTIONS,
     *,
     progress: Callable[[int], None] | None = None,
+    digests_known: Callable[[NDArray[np.uint8]], None] | None = None,
 ) -> BuiltCar:
     """Write the CAR of a layout into `output`, and publish it under the CAR's name.
 
@@ -77,6 +78,7 @@ def write_car(
         output: receives the bytes, `layout.car_size` in total.
         options: how to build.
         progress: called with the bytes of the CAR done since the last call.
+        digests_known: called with the digests of all blocks, as `fill` returns them, before `output.sync`.
 
     Raises:
         SourceError: a source can't be read or changed since the scan.
@@ -96,6 +98,8 @@ def write_car(
             commit(number, data)
 
     digests = fill(layout, inputs, close, options, progress=progress)
+    if digests_known:
+        digests_known(digests)
     output.sync()
     digest = read_back(output, layout.car_size, options.unit, commit) if options.sha256 else None
     root = piece.digest()

@@ -1,10 +1,13 @@
 """Encoding nodes, once the digests of their children are known; CAR sections and the CAR header."""
 
 import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptolemy_core import kernel
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
 from ptolemy_core.layout import Block, Layout
 
@@ -42,23 +45,17 @@ class NodeEncoder:
         """The node's block; the digests of its children must be set."""
         layout = self._layout
         children = self._children[self._first[node] : self._first[node + 1]]
-        digests = self._digests[children].tobytes()
-        tsizes = layout.tsize[children].tolist()
-        kinds = layout.kind[children].tolist()
-        prefixes = [cid.RAW_PREFIX if kind == Block.LEAF else cid.DAG_PB_PREFIX for kind in kinds]
-        targets = [prefix + digests[32 * k : 32 * k + 32] for k, prefix in enumerate(prefixes)]
-        kind = layout.kind[node]
-        if kind == Block.FILE:
-            names = [b""] * len(targets)
-            message = unixfs.file_message(layout.length[children].tolist())
-        else:
-            names = [layout.names[k] for k in layout.name[children].tolist()]
-            message = (
-                unixfs.hamt_message(int(name[:2], 16) for name in names)
-                if kind == Block.HAMT
-                else unixfs.DIRECTORY
-            )
-        return dagpb.encode_node(map(dagpb.Link, names, targets, tsizes), message)
+        kind = int(layout.kind[node])
+        return encode_node(
+            kind,
+            self._digests[children],
+            Links(
+                layout.kind[children],
+                layout.tsize[children],
+                layout.length[children] if kind == Block.FILE else None,
+                None if kind == Block.FILE else [layout.names[k] for k in layout.name[children].tolist()],
+            ),
+        )
 
     def is_node(self, block: int) -> bool:
         """Whether a block is a node: a folder, a HAMT node, or a file of many leaves."""
@@ -73,6 +70,57 @@ class NodeEncoder:
         digest = hashlib.sha256(block).digest()
         self._digests[node] = np.frombuffer(digest, dtype=np.uint8)
         return digest
+
+
+class Links(NamedTuple):
+    """The links of a node, in columns: `Block` and Tsize of each block linked to.
+
+    `lengths` are bytes of file data below each, of a file's node; `names` those of a folder's or HAMT node's links.
+    """
+
+    kinds: NDArray[np.int8]
+    tsizes: NDArray[np.int64]
+    lengths: NDArray[np.int64] | None = None
+    names: Sequence[bytes] | None = None
+
+
+def encode_node(kind: int, digests: NDArray[np.uint8], links: Links) -> bytes:
+    """The block of a file's node, folder or HAMT node (`kind` is its `Block`), whose children have these digests."""
+    data = digests.tobytes()
+    prefixes = [
+        cid.RAW_PREFIX if below == Block.LEAF else cid.DAG_PB_PREFIX for below in links.kinds.tolist()
+    ]
+    targets = [prefix + data[32 * k : 32 * k + 32] for k, prefix in enumerate(prefixes)]
+    names = [b""] * len(targets) if links.names is None else links.names
+    if kind == Block.FILE:
+        message = unixfs.file_message([] if links.lengths is None else links.lengths.tolist())
+    elif kind == Block.HAMT:
+        message = unixfs.hamt_message(int(name[:2], 16) for name in names)
+    else:
+        message = unixfs.DIRECTORY
+    return dagpb.encode_node(map(dagpb.Link, names, targets, links.tsizes.tolist()), message)
+
+
+def put_leaf_heads(
+    buffer: kernel.Buffer, begins: NDArray[np.int64], sizes: NDArray[np.int64], digests: NDArray[np.uint8]
+) -> None:
+    """Write what comes before the bytes of leaves in their sections: length and CID.
+
+    Args:
+        buffer: writable; holds the leaves.
+        begins: where the bytes of each begin in it.
+        sizes: bytes of each.
+        digests: of each, a row.
+    """
+    target = np.frombuffer(buffer, dtype=np.uint8)
+    target[begins[:, None] + np.arange(-32, 0)] = digests
+    target[begins[:, None] + np.arange(-36, -32)] = np.frombuffer(cid.RAW_PREFIX, dtype=np.uint8)
+    lengths = varint.lengths(sizes + cid.SIZE)
+    for length in np.unique(lengths).tolist():
+        same = lengths == length
+        groups = (sizes[same] + cid.SIZE)[:, None] >> np.arange(length) * 7 & 0x7F
+        groups[:, :-1] |= 0x80
+        target[begins[same][:, None] + np.arange(-36 - length, -36)] = groups
 
 
 def block_cid(layout: Layout, block: int, digest: bytes) -> bytes:

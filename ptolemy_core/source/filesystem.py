@@ -1,7 +1,7 @@
 """The identity of the file system a folder is on: stable across reboots, and different if its mount is missing.
 
 st_dev isn't stable: it is assigned at each boot, and by NFS, btrfs and device mapper at each mount. Used instead,
-best first: the UUID reported by the file system (FS_IOC_GETFSUUID, Linux 6.9), the UUID that udev found on its
+best first: the UUID that the file system reports (FS_IOC_GETFSUUID, Linux 6.9), the UUID that udev found on its
 device, the mount source (`server:/export` of a network file system, which has no UUID), and f_fsid of statfs, which
 ext4, btrfs and ZFS derive from their UUID, and XFS and FAT from the device number.
 """

@@ -3,7 +3,6 @@
 A build reads through one `Inputs`, which checks that all reads of a file found it in the same state.
 """
 
-import mmap
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.errors import SourceError
+from ptolemy_core.kernel import Buffer
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.source import refusals
 from ptolemy_core.source.protocol import ReadsMany, Source, State
@@ -51,7 +51,7 @@ class Inputs:
             raise self._of(item, refusals.torn(self._name(item)))
 
     def read_small(
-        self, items: NDArray[np.int64], buffer: mmap.mmap, offsets: NDArray[np.int64]
+        self, items: NDArray[np.int64], buffer: Buffer, offsets: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """Read whole small files to these offsets in the buffer, if the source can read many in one call.
 

@@ -5,7 +5,6 @@ before and after.
 """
 
 import errno
-import mmap
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.errors import SourceError
-from ptolemy_core.kernel import files
+from ptolemy_core.kernel import Buffer, files
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source import beneath, descriptors, mounts, refusals
 from ptolemy_core.source.buffers import Buffers
@@ -83,7 +82,7 @@ class PosixSource:
         return wrapped(after.st_ctime_ns), wrapped(after.st_ino) if self._has_inodes(after.st_dev) else 0
 
     def read_many(
-        self, names: Sequence[bytes], buffer: mmap.mmap, offsets: NDArray[np.int64], stamps: Stamps
+        self, names: Sequence[bytes], buffer: Buffer, offsets: NDArray[np.int64], stamps: Stamps
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Read whole files to these offsets in the buffer; which were read and are unchanged, and their states."""
         try:

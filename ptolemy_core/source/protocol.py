@@ -4,13 +4,13 @@ A new kind of source is a class with these methods in its own module, and a line
 (for example one that encrypts) contains another source and has the same methods.
 """
 
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptolemy_core.kernel import Buffer
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source.stamps import Stamp, Stamps
 
@@ -87,7 +87,7 @@ class ReadsMany(Protocol):
     """An optional capability of a source: reading many small files in one call."""
 
     def read_many(
-        self, names: Sequence[bytes], buffer: mmap.mmap, offsets: NDArray[np.int64], stamps: Stamps
+        self, names: Sequence[bytes], buffer: Buffer, offsets: NDArray[np.int64], stamps: Stamps
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Read whole files, given by their paths, to these offsets in the buffer.
 

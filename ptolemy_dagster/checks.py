@@ -9,7 +9,7 @@ from pydantic import Field
 from ptolemy_core.catalog import cars as receipts
 from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.catalog.skipped import not_stored
-from ptolemy_core.stages.verify import verify
+from ptolemy_core.stages.verify import Verifying, verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.plan import container_plan
@@ -75,9 +75,8 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
         read += step
         live.verifying(read, total)
 
-    verdicts = verify(
-        opened, context.partition_key, again=config.again, source=config.source, progress=report
-    )
+    how = Verifying(again=config.again, source=config.source)
+    verdicts = verify(opened, context.partition_key, how, progress=report)
     with as_failure(), closing(verdicts):
         for verdict in verdicts:
             if verdict.away:

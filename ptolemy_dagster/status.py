@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import dagster as dg
 
 from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.facts.projects import StatusFacts
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.order import Stage
 from ptolemy_core.status.state import ProjectState, project_state
+from ptolemy_dagster.failures import why_ended
 from ptolemy_dagster.liveness import is_alive
 
 _DONE = {
@@ -27,6 +29,9 @@ _STAGE_OF_STEP = {
     "built_cars_cars_verify": Stage.VERIFY,
     "container_plan_plan_covers_scan": Stage.CONTAINERIZE,
 }
+LOST = "its process ended without saying why: it was killed, or its machine is down; run the stage again"
+"""The reason of a run that looks unfinished, and whose process is gone."""
+
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -39,12 +44,27 @@ _FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Status of a project: `text` in a person's words, its state, and the run that says it, if one does."""
+    """Status of a project.
+
+    Attributes:
+        project: its name.
+        text: the status in a person's words.
+        state: what the catalog says.
+        run_id: the last run, if there is one.
+        reason: why that run failed; None: it didn't.
+        under_way: whether that run waits in the queue or executes.
+    """
 
     project: str
     text: str
     state: ProjectState
     run_id: str | None
+    reason: str | None = None
+    under_way: bool = False
+
+    def facts(self) -> StatusFacts:
+        """All that JSON says of it."""
+        return StatusFacts.of(self.project, self.state, self.text, self.reason, self.run_id)
 
     @property
     def remarks(self) -> str:
@@ -77,10 +97,13 @@ def project_status(catalog: Catalog, instance: dg.DagsterInstance | None, name: 
         if run.status in _UNFINISHED and is_alive(catalog, newest[0], state):
             stage = _stage(instance, run)
             waiting = run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
-            return Status(name, f"{'waiting for' if waiting else 'executing'} {stage}", state, run.run_id)
+            text = f"{'waiting for' if waiting else 'executing'} {stage}"
+            return Status(name, text, state, run.run_id, under_way=True)
         if run.status in _FAILED or run.status in _UNFINISHED:
             word = "canceled" if run.status == dg.DagsterRunStatus.CANCELED else "failed"
-            return Status(name, f"{_stage(instance, run)} {word}", state, run.run_id)
+            lost = LOST if run.status in _UNFINISHED else None
+            reason = lost or why_ended(instance, run).text
+            return Status(name, f"{_stage(instance, run)} {word}", state, run.run_id, reason)
     text = _DONE[state.done]
     if state.waiting is not None and state.done == "containerization":
         text = (

@@ -29,6 +29,12 @@ def test_plain_names_stay_as_they_are() -> None:
     assert paths.escape("2019\0été (1).jpg".encode()) == "2019/été (1).jpg"
 
 
+@pytest.mark.parametrize("text", ["\0", "a\0b", "a\\x00b"])
+def test_a_nul_is_in_no_name(text: str) -> None:
+    with pytest.raises(ValueError, match="NUL character, which no name can hold"):
+        paths.unescape(text)
+
+
 @pytest.mark.parametrize("text", ["a\\", "\\n", "\\x8", "\\xFF", "\\\\\\"])
 def test_what_escape_never_writes_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a valid escaped path"):

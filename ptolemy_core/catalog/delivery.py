@@ -11,6 +11,7 @@ from ptolemy_core.catalog import cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.schema import car, container, file, source_fault
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.catalog.text import is_text
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeliveryError
 
@@ -36,7 +37,7 @@ def named(catalog: Catalog, text: str, project: str | None = None) -> list[CarRo
     """The built CARs that this text names, by project and number.
 
     Args:
-        catalog: that holds them.
+        catalog: where they are.
         text: a payload CID, a piece CID v1 or v2, a CAR's file name or path, or a project and a number
             as `delta/3` or `delta|000003`. A CID names several CARs where the same content was built twice.
         project: of the only project to look in.
@@ -46,7 +47,7 @@ def named(catalog: Catalog, text: str, project: str | None = None) -> list[CarRo
     """
     wanted = _wanted(text)
     if project is not None:
-        wanted = wanted & (container.c.project == project)
+        wanted = wanted & (container.c.project == project) if is_text(project) else sa.false()
     rows = list(cars.select(catalog, wanted))
     if not rows:
         where = f" of project {project!r}" if project else ""
@@ -58,7 +59,7 @@ def named(catalog: Catalog, text: str, project: str | None = None) -> list[CarRo
 
 
 def _wanted(text: str) -> sa.ColumnElement[bool]:
-    if not _is_text(text):
+    if not is_text(text):
         return sa.false()  # no CAR is called that, and databases refuse to look
     for separator in "|/":
         name, found, number = text.rpartition(separator)
@@ -78,7 +79,7 @@ def mark(catalog: Catalog, row: CarRow, note: str | None, *, seen: bool = False)
     """Mark a CAR as delivered; one that is already keeps its time, and its note unless there is a new one.
 
     Args:
-        catalog: that holds the CAR.
+        catalog: where the CAR is.
         row: of the CAR.
         note: of where it went.
         seen: whether its file was looked at just now, and is the whole CAR.
@@ -86,7 +87,7 @@ def mark(catalog: Catalog, row: CarRow, note: str | None, *, seen: bool = False)
     Raises:
         DeliveryError: the note isn't text.
     """
-    if note is not None and not _is_text(note):
+    if note is not None and not is_text(note):
         raise DeliveryError(f"the note must be text in UTF-8 without NUL, got {note!r}")
     values: dict[str, object] = {"delivered_at": sa.func.coalesce(car.c.delivered_at, time.time())}
     if note is not None:
@@ -105,7 +106,7 @@ def set_verified(catalog: Catalog, row: CarRow, at: float, ctime: int, inode: in
     """Record that a CAR's file passed verification: this very file, unchanged since.
 
     Args:
-        catalog: that holds the CAR.
+        catalog: where the CAR is.
         row: of the CAR.
         at: when its reading began, seconds since 1970.
         ctime: st_ctime_ns of the file.
@@ -151,14 +152,6 @@ def suspects(catalog: Catalog, row: CarRow) -> list[tuple[bytes, str]]:
         .order_by(source_fault.c.position)
     )
     return [(bytes(path), reason) for path, reason in catalog.fetch(query)]
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in value
 
 
 def _update(catalog: Catalog, row: CarRow, values: dict[str, object]) -> None:

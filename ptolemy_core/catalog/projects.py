@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import project as table
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.catalog.text import is_text
 from ptolemy_core.errors import ProjectExistsError, SettingsError, UnknownProjectError
 from ptolemy_core.project import CHANGEABLE, Project, parse_project
 
@@ -52,7 +53,7 @@ def change(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:
     """Change settings of a project; rules take effect with its next scan.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         name: the project's.
         settings: new values of some of CHANGEABLE.
 
@@ -81,8 +82,10 @@ def get(catalog: Catalog, name: str) -> Project:
     Raises:
         UnknownProjectError: there is none.
     """
-    with catalog.read() as connection:
-        row = connection.execute(sa.select(table).where(table.c.name == name)).mappings().first()
+    row = None
+    if is_text(name):  # databases refuse to look for anything else
+        with catalog.read() as connection:
+            row = connection.execute(sa.select(table).where(table.c.name == name)).mappings().first()
     if row is None:
         known = ", ".join(names(catalog)[:10]) or "none yet"
         raise UnknownProjectError(f"no project {name!r}: create it first (projects: {known})")

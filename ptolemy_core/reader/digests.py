@@ -28,7 +28,7 @@ class Digests:
     """Computes digests of the chunks passed to `update`; used as a context manager, which ends its threads.
 
     Args:
-        progress: called after each chunk with the bytes so far.
+        progress: called with the bytes of each chunk: those since the last call.
         sha256: whether to compute sha2-256.
     """
 
@@ -57,7 +57,7 @@ class Digests:
         if self._size <= MAX_PAYLOAD:
             self._running.append(self._threads.submit(self._piece.update, chunk))
         if self._progress is not None:
-            self._progress(self._size)
+            self._progress(len(chunk))
 
     def _wait(self) -> None:
         for future in self._running:

@@ -99,7 +99,7 @@ def inspect_car(
 
     Args:
         path: the CAR file.
-        progress: called with the bytes read so far, every few MiB.
+        progress: called with the bytes read since the last call, every few MiB.
         limits: of findings and sections.
         zero_is_end: treat a section of length zero as the end.
 
@@ -110,13 +110,11 @@ def inspect_car(
     tally = _Tally(findings)
     version: int | None = None
     roots: tuple[bytes, ...] = ()
-    index_offset = read = 0
+    index_offset = 0
 
     def tap(chunk: bytes) -> None:
-        nonlocal read
-        read += len(chunk)
         if progress is not None:
-            progress(read)
+            progress(len(chunk))
 
     with open_regular(path) as file:
         try:

@@ -180,7 +180,7 @@ def verify_car(
         profile: the shape that files and folders must have.
         expect: the values to compare the CAR with.
         on_entry: called with each entry of the tree, in the CAR's order, after its block's hash is checked.
-        progress: called with the bytes read so far, every few MiB.
+        progress: called with the bytes read since the last call, every few MiB.
         limits: of findings (sizes and digests still cover the whole file) and sections.
         sha256: whether to compute the file's sha2-256, which takes as long as all blocks' hashes together; it is
             always computed if one is expected.

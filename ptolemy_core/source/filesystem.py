@@ -1,9 +1,9 @@
 """The identity of the file system a folder is on: stable across reboots, and different if its mount is missing.
 
 st_dev isn't stable: it is assigned at each boot, and by NFS, btrfs and device mapper at each mount. Used instead,
-best first: the UUID that the file system reports (FS_IOC_GETFSUUID, Linux 6.9), the UUID that udev found on its device,
-the mount source (`server:/export` of a network file system, which has no UUID), and f_fsid of statfs, which ext4, btrfs
-and ZFS derive from their UUID, and XFS and FAT from the device number.
+best first: the UUID that the file system reports (FS_IOC_GETFSUUID, Linux 6.9), the UUID that udev found on its
+device, the mount source (`server:/export` of a network file system, which has no UUID), and f_fsid of statfs, which
+ext4, btrfs and ZFS derive from their UUID, and XFS and FAT from the device number.
 """
 
 import fcntl
@@ -72,7 +72,8 @@ class Mounts:
 
     Attributes:
         top: the folder's own file system.
-        device, inode: of the folder, valid while it is mounted.
+        device: of the folder, valid while it is mounted.
+        inode: of the folder; 0: not known.
         below: the others, by the path of their mount point relative to the folder, names joined by slashes.
     """
 
@@ -84,13 +85,16 @@ class Mounts:
     def as_json(self) -> dict[str, Any]:
         """The part that is stored until the next scan."""
         below = {os.fsdecode(path): one.as_json() for path, one in self.below.items()}
-        return {"top": self.top.as_json()} | ({"below": below} if below else {})
+        kept: dict[str, Any] = {"top": self.top.as_json()} | ({"below": below} if below else {})
+        if not self.top.type.startswith("fuse"):  # there, a folder may get a new inode at any time
+            kept["inode"] = self.inode
+        return kept
 
 
 def from_json(kept: dict[str, Any]) -> Mounts:
-    """The reverse of `as_json`; device and inode aren't stored."""
+    """The reverse of `as_json`; the device isn't stored."""
     below = {os.fsencode(path): FileSystem(**one) for path, one in kept.get("below", {}).items()}
-    return Mounts(FileSystem(**kept["top"]), 0, 0, below)
+    return Mounts(FileSystem(**kept["top"]), 0, kept.get("inode", 0), below)
 
 
 def look(folder: bytes, most: int = 200) -> Mounts:

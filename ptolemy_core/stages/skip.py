@@ -28,7 +28,7 @@ def drop_unreadable(catalog: Catalog, job: BuildJob, error: SourceError) -> Cont
         the container without them; None if nothing is left of it, so that it is no more.
 
     Raises:
-        SourceError: the error, if it is about no item; or the target folder itself is gone or empty.
+        SourceError: the error, if it is about no item; or the target folder itself is gone, empty or another one.
         ReceiptError: the plan changed meanwhile.
     """
     if error.item is None:
@@ -61,7 +61,7 @@ def _unreadable(inputs: Inputs) -> dict[int, str]:
 
 
 def _require_target(catalog: Catalog, project: Project) -> None:
-    """A disk that isn't mounted must not drop all its files, nor must another disk in its place."""
+    """A disk that isn't mounted must not drop all its files, nor must another disk or folder in its place."""
     try:
         with beneath.opened(project.target_bytes) as folder:
             listed = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
@@ -70,12 +70,15 @@ def _require_target(catalog: Catalog, project: Project) -> None:
                 is_empty = next(entries, None) is None
         finally:
             os.close(listed)
-        missing = missing_mounts(
-            scans.last_mounts(catalog, project.name), filesystem.look(project.target_bytes)
-        )
-        if not is_empty and not missing:
+        last, now = scans.last_mounts(catalog, project.name), filesystem.look(project.target_bytes)
+        if is_empty:
+            how = "is empty now"
+        elif missing := missing_mounts(last, now):
+            how = f"is another one than at the last scan: {missing[0]}"
+        elif last is not None and last.inode and last.inode != now.inode:
+            how = "is another folder than at the last scan"
+        else:
             return
-        how = "is empty now" if is_empty else f"is another one than at the last scan: {missing[0]}"
     except OSError as error:
         how = f"can't be read ({error.strerror})"
     raise SourceUnreadableError(

@@ -4,7 +4,7 @@ Here: kinds, path arithmetic, and the text forms of a path. Not here: where entr
 belong to a project (`rules`), or how they are encoded (`dag`).
 """
 
-from ptolemy_core.tree.entry import LEFT_OUT, Kind
+from ptolemy_core.tree.entry import KIND_NAMES, LEFT_OUT, Kind
 from ptolemy_core.tree.paths import SEPARATOR
 
-__all__ = ["LEFT_OUT", "SEPARATOR", "Kind"]
+__all__ = ["KIND_NAMES", "LEFT_OUT", "SEPARATOR", "Kind"]

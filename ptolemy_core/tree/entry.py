@@ -13,3 +13,7 @@ class Kind(IntEnum):
     DIRECTORY = 1
     """An empty folder. Other folders follow from the paths of their entries."""
     SYMLINK = 2
+
+
+KIND_NAMES = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink", LEFT_OUT: "left out"}
+"""What kinds are called wherever entries are listed."""

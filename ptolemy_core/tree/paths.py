@@ -7,7 +7,7 @@ limit) and to text.
 import errno
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 SEPARATOR = b"\0"
@@ -31,6 +31,31 @@ def name_of(path: bytes) -> bytes:
     return path.rpartition(SEPARATOR)[2]
 
 
+def names(path: bytes) -> list[bytes]:
+    """The names of a path from the top; none for the top itself."""
+    return path.split(SEPARATOR) if path else []
+
+
+def top_of(path: bytes) -> bytes:
+    """The first name of a path."""
+    return path.partition(SEPARATOR)[0]
+
+
+def join_names(parts: Iterable[bytes]) -> bytes:
+    """The path of these names, from the top."""
+    return SEPARATOR.join(parts)
+
+
+def from_slashes(path: bytes) -> bytes:
+    """The NUL-joined form of a path below the source with `/` between its names."""
+    return path.replace(b"/", SEPARATOR)
+
+
+def to_slashes(path: bytes) -> bytes:
+    """A path with `/` between its names."""
+    return path.replace(SEPARATOR, b"/")
+
+
 def join(folder: bytes, name: bytes) -> bytes:
     """The path of an entry of a folder; the folder's path is empty at the top."""
     return folder + SEPARATOR + name if folder else name
@@ -48,12 +73,12 @@ def range_below(folder: bytes) -> tuple[bytes, bytes]:
 
 def real_path(root: bytes, path: bytes) -> bytes:
     """The file system path of an entry below `root`."""
-    return root + b"/" + path.replace(SEPARATOR, b"/") if path else root
+    return root + b"/" + to_slashes(path) if path else root
 
 
 def display(path: bytes) -> str:
     """A path for people: `/` between names, everything that isn't printable text escaped."""
-    text = path.replace(SEPARATOR, b"/").decode("utf-8", "backslashreplace")
+    text = to_slashes(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
@@ -62,8 +87,8 @@ def from_display(text: str) -> bytes:
 
     Leading, trailing and doubled slashes are ignored, and so are names that are a single dot, as in `./x`.
     """
-    names = os.fsencode(text).split(b"/")
-    return SEPARATOR.join(name for name in names if name not in (b"", b"."))
+    parts = os.fsencode(text).split(b"/")
+    return join_names(name for name in parts if name not in (b"", b"."))
 
 
 def relative_to(folder: str, text: str) -> str | None:
@@ -82,7 +107,7 @@ def escape(path: bytes) -> str:
 
     Names are separated by `/`; a backslash is doubled; each byte that isn't part of printable UTF-8 is `\\xNN`.
     """
-    text = path.replace(SEPARATOR, b"/").decode("utf-8", "surrogateescape")
+    text = to_slashes(path).decode("utf-8", "surrogateescape")
     if text.isprintable() and "\\" not in text:
         return text
     return "".join(map(_escaped, text))
@@ -100,7 +125,7 @@ def unescape(text: str) -> bytes:
     """The NUL-joined path that `escape` was given.
 
     Raises:
-        ValueError: a backslash is followed by something other than a backslash or xNN.
+        ValueError: a backslash is followed by something other than a backslash or xNN, or a name contains a NUL.
     """
     parts = _ESCAPE.split(text)
     out = [parts[0].encode("utf-8", "surrogateescape")]
@@ -111,7 +136,10 @@ def unescape(text: str) -> bytes:
         raise ValueError(
             f"{text!r} is not a valid escaped path: write a backslash as \\\\ and a byte as \\xNN"
         )
-    return b"".join(out).replace(b"/", SEPARATOR)
+    path = b"".join(out)
+    if SEPARATOR in path:
+        raise ValueError(f"{text!r} contains a NUL character, which no name can: leave it out")
+    return from_slashes(path)
 
 
 def at_path(path: bytes, call: Callable[[bytes, int | None], _T]) -> _T:

@@ -6,7 +6,7 @@ import dagster as dg
 
 from ptolemy_core.catalog import waiting
 from ptolemy_core.stages.dataset import build_root
-from ptolemy_core.stages.manifest import write_manifest
+from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster import show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.cars import built_cars
@@ -66,8 +66,7 @@ def manifest(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.
         written = write_manifest(
             catalog.open_for(context.partition_key),
             context.partition_key,
-            form=config.format,
-            url=config.url or None,
+            ManifestOptions(form=config.format, url=config.url or None),
         )
     return dg.MaterializeResult(
         metadata={

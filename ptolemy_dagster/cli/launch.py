@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import dagster as dg
 from rich.progress import Progress, TaskID
@@ -28,7 +27,7 @@ from ptolemy_core.interrupts import interruptible
 from ptolemy_core.status.rate import blitz_progress, describe_task
 from ptolemy_core.status.state import ProjectState, project_state
 from ptolemy_dagster.cli import output
-from ptolemy_dagster.failures import CODE
+from ptolemy_dagster.failures import why_failed
 from ptolemy_dagster.instance import log_folder, open_instance
 from ptolemy_dagster.liveness import HOST_TAG, PID_TAG
 
@@ -36,11 +35,8 @@ _LAUNCH_TAG = "ptolemy/launch"
 _POLL = 0.5
 _STOP_SECONDS = 30.0
 """Seconds that a run has to end when it is stopped."""
-_CHECK_FAILED = "DagsterAssetCheckFailedError"
-"""What Dagster raises behind a check that failed: the check's own words say more."""
 _LOG_TAIL = 65_536
 _ERROR = re.compile(r"[\w.]*(?:Error|Exception): (.*)")
-_FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +140,8 @@ def _outcome(launch: str, code: int, log: str) -> Outcome:
         return Outcome(run.run_id, True, [], log)
     if not run.is_finished:
         instance.report_run_failed(run, "its process ended before it did")
-    reasons, codes = _reasons(instance, run.run_id)
-    return Outcome(run.run_id, False, reasons or [_last_error(log)], log, codes)
+    why = why_failed(instance, run.run_id)
+    return Outcome(run.run_id, False, why.reasons or [_last_error(log)], log, why.codes)
 
 
 def _last_error(log: str) -> str:
@@ -155,35 +151,6 @@ def _last_error(log: str) -> str:
         lines = file.read().decode(errors="replace").splitlines()
     found = [match[1] for match in map(_ERROR.fullmatch, lines) if match]
     return found[-1] if found else f"see {log}"
-
-
-def _reasons(instance: dg.DagsterInstance, run_id: str) -> tuple[list[str], list[str]]:
-    """What failed steps and checks said, and the codes of their errors."""
-    reasons: list[str] = []
-    codes: list[str] = []
-    for record in instance.all_logs(run_id, of_type=_FAILURES):
-        event = record.dagster_event
-        if event is None:
-            continue
-        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            check = event.asset_check_evaluation_data
-            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-                codes.append("check-failed")
-                reasons.append(check.description or f"check {check.check_name} failed")
-            continue
-        data = event.step_failure_data
-        cause = data.error.cause if data.error else None
-        if data.user_failure_data and data.user_failure_data.description:
-            reasons.append(data.user_failure_data.description)
-            codes += _codes(data.user_failure_data.metadata)
-        elif data.error and data.error.cls_name != _CHECK_FAILED:
-            reasons.append((cause or data.error).message.strip())
-    return list(dict.fromkeys(reasons)), codes
-
-
-def _codes(metadata: Mapping[str, dg.MetadataValue[Any]]) -> list[str]:
-    found = metadata.get(CODE)
-    return str(found.value).split(", ") if found is not None else []
 
 
 def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project: str, quiet: bool) -> None:

@@ -11,8 +11,8 @@ from ptolemy_core.errors import PtolemyError
 from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.restore import Needs, ProjectRestore, Report
 from ptolemy_core.sizes import readable
-from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
+from ptolemy_dagster.cli.chosen import tree_path
 from ptolemy_dagster.cli.extract import Overwrite, Sparse, show
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
@@ -75,8 +75,8 @@ def restore(
 
 def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
     """The paths below target_dir that a user typed, some of them perhaps with it; none where all is asked for."""
-    top = projects.get(catalog, project).target_dir
-    found = [paths.from_display(paths.relative_to(top, text) or text) for text in typed]
+    settings = projects.get(catalog, project)
+    found = [tree_path(catalog, settings, text) for text in typed]
     return [] if b"" in found else found
 
 

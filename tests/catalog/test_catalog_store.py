@@ -13,11 +13,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from ptolemy_core.catalog import PG_URL, Catalog, bulk, default_url, home, progress, projects
+from ptolemy_core.catalog import PG_URL, Catalog, bulk, default_url, delivery, home, progress, projects
 from ptolemy_core.catalog.migrations import VERSION_TABLE
 from ptolemy_core.catalog.schema import file, metadata, scan
 from ptolemy_core.catalog.schema import progress as progress_table
-from ptolemy_core.errors import BusyError, SettingsError, UnknownProjectError
+from ptolemy_core.errors import BusyError, DeliveryError, SettingsError, UnknownProjectError
 from ptolemy_core.project import parse_project
 
 NASTY = [
@@ -207,6 +207,14 @@ def test_reporter_takes_over_what_a_killed_one_left(catalog: Catalog, project: s
 def test_unknown_project_says_what_there_is(catalog: Catalog) -> None:
     with pytest.raises(UnknownProjectError, match=r"no project 'x': create it first \(projects: none yet\)"):
         projects.get(catalog, "x")
+
+
+@pytest.mark.parametrize("name", ["l1\udce9", "a\0b"])
+def test_no_project_has_a_name_that_is_no_text(catalog: Catalog, name: str) -> None:
+    with pytest.raises(UnknownProjectError, match="no project "):
+        projects.get(catalog, name)
+    with pytest.raises(DeliveryError, match="no built CAR of project "):
+        delivery.named(catalog, "x/0", name)
 
 
 def test_home_is_dagsters_then_ptolemys_then_the_users(monkeypatch: pytest.MonkeyPatch) -> None:

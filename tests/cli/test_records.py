@@ -103,14 +103,14 @@ def test_changes_and_history_tell_what_scans_found(delta: Backend) -> None:
         ("changed", "a.txt", 5, 18),
         ("gone", "b/c.bin", 5000, None),
         ("added", "b/d.bin", None, 5000),
-        ("added", "new\\n.txt", None, 0),
+        ("added", "new\\x0a.txt", None, 0),
     ]
     first = printed("changes", "delta", "--scan", found["scan"] - 1)
     assert [c["what"] for c in first["changes"]] == ["added", "added"]
     assert "has no finished scan 99" in error_of("changes", "delta", "--scan", 99)
     old, new = printed("history", "delta", "a.txt")
     assert (old["size"], old["containers"], old["gone_scan"]) == (5, [0], found["scan"])
-    assert (new["size"], new["containers"], len(new["cars"])) == (18, [1], 1)
+    assert (new["size"], new["containers"], len(new["file_names"])) == (18, [1], 1)
     shown = ptolemy("history", "delta", "b").stdout
     assert "b/c.bin" in shown
     assert "000000" in shown
@@ -131,3 +131,27 @@ def test_commands_take_and_show_any_name(delta: Backend, awkward: Path) -> None:
     scan(delta.catalog, "odd")
     assert name.decode("ascii", "backslashreplace").encode() in process(delta, "changes", "odd").stdout
     assert b"not utf-8" in process(delta, "history", "odd", name).stdout
+
+
+def test_history_restore_and_delete_source_take_a_name_as_they_show_it_and_an_absolute_path(
+    delta: Backend,
+) -> None:
+    data = delta.root / "data"
+    name = os.fsdecode(b"caf\xe9")
+    (data / name).write_bytes(b"latin")
+    (data / "x\\xff").write_bytes(b"a name with a backslash")
+    all_stages(delta)
+    for typed in ("caf\\xe9", "./caf\\xe9", str(data / name), str(data / "caf\\xe9")):
+        assert [one["size"] for one in printed("history", "delta", typed)] == [5]
+        assert printed("restore", "delta", typed, "--list")["entries"] == 1
+        assert printed("delete-source", "delta", typed)["held_sample"][0][0] == "caf\\xe9"
+    assert [one["size"] for one in printed("history", "delta", "x\\xff")] == [23]
+    assert [one["size"] for one in printed("history", "delta", "x\\\\xff")] == [23]
+
+
+def test_find_says_that_a_pipe_was_left_out(delta: Backend) -> None:
+    os.mkfifo(delta.root / "data" / "pipe")
+    all_stages(delta)
+    shown = ptolemy("find", "pipe").stdout
+    assert "left out by the scan" in shown
+    assert "not built" not in shown

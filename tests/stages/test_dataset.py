@@ -307,14 +307,14 @@ def test_an_interrupt_leaves_no_named_root_without_a_record(
 ) -> None:
     stage.run(MIXED)
     before = stage.in_staging()
-    rename = Output.rename
+    publish = Output.publish
 
     def interrupted(*arguments: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        rename(*arguments)
+        publish(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Output, "rename", interrupted)
+        patched.setattr(Output, "publish", interrupted)
         with pytest.raises(KeyboardInterrupt):
             build(stage)
     (row,) = roots.rows(stage.catalog, stage.name)

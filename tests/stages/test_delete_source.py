@@ -478,6 +478,28 @@ def test_another_project_over_the_files_must_have_them_too(
     assert delete().files == 5
 
 
+@pytest.mark.parametrize("place", ["same", "above", "inside"])
+def test_another_project_counts_under_whatever_name_it_has_the_files(
+    delivered: Scene, delete: Callable[..., DeletionResult], tmp_path: Path, place: str
+) -> None:
+    """A link stands here for a bind mount, which only root can make: both give one folder two names."""
+    target = tmp_path / "q" / "target"
+    target.mkdir(parents=True)
+    staging = {"staging_dir": str(tmp_path / "q-staging")}
+    settings = delivered.project.model_dump() | {"name": "q", "target_dir": str(target)} | staging
+    projects.create(delivered.catalog, parse_project(settings))
+    target.rmdir()
+    if place == "inside":
+        target.parent.rmdir()
+        target.parent.symlink_to(delivered.target)
+        (delivered.target / "target").mkdir()
+    else:
+        target.symlink_to(delivered.target if place == "same" else delivered.target.parent)
+    with pytest.raises(DeletionError, match="project 'q' stores files of .*: not scanned; deliver"):
+        delete()
+    assert delete(ignore=["q"]).files == 6
+
+
 def test_unscanned_project_is_refused(stage: Scene) -> None:
     with pytest.raises(StageOrderError, match="isn't scanned yet"):
         delete_source.delete_source(stage.catalog, "p", options=Options(really=True))

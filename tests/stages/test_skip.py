@@ -1,6 +1,7 @@
 """on_error: a file that can't be built fails its container, or is dropped with a record as if it had never been."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,20 @@ def test_an_unmounted_target_drops_nothing(lenient: Scene) -> None:
     with pytest.raises(SourceError, match="is empty now, so no file is skipped: mount it"):
         lenient.build(0)
     lenient.target.rmdir()
+    away.rename(lenient.target)
+    assert len(lenient.blitz()) == 1
+    assert list(skipped.rows(lenient.catalog, lenient.name)) == []
+
+
+def test_another_folder_in_the_targets_place_drops_nothing(lenient: Scene) -> None:
+    lenient.put(TREE)
+    lenient.scan()
+    lenient.plan()
+    away = lenient.target.rename(lenient.target.with_name("away"))
+    lenient.put({b"other": b"data"})
+    with pytest.raises(SourceError, match="is another folder than at the last scan, so no file is skipped"):
+        lenient.build(0)
+    shutil.rmtree(lenient.target)
     away.rename(lenient.target)
     assert len(lenient.blitz()) == 1
     assert list(skipped.rows(lenient.catalog, lenient.name)) == []

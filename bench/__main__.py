@@ -11,6 +11,7 @@ from bench import (
     data,
     encryption,
     floors,
+    generate,
     kernel,
     lookup,
     machine,
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "lookup": lookup.measure,
     "verify": verify.measure,
     "encryption": encryption.measure,
+    "generate": generate.measure,
     "million": small_files.million,
     "orchestration-100k": orchestration.hundred_thousand,
 }

@@ -23,11 +23,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def commands_page() -> str:
     """Every command of `ptolemy` with its arguments and options."""
-    import typer.main
 
-    from ptolemy_dagster.cli.app import app
+    from ptolemy_dagster.cli.app import loaded
 
-    group = typer.main.get_command(app)
+    group = loaded()
     parts = [
         "# Commands",
         "`ptolemy COMMAND --help` prints the same. Exit codes: 0 done, 1 failed, 2 wrong usage.",

@@ -122,6 +122,12 @@ class StagingFullError(StagingError):
     code = "staging-full"
 
 
+class OutlineError(PtolemyError):
+    """The outline of a generated CAR can't be read: it is missing, damaged, or of another version."""
+
+    code = "outline-unusable"
+
+
 class NoRoomError(StagingError):
     """The finished CARs of a serial project fill its staging budget: the next one waits until some have left.
 
@@ -208,3 +214,55 @@ class DamagedError(EncryptionError):
     """Encrypted data, a name, a key's text or a wrapped key isn't what was written."""
 
     code = "damaged"
+
+
+class DealError(PtolemyError):
+    """Something about a deal or a storage provider is wrong. No message has a key or the query of a URL.
+
+    Attributes:
+        fault: what exactly, a code of `ptolemy_core.deals.Fault` that docs/deals.md lists.
+    """
+
+    code = "deal-failed"
+
+    def __init__(self, message: str, fault: str = "other") -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+class ProposalError(DealError):
+    """A proposal breaks a rule that is known before it is sent: it wasn't sent."""
+
+    code = "deal-invalid"
+
+
+class DealRefusedError(DealError):
+    """A provider refused a deal or a part of it: sending the same again doesn't help."""
+
+    code = "deal-refused"
+
+
+class ProviderAwayError(DealError):
+    """A provider doesn't answer, is overloaded or has an error of its own. Its deals haven't failed by that.
+
+    Attributes:
+        retry_after: seconds that it asked to be left alone for; None where it said nothing.
+    """
+
+    code = "provider-away"
+
+    def __init__(self, message: str, fault: str, retry_after: float | None = None) -> None:
+        super().__init__(message, fault)
+        self.retry_after = retry_after
+
+
+class DealUnknownError(ProviderAwayError):
+    """A proposal was sent, and nobody knows whether it arrived: ask for the deal's status before anything else."""
+
+    code = "deal-unknown"
+
+
+class ProviderAuthError(DealError):
+    """A provider doesn't accept who we are: the clock is off, or the wallet isn't allowed."""
+
+    code = "provider-unauthorized"

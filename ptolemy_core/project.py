@@ -170,7 +170,7 @@ class Project(BaseModel):
     @classmethod
     def _patterns(cls, value: tuple[str, ...], info: Any) -> tuple[str, ...]:
         try:
-            return selection.checked(value)
+            return selection.normalized(value)
         except ValueError as error:
             raise ValueError(f"{info.field_name}: {error}") from None
 

@@ -1,19 +1,31 @@
 """Processes that end with the one that started them, also when that was killed and could tell nobody.
 
-`python -m ptolemy_dagster.attached PARENT ...` is Dagster's command line as a child of the process PARENT. A step's
-process, which a forkserver starts, calls `end_with_run`.
+A run's process calls `end_with_command`, a step's process, which a forkserver starts, calls `end_with_run`.
 """
 
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 
 _POLL = 0.5
 _GRACE = 15.0
 """Seconds that a process has to clean up, once asked to end."""
+
+
+def end_with_command(parent: int) -> None:
+    """For a run's process: end soon after the command that started it and waits for it.
+
+    Args:
+        parent: the command's process.
+
+    Raises:
+        SystemExit: it has ended already.
+    """
+    if os.getppid() != parent:
+        raise SystemExit(1)
+    threading.Thread(target=_watch_parent, args=(parent,), name="end with command", daemon=True).start()
 
 
 def end_with_run() -> None:
@@ -43,18 +55,3 @@ def _end() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def main() -> None:
-    """Dagster's command line, in a process that ends with its parent."""
-    parent = int(sys.argv.pop(1))
-    if os.getppid() != parent:
-        sys.exit(1)  # it ended meanwhile
-    threading.Thread(target=_watch_parent, args=(parent,), name="end with parent", daemon=True).start()
-    from ptolemy_dagster.internals import command_line
-
-    command_line.run()
-
-
-if __name__ == "__main__":
-    main()

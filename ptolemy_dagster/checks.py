@@ -9,7 +9,7 @@ from pydantic import Field
 from ptolemy_core.catalog import cars as receipts
 from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.catalog.skipped import not_stored
-from ptolemy_core.stages.verify import verify
+from ptolemy_core.stages.verify import Verifying, verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.plan import container_plan
@@ -18,6 +18,7 @@ from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.resources import CatalogResource
+from ptolemy_dagster.weight import CARS, ENTRIES
 
 _SHOWN = 20
 
@@ -29,6 +30,7 @@ warnings.filterwarnings("ignore", message="Specifying a partitions_def on an Ass
     asset=container_plan,
     blocking=True,
     retry_policy=AGAIN,
+    op_tags=ENTRIES,
     partitions_def=project_partitions,
     description="The plan covers every byte of every scanned file exactly once.",
 )
@@ -55,6 +57,7 @@ class VerifyOptions(dg.Config):
     asset=built_cars,
     blocking=True,
     retry_policy=AGAIN,
+    op_tags=CARS,
     partitions_def=project_partitions,
     config_schema=plain(VerifyOptions),
     description="Each CAR, read back: every block's hash, the tree against the scan, piece CIDs, sizes.",
@@ -75,9 +78,8 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
         read += step
         live.verifying(read, total)
 
-    verdicts = verify(
-        opened, context.partition_key, again=config.again, source=config.source, progress=report
-    )
+    how = Verifying(again=config.again, source=config.source)
+    verdicts = verify(opened, context.partition_key, how, progress=report)
     with as_failure(), closing(verdicts):
         for verdict in verdicts:
             if verdict.away:

@@ -1,7 +1,9 @@
-"""A user's errors become Dagster failures: their message without a traceback, and no useless retry."""
+"""A user's errors as Dagster failures, without a traceback or a useless retry; and the reasons of failed runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -38,3 +40,67 @@ def as_failure() -> Iterator[None]:
         yield
     except PtolemyError as error:
         raise failure([error]) from None
+
+
+_STEPS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
+_CHECK_FAILED = "DagsterAssetCheckFailedError"
+"""What Dagster raises after a check that failed: the check's own words say more."""
+
+
+@dataclass(frozen=True, slots=True)
+class WhyFailed:
+    """What failed steps and checks of a run said, and the codes of their errors."""
+
+    reasons: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str | None:
+        """The reasons, a line each; None if there is none."""
+        return "\n".join(self.reasons) or None
+
+    @property
+    def code(self) -> str | None:
+        """The code of the errors, if all of them have the same one."""
+        return self.codes[0] if len(set(self.codes)) == 1 else None
+
+
+def why_failed(instance: dg.DagsterInstance, run_id: str) -> WhyFailed:
+    """Why a run failed, from its events."""
+    reasons: list[str] = []
+    codes: list[str] = []
+    for record in instance.all_logs(run_id, of_type=_STEPS):
+        event = record.dagster_event
+        if event is None:
+            continue
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+                codes.append("check-failed")
+                reasons.append(check.description or f"check {check.check_name} failed")
+            continue
+        data = event.step_failure_data
+        cause = data.error.cause if data.error else None
+        if data.user_failure_data and data.user_failure_data.description:
+            reasons.append(data.user_failure_data.description)
+            codes += _codes(data.user_failure_data.metadata)
+        elif data.error and data.error.cls_name != _CHECK_FAILED:
+            reasons.append((cause or data.error).message.strip())
+    return WhyFailed(list(dict.fromkeys(reasons)), codes)
+
+
+def why_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WhyFailed:
+    """Why a run that failed did so: what its steps said, or else what Dagster says of the run."""
+    if run.status != dg.DagsterRunStatus.FAILURE:
+        return WhyFailed()
+    found = why_failed(instance, run.run_id)
+    if found.reasons:
+        return found
+    events = instance.all_logs(run.run_id, of_type={dg.DagsterEventType.RUN_FAILURE})
+    said = [one.dagster_event.message for one in events if one.dagster_event and one.dagster_event.message]
+    return WhyFailed(said[-1:] or ["its process ended before it did: its log in Dagster's web UI says more"])
+
+
+def _codes(metadata: Mapping[str, dg.MetadataValue[Any]]) -> list[str]:
+    found = metadata.get(CODE)
+    return str(found.value).split(", ") if found is not None else []

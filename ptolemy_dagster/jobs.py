@@ -11,28 +11,31 @@ from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
 from ptolemy_dagster.internals.dask_executor import dask_executor
 from ptolemy_dagster.internals.running import AnyJob
+from ptolemy_dagster.internals.steps import StepExecutor
 from ptolemy_dagster.liveness import watched
 from ptolemy_dagster.machines.settings import scheduler_address
 from ptolemy_dagster.partitions import define
 from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.project_config import ProjectSettings
 from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
+from ptolemy_dagster.weight import is_light
 
 # A run that is retried must run all steps: Dagster's retry from failure has been seen to succeed without
 # the steps of a fan-out that were lost with the run's worker. Receipts make the repetition cheap.
 _TAGS = {"dagster/retry_strategy": "ALL_STEPS"}
 
+
+@dg.executor(name="ptolemy_processes", requirements=dg.multiple_process_executor_requirements())
+def local_executor(context: dg.InitExecutorContext) -> StepExecutor:
+    """Steps on this machine: light ones in the run's process, others in processes of their own."""
+    return StepExecutor(BUILD_PROCESSES, is_light)
+
+
 _scheduler = scheduler_address()
 executor = (
     watched(dask_executor).configured({"address": _scheduler}, name="ptolemy_workers")
     if _scheduler
-    else watched(dg.multiprocess_executor).configured(
-        {
-            "max_concurrent": BUILD_PROCESSES,
-            "start_method": {"forkserver": {"preload_modules": ["ptolemy_dagster.internals.preload"]}},
-        },
-        name="ptolemy_multiprocess",
-    )
+    else watched(local_executor)
 )
 
 _verification = dg.AssetSelection.checks(checks.cars_verify)

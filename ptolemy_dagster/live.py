@@ -44,18 +44,25 @@ class Live:
         self._work = work
         self._project: str = context.partition_key
         self._started = time.monotonic()
+        self._entries = self._data = 0
         self._next = self._started if at_once else self._started + INTERVAL / _ASKS
 
     def scanning(self, entries: int, data: int) -> None:
-        """Tell of a scan's entries and bytes so far, if it is time."""
+        """Count entries and bytes that a scan found, and tell of them if it is time."""
+        self._entries += entries
+        self._data += data
         if not self._may_ask():
             return
         with self._turn() as mine:
             if mine:
-                speed = f"{rate(entries, self._seconds):,.0f} entries/s"
-                facts = {"entries so far": f"{entries:,}", "data so far": show.size(data), "rate": speed}
+                speed = f"{rate(self._entries, self._seconds):,.0f} entries/s"
+                facts = {
+                    "entries so far": f"{self._entries:,}",
+                    "data so far": show.size(self._data),
+                    "rate": speed,
+                }
                 self._observe("scan_result", facts)
-                self._tag(f"scan {entries:,} entries, {readable(data)}, {speed}")
+                self._tag(f"scan {self._entries:,} entries, {readable(self._data)}, {speed}")
 
     def building(self) -> None:
         """Tell how far the blitz is, if it is time."""

@@ -4,9 +4,6 @@ Dagster's default launcher hears of a dead worker from the code server that star
 do with their machine, nobody says so: the run would look started for ever, and the queue would wait for it.
 """
 
-import os
-import re
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,9 +15,9 @@ import dagster as dg
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_lost
-from ptolemy_core.catalog.progress import STALE
 from ptolemy_core.errors import BusyError, UnavailableError
 from ptolemy_core.status.state import ProjectState
+from ptolemy_dagster.alive import HOST_TAG, PID_TAG, WATCHED_TAG, holds_lock, lock_of, run_lives
 from ptolemy_dagster.internals.running import (
     CheckRunHealthResult,
     DefaultRunLauncher,
@@ -28,12 +25,9 @@ from ptolemy_dagster.internals.running import (
     WorkerStatus,
     requirements_of,
 )
+from ptolemy_dagster.run_facts import RunFacts
 
-HOST_TAG, PID_TAG = "ptolemy/host", "ptolemy/pid"
-"""Tags of runs that a command line waits for: where its process is."""
-
-WATCHED_TAG = "ptolemy/watched"
-"""Tag of runs whose worker holds its lock: of others nothing is known."""
+__all__ = ["HOST_TAG", "PID_TAG", "WATCHED_TAG", "PtolemyRunLauncher", "is_alive", "watched", "worker_lives"]
 
 _CHECK = 5.0
 """Seconds between two looks of a worker at its lock, which ends when Postgres is restarted."""
@@ -87,7 +81,7 @@ def _shown_alive(catalog: Catalog, run_id: str) -> Iterator[None]:
     def hold() -> None:
         while not stop.is_set():
             try:
-                with catalog.lock(_lock(run_id)) as check:
+                with catalog.lock(lock_of(run_id)) as check:
                     taken.set()
                     while not stop.wait(_CHECK):
                         check()
@@ -117,51 +111,24 @@ def is_alive(catalog: Catalog, record: dg.RunRecord, state: ProjectState) -> boo
         record: of the run.
         state: of the project.
     """
+    return run_lives(catalog, facts_of(record), state)
+
+
+def facts_of(record: dg.RunRecord) -> RunFacts:
+    """What is known of a run."""
     run = record.dagster_run
-    if run.is_finished:
-        return False
-    pid = run.tags.get(PID_TAG, "")  # anyone who launches a run may write anything there
-    if run.tags.get(HOST_TAG) == socket.gethostname() and re.fullmatch("[0-9]{1,9}", pid, re.ASCII):
-        return _exists(int(pid))
-    if run.status == dg.DagsterRunStatus.QUEUED:
-        return True
-    if WATCHED_TAG in run.tags and _holds_lock(catalog, run.run_id):
-        return True
-    # it may just be starting, or take its lock again after Postgres was restarted
-    return bool(state.tasks) or time.time() - record.update_timestamp.timestamp() < STALE
+    updated = record.update_timestamp.timestamp()
+    return RunFacts(run.run_id, run.job_name, run.status.value, updated, run.tags)
 
 
 def worker_lives(catalog: Catalog, run_id: str) -> bool:
     """Whether a watched run's worker lives, surely: it waits for a while before it says no."""
     end = time.monotonic() + _GRACE
     while time.monotonic() < end:
-        if _holds_lock(catalog, run_id):
+        if holds_lock(catalog, run_id):
             return True
         time.sleep(1)
     return False
-
-
-def _holds_lock(catalog: Catalog, run_id: str) -> bool:
-    try:
-        with catalog.lock(_lock(run_id)):
-            return False
-    except BusyError:
-        return True
-
-
-def _exists(pid: int) -> bool:
-    """Whether there is a process of this id."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is another user's
-    return True
-
-
-def _lock(run_id: str) -> str:
-    return f"run {run_id}"
 
 
 class PtolemyRunLauncher(DefaultRunLauncher):

@@ -10,7 +10,8 @@ from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.waiting import Waiting
-from ptolemy_core.dag import cid
+from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts, RootFacts
+from ptolemy_core.facts.fields import Facts, Unit, size_text, text_of, title_of, unit_of
 from ptolemy_core.sizes import duration, readable
 from ptolemy_core.status.rate import Progress
 
@@ -35,18 +36,7 @@ def _cell(value: object) -> str:
 
 def size(value: int) -> str:
     """Bytes with their readable form."""
-    return f"{readable(value)} ({value:,} bytes)"
-
-
-def missing(cars: Sequence[CarRow]) -> str:
-    """A sentence on CARs that are neither in staging nor marked as delivered; empty if there are none."""
-    if not cars:
-        return ""
-    names = ", ".join(f"{car.project}/{car.number}" for car in cars[:5]) + (", …" if len(cars) > 5 else "")
-    return (
-        f"{len(cars)} built CARs aren't whole in staging_dir and aren't marked as delivered ({names}): mark those "
-        "that are with `ptolemy release`, build lost ones again by materializing their partition of asset car"
-    )
+    return size_text(value)
 
 
 def waiting(rows: Iterable[Waiting]) -> str:
@@ -54,11 +44,6 @@ def waiting(rows: Iterable[Waiting]) -> str:
     for row in rows:
         return f"{size(row.bytes)} to leave staging_dir, before CAR {row.number:06d}"
     return "nothing"
-
-
-def code(binary: bytes) -> str:
-    """A CID in code font."""
-    return f"`{cid.to_text(binary)}`"
 
 
 def link(text: str, asset: str, partition: str) -> str:
@@ -94,20 +79,39 @@ def task_table(tasks: Iterable[RunningTask]) -> dg.MetadataValue:
     )
 
 
+_CAR_METADATA = (
+    "payload_cid",
+    "piece_cid",
+    "piece_cid_v2",
+    "car_size",
+    "piece_size",
+    "data_bytes",
+    "items",
+    "sha256",
+    "file_name",
+)
+_ROOT_METADATA = (
+    "root_cid",
+    "entries",
+    "data_bytes",
+    "left_out",
+    "blocks",
+    "piece_cid",
+    "piece_cid_v2",
+    "car_size",
+    "piece_size",
+    "sha256",
+    "file_name",
+    "scan",
+)
+
+
 def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
     """Metadata of one CAR's materialization."""
     return {
-        "payload CID": dg.MetadataValue.md(code(car.payload_cid)),
-        "piece CID": dg.MetadataValue.md(code(car.piece_cid_v1)),
-        "piece CID v2": dg.MetadataValue.md(code(car.piece_cid_v2)),
-        "CAR size": dg.MetadataValue.text(size(car.car_size)),
-        "piece size": dg.MetadataValue.text(size(car.piece_size)),
-        "data": dg.MetadataValue.text(size(car.data_bytes)),
-        "items": car.items,
+        **_metadata(CarFacts.of(car), _CAR_METADATA),
         "data, % of the piece": round(100 * car.data_bytes / car.piece_size, 2),
         "project": dg.MetadataValue.md(link(car.project, "built_cars", car.project)),
-        "sha256": dg.MetadataValue.md(f"`{car.sha256.hex()}`" if car.sha256 else "not recorded"),
-        "file": dg.MetadataValue.text(car.file_name),
         "build seconds": round(car.build_seconds, 3),
         "MB per second": round(car.car_size / 1e6 / max(car.build_seconds, 1e-3), 1),
     }
@@ -115,36 +119,38 @@ def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
 
 def root_metadata(root: RootRow) -> Mapping[str, dg.MetadataValue | int | float]:
     """Metadata of a data set root's materialization."""
-    return {
-        "root CID": dg.MetadataValue.md(code(root.root_cid)),
-        "entries": root.entries,
-        "data": dg.MetadataValue.text(size(root.data_bytes)),
-        "left out": root.left_out,
-        "blocks": root.blocks,
-        "piece CID": dg.MetadataValue.md(code(root.piece_cid_v1)),
-        "piece CID v2": dg.MetadataValue.md(code(root.piece_cid_v2)),
-        "CAR size": dg.MetadataValue.text(size(root.car_size)),
-        "piece size": dg.MetadataValue.text(size(root.piece_size)),
-        "sha256": dg.MetadataValue.md(f"`{root.sha256.hex()}`"),
-        "file": dg.MetadataValue.text(root.file_name),
-        "scan": root.scan,
-    }
+    return _metadata(RootFacts.of(root), _ROOT_METADATA)
+
+
+def _metadata(facts: Facts, names: Iterable[str]) -> dict[str, dg.MetadataValue | int | float]:
+    """Fields of facts under their titles: numbers as numbers, CIDs and digests as code."""
+    found: dict[str, dg.MetadataValue | int | float] = {}
+    for name in names:
+        value, unit = getattr(facts, name), unit_of(type(facts), name)
+        if unit in (Unit.CID, Unit.HEX):
+            shown: dg.MetadataValue | int = dg.MetadataValue.md(f"`{value}`" if value else "not recorded")
+        elif unit is None and isinstance(value, int):
+            shown = value
+        else:
+            shown = dg.MetadataValue.text(text_of(facts, name))
+        found[title_of(type(facts), name)] = shown
+    return found
 
 
 def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:
     """A project's CARs; the CIDs, which are long, behind what fits any window."""
-    header = ("CAR", "CAR size", "piece size", "items", "payload CID", "piece CID")
-    kept = list(cars)
+    names = ("container", "car_size", "piece_size", "items", "payload_cid", "piece_cid")
+    kept = [CarFacts.of(row) for row in cars]
     return table(
-        header,
+        [title_of(CarFacts, name) for name in names],
         (
             (
-                link(f"{car.number:06d}", "car", f"{car.project}|{car.number:06d}"),
+                link(f"{car.container:06d}", "car", f"{car.project}|{car.container:06d}"),
                 _unbroken(readable(car.car_size)),
                 _unbroken(readable(car.piece_size)),
                 f"{car.items:,}",
-                code(car.payload_cid),
-                code(car.piece_cid_v1),
+                f"`{car.payload_cid}`",
+                f"`{car.piece_cid}`",
             )
             for car in kept
         ),
@@ -161,21 +167,21 @@ def _unbroken(text: str) -> str:
 
 def plan_table(project: str, containers: Iterable[ContainerRow]) -> dg.MetadataValue:
     """A project's containers; the number of a built one leads to its CAR."""
-    header = ("container", "items", "data", "CAR size", "piece size", "padding", "built")
+    names = ("container", "items", "data_bytes", "car_size", "piece_size", "padding", "built")
     return table(
-        header,
+        [title_of(PlannedCarFacts, name) for name in names],
         (
             (
-                link(f"{row.number:06d}", "car", f"{project}|{row.number:06d}")
-                if row.built
-                else f"{row.number:06d}",
-                f"{row.items:,}",
-                readable(row.data_bytes),
-                readable(row.car_size),
-                readable(row.piece_size),
-                f"{row.padding / row.piece_size:.1%}",
-                "yes" if row.built else "",
+                link(f"{car.container:06d}", "car", f"{project}|{car.container:06d}")
+                if car.built
+                else f"{car.container:06d}",
+                f"{car.items:,}",
+                readable(car.data_bytes),
+                readable(car.car_size),
+                readable(car.piece_size),
+                f"{car.padding / car.piece_size:.1%}",
+                "yes" if car.built else "",
             )
-            for row in containers
+            for car in map(PlannedCarFacts.of, containers)
         ),
     )

@@ -1,15 +1,18 @@
 """A project's status in the words its users know, from the catalog and Dagster's runs; nothing is stored."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import dagster as dg
+from typing import TYPE_CHECKING, Protocol
 
 from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.facts.projects import StatusFacts
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.order import Stage
 from ptolemy_core.status.state import ProjectState, project_state
-from ptolemy_dagster.liveness import is_alive
+from ptolemy_dagster.alive import run_lives
+from ptolemy_dagster.run_facts import RunFacts
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 _DONE = {
     "defined": "defined",
@@ -27,24 +30,82 @@ _STAGE_OF_STEP = {
     "built_cars_cars_verify": Stage.VERIFY,
     "container_plan_plan_covers_scan": Stage.CONTAINERIZE,
 }
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-_FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_UNFINISHED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
+_FAILED = ("FAILURE", "CANCELED")
+LOST = "its process ended without saying why: it was killed, or its machine is down; run the stage again"
+"""The reason of a run that looks unfinished, and whose process is gone."""
+
+
+class Runs(Protocol):
+    """Where runs are looked up."""
+
+    def newest(self, project: str) -> RunFacts | None:
+        """The run of a project that was changed last."""
+        ...
+
+    def last_step(self, run_id: str) -> str | None:
+        """The step of a run that started last."""
+        ...
+
+    def why_failed(self, run_id: str) -> str | None:
+        """Why a run failed; None if it didn't."""
+        ...
+
+
+class InstanceRuns:
+    """Runs of a Dagster instance."""
+
+    def __init__(self, instance: "dg.DagsterInstance") -> None:
+        """Look up in this instance."""
+        self._instance = instance
+
+    def newest(self, project: str) -> RunFacts | None:
+        """The run of a project that was changed last."""
+        import dagster as dg
+
+        from ptolemy_dagster.liveness import facts_of
+
+        found = self._instance.get_run_records(
+            dg.RunsFilter(tags={"dagster/partition": project}), limit=1, order_by="update_timestamp"
+        )
+        return facts_of(found[0]) if found else None
+
+    def last_step(self, run_id: str) -> str | None:
+        """The step of a run that started last."""
+        steps = [step for step in self._instance.get_run_step_stats(run_id) if step.start_time]
+        return max(steps, key=lambda step: step.start_time or 0).step_key if steps else None
+
+    def why_failed(self, run_id: str) -> str | None:
+        """Why a run failed; None if it didn't."""
+        from ptolemy_dagster.failures import why_ended
+
+        run = self._instance.get_run_by_id(run_id)
+        return None if run is None else why_ended(self._instance, run).text
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Status of a project: `text` in a person's words, its state, and the run that says it, if one does."""
+    """Status of a project.
+
+    Attributes:
+        project: its name.
+        text: the status in a person's words.
+        state: what the catalog says.
+        run_id: the last run, if there is one.
+        reason: why that run failed; None: it didn't.
+        under_way: whether that run waits in the queue or executes.
+    """
 
     project: str
     text: str
     state: ProjectState
     run_id: str | None
+    reason: str | None = None
+    under_way: bool = False
+
+    def facts(self) -> StatusFacts:
+        """All that JSON says of it."""
+        return StatusFacts.of(self.project, self.state, self.text, self.reason, self.run_id)
 
     @property
     def remarks(self) -> str:
@@ -54,12 +115,17 @@ class Status:
         return str(self.state.not_stored)
 
 
-def project_status(catalog: Catalog, instance: dg.DagsterInstance | None, name: str) -> Status:
+def project_status(catalog: Catalog, instance: "dg.DagsterInstance | None", name: str) -> Status:
+    """`status_of`, with the runs of a Dagster instance."""
+    return status_of(catalog, InstanceRuns(instance) if instance is not None else None, name)
+
+
+def status_of(catalog: Catalog, runs: Runs | None, name: str) -> Status:
     """The status of a project.
 
     Args:
         catalog: that holds the project.
-        instance: Dagster's, which knows its runs; None where the home can only be read: nothing runs there.
+        runs: where its runs are looked up; None where the home can only be read: nothing runs there.
         name: the project's.
 
     Raises:
@@ -67,20 +133,16 @@ def project_status(catalog: Catalog, instance: dg.DagsterInstance | None, name: 
     """
     projects.get(catalog, name)
     state = project_state(catalog, name)
-    newest: Sequence[dg.RunRecord] = ()
-    if instance is not None:
-        newest = instance.get_run_records(
-            dg.RunsFilter(tags={"dagster/partition": name}), limit=1, order_by="update_timestamp"
-        )
-    if instance is not None and newest:
-        run = newest[0].dagster_run
-        if run.status in _UNFINISHED and is_alive(catalog, newest[0], state):
-            stage = _stage(instance, run)
-            waiting = run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
-            return Status(name, f"{'waiting for' if waiting else 'executing'} {stage}", state, run.run_id)
+    run = runs.newest(name) if runs is not None else None
+    if runs is not None and run is not None:
+        if run.status in _UNFINISHED and run_lives(catalog, run, state):
+            waiting = run.status in ("QUEUED", "NOT_STARTED")
+            text = f"{'waiting for' if waiting else 'executing'} {_stage(runs, run)}"
+            return Status(name, text, state, run.run_id, under_way=True)
         if run.status in _FAILED or run.status in _UNFINISHED:
-            word = "canceled" if run.status == dg.DagsterRunStatus.CANCELED else "failed"
-            return Status(name, f"{_stage(instance, run)} {word}", state, run.run_id)
+            word = "canceled" if run.status == "CANCELED" else "failed"
+            reason = LOST if run.status in _UNFINISHED else runs.why_failed(run.run_id)
+            return Status(name, f"{_stage(runs, run)} {word}", state, run.run_id, reason)
     text = _DONE[state.done]
     if state.waiting is not None and state.done == "containerization":
         text = (
@@ -88,18 +150,23 @@ def project_status(catalog: Catalog, instance: dg.DagsterInstance | None, name: 
             if state.waiting.bytes
             else "room to go on"
         )
-    return Status(name, text, state, newest[0].dagster_run.run_id if newest else None)
+    return Status(name, text, state, run.run_id if run else None)
 
 
-def under_way(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> bool:
+def under_way(catalog: Catalog, instance: "dg.DagsterInstance", name: str) -> bool:
     """Whether a run of a project waits or executes."""
     return live_run(catalog, instance, name) is not None
 
 
-def live_run(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> dg.DagsterRun | None:
+def live_run(catalog: Catalog, instance: "dg.DagsterInstance", name: str) -> "dg.DagsterRun | None":
     """The run of a project that is under way or waits for its turn; None if there is none."""
+    import dagster as dg
+
+    from ptolemy_dagster.liveness import is_alive
+
+    statuses = [dg.DagsterRunStatus(status) for status in _UNFINISHED]
     unfinished = instance.get_run_records(
-        dg.RunsFilter(tags={"dagster/partition": name}, statuses=_UNFINISHED), order_by="update_timestamp"
+        dg.RunsFilter(tags={"dagster/partition": name}, statuses=statuses), order_by="update_timestamp"
     )
     if not unfinished:
         return None
@@ -107,13 +174,10 @@ def live_run(catalog: Catalog, instance: dg.DagsterInstance, name: str) -> dg.Da
     return next((record.dagster_run for record in unfinished if is_alive(catalog, record, state)), None)
 
 
-def _stage(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+def _stage(runs: Runs, run: RunFacts) -> str:
     """The stage that a run is in, or was in at its end."""
-    if run.job_name in tuple(Stage):
-        return Stage(run.job_name).noun
-    steps = sorted(instance.get_run_step_stats(run.run_id), key=lambda step: step.start_time or 0)
-    for step in reversed(steps):
-        if step.start_time:
-            stage = _STAGE_OF_STEP.get(step.step_key.split(".")[0])
-            return stage.noun if stage else "run"
-    return "run"
+    if run.job in tuple(Stage):
+        return Stage(run.job).noun
+    step = runs.last_step(run.run_id)
+    stage = _STAGE_OF_STEP.get(step.split(".")[0]) if step else None
+    return stage.noun if stage else "run"

@@ -53,6 +53,7 @@ def test_each_folder_of_the_engine_has_its_place() -> None:
         ("ptolemy_core/reader/car.py", "from ptolemy_core.dag import unixfs", "ptolemy_core.dag.unixfs"),
         ("ptolemy_core/errors.py", "import dagster", "not allowed to import dagster"),
         ("ptolemy_dagster/show.py", "import fastapi", "not allowed to import fastapi"),
+        ("ptolemy_core/stages/verify.py", "import sqlalchemy", "not allowed to import sqlalchemy"),
         ("ptolemy_core/helpers.py", "", "ptolemy_core.helpers"),
     ],
 )

@@ -37,5 +37,5 @@ def test_a_nul_is_in_no_name(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["a\\", "\\n", "\\x8", "\\xFF", "\\\\\\"])
 def test_what_escape_never_writes_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no escaped path"):
+    with pytest.raises(ValueError, match="not a valid escaped path"):
         paths.unescape(text)

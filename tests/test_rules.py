@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.project import Project, parse_project
-from ptolemy_core.rules.selection import MOST, Rules, checked
+from ptolemy_core.rules.selection import MAX_PATTERNS, Rules, normalized
 from ptolemy_core.source.walk import walk
 from ptolemy_core.tree import Kind
 from tests.car import scene
@@ -72,24 +72,24 @@ def test_a_pattern_takes_these_and_not_those(pattern: str, out: list[str], in_: 
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("", "has '' where a name must be"),
-        ("/", "has '' where a name must be"),
-        ("a//b", "has '' where a name must be"),
-        ("./a", "has '.' where a name must be; write /a/b"),
-        ("a/../b", "has '..' where a name must be"),
-        ("!a", r"there is no negation; use the other one of include and exclude, or \\! for a name"),
-        ("[a", r"has a \[ without its \]"),
-        ("[a/b]", r"has a \[ without its \]"),
-        ("[[:alpha:]]", r"has a class like \[:alpha:\]; write the range"),
-        ("[z-a]", "has the range z-a, which is empty"),
-        ("a\\", "has a backslash with nothing behind it"),
-        ("a\0b", "holds a NUL character"),
+        ("", "has '' where a name is expected"),
+        ("/", "has '' where a name is expected"),
+        ("a//b", "has '' where a name is expected"),
+        ("./a", "has '.' where a name is expected; write /a/b"),
+        ("a/../b", "has '..' where a name is expected"),
+        ("!a", r"negation is not supported; put the pattern into the other list .*, or write \\! for a name"),
+        ("[a", r"has a \[ without a \]; write \\\["),
+        ("[a/b]", r"has a \[ without a \]; write \\\["),
+        ("[[:alpha:]]", r"has a class like \[:alpha:\], which is not supported; write a range"),
+        ("[z-a]", "has the empty range z-a; swap its ends"),
+        ("a\\", "ends with a single backslash"),
+        ("a\0b", "contains a NUL character"),
         ("\ud800", "isn't text"),
     ],
 )
 def test_what_cannot_be_a_pattern_is_refused_with_the_remedy(pattern: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        checked([pattern])
+        normalized([pattern])
     settings = {"name": "p", "target_dir": "/a", "staging_dir": "/b", "exclude": [pattern]}
     with pytest.raises(SettingsError, match=f"exclude: pattern .* {message}"):
         parse_project(settings)
@@ -97,10 +97,10 @@ def test_what_cannot_be_a_pattern_is_refused_with_the_remedy(pattern: str, messa
 
 def test_lists_are_kept_as_valid_text_each_pattern_once() -> None:
     given = ["a\udcffb", "*.tmp", "*.tmp", "\\\udcff", "\\\\\udcff"]
-    assert checked(given) == ("a\\xffb", "*.tmp", "\\xff", "\\\\\\xff")
-    assert all(checked([text]) == (text,) for text in checked(given))
-    with pytest.raises(ValueError, match=f"{MOST + 1} patterns are too many, at most {MOST}"):
-        checked([str(k) for k in range(MOST + 1)])
+    assert normalized(given) == ("a\\xffb", "*.tmp", "\\xff", "\\\\\\xff")
+    assert all(normalized([text]) == (text,) for text in normalized(given))
+    with pytest.raises(ValueError, match=f"{MAX_PATTERNS + 1} patterns are too many, at most {MAX_PATTERNS}"):
+        normalized([str(k) for k in range(MAX_PATTERNS + 1)])
 
 
 def project(**values: Any) -> Project:
@@ -236,7 +236,7 @@ SEGMENTS = st.text(CHARACTERS, min_size=1, max_size=4).filter(lambda name: name 
 def test_a_pattern_matches_what_the_obvious_matcher_says(
     written: Written, path: tuple[str, ...], is_folder: bool
 ) -> None:
-    (text,) = checked([written.text()])
+    (text,) = normalized([written.text()])
     above = (written.matches(path[:depth], True) for depth in range(1, len(path)))
     expected = any(above) or written.matches(path, is_folder)
     rules = Rules(exclude=[text])
@@ -272,7 +272,7 @@ def test_a_walk_with_rules_is_that_of_the_pruned_tree(
                 left[name] = below
         return left
 
-    texts = [checked([p.text() for p in patterns]) for patterns in (include, exclude)]
+    texts = [normalized([p.text() for p in patterns]) for patterns in (include, exclude)]
     with tempfile.TemporaryDirectory() as folder:
         found = walk(scene.write_tree(folder + "/whole", content), Rules(*texts, hidden))
         expected = walk(scene.write_tree(folder + "/pruned", prune(content, (), not include)))

@@ -14,7 +14,7 @@ from ptolemy_core.car.root import root_cid
 from ptolemy_core.errors import SourceError
 from ptolemy_core.reader import Entry as CarEntry
 from ptolemy_core.reader import verify_car
-from ptolemy_core.source.walk import Entry, look, walk
+from ptolemy_core.source.walk import Entry, entry_at, walk
 from ptolemy_core.tree import LEFT_OUT, Kind, paths
 from tests.car import nobody, scene
 from tests.dag import oracle
@@ -149,7 +149,7 @@ def test_root_that_is_no_readable_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("missing", "file", "link"):
-        with pytest.raises(SourceError, match=f"{name} can't be scanned .*: check that the folder is there"):
+        with pytest.raises(SourceError, match=f"{name} can't be scanned .*: check that the folder exists"):
             list(walk(bytes(tmp_path / name)))
 
 
@@ -164,10 +164,10 @@ def test_entry_that_vanishes_while_listing_is_just_not_there(
 
 def test_look_is_at_the_entry_itself(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
-    assert look(bytes(tmp_path / "link")).kind == Kind.SYMLINK
-    assert look(bytes(tmp_path)).kind == Kind.DIRECTORY
+    assert entry_at(bytes(tmp_path / "link")).kind == Kind.SYMLINK
+    assert entry_at(bytes(tmp_path)).kind == Kind.DIRECTORY
     with pytest.raises(SourceError, match="gone can't be read: No such file"):
-        look(bytes(tmp_path / "gone"))
+        entry_at(bytes(tmp_path / "gone"))
 
 
 def make_deep(root: Path, names: list[bytes], data: bytes) -> None:

@@ -1,6 +1,7 @@
-"""Making CAR bytes: assembling and filling a layout, writing a CAR file, the root CID of a folder.
+"""Making CAR bytes: assembling and filling a layout, writing a CAR, the root CID of a folder.
 
-Where the bytes go is `layout`, where data comes from is `source`, and the folder of finished CARs is `staging`.
+Not here: where the bytes go in a CAR (`layout`), where data comes from (`source`), the folder of finished CARs
+(`staging`).
 """
 
 from ptolemy_core.car.build import BuiltCar, BuiltItem, write_car

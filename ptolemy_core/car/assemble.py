@@ -1,4 +1,4 @@
-"""Assembling a unit of a CAR: all of its bytes but nodes, from the sources."""
+"""Assembling a unit of a CAR: all of its bytes except nodes, from the sources."""
 
 import itertools
 import mmap
@@ -16,10 +16,10 @@ from ptolemy_core.source import Inputs
 from ptolemy_core.source.buffers import Buffers
 
 _HEAD = 2 * cid.SIZE
-"""More than the bytes of a section before its block."""
+"""Upper bound of a section's bytes before its block."""
 
-_SMALL_AT_ONCE = 1024
-"""Small files read in one call, after which it is seen whether the fill was given up."""
+_SMALL_BATCH = 1024
+"""Small files read in one call; cancellation is checked between calls."""
 
 
 @dataclass(slots=True)
@@ -27,10 +27,10 @@ class Unit:
     """A unit under assembly.
 
     Attributes:
-        number: the unit holds the CAR's bytes from `number * unit`.
-        buffer: holds its bytes first, then whatever the last block has over its end.
+        number: the unit's first byte is byte `number * unit` of the CAR.
+        buffer: its bytes, followed by the part of the last block beyond its end.
         size: bytes of the unit.
-        digests: rows of digests, each with the block that the first row is of.
+        digests: rows of digests, each with the index of the first row's block.
     """
 
     number: int
@@ -39,14 +39,14 @@ class Unit:
     digests: list[tuple[int, NDArray[np.uint8]]]
 
     def copy_in(self, at: int, data: bytes) -> None:
-        """Copy `data` to offset `at`, what lies outside the unit cut off."""
+        """Copy the part of `data`, which starts at offset `at`, that is inside the unit."""
         low, high = max(0, -at), min(len(data), self.size - at)
         if high > low:
             self.buffer[at + low : at + high] = data[low:high]
 
 
 class Assembler:
-    """Makes units: all they hold but nodes. Threads may share it."""
+    """Assembles units: everything except nodes. Thread-safe."""
 
     def __init__(self, layout: Layout, inputs: Inputs, unit: int) -> None:
         """Assemble units of `unit` bytes."""
@@ -54,18 +54,18 @@ class Assembler:
         self._inputs = inputs
         self._unit = unit
         leaves = layout.size[layout.kind == Block.LEAF]
-        # a leaf that begins in a unit is read and hashed there as a whole, also over its end
+        # a leaf that starts in a unit is read and hashed there completely, even beyond the unit's end
         self.buffers = Buffers(unit + _HEAD + int(leaves.max(initial=0)))
 
     def blocks_before(self, offset: int) -> int:
-        """How many blocks lie before this offset of the CAR as a whole."""
-        begun = int(np.searchsorted(self._layout.offset, offset, side="left"))
-        if begun < len(self._layout):
-            return begun - (begun > 0 and int(self._layout.offset[begun]) > offset)
-        return begun - (self._layout.car_size > offset)
+        """The number of blocks that end before this offset of the CAR."""
+        started = int(np.searchsorted(self._layout.offset, offset, side="left"))
+        if started < len(self._layout):
+            return started - (started > 0 and int(self._layout.offset[started]) > offset)
+        return started - (self._layout.car_size > offset)
 
     def assemble(self, number: int, stop: threading.Event) -> Unit:
-        """Read and hash what belongs to unit `number`; soon nothing more once `stop` is set.
+        """Read and hash the content of unit `number`; returns early, incomplete, once `stop` is set.
 
         Raises:
             SourceError: a source isn't what the scan saw.
@@ -76,20 +76,20 @@ class Assembler:
         first = max(0, int(np.searchsorted(layout.offset, low, side="right")) - 1)
         blocks = slice(first, int(np.searchsorted(layout.offset, high, side="left")))
         out = Unit(number, self.buffers.take(), high - low, [])
-        places = layout.offset[blocks] - low
-        begins = places + cid.SIZE + varint.lengths(layout.size[blocks] + cid.SIZE)
+        sections = layout.offset[blocks] - low
+        data = sections + cid.SIZE + varint.lengths(layout.size[blocks] + cid.SIZE)
         kinds = layout.kind[blocks]
         leaves = np.flatnonzero(kinds == Block.LEAF)
-        begun = places[leaves] >= 0
-        self._read_leaves(out, first, leaves, begins, begun, stop)
-        self._head_leaves(out, first, leaves[begun], begins)
-        if len(kinds) and kinds[0] == Block.LEAF and places[0] < 0 < begins[0]:
-            self._copy_split_head(out, first, int(places[0]))
+        starts_here = sections[leaves] >= 0
+        self._read_leaves(out, first, leaves, data, starts_here, stop)
+        self._hash_leaves(out, first, leaves[starts_here], data)
+        if len(kinds) and kinds[0] == Block.LEAF and sections[0] < 0 < data[0]:
+            self._copy_split_head(out, first, int(sections[0]))
         for k in np.flatnonzero(kinds == Block.SYMLINK).tolist():
             if stop.is_set():
                 return out
-            self._link(out, first + k, int(places[k]))
-        empty = (kinds == Block.DIRECTORY) & (layout.item[blocks] >= 0) & (places >= 0)
+            self._link(out, first + k, int(sections[k]))
+        empty = (kinds == Block.DIRECTORY) & (layout.item[blocks] >= 0) & (sections >= 0)
         for k in np.flatnonzero(empty).tolist():
             if stop.is_set():
                 return out
@@ -101,13 +101,13 @@ class Assembler:
         out: Unit,
         first: int,
         leaves: NDArray[np.int64],
-        begins: NDArray[np.int64],
-        begun: NDArray[np.bool_],
+        data: NDArray[np.int64],
+        starts_here: NDArray[np.bool_],
         stop: threading.Event,
     ) -> None:
-        """Read the leaves' bytes to their places: small files in one call, neighbours of one file at once.
+        """Read the leaves into the unit: many small files in one call, consecutive leaves of a file in one read.
 
-        `begun` says which of the leaves have their section's first byte in this unit.
+        `data` has each block's offset in the unit; `starts_here` says which leaves' sections start in this unit.
         """
         if not len(leaves):
             return
@@ -115,8 +115,8 @@ class Assembler:
         items = layout.item[first + leaves].tolist()
         starts = layout.start[first + leaves].tolist()
         sizes = layout.size[first + leaves].tolist()
-        at = begins[leaves].tolist()
-        if at[0] < 0:  # begun in the unit before: only what lies in this one
+        at = data[leaves].tolist()
+        if at[0] < 0:  # started in the previous unit: only the part in this one
             starts[0] -= at[0]
             sizes[0] = max(0, sizes[0] + at[0])
             at[0] = 0
@@ -125,13 +125,13 @@ class Assembler:
         count = len(items)
         done = np.zeros(count, dtype=np.bool_)
         one_leaf = layout.count[layout.roots[layout.item[first + leaves]]] == 1
-        small = np.flatnonzero(one_leaf & begun)
-        for low in range(0, len(small), _SMALL_AT_ONCE):
+        small = np.flatnonzero(one_leaf & starts_here)
+        for low in range(0, len(small), _SMALL_BATCH):
             if stop.is_set():
                 return
-            some = small[low : low + _SMALL_AT_ONCE]
+            some = small[low : low + _SMALL_BATCH]
             done[some] = self._inputs.read_small(
-                layout.item[first + leaves[some]], out.buffer, begins[leaves[some]]
+                layout.item[first + leaves[some]], out.buffer, data[leaves[some]]
             )
         k = 0
         while k < count and not stop.is_set():
@@ -144,41 +144,30 @@ class Assembler:
             read_into(items[k], starts[k], [view[at[i] : at[i] + sizes[i]] for i in range(k, j)])
             k = j
 
-    def _head_leaves(self, out: Unit, first: int, own: NDArray[np.int64], begins: NDArray[np.int64]) -> None:
-        """Hash the leaves that begin in the unit, and write the heads of their sections."""
+    def _hash_leaves(self, out: Unit, first: int, own: NDArray[np.int64], data: NDArray[np.int64]) -> None:
+        """Hash the leaves that start in the unit, and write their section heads (length and CID)."""
         if not len(own):
             return
         sizes = self._layout.size[first + own]
-        rows = kernel.sha256_ranges(out.buffer, begins[own], sizes)
-        target = np.frombuffer(out.buffer, dtype=np.uint8)
-        at = begins[own]
-        target[at[:, None] + np.arange(-32, 0)] = rows
-        prefix = np.frombuffer(cid.RAW_PREFIX, dtype=np.uint8)
-        target[at[:, None] + np.arange(-36, -32)] = prefix
-        lengths = varint.lengths(sizes + cid.SIZE)
-        for length in np.unique(lengths).tolist():
-            same = lengths == length
-            shifts = np.arange(length) * 7
-            groups = (sizes[same] + cid.SIZE)[:, None] >> shifts & 0x7F
-            groups[:, :-1] |= 0x80
-            target[at[same][:, None] + np.arange(-36 - length, -36)] = groups
-        # neighbours go into the table together
+        rows = kernel.sha256_ranges(out.buffer, data[own], sizes)
+        nodes.put_leaf_heads(out.buffer, data[own], sizes, rows)
+        # consecutive blocks become one run of digests
         edges = [0, *(np.flatnonzero(np.diff(own) != 1) + 1).tolist(), len(own)]
         for low, high in itertools.pairwise(edges):
             out.digests.append((first + int(own[low]), rows[low:high]))
 
-    def _copy_split_head(self, out: Unit, block: int, place: int) -> None:
-        """A leaf whose head the unit's edge cuts: its digest is needed here too, so it is hashed once more."""
+    def _copy_split_head(self, out: Unit, block: int, at: int) -> None:
+        """Write the rest of a section head cut by the unit's start: its leaf is read and hashed a second time."""
         layout = self._layout
         whole = bytearray(int(layout.size[block]))
         self._inputs.read_into(int(layout.item[block]), int(layout.start[block]), [memoryview(whole)])
         digest = kernel.sha256_ranges(whole, np.zeros(1, np.int64), np.array([len(whole)], np.int64))
-        out.copy_in(place, nodes.section(cid.of_digest(cid.RAW, digest.tobytes()), bytes(whole)))
+        out.copy_in(at, nodes.section(cid.of_digest(cid.RAW, digest.tobytes()), bytes(whole)))
 
-    def _link(self, out: Unit, block: int, place: int) -> None:
-        """A symbolic link's block, which nothing else is needed for."""
+    def _link(self, out: Unit, block: int, at: int) -> None:
+        """Write a symbolic link's section."""
         item = int(self._layout.item[block])
         data = unixfs.symlink_block(self._inputs.link(item))
         digest = kernel.sha256_ranges(data, np.zeros(1, np.int64), np.array([len(data)], np.int64))
-        out.copy_in(place, nodes.section(cid.of_digest(cid.DAG_PB, digest.tobytes()), data))
+        out.copy_in(at, nodes.section(cid.of_digest(cid.DAG_PB, digest.tobytes()), data))
         out.digests.append((block, digest))

@@ -1,4 +1,4 @@
-"""A whole CAR: filled, made durable, and named by its piece CID when it is complete.
+"""Writing a whole CAR: filled, synced, and named by its piece CID when complete.
 
 Container: CARv1, https://ipld.io/specs/transport/car/carv1/. File name: `<piece CID v1>.car`.
 """
@@ -16,21 +16,21 @@ from ptolemy_core.car import nodes
 from ptolemy_core.car.fill import fill
 from ptolemy_core.car.options import DEFAULT_OPTIONS, BuildOptions
 from ptolemy_core.car.output import Output
-from ptolemy_core.car.readback import is_left, read_back
+from ptolemy_core.car.readback import is_deferred, read_back
 from ptolemy_core.dag import cid
 from ptolemy_core.layout import WHOLE, Block, Layout
 from ptolemy_core.source import Inputs, State
 
 
 class BuiltItem(NamedTuple):
-    """What a built CAR says of one item.
+    """The record of one item of a built CAR.
 
     Attributes:
-        cid: binary CID of the item (of a shard: as a file of its own).
-        car_offset: of its first section in the CAR, bytes.
-        nodes: digests of a shard's lowest file nodes (or of its one leaf), 32 bytes each: the whole file's
-            CID is stitched from these. Empty for whole files.
-        state: in which the build read its file, where the source tells: see `source.State`.
+        cid: binary CID of the item (for a shard: as a file of its own).
+        car_offset: offset in the CAR of its first section, in bytes.
+        nodes: digests of a shard's lowest file nodes (or of its only leaf), 32 bytes each; the whole file's CID is
+            stitched from these. Empty for whole files.
+        state: the file's state when the build read it, if the source has states: see `source.State`.
     """
 
     cid: bytes
@@ -47,8 +47,8 @@ class BuiltCar:
         file_name: its name, `<piece CID v1>.car`.
         payload_cid, piece_cid_v1, piece_cid_v2: binary CIDs.
         car_size, piece_size: bytes, before and after padding.
-        sha256: digest of the CAR's bytes, if it was asked for.
-        items: one for each item of the container, in its order.
+        sha256: digest of the CAR's bytes, if requested.
+        items: one per item of the container, in order.
     """
 
     file_name: str
@@ -68,19 +68,21 @@ def write_car(
     options: BuildOptions = DEFAULT_OPTIONS,
     *,
     progress: Callable[[int], None] | None = None,
+    digests_known: Callable[[NDArray[np.uint8]], None] | None = None,
 ) -> BuiltCar:
-    """Make the CAR of a layout: all of its bytes go into `output`, which then gets the CAR's name.
+    """Write the CAR of a layout into `output`, and publish it under the CAR's name.
 
     Args:
         layout: of the container.
         inputs: of its items.
-        output: takes the bytes, `layout.car_size` in all.
+        output: receives the bytes, `layout.car_size` in total.
         options: how to build.
-        progress: called with bytes of the CAR done since the last call.
+        progress: called with the bytes of the CAR done since the last call.
+        digests_known: called with the digests of all blocks, as `fill` returns them, before `output.sync`.
 
     Raises:
-        SourceError: a source can't be read or isn't what the scan saw.
-        OSError: the output fails.
+        SourceError: a source can't be read or changed since the scan.
+        OSError: writing to the output failed.
     """
     piece = commp.PieceTree(layout.car_size, options.unit)
     lock = threading.Lock()
@@ -92,10 +94,12 @@ def write_car(
 
     def close(number: int, data: memoryview) -> None:
         output.write(data, number * options.unit)
-        if not (options.sha256 and is_left(number)):
+        if not (options.sha256 and is_deferred(number)):
             commit(number, data)
 
     digests = fill(layout, inputs, close, options, progress=progress)
+    if digests_known:
+        digests_known(digests)
     output.sync()
     digest = read_back(output, layout.car_size, options.unit, commit) if options.sha256 else None
     root = piece.digest()
@@ -131,7 +135,7 @@ def _built_items(layout: Layout, inputs: Inputs, digests: NDArray[np.uint8]) -> 
 
 
 def _lowest_nodes(layout: Layout, root: int, digests: NDArray[np.uint8]) -> bytes:
-    """Digests of the nodes right above a shard's leaves; of the leaf itself if it is all there is."""
+    """Digests of the nodes directly above a shard's leaves; of the leaf itself if there is only one."""
     blocks = slice(root, root + int(layout.count[root]))
     if layout.count[root] == 1:
         return bytes(digests[root])

@@ -1,9 +1,9 @@
-"""The fill: every block of a layout read, hashed and put in its place, by any number of threads.
+"""The fill: every block of a layout is read, hashed and written at its offset, by any number of threads.
 
-A CAR is cut into units, aligned byte ranges whose piece commitment is a subtree of its own. A thread
-assembles a whole unit from the sources: it reads, hashes leaves, writes headers. What a unit lacks then are
-nodes; they follow as soon as all below them is hashed, and the unit that a last node completes is closed.
-So the bytes don't depend on the number of threads or the order they run in.
+A CAR is divided into units, aligned byte ranges that are each one subtree of the piece commitment. A thread assembles
+a whole unit from the sources: it reads and hashes leaves and writes their section heads. A node is added as soon as
+its whole subtree is hashed; a unit that has all its nodes is closed. So the bytes don't depend on the number of
+threads or their order.
 """
 
 import threading
@@ -27,14 +27,14 @@ from ptolemy_core.source import Inputs
 
 _T = TypeVar("_T")
 
-HELD = 6
-"""Units at most that are kept in memory while they wait for nodes."""
+MAX_OPEN_UNITS = 6
+"""Units kept in memory while they wait for nodes, at most."""
 
-_LOOK = 0.2
-"""Seconds between two looks for an interrupt while a unit is waited for."""
+_POLL_SECONDS = 0.2
+"""Seconds between checks for an interrupt while waiting for a unit."""
 
 CloseUnit = Callable[[int, memoryview], None]
-"""Takes a finished unit: its number and its bytes, valid during the call, at a page-aligned address."""
+"""Receives a complete unit: its number and its bytes, page-aligned and valid only during the call."""
 
 
 def fill(
@@ -45,45 +45,45 @@ def fill(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.uint8]:
-    """Produce every unit of the CAR once, complete, by calling `close`, from threads and in no set order.
+    """Pass every unit of the CAR, complete, to `close` exactly once, from several threads and in any order.
 
     Args:
         layout: of the CAR.
         inputs: of its items.
-        close: takes each finished unit.
-        options: threads and bytes of a unit.
-        progress: called with the bytes of CAR assembled since the last call.
+        close: receives each complete unit.
+        options: number of threads and unit size.
+        progress: called with the bytes of the CAR assembled since the last call.
 
     Returns:
-        the sha2-256 digest of every block, a row each; row 0 is the payload CID's.
+        the sha2-256 digest of every block, one per row; row 0 is that of the payload CID.
 
-    Memory: at most 2 * `threads` + 1 + HELD units (240 MiB with 4 threads), and about 150 bytes a block.
+    Memory: at most 2 * `threads` + 1 + MAX_OPEN_UNITS units (240 MiB with 4 threads), and about 150 bytes per block.
 
     Raises:
-        SourceError: a source isn't what the scan saw.
-        OSError: as `close` does.
+        SourceError: a source changed since the scan.
+        OSError: raised by `close`.
     """
     digests = np.zeros((len(layout), 32), dtype=np.uint8)
-    tree = nodes.Nodes(layout, digests)
+    tree = nodes.NodeEncoder(layout, digests)
     threads, unit = options.threads, options.unit
     assembler = Assembler(layout, inputs, unit)
-    waits = _waits(layout, tree.places, unit)
+    missing = _missing_nodes(layout, tree.nodes, unit)
     stop = threading.Event()
     with _pool(threads, stop) as pool:
         finisher = _Finisher(assembler, close, pool, threads, stop)
         placer = _Placer(layout, tree, finisher, unit)
         running: deque[Future[Unit]] = deque()
-        following = 0
-        for number in range(len(waits)):
-            while following < len(waits) and len(running) <= threads:
-                running.append(pool.submit(assembler.assemble, following, stop))
-                following += 1
+        submitted = 0
+        for number in range(len(missing)):
+            while submitted < len(missing) and len(running) <= threads:
+                running.append(pool.submit(assembler.assemble, submitted, stop))
+                submitted += 1
             done = _result(running.popleft())
             for first, rows in done.digests:
                 digests[first : first + len(rows)] = rows
-            placer.take(done, int(waits[number]))
+            placer.add(done, int(missing[number]))
             if number == 0 and not tree.is_node(0):
-                # a root without children (one small file, a link): its CAR waits for its header alone
+                # a root without children (one small file, a link): only the header is missing
                 placer.place(0, tree.header(digests[0].tobytes()))
             placer.place_nodes(assembler.blocks_before((number + 1) * unit))
             if progress:
@@ -93,7 +93,7 @@ def fill(
 
 
 class _Finisher:
-    """Closes complete units in the pool, a bounded number at once, and gives their buffers back."""
+    """Closes complete units in the pool, a bounded number at a time, and returns their buffers."""
 
     def __init__(
         self,
@@ -111,19 +111,19 @@ class _Finisher:
         self._running: deque[Future[None]] = deque()
 
     def finish(self, unit: Unit) -> None:
-        """Close a unit that is complete."""
+        """Close a complete unit."""
         self._submit(self._close_unit, unit)
 
-    def finish_again(self, number: int, parts: list[tuple[int, bytes]]) -> None:
-        """Assemble a unit a second time, put the parts it lacked into it, and close it."""
-        self._submit(self._assemble_again, number, parts)
+    def reassemble(self, number: int, parts: list[tuple[int, bytes]]) -> None:
+        """Assemble a dropped unit a second time, copy its nodes into it, and close it."""
+        self._submit(self._reassemble, number, parts)
 
     def drop(self, unit: Unit) -> None:
-        """Give up a unit's bytes."""
+        """Return a unit's buffer."""
         self._assembler.buffers.give(unit.buffer)
 
     def wait(self) -> None:
-        """Wait for all; raises what one of them raised."""
+        """Wait for all units; raises the first error."""
         while self._running:
             _result(self._running.popleft())
 
@@ -132,7 +132,7 @@ class _Finisher:
         while len(self._running) > self._most:
             _result(self._running.popleft())
 
-    def _assemble_again(self, number: int, parts: list[tuple[int, bytes]]) -> None:
+    def _reassemble(self, number: int, parts: list[tuple[int, bytes]]) -> None:
         unit = self._assembler.assemble(number, self._stop)
         for at, data in parts:
             unit.copy_in(at, data)
@@ -149,43 +149,43 @@ class _Finisher:
 
 
 @dataclass(slots=True)
-class _Open:
-    """A unit that waits for `waits_for` nodes; its bytes (None: given up), and the parts that came since."""
+class _OpenUnit:
+    """A unit that still lacks `missing` nodes; its bytes (None if dropped), and the nodes placed so far."""
 
     unit: Unit | None
-    waits_for: int
+    missing: int
     parts: list[tuple[int, bytes]]
 
 
 class _Placer:
-    """Puts nodes into the units that wait for them, as soon as all below a node is hashed.
+    """Copies nodes into the units that lack them, as soon as a node's subtree is hashed.
 
-    The units of the outermost folders wait longest. Where more than HELD wait, the oldest are given up
+    The units of the outermost folders stay open longest. If more than MAX_OPEN_UNITS are open, the oldest are dropped
     and assembled again at the end, so that deep trees need no more memory than flat ones.
     """
 
-    def __init__(self, layout: Layout, tree: nodes.Nodes, finisher: _Finisher, unit: int) -> None:
+    def __init__(self, layout: Layout, tree: nodes.NodeEncoder, finisher: _Finisher, unit: int) -> None:
         self._layout = layout
         self._tree = tree
         self._finisher = finisher
         self._unit = unit
         self._pending = deque(tree.completion())
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, _OpenUnit] = {}
 
-    def take(self, unit: Unit, waits_for: int) -> None:
-        """Take the next assembled unit."""
-        if not waits_for:
+    def add(self, unit: Unit, missing: int) -> None:
+        """Add the next assembled unit, which lacks `missing` nodes."""
+        if not missing:
             self._finisher.finish(unit)
             return
-        self._open[unit.number] = _Open(unit, waits_for, [])
-        held = [waiting for waiting in self._open.values() if waiting.unit is not None]
-        for waiting in held[: max(0, len(held) - HELD)]:
+        self._open[unit.number] = _OpenUnit(unit, missing, [])
+        in_memory = [waiting for waiting in self._open.values() if waiting.unit is not None]
+        for waiting in in_memory[: max(0, len(in_memory) - MAX_OPEN_UNITS)]:
             if waiting.unit is not None:
                 self._finisher.drop(waiting.unit)
                 waiting.unit = None
 
     def place_nodes(self, blocks: int) -> None:
-        """Place the nodes whose subtrees lie within the CAR's first `blocks` blocks."""
+        """Place the nodes whose subtrees are within the first `blocks` blocks of the CAR."""
         while self._pending and self._pending[0][0] <= blocks:
             _, node = self._pending.popleft()
             block = self._tree.block(node)
@@ -200,32 +200,32 @@ class _Placer:
                 self.place(0, self._tree.header(digest))
 
     def place(self, offset: int, data: bytes) -> None:
-        """Put bytes at an offset of the CAR; units that wait for nothing more are finished."""
+        """Copy bytes to an offset of the CAR; units that lack nothing more are finished."""
         for number in range(offset // self._unit, (offset + len(data) - 1) // self._unit + 1):
             waiting = self._open[number]
             at = offset - number * self._unit
             waiting.parts.append((at, data))
             if waiting.unit is not None:
                 waiting.unit.copy_in(at, data)
-            waiting.waits_for -= 1
-            if not waiting.waits_for:
+            waiting.missing -= 1
+            if not waiting.missing:
                 del self._open[number]
                 if waiting.unit is not None:
                     self._finisher.finish(waiting.unit)
                 else:
-                    self._finisher.finish_again(number, waiting.parts)
+                    self._finisher.reassemble(number, waiting.parts)
 
 
 def _result(future: Future[_T]) -> _T:
-    """A future's result, unless an interrupt comes while it is waited for."""
-    while not wait([future], _LOOK).done:
+    """A future's result; checks for interrupts while waiting."""
+    while not wait([future], _POLL_SECONDS).done:
         interrupts.check()
     return future.result()
 
 
 @contextmanager
 def _pool(threads: int, stop: threading.Event) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose tasks end soon when the caller fails or is cancelled."""
+    """A pool whose tasks end early when the caller fails or is cancelled."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="fill")
     try:
         yield pool
@@ -236,19 +236,19 @@ def _pool(threads: int, stop: threading.Event) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _spans(layout: Layout, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _spans(layout: Layout, blocks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last byte of the sections of these blocks."""
-    first = layout.offset[places]
-    size = layout.size[places] + cid.SIZE
+    first = layout.offset[blocks]
+    size = layout.size[blocks] + cid.SIZE
     return first, first + varint.lengths(size) + size - 1
 
 
-def _waits(layout: Layout, places: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
-    """How many nodes each unit waits for; the CAR's header, which waits for the root, counts as one."""
-    waits = np.zeros(-(-layout.car_size // unit) + 1, dtype=np.int64)
-    first, last = _spans(layout, places)
-    np.add.at(waits, first // unit, 1)
-    np.add.at(waits, last // unit + 1, -1)
-    waits[0] += 1
-    waits[(HEADER_SIZE - 1) // unit + 1] -= 1
-    return np.cumsum(waits)[:-1]
+def _missing_nodes(layout: Layout, tree_nodes: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
+    """How many nodes each unit lacks after assembly; the CAR's header, which needs the root, counts as one."""
+    changes = np.zeros(-(-layout.car_size // unit) + 1, dtype=np.int64)
+    first, last = _spans(layout, tree_nodes)
+    np.add.at(changes, first // unit, 1)
+    np.add.at(changes, last // unit + 1, -1)
+    changes[0] += 1
+    changes[(HEADER_SIZE - 1) // unit + 1] -= 1
+    return np.cumsum(changes)[:-1]

@@ -1,6 +1,6 @@
-"""The folders of a tree whose entries come in path order with their CIDs: each is encoded when its last entry is in.
+"""The folders of a tree, encoded from entries with known CIDs in path order; each folder after its last entry.
 
-Only the links of folders that are still open are in memory. Plain folders and HAMTs as in `dag.unixfs`, `dag.hamt`.
+Only the links of open folders are in memory. Plain folders and HAMTs are as in `dag.unixfs` and `dag.hamt`.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.car.spool import NOT_HELD, Spool
+from ptolemy_core.car.spool import IN_OTHER_CAR, Spool
 from ptolemy_core.dag import cid, dagpb, hamt, unixfs
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.errors import PlanError
@@ -20,15 +20,15 @@ from ptolemy_core.tree.paths import common_folders
 
 
 class Target(NamedTuple):
-    """What a link leads to: binary CID, Tsize in bytes, and the number of its block in the spool or NOT_HELD."""
+    """The target of a link: binary CID, Tsize in bytes, and its block's number in the spool or IN_OTHER_CAR."""
 
     cid: bytes
     tsize: int
-    block: int = NOT_HELD
+    block: int = IN_OTHER_CAR
 
 
 class FolderTree:
-    """Takes entries, and puts the blocks of their folders into a spool."""
+    """Encodes the folders of the entries that are added, into a spool."""
 
     def __init__(self, spool: Spool, profile: Profile) -> None:
         self._spool = spool
@@ -38,40 +38,40 @@ class FolderTree:
         self._folder = b""
 
     def add(self, path: bytes, target: Target) -> None:
-        """Add a file, link or empty folder; paths are NUL-joined and come in their order.
+        """Add a file, link or empty folder; paths are NUL-joined and must be added in order.
 
         Raises:
-            OSError, PlanError: as `finish`.
+            OSError, PlanError: see `finish`.
         """
         folder, _, name = path.rpartition(SEPARATOR)
         if folder != self._folder:
             wanted = folder.split(SEPARATOR) if folder else []
             self._close(common_folders(self._names, wanted))
-            for below in wanted[len(self._names) :]:
-                self._names.append(below)
+            for opened in wanted[len(self._names) :]:
+                self._names.append(opened)
                 self._open.append(_Links())
             self._folder = folder
         self._open[-1].add(name, target)
 
     def finish(self) -> Target:
-        """The root, when all entries are in.
+        """The root, after all entries are added.
 
         Raises:
-            OSError: the spool's disk is full, or fails.
-            PlanError: two names of a folder can't stand in one HAMT.
+            OSError: writing the spool failed.
+            PlanError: two names in a folder have the same HAMT hash.
         """
         self._close(0)
         return self._open[0].encode(self._spool, self._profile)
 
     def _close(self, depth: int) -> None:
-        """Encode the open folders that lie deeper than this."""
+        """Encode the open folders deeper than this."""
         while len(self._names) > depth:
             target = self._open.pop().encode(self._spool, self._profile)
             self._open[-1].add(self._names.pop(), target)
 
 
 class _Links:
-    """The links of one folder, in columns: a folder may have ten million."""
+    """The links of one folder, as columns: a folder may have ten million."""
 
     def __init__(self) -> None:
         self._names = bytearray()
@@ -90,7 +90,7 @@ class _Links:
         self._size += dagpb.link_size(len(name), target.tsize)
 
     def encode(self, spool: Spool, profile: Profile) -> Target:
-        """Put the folder's block, or its HAMT's, into the spool."""
+        """Write the folder's block, or those of its HAMT, to the spool."""
         count = len(self._blocks)
         if self._size > profile.hamt_threshold:
             hashes = np.fromiter(
@@ -106,15 +106,15 @@ class _Links:
     def _name(self, number: int) -> bytes:
         return bytes(self._names[self._ends[number] : self._ends[number + 1]])
 
-    def _link(self, number: int, before: bytes = b"") -> dagpb.Link:
+    def _link(self, number: int, prefix: bytes = b"") -> dagpb.Link:
         target = bytes(self._cids[cid.SIZE * number : cid.SIZE * (number + 1)])
-        return dagpb.Link(before + self._name(number), target, self._tsizes[number])
+        return dagpb.Link(prefix + self._name(number), target, self._tsizes[number])
 
     def _hamt(self, hashes: NDArray[np.uint64], order: NDArray[np.int64], level: int, spool: Spool) -> Target:
-        """The node over these entries, whose hashes agree in their first `level` bytes."""
+        """The HAMT node of these entries, whose hashes share their first `level` bytes."""
         if level == hamt.HASH_BYTES:
             clash = b", ".join(self._name(k) for k in order.tolist())
-            raise PlanError(f"these names of one folder have the same hash, rename one: {clash!r}")
+            raise PlanError(f"these names in one folder have the same hash, rename one of them: {clash!r}")
         slots = (hashes >> np.uint64(8 * (hamt.HASH_BYTES - 1 - level)) & np.uint64(0xFF)).astype(np.int64)
         edges = [0, *(np.flatnonzero(np.diff(slots)) + 1).tolist(), len(slots)]
         links, blocks = [], []
@@ -125,9 +125,9 @@ class _Links:
                 links.append(self._link(number, prefix))
                 blocks.append(self._blocks[number])
             else:
-                below = self._hamt(hashes[low:high], order[low:high], level + 1, spool)
-                links.append(dagpb.Link(prefix, below.cid, below.tsize))
-                blocks.append(below.block)
+                child = self._hamt(hashes[low:high], order[low:high], level + 1, spool)
+                links.append(dagpb.Link(prefix, child.cid, child.tsize))
+                blocks.append(child.block)
         message = unixfs.hamt_message(int(slots[low]) for low in edges[:-1])
         return _put(spool, links, message, blocks)
 

@@ -1,22 +1,22 @@
-"""How CARs are built, as one value that is handed along."""
+"""Build options, as one value that is passed along."""
 
 from dataclasses import dataclass
 
 UNIT = 127 << 17
-"""Bytes of a unit, 15.9 MiB: a whole commitment subtree, whole pages, and leaves for 16 hash lanes."""
+"""Bytes of a unit, 15.9 MiB: a complete commitment subtree, whole pages, and enough leaves for 16 hash lanes."""
 
 THREADS = 4
-"""Threads of a fill: on two cores about two compute while two wait for disks. Memory: 240 MiB."""
+"""Threads of a fill: on two cores, about two compute while two wait for disks. Memory: 240 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """How a CAR is built. Its bytes don't depend on it.
+    """How a CAR is built. The CAR's bytes don't depend on these options.
 
     Attributes:
-        threads: that read and hash at once.
+        threads: threads that read and hash.
         unit: bytes that are assembled and committed together, 127 * 2**k.
-        sha256: whether to hash the CAR's bytes too: it reads the whole CAR back, and takes half as much CPU again.
+        sha256: whether to hash the CAR's bytes too, which reads the whole CAR back and takes 50 % more CPU time.
     """
 
     threads: int = THREADS

@@ -1,23 +1,23 @@
-"""Where a build puts a CAR's bytes: a protocol. A file in a staging area is one; nowhere is another."""
+"""The protocol for where a build writes a CAR's bytes: a file in a staging area, or nowhere."""
 
 import mmap
 from typing import Protocol
 
 
 class Output(Protocol):
-    """Takes the bytes of one CAR. `write` may be called by any thread; all methods raise OSError if a disk fails."""
+    """Receives the bytes of one CAR. Any thread may call `write`; all methods raise OSError if a disk fails."""
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Put bytes at an offset."""
+        """Write bytes at an offset."""
 
     def sync(self) -> None:
-        """See that all that was written is durable."""
+        """Make everything written so far durable."""
 
     def read(self, buffer: mmap.mmap, offset: int, size: int) -> memoryview:
         """Read bytes back into a page-aligned buffer."""
 
     def publish(self, name: str) -> None:
-        """Give the CAR, now complete, its name.
+        """Give the complete CAR its name.
 
         Raises:
             BusyError: another build of the same CAR took over.

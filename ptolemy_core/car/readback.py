@@ -1,8 +1,8 @@
-"""The pass over a written CAR that its SHA-256 needs, with a share of the piece commitment done beside it.
+"""The pass over a written CAR for its SHA-256, with part of the piece commitment computed in parallel.
 
-A hash of the whole can only run from the first byte to the last, on one core, and the first block, the root, is
-known last. So it can't begin before the fill is done, and the other cores would idle: what they do here
-of the commitment the fill needn't do.
+A hash of the whole CAR runs from the first byte to the last, on one core, and the first block, the root, is known
+last. So it can only start after the fill, and the other cores would be idle. They use the time for part of the
+commitment, which the fill leaves out.
 """
 
 import hashlib
@@ -14,14 +14,14 @@ from ptolemy_core import interrupts
 from ptolemy_core.car.output import Output
 from ptolemy_core.source.buffers import Buffers
 
-_AHEAD = 2
-"""Units read ahead of the one that is hashed."""
+_PREFETCH = 2
+"""Units read in advance of the one being hashed."""
 
 
-def is_left(number: int) -> bool:
-    """Whether the fill leaves this unit's commitment to this pass.
+def is_deferred(number: int) -> bool:
+    """Whether this unit's commitment is computed in this pass and not by the fill.
 
-    Three of five: one core takes 0.69 s for a GB's SHA-256, another 0.64 s for the commitment of 0.6 GB.
+    Three of five units: one core takes 0.69 s for the SHA-256 of 1 GB, another 0.64 s for the commitment of 0.6 GB.
     """
     return number % 5 < 3
 
@@ -32,15 +32,15 @@ def read_back(
     unit: int,
     commit: Callable[[int, memoryview], None],
 ) -> bytes:
-    """Digest of the file; `commit` is called, from threads, for the units that are left to it.
+    """The SHA-256 digest of the CAR; calls `commit`, from other threads, for the deferred units.
 
     Args:
-        output: the whole file.
-        size: its bytes.
+        output: the complete CAR.
+        size: bytes of the CAR.
         unit: bytes of a unit.
-        commit: takes the number and the bytes of a unit, valid during the call.
+        commit: receives the number and the bytes of a unit, valid only during the call.
 
-    Memory: 2 * _AHEAD units.
+    Memory: 2 * _PREFETCH units.
 
     Raises:
         OSError: the disk fails.
@@ -56,25 +56,25 @@ def read_back(
         reading: deque[Future[memoryview]] = deque()
         committing: deque[tuple[Future[None], memoryview]] = deque()
 
-        def settle(most: int) -> None:
+        def wait_for_commits(most: int) -> None:
             while len(committing) > most:
                 done, view = committing.popleft()
                 done.result()
                 buffers.give(view.obj)  # type: ignore[arg-type]
 
-        following = 0
+        submitted = 0
         for number in range(count):
-            while following < count and len(reading) < _AHEAD:
-                reading.append(reader.submit(read, following))
-                following += 1
+            while submitted < count and len(reading) < _PREFETCH:
+                reading.append(reader.submit(read, submitted))
+                submitted += 1
             interrupts.check()
             view = reading.popleft().result()
-            if is_left(number):
+            if is_deferred(number):
                 committing.append((committer.submit(commit, number, view), view))
                 digest.update(view)
             else:
                 digest.update(view)
                 buffers.give(view.obj)  # type: ignore[arg-type]
-            settle(_AHEAD - 1)
-        settle(0)
+            wait_for_commits(_PREFETCH - 1)
+        wait_for_commits(0)
     return digest.digest()

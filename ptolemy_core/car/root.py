@@ -1,4 +1,4 @@
-"""The CID of any file, link or folder under the profile, without a CAR and without a project."""
+"""The CID of a file, link or folder under the profile, without a CAR or a project."""
 
 from collections.abc import Callable
 
@@ -18,20 +18,20 @@ def root_cid(
     started: Callable[[int], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> bytes:
-    """The binary CID of the entry at `path`; a folder with all that is below it.
+    """The binary CID of the entry at `path`; of a folder with everything below it.
 
     Args:
-        path: file, link (not followed) or folder.
+        path: a file, link (not followed) or folder.
         profile: of the DAG.
-        threads: that read and hash at once.
-        started: called once with the bytes that progress will add up to.
+        threads: threads that read and hash.
+        started: called once, with the total of all `progress` calls.
         progress: called with the bytes done since the last call.
 
     Raises:
-        SourceError: something can't be read, is neither file, link nor folder, or changes meanwhile.
+        SourceError: an entry can't be read, isn't a file, link or folder, or changes meanwhile.
     """
     items, inputs = scan_path(path)
-    layout = compute_layout(items, profile, real_names=True)  # as any other tool names them
+    layout = compute_layout(items, profile, real_names=True)  # as other tools name them
     if started:
         started(layout.car_size)
     digests = fill(layout, inputs, lambda number, data: None, BuildOptions(threads), progress=progress)

@@ -1,6 +1,6 @@
-"""Blocks that come children first, kept in a file, and given back parents first, as a CAR has them.
+"""A temporary file of blocks: written children first, read parents first, in the order of a CAR.
 
-In memory there are five numbers a block, so that trees of millions of folders need little of it.
+Memory: five numbers per block, so that trees with millions of folders need little.
 """
 
 import tempfile
@@ -13,26 +13,26 @@ import numpy as np
 from ptolemy_core.car import nodes
 
 _BUFFER = 1 << 20
-NOT_HELD = -1
-"""In place of a block's number: a block that is in another CAR."""
+IN_OTHER_CAR = -1
+"""In place of a block's number: the block is in another CAR."""
 
 
 class Spool:
-    """A file of blocks, without a name in its folder: it is gone with its process. Used as a context manager."""
+    """An unnamed file of blocks, which disappears with its process. Used as a context manager."""
 
     def __init__(self, folder: str) -> None:
-        """Open the file.
+        """Create the file.
 
         Raises:
-            OSError: the folder can't be written.
+            OSError: the folder isn't writable.
         """
         self._file = tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)  # noqa: SIM115
         self._written = 0
         self._at = array("q")
         self._size = array("q")
-        self._span = array("q")  # of the sections of the block and all below it
+        self._span = array("q")  # bytes of the sections of the block's subtree
         self._parent = array("q")
-        self._before = array("q")  # from the parent's section to this one
+        self._distance = array("q")  # bytes from the parent's section to this one
 
     def __enter__(self) -> "Spool":
         return self
@@ -51,33 +51,33 @@ class Spool:
         return self._written
 
     def add(self, binary_cid: bytes, block: bytes, children: Sequence[int] = ()) -> int:
-        """Add a block above the blocks of these numbers, in the order of its links; returns its number.
+        """Add a block with these children (block numbers in the order of its links); returns its number.
 
         Raises:
-            OSError: the disk is full, or fails.
+            OSError: the disk is full or fails.
         """
         number = len(self._at)
         data = nodes.section(binary_cid, block)
         self._at.append(self._written)
         self._size.append(len(data))
         self._parent.append(-1)
-        self._before.append(0)
-        below = len(data)
+        self._distance.append(0)
+        span = len(data)
         for child in children:
-            if child == NOT_HELD:
+            if child == IN_OTHER_CAR:
                 continue
             self._parent[child] = number
-            self._before[child] = below
-            below += self._span[child]
-        self._span.append(below)
+            self._distance[child] = span
+            span += self._span[child]
+        self._span.append(span)
         self._file.write(data)
         self._written += len(data)
         return number
 
     def sections(self) -> Iterator[bytes]:
-        """The sections in depth-first pre-order from the block that came last, the root."""
+        """The sections in depth-first pre-order from the root, the block that was added last."""
         self._file.flush()
-        offsets = self._before
+        offsets = self._distance
         for number in range(len(self) - 2, -1, -1):
             offsets[number] += offsets[self._parent[number]]
         for number in np.argsort(np.frombuffer(offsets, dtype=np.int64)).tolist():

@@ -1,4 +1,4 @@
-"""All that a source holds as the content of one container, without a project and a catalog."""
+"""Everything in a source as the content of one container, without a project or a catalog."""
 
 import numpy as np
 
@@ -9,19 +9,19 @@ from ptolemy_core.tree import LEFT_OUT, Kind
 
 
 def scan_path(path: bytes) -> tuple[Items, Inputs]:
-    """The items of a local file, link (not followed) or folder with all that is below it, and where to read them.
+    """The items of a local file, link (not followed) or folder with everything below it, and their inputs.
 
     Raises:
-        SourceError: something can't be read, or is neither file, link nor folder.
+        SourceError: an entry can't be read, or isn't a file, link or folder.
     """
     return whole(open_source(path))
 
 
 def whole(source: Source) -> tuple[Items, Inputs]:
-    """The items of a file, link (not followed) or folder with all that is below it, and where to read them.
+    """The items of a source (a file, link or folder) with everything below it, and their inputs.
 
     Raises:
-        SourceError: something can't be read, or is neither file, link nor folder.
+        SourceError: an entry can't be read, or isn't a file, link or folder.
     """
     top = source.top()
     folder = top.kind == Kind.DIRECTORY

@@ -1,6 +1,6 @@
 """Receipts of built CARs: written in one transaction each; what they say of a CAR is never changed.
 
-What happens to a CAR later, that it was verified and delivered, stands beside that (see `delivery`).
+What happens to a CAR later, that it was verified and delivered, is kept beside that (see `delivery`).
 """
 
 import time
@@ -16,7 +16,6 @@ from ptolemy_core.catalog import bulk
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import built_shard, car, container
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.dag import cid
 from ptolemy_core.errors import ReceiptError
 
 _MANY = 500
@@ -53,25 +52,6 @@ class CarRow:
     file_inode: int | None = None
     failed_at: float | None = None
     seen_at: float | None = None
-
-    def as_text(self) -> dict[str, object]:
-        """All of it for people and JSON: CIDs as text, digests in hex."""
-        return {
-            "project": self.project,
-            "container": self.number,
-            "payload_cid": cid.to_text(self.payload_cid),
-            "piece_cid": cid.to_text(self.piece_cid_v1),
-            "piece_cid_v2": cid.to_text(self.piece_cid_v2),
-            "car_size": self.car_size,
-            "piece_size": self.piece_size,
-            "data_bytes": self.data_bytes,
-            "items": self.items,
-            "sha256": self.sha256.hex() if self.sha256 else None,
-            "file_name": self.file_name,
-            "verified_at": self.verified_at,
-            "delivered_at": self.delivered_at,
-            "delivered_to": self.delivered_to,
-        }
 
 
 def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds: float) -> None:

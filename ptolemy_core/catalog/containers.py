@@ -39,7 +39,7 @@ class ContainerRow:
 
     @property
     def padding(self) -> int:
-        """Bytes of the piece that hold no CAR: unpadded room less the CAR."""
+        """Bytes of the piece that hold no CAR: what it holds unpadded, less the CAR."""
         return self.piece_size // 128 * 127 - self.car_size
 
 
@@ -120,8 +120,10 @@ def partly_built(connection: Connection, project: str) -> PartlyBuilt:
     )
     files = sa.select(file.c.id, file.c.path, file.c.kind, file.c.size).where(file.c.id.in_(partly))
     rows = connection.execute(files.order_by(file.c.path)).all()
-    held = sa.select(shard.c.number).where(built)
-    shards = {row.id: frozenset(connection.scalars(held.where(shard.c.file_id == row.id))) for row in rows}
+    built_numbers = sa.select(shard.c.number).where(built)
+    shards = {
+        row.id: frozenset(connection.scalars(built_numbers.where(shard.c.file_id == row.id))) for row in rows
+    }
     return PartlyBuilt(Unplanned.of(rows), shards)
 
 
@@ -270,6 +272,13 @@ def _insert(
                 strict=True,
             ),
         )
+
+
+@survives_outage
+def any_stale(catalog: Catalog, project: str) -> bool:
+    """Whether a container that isn't built holds something that is gone: containerize plans it anew."""
+    with catalog.read() as connection:
+        return bool(stale(connection, project))
 
 
 @survives_outage

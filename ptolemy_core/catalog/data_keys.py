@@ -35,7 +35,7 @@ def data_keys(catalog: Catalog, project: str | None = None, *, alias: str | None
     """The wrapped data keys of a project, or of all, by project, use and version.
 
     Args:
-        catalog: that holds them.
+        catalog: where they are.
         project: only this one's.
         alias: only those that a key of this alias wrapped.
     """

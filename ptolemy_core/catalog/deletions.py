@@ -11,13 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ptolemy_core.catalog.joins import SAME_SHARD
+from ptolemy_core.catalog.joins import SAME_SHARD, at_or_below
 from ptolemy_core.catalog.schema import built_shard, car, deletion, file, shard, source_fault
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.source import State
 from ptolemy_core.source.safe_delete import Known
-from ptolemy_core.tree import SEPARATOR, Kind
+from ptolemy_core.tree import Kind, paths
 
 _PAGE = 2000
 _MANY = 500
@@ -112,32 +112,7 @@ class Intent:
 
 def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Source]:
     """Entries of a project at or below a path, in path order; what is journaled isn't among them."""
-    whole_cid = (
-        sa.select(built_shard.c.cid)
-        .join(shard, SAME_SHARD)
-        .where(shard.c.file_id == file.c.id, shard.c.number == WHOLE)
-        .limit(1)
-        .scalar_subquery()
-    )
-    page = (
-        sa.select(
-            file.c.id.label("file_id"),
-            file.c.path,
-            file.c.kind,
-            file.c.size,
-            file.c.mtime,
-            file.c.target,
-            sa.func.coalesce(file.c.cid, whole_cid).label("cid"),
-        )
-        .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind >= 0)
-        .where(~sa.exists().where(deletion.c.file_id == file.c.id))
-        .order_by(file.c.path)
-        .limit(_PAGE)
-    )
-    if below:
-        page = page.where(_at_or_below(file.c.path, below))
-    faults = sa.select(sa.func.count()).where(source_fault.c.file_id == file.c.id).scalar_subquery()
-    page = page.add_columns(faults.label("faults"))
+    page = _page(project, below)
     last: bytes | None = None
     while True:
         part = (page if last is None else page.where(file.c.path > last)).subquery()
@@ -184,6 +159,35 @@ def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Sour
         last = bytes(rows[-1].path)
 
 
+def _page(project: str, below: bytes) -> sa.Select[Any]:
+    """The first page of the entries that `sources` gives, each with the number of its faults."""
+    whole_cid = (
+        sa.select(built_shard.c.cid)
+        .join(shard, SAME_SHARD)
+        .where(shard.c.file_id == file.c.id, shard.c.number == WHOLE)
+        .limit(1)
+        .scalar_subquery()
+    )
+    faults = sa.select(sa.func.count()).where(source_fault.c.file_id == file.c.id).scalar_subquery()
+    return (
+        sa.select(
+            file.c.id.label("file_id"),
+            file.c.path,
+            file.c.kind,
+            file.c.size,
+            file.c.mtime,
+            file.c.target,
+            sa.func.coalesce(file.c.cid, whole_cid).label("cid"),
+            faults.label("faults"),
+        )
+        .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind >= 0)
+        .where(~sa.exists().where(deletion.c.file_id == file.c.id))
+        .where(at_or_below(below))
+        .order_by(file.c.path)
+        .limit(_PAGE)
+    )
+
+
 _Places = dict[int, tuple[frozenset[int], State | None]]
 
 
@@ -200,8 +204,8 @@ def _places(connection: Connection, files: sa.Subquery) -> _Places:
         containers.setdefault(key, set()).add(container)
         states.setdefault(key, set()).add(None if ctime is None or inode is None else (ctime, inode))
     return {
-        key: (frozenset(held), next(iter(states[key])) if len(states[key]) == 1 else None)
-        for key, held in containers.items()
+        key: (frozenset(numbers), next(iter(states[key])) if len(states[key]) == 1 else None)
+        for key, numbers in containers.items()
     }
 
 
@@ -209,7 +213,7 @@ def exists(catalog: Catalog, project: str, path: bytes) -> bool:
     """Whether the last scan of a project saw something at this path or below it."""
     query = sa.select(file.c.id).where(file.c.project == project, file.c.gone_scan.is_(None)).limit(1)
     with catalog.read() as connection:
-        return connection.scalar(query.where(_at_or_below(file.c.path, path))) is not None
+        return connection.scalar(query.where(at_or_below(path))) is not None
 
 
 def data_bytes(catalog: Catalog, project: str, below: bytes = b"") -> int:
@@ -217,8 +221,7 @@ def data_bytes(catalog: Catalog, project: str, below: bytes = b"") -> int:
     query = sa.select(sa.func.coalesce(sa.func.sum(file.c.size), 0)).where(
         file.c.project == project, file.c.gone_scan.is_(None), file.c.kind == Kind.FILE
     )
-    if below:
-        query = query.where(_at_or_below(file.c.path, below))
+    query = query.where(at_or_below(below))
     with catalog.read() as connection:
         return int(connection.execute(query).scalar_one())
 
@@ -268,8 +271,7 @@ def rows(
     )
     if unfinished:
         query = query.where(deletion.c.deleted_at.is_(None))
-    if below:
-        query = query.where(_at_or_below(deletion.c.path, below))
+    query = query.where(at_or_below(below, deletion.c.path))
     last = -1
     while True:
         with catalog.read() as connection:
@@ -286,10 +288,10 @@ def folders(catalog: Catalog, project: str, below: bytes = b"") -> set[bytes]:
     """All folders below target_dir that something was deleted from, at any depth."""
     found: set[bytes] = set()
     for row in rows(catalog, project, below=below):
-        folder = row.path.rpartition(SEPARATOR)[0]
+        folder = paths.parent(row.path)
         while folder and folder not in found:
             found.add(folder)
-            folder = folder.rpartition(SEPARATOR)[0]
+            folder = paths.parent(folder)
     return found
 
 
@@ -323,12 +325,6 @@ def of_container(catalog: Catalog, container_id: int) -> int:
     with catalog.read() as connection:
         count: int = connection.execute(query).scalar_one()
     return count
-
-
-def _at_or_below(column: "sa.ColumnElement[bytes]", path: bytes) -> "sa.ColumnElement[bool]":
-    return sa.or_(
-        column == path, sa.and_(column >= path + SEPARATOR, column < path + bytes((SEPARATOR[0] + 1,)))
-    )
 
 
 def _bytes(value: bytes | None) -> bytes | None:

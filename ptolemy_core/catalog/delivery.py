@@ -37,7 +37,7 @@ def named(catalog: Catalog, text: str, project: str | None = None) -> list[CarRo
     """The built CARs that this text names, by project and number.
 
     Args:
-        catalog: that holds them.
+        catalog: where they are.
         text: a payload CID, a piece CID v1 or v2, a CAR's file name or path, or a project and a number
             as `delta/3` or `delta|000003`. A CID names several CARs where the same content was built twice.
         project: of the only project to look in.
@@ -79,7 +79,7 @@ def mark(catalog: Catalog, row: CarRow, note: str | None, *, seen: bool = False)
     """Mark a CAR as delivered; one that is already keeps its time, and its note unless there is a new one.
 
     Args:
-        catalog: that holds the CAR.
+        catalog: where the CAR is.
         row: of the CAR.
         note: of where it went.
         seen: whether its file was looked at just now, and is the whole CAR.
@@ -106,7 +106,7 @@ def set_verified(catalog: Catalog, row: CarRow, at: float, ctime: int, inode: in
     """Record that a CAR's file passed verification: this very file, unchanged since.
 
     Args:
-        catalog: that holds the CAR.
+        catalog: where the CAR is.
         row: of the CAR.
         at: when its reading began, seconds since 1970.
         ctime: st_ctime_ns of the file.

@@ -17,9 +17,7 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import HEADER_SIZE, WHOLE
-from ptolemy_core.tree import LEFT_OUT, Kind, paths
-
-KIND_NAMES = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink", LEFT_OUT: "left out"}
+from ptolemy_core.tree import KIND_NAMES, Kind, paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ def find_cid(
         if not cars:
             yield from _roots(connection, binary, project)
         for key in cars:
-            yield from _found(located.of_shards(connection, located.held(), {"key": key}), profile)
+            yield from _found(located.of_shards(connection, located.in_container(), {"key": key}), profile)
         yield from _found(located.of_shards(connection, located.built(mine), named), profile)
         split = connection.scalars(located.split_files(mine), named).all()
         yield from _found(located.of_files(connection, split), profile)

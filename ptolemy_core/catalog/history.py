@@ -11,9 +11,8 @@ from ptolemy_core.catalog.joins import at_or_below
 from ptolemy_core.catalog.schema import absence, car, container, file, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import StageOrderError
-from ptolemy_core.tree import Kind, paths
+from ptolemy_core.tree import KIND_NAMES, paths
 
-_KINDS = {Kind.FILE: "file", Kind.DIRECTORY: "empty folder", Kind.SYMLINK: "link"}
 _PAGE = 2000
 
 
@@ -22,8 +21,8 @@ class Version:
     """A version of an entry: it has a new one whenever its kind, size, mtime or link target changed.
 
     Attributes:
-        path: for people.
-        kind: file, link, empty folder, or left out.
+        path: as `paths.escape` writes it.
+        kind: one of `KIND_NAMES`.
         size: bytes.
         mtime: nanoseconds since 1970.
         first_scan, gone_scan: the scan that saw it first; the one that didn't see it so any more (None: current).
@@ -49,9 +48,8 @@ def versions(catalog: Catalog, project: str, text: str = "") -> Iterator[Version
     By path, and then the older ones first.
     """
     path = paths.from_display(text)
-    query = sa.select(file).where(file.c.project == project)
-    query = query.where(at_or_below(path))
-    held = (
+    query = sa.select(file).where(file.c.project == project).where(at_or_below(path))
+    holders = (
         sa.select(shard.c.file_id, container.c.number, car.c.file_name)
         .join(container, container.c.id == shard.c.container_id)
         .outerjoin(car, car.c.container_id == container.c.id)
@@ -67,14 +65,14 @@ def versions(catalog: Catalog, project: str, text: str = "") -> Iterator[Version
             away: dict[int, list[tuple[int, int]]] = {}
             for low in range(0, len(page), 500):
                 keys = [row.id for row in page[low : low + 500]]
-                for row in connection.execute(held.where(shard.c.file_id.in_(keys))):
+                for row in connection.execute(holders.where(shard.c.file_id.in_(keys))):
                     containers.setdefault(row.file_id, []).append(row)
                 for row in connection.execute(sa.select(absence).where(absence.c.file_id.in_(keys))):
                     away.setdefault(row.file_id, []).append((row.gone_scan, row.back_scan))
             for row in page:
                 yield Version(
-                    path=paths.display(bytes(row.path)),
-                    kind=_KINDS.get(row.kind, "left out"),
+                    path=paths.escape(bytes(row.path)),
+                    kind=KIND_NAMES[row.kind],
                     size=row.size,
                     mtime=row.mtime,
                     first_scan=row.first_scan,
@@ -143,7 +141,7 @@ def changes(catalog: Catalog, project: str, number: int) -> Iterator[Change]:
                 continue
             yield Change(
                 what="added" if was is None else "gone" if now is None else "changed",
-                path=paths.display(path),
+                path=paths.escape(path),
                 was=None if was is None else was.size,
                 now=None if now is None else now.size,
             )

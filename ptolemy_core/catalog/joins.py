@@ -11,9 +11,9 @@ SAME_SHARD = sa.and_(
 """Joins a planned shard with what was built of it."""
 
 
-def at_or_below(path: bytes) -> sa.ColumnElement[bool]:
-    """Whether a file is the entry of this NUL-joined path, or below it; every file for the empty path."""
+def at_or_below(path: bytes, column: sa.ColumnElement[bytes] = file.c.path) -> sa.ColumnElement[bool]:
+    """Whether a column's path is this NUL-joined one, or below it; every path is below the empty one."""
     if not path:
         return sa.true()
     low, high = range_below(path)
-    return sa.or_(file.c.path == path, sa.and_(file.c.path >= low, file.c.path < high))
+    return sa.or_(column == path, sa.and_(column >= low, column < high))

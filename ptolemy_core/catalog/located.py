@@ -32,11 +32,11 @@ def files_in_range(bounded: bool, gone: bool) -> sa.Select[Any]:
     It binds `project`, `low`, `high` if it is bounded, `size`, and the `scan` and `id` of the last row before,
     whose path is `low`. It takes versions that are gone too if `gone`.
     """
-    behind = sa.tuple_(sa.bindparam("low"), sa.bindparam("scan"), sa.bindparam("id"))
+    last = sa.tuple_(sa.bindparam("low"), sa.bindparam("scan"), sa.bindparam("id"))
     query = (
         sa.select(file.c.id, file.c.path, file.c.first_scan)
         .where(file.c.project == _PROJECT, file.c.path >= sa.bindparam("low"))
-        .where(sa.tuple_(file.c.path, file.c.first_scan, file.c.id) > behind)
+        .where(sa.tuple_(file.c.path, file.c.first_scan, file.c.id) > last)
         .order_by(file.c.path, file.c.first_scan, file.c.id)
         .limit(_SIZE)
     )
@@ -46,7 +46,7 @@ def files_in_range(bounded: bool, gone: bool) -> sa.Select[Any]:
 
 
 @cache
-def held() -> sa.Select[Any]:
+def in_container() -> sa.Select[Any]:
     """One page of what a container holds."""
     return (
         sa.select(shard.c.container_id, shard.c.position)
@@ -153,7 +153,7 @@ def _by_shard(page: sa.Select[Any]) -> sa.Select[Any]:
 def of_shards(
     connection: Connection, page: sa.Select[Any], named: dict[str, Any]
 ) -> Iterator[Sequence[Row[Any]]]:
-    """Pages of what stands at the containers and positions that `held()` or `built()` gives."""
+    """Pages of what is at the containers and positions that `in_container()` or `built()` gives."""
     values = named | {"container": -1, "position": -1, "size": PAGE}
     while True:
         rows = connection.execute(_by_shard(page), values).all()

@@ -39,7 +39,11 @@ _AWAY = (UnavailableError, sa.exc.OperationalError, sa.exc.InterfaceError, sa.ex
 
 
 class LostConnectionError(Exception):
-    """The connection broke, or the lock that stood on it is gone."""
+    """The connection broke, or the lock that it kept is gone."""
+
+
+DATABASE_ERRORS = (LostConnectionError, sa.exc.DBAPIError)
+"""What a query raises that the database didn't answer as it should."""
 
 
 def patience() -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.rules.wildcards import between_stars
-from ptolemy_core.tree import SEPARATOR
+from ptolemy_core.tree import paths
 
 _SPECIAL = re.compile(r"[*?\[]")
 _SET = re.compile(r"\[(!|(?!!))(\][^\]]*|[^\]]+)\]")
@@ -51,7 +51,7 @@ def glob(text: str) -> PathRange:
     special = _SPECIAL.search(text)
     if special is None:
         path = _nul_joined(text)
-        return PathRange(path, path + SEPARATOR)
+        return PathRange(path, paths.range_below(path)[0])
     begins = _beginning(_nul_joined(text[: special.start()]))
     try:
         regex = re.compile(_expression(text.split("/")), re.DOTALL)
@@ -63,7 +63,7 @@ def glob(text: str) -> PathRange:
 
 
 def _nul_joined(text: str) -> bytes:
-    return os.fsencode(text).replace(b"/", SEPARATOR)
+    return paths.from_slashes(os.fsencode(text))
 
 
 def _beginning(path: bytes) -> PathRange:

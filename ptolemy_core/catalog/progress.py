@@ -68,19 +68,6 @@ class RunningTask:
         """Whether it builds a CAR."""
         return self.task.work == Work.BUILD
 
-    def as_text(self) -> dict[str, object]:
-        """All of it for JSON."""
-        return {
-            "task": str(self.task),
-            "work": str(self.task.work),
-            "container": self.task.container,
-            "unit": self.task.work.unit,
-            "done": self.done,
-            "total": self.total,
-            "started_at": self.started_at,
-            "updated_at": self.updated_at,
-        }
-
 
 class Reporter:
     """Writes one task's progress while the `with` block lasts, at most once a second.

@@ -53,7 +53,7 @@ def change(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:
     """Change settings of a project; rules take effect with its next scan.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         name: the project's.
         settings: new values of some of CHANGEABLE.
 

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from ptolemy_core.catalog.schema import dataset_root
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.dag import cid
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +39,6 @@ class RootRow:
     sha256: bytes
     built_at: float
     build_seconds: float
-
-    def as_text(self) -> dict[str, object]:
-        """All of it for people and JSON: CIDs as text, digests in hex."""
-        return {
-            "project": self.project,
-            "scan": self.scan,
-            "root_cid": cid.to_text(self.root_cid),
-            "entries": self.entries,
-            "data_bytes": self.data_bytes,
-            "left_out": self.left_out,
-            "piece_cid": cid.to_text(self.piece_cid_v1),
-            "piece_cid_v2": cid.to_text(self.piece_cid_v2),
-            "car_size": self.car_size,
-            "piece_size": self.piece_size,
-            "blocks": self.blocks,
-            "sha256": self.sha256.hex(),
-            "file_name": self.file_name,
-        }
 
 
 def write(catalog: Catalog, row: RootRow) -> None:

@@ -244,6 +244,14 @@ def totals(catalog: Catalog, project: str) -> LiveTotals:
     )
 
 
+@survives_outage
+def holds_at_most(catalog: Catalog, project: str, entries: int) -> bool:
+    """Whether the scans of a project found so few entries, all versions counted."""
+    some = sa.select(files.c.id).where(files.c.project == project).limit(entries + 1).subquery()
+    with catalog.read() as connection:
+        return (connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0) <= entries
+
+
 def _live(project: str) -> tuple[sa.ColumnElement[bool], ...]:
     return files.c.project == project, files.c.gone_scan.is_(None)
 

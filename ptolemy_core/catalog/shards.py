@@ -1,6 +1,6 @@
 """The shards of a built CAR, with the file versions that they are of."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -8,6 +8,8 @@ from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import built_shard, deletion, file, shard
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.layout import WHOLE
+from ptolemy_core.tree import Kind
 
 _DELETED = sa.exists().where(deletion.c.file_id == file.c.id, deletion.c.deleted_at.is_not(None))
 _LIVE = sa.and_(file.c.gone_scan.is_(None), ~_DELETED)
@@ -24,17 +26,42 @@ def outdated(catalog: Catalog, project: str) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-@survives_outage
-def built(catalog: Catalog, container_id: int) -> list[sa.Row[Any]]:
-    """All shards of a built container, in its order.
+@dataclass(frozen=True, slots=True)
+class BuiltShard:
+    """A shard of a built CAR, and the file version that it is of.
 
-    `live` says whether the last scan still saw this version, and it wasn't deleted since; `read_ctime` is the file's
-    time of change when the build read it, None where that isn't known.
+    Attributes:
+        position: in the container.
+        file_id, path, kind, size, mtime: of the file's version; mtime in nanoseconds, as the catalog has it.
+        number: of the shard; None for a whole file, a link or an empty folder.
+        start, length: its range of the file.
+        cid, car_offset: of its root block.
+        live: whether the last scan still saw this version, and it wasn't deleted since.
+        read_ctime: the file's time of change when the build read it; None where that isn't known.
     """
+
+    position: int
+    file_id: int
+    path: bytes
+    kind: Kind
+    size: int
+    mtime: int
+    number: int | None
+    start: int
+    length: int
+    cid: bytes
+    car_offset: int
+    live: bool
+    read_ctime: int | None
+
+
+@survives_outage
+def built(catalog: Catalog, container_id: int) -> list[BuiltShard]:
+    """All shards of a built container, in its order."""
     query = (
         sa.select(
             shard.c.position,
-            file.c.id.label("file_id"),
+            file.c.id,
             file.c.path,
             file.c.kind,
             file.c.size,
@@ -53,4 +80,21 @@ def built(catalog: Catalog, container_id: int) -> list[sa.Row[Any]]:
         .order_by(shard.c.position)
     )
     with catalog.read() as connection:
-        return list(connection.execute(query).all())
+        return [
+            BuiltShard(
+                position=row.position,
+                file_id=row.id,
+                path=bytes(row.path),
+                kind=Kind(row.kind),
+                size=row.size,
+                mtime=row.mtime,
+                number=None if row.number == WHOLE else row.number,
+                start=row.start,
+                length=row.length,
+                cid=bytes(row.cid),
+                car_offset=row.car_offset,
+                live=bool(row.live),
+                read_ctime=row.read_ctime,
+            )
+            for row in connection.execute(query)
+        ]

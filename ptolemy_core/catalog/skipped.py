@@ -1,7 +1,7 @@
 """What is in no CAR though it was found: entries that a scan left out, files that a build dropped."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ class Skipped:
 
     Attributes:
         project: that it belongs to.
-        path: for people.
+        path: as `paths.escape` writes it.
         reason: why it was left out.
         at: when, seconds since 1970.
         stage: "scan", which left it out, or "blitz", which dropped it from its container.
@@ -60,10 +60,6 @@ class NotStored:
     def total(self) -> int:
         """All of them that a user would look for in the CARs."""
         return self.unreadable + self.special + self.dropped
-
-    def as_text(self) -> dict[str, int]:
-        """All of it for JSON."""
-        return asdict(self) | {"total": self.total}
 
     def __str__(self) -> str:
         """In words: "3 entries are in no CAR (2 unreadable, 1 pipe, socket or device)"; empty if there are none."""
@@ -113,7 +109,7 @@ def left_out(catalog: Catalog, project: str, limit: int) -> list[tuple[str, str]
         .limit(limit)
     )
     with catalog.read() as connection:
-        return [(paths.display(bytes(path)), reason) for path, reason in connection.execute(query)]
+        return [(paths.escape(bytes(path)), reason) for path, reason in connection.execute(query)]
 
 
 def withdrawn() -> sa.ColumnElement[bool]:
@@ -134,7 +130,7 @@ def rows(catalog: Catalog, project: str, *, current: bool = False) -> Iterator[S
     """All entries of a project that a scan left out or a blitz dropped, by path and then by time.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         project: its name.
         current: only those that the last scan still saw so.
     """
@@ -172,7 +168,7 @@ def rows(catalog: Catalog, project: str, *, current: bool = False) -> Iterator[S
         for row in connection.execution_options(yield_per=5000).execute(query):
             yield Skipped(
                 project=project,
-                path=paths.display(bytes(row.path)),
+                path=paths.escape(bytes(row.path)),
                 reason=row.reason,
                 at=row.at,
                 stage=row.stage,

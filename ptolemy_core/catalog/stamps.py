@@ -54,7 +54,7 @@ def read_stamps(
     """Of the live files of a project that are in containers, in path order.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         project: its name.
         first, last: the paths to begin and end with.
     """

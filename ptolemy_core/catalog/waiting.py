@@ -11,7 +11,7 @@ from ptolemy_core.catalog.store import Catalog
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A project that waits for room.
+    """A project that waits for free space.
 
     Attributes:
         project: its name.

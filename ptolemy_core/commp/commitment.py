@@ -18,9 +18,9 @@ _SUBTREE_HEIGHT = height(128 << 13)
 
 
 class PieceCommitment:
-    """The piece commitment ("CommP") of all data given to `update`, however it was split.
+    """The piece commitment ("CommP") of all data passed to `update`, however it was split.
 
-    Holds one subtree's bytes and one root per level of the tree.
+    Memory: the bytes of one subtree and one root per level of the tree.
 
     >>> PieceCommitment(b"hello world").hexdigest()[:16]
     'ee5c07b4ea161e8d'
@@ -29,10 +29,10 @@ class PieceCommitment:
     __slots__ = ("_pending", "_roots", "_size")
 
     def __init__(self, data: Buffer = b"") -> None:
-        """Start with `data`, as `update` takes it."""
+        """Start with `data`, as if passed to `update`."""
         self._size = 0
         self._pending = bytearray()
-        # the roots of the whole subtrees so far, as (height, root): a binary counter, highest first
+        # roots of the complete subtrees so far, as (height, root): like a binary counter, highest first
         self._roots: list[tuple[int, bytes]] = []
         self.update(data)
 
@@ -43,14 +43,14 @@ class PieceCommitment:
 
     @property
     def piece_size(self) -> int:
-        """Padded bytes of the piece that the data so far needs."""
+        """Padded size of the piece for the data so far, in bytes."""
         return piece_size(self._size)
 
     def update(self, data: Buffer) -> None:
-        """Add bytes at the end.
+        """Append bytes.
 
         Raises:
-            ValueError: the payload would be larger than MAX_PAYLOAD; nothing was added.
+            ValueError: the payload would exceed MAX_PAYLOAD; nothing was added.
         """
         view = kernel.as_bytes(data).data
         if self._size + len(view) > MAX_PAYLOAD:
@@ -83,7 +83,7 @@ class PieceCommitment:
         return self.digest().hex()
 
     def copy(self) -> "PieceCommitment":
-        """An independent commitment of the same data so far."""
+        """An independent copy, with the same data so far."""
         twin = PieceCommitment()
         twin._size = self._size
         twin._pending = bytearray(self._pending)
@@ -91,7 +91,7 @@ class PieceCommitment:
         return twin
 
     def _whole_subtrees(self, view: memoryview) -> Iterator[Buffer]:
-        """Runs of whole subtrees that `view` completes; what is left over goes to the pending bytes."""
+        """Complete subtrees from the pending bytes and `view`; the rest becomes the pending bytes."""
         if self._pending:
             missing = SUBTREE - len(self._pending)
             self._pending += view[:missing]
@@ -106,7 +106,7 @@ class PieceCommitment:
         self._pending += view[whole:]
 
     def _push(self, root: bytes) -> None:
-        """Add the root of the next whole subtree, and join pairs of equal height."""
+        """Add the root of the next complete subtree, and merge pairs of equal height."""
         at = _SUBTREE_HEIGHT
         while self._roots and self._roots[-1][0] == at:
             root = node(self._roots.pop()[1], root)

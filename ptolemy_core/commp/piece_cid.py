@@ -1,4 +1,4 @@
-"""Piece CIDs, version 1 and 2, in binary; `ptolemy_core.dag.cid.to_text` makes them text.
+"""Piece CIDs, version 1 and 2, in binary; `ptolemy_core.dag.cid.to_text` converts them to text.
 
 Specification: https://github.com/filecoin-project/FIPs/blob/master/FRCs/frc-0069.md
 """
@@ -20,11 +20,11 @@ _ROOT = 32
 
 @dataclass(frozen=True, slots=True)
 class PieceCid:
-    """What a piece CID says.
+    """The contents of a piece CID.
 
     Attributes:
         root: the 32-byte piece commitment.
-        payload_size: bytes of payload before padding; None for version 1, which doesn't say.
+        payload_size: bytes of payload before padding; None for version 1, which doesn't contain it.
         piece_size: padded bytes of the piece; None for version 1.
     """
 
@@ -43,10 +43,10 @@ def piece_cid_v1(root: bytes) -> bytes:
 
 
 def piece_cid_v2(root: bytes, payload_size: int) -> bytes:
-    """The binary piece CID v2 (`bafkzcib...`) of the smallest piece with that root and payload bytes.
+    """The binary piece CID v2 (`bafkzcib...`) of the smallest piece for a payload of this size, with that root.
 
     Raises:
-        ValueError: the root isn't 32 bytes cut to 254 bits, or the size isn't a piece's.
+        ValueError: the root isn't 32 bytes cut to 254 bits, or no piece has that payload size.
     """
     piece = piece_size(payload_size)
     padding = varint.encode(capacity(piece) - payload_size)
@@ -55,10 +55,10 @@ def piece_cid_v2(root: bytes, payload_size: int) -> bytes:
 
 
 def parse_piece_cid(binary: bytes) -> PieceCid:
-    """Read a binary piece CID of either version.
+    """Parse a binary piece CID of either version.
 
     Raises:
-        ValueError: it isn't one, or its parts don't fit together.
+        ValueError: it isn't a piece CID, or its parts are inconsistent.
     """
     if binary.startswith(_V1_PREFIX):
         return PieceCid(_checked(binary[len(_V1_PREFIX) :]))
@@ -67,7 +67,7 @@ def parse_piece_cid(binary: bytes) -> PieceCid:
         if len(binary) - start != length:
             raise ValueError(f"piece CID v2 states a digest of {length} bytes and has {len(binary) - start}")
         return _parse_v2(binary[start:])
-    raise ValueError(f"not a piece CID: {binary[:8].hex()}...; its codec or multihash is another")
+    raise ValueError(f"not a piece CID: {binary[:8].hex()}... has another codec or multihash")
 
 
 def _parse_v2(digest: bytes) -> PieceCid:
@@ -79,7 +79,9 @@ def _parse_v2(digest: bytes) -> PieceCid:
         raise ValueError(f"piece CID v2 has height {levels}; pieces have 2 to {height(MAX_PIECE)}")
     piece = 1 << levels + 5
     if padding > capacity(piece):
-        raise ValueError(f"piece CID v2 pads by {padding} bytes, its piece holds only {capacity(piece)}")
+        raise ValueError(
+            f"piece CID v2 has {padding} bytes of padding, its piece holds only {capacity(piece)}"
+        )
     return PieceCid(_checked(digest[at + 1 :]), capacity(piece) - padding, piece)
 
 
@@ -87,5 +89,5 @@ def _checked(root: bytes) -> bytes:
     if len(root) != _ROOT:
         raise ValueError(f"a piece's root is {_ROOT} bytes, got {len(root)}")
     if root[-1] & 0xC0:
-        raise ValueError("a piece's root has 254 bits: the two top bits of its last byte must be 0")
+        raise ValueError("a piece's root has 254 bits: the top two bits of its last byte must be 0")
     return bytes(root)

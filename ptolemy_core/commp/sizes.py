@@ -6,17 +6,17 @@ Specification: https://github.com/filecoin-project/FIPs/blob/master/FRCs/frc-006
 from typing import Final
 
 MIN_PIECE: Final = 128
-"""The smallest piece, padded bytes: one Fr32 block."""
+"""Padded size of the smallest piece, in bytes: one Fr32 block."""
 
 MAX_PIECE: Final = 64 << 30
-"""The largest piece, padded bytes: what the largest sector (64 GiB) seals."""
+"""Padded size of the largest piece, in bytes: the largest sector (64 GiB)."""
 
 MAX_PAYLOAD: Final = MAX_PIECE // 128 * 127
-"""The largest payload of a piece, bytes before padding."""
+"""Largest payload of a piece, in bytes before padding."""
 
 
 def piece_size(payload_bytes: int) -> int:
-    """Padded bytes of the smallest piece that holds `payload_bytes`: a power of two, at least 128.
+    """Padded size of the smallest piece that holds `payload_bytes`: a power of two, at least 128.
 
     Raises:
         ValueError: the payload is negative or larger than MAX_PAYLOAD.
@@ -42,7 +42,7 @@ def height(piece: int) -> int:
     """Levels between the root of a piece of `piece` padded bytes and its 32-byte leaves: 2 for 128.
 
     Raises:
-        ValueError: as `capacity`.
+        ValueError: see `capacity`.
     """
     capacity(piece)
     return piece.bit_length() - 6

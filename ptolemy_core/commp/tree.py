@@ -1,6 +1,6 @@
-"""The binary tree over a padded piece: zero subtrees, folding, and assembly out of order.
+"""The binary Merkle tree of a padded piece: zero subtrees, folding, and assembly in any order.
 
-A height counts levels above the 32-byte leaves, as in FRC-0069: 127 bytes of payload have height 2.
+Heights are levels above the 32-byte leaves, as in FRC-0069: 127 bytes of payload have height 2.
 """
 
 import functools
@@ -15,12 +15,12 @@ from ptolemy_core.kernel import Buffer, node
 
 @functools.cache
 def zero_root(levels: int) -> bytes:
-    """The root of a subtree of height `levels` that holds zeros only; height 0 is a leaf."""
+    """The root of an all-zero subtree of height `levels`; height 0 is a leaf."""
     return bytes(32) if levels == 0 else node(zero_root(levels - 1), zero_root(levels - 1))
 
 
 def fold(roots: Sequence[bytes], at: int, top: int) -> bytes:
-    """The root at height `top` over the `roots` of height `at` (at least one), zeros behind them."""
+    """The root at height `top` over `roots` of height `at` (at least one), padded with zeros."""
     level = list(roots)
     for levels in range(at, top):
         if len(level) % 2:
@@ -30,10 +30,10 @@ def fold(roots: Sequence[bytes], at: int, top: int) -> bytes:
 
 
 def payload_root(payload: Buffer) -> bytes:
-    """The root of the smallest piece that holds `payload`, zeros behind it.
+    """The root of the smallest piece that holds `payload`, zero-padded.
 
     Raises:
-        ValueError: as `piece_size`.
+        ValueError: see `piece_size`.
     """
     data = kernel.as_bytes(payload)
     whole = capacity(piece_size(data.size))
@@ -45,17 +45,16 @@ def payload_root(payload: Buffer) -> bytes:
 
 
 class PieceTree:
-    """A piece's root from the roots of its subtrees, which may come in any order.
+    """A piece's root from the roots of its subtrees, set in any order.
 
-    A payload that needs a piece smaller than a subtree has one subtree, and that is the whole piece:
-    its root is the piece's own, not lifted to the subtree's height. `subtree_root_of` knows this.
-    Different subtrees may be set from different threads.
+    If the piece is smaller than a subtree, it has a single subtree whose root is the piece's root, at the piece's
+    own height; `subtree_root_of` accounts for this. Different threads may set different subtrees.
 
     Attributes:
         payload_size: bytes of payload.
-        subtree_bytes: payload bytes under each root but the last: 127 * 2**k.
-        piece_size: padded bytes of the piece.
-        count: subtrees that hold payload; at least 1.
+        subtree_bytes: payload bytes under each root except the last: 127 * 2**k.
+        piece_size: padded size of the piece, in bytes.
+        count: number of subtrees with payload; at least 1.
     """
 
     __slots__ = ("_roots", "count", "payload_size", "piece_size", "subtree_bytes")
@@ -64,7 +63,7 @@ class PieceTree:
         """Start with no root set.
 
         Raises:
-            ValueError: the sizes aren't a piece's and a subtree's.
+            ValueError: a size is not valid for a piece or a subtree.
         """
         kernel.check_subtree_bytes(subtree_bytes)
         self.piece_size = piece_size(payload_size)
@@ -75,11 +74,11 @@ class PieceTree:
 
     @property
     def subtree_height(self) -> int:
-        """The height of the roots to set: a subtree's, or the piece's if that is less."""
+        """The height of the roots to set: a subtree's, or the piece's if that is lower."""
         return height(min(self.subtree_bytes // 127 * 128, self.piece_size))
 
     def payload_range(self, index: int) -> tuple[int, int]:
-        """Start and end, in payload bytes, of what subtree `index` covers.
+        """Start and end of the payload range of subtree `index`, in bytes.
 
         Raises:
             IndexError: there is no such subtree.
@@ -89,10 +88,10 @@ class PieceTree:
         return start, min(start + self.subtree_bytes, self.payload_size)
 
     def subtree_root_of(self, payload: Buffer) -> bytes:
-        """The root to set for a subtree with this payload; less than a whole subtree is zero-padded.
+        """The root to set for a subtree with this payload, zero-padded to a whole subtree.
 
         Raises:
-            ValueError: it is more than one subtree's payload, or more than the piece's.
+            ValueError: it is longer than one subtree's payload, or the piece's.
         """
         size = memoryview(payload).nbytes
         if size > min(self.subtree_bytes, self.payload_size):
@@ -103,7 +102,7 @@ class PieceTree:
         return fold([payload_root(payload)], height(piece_size(size)), self.subtree_height)
 
     def set(self, index: int, root: bytes) -> None:
-        """Give the 32-byte root of subtree `index`, counted from 0; again gives the newer one.
+        """Set the 32-byte root of subtree `index`, from 0; a second call replaces the first.
 
         Raises:
             IndexError: there is no such subtree.
@@ -115,7 +114,7 @@ class PieceTree:
         self._roots[index] = bytes(root)
 
     def missing(self) -> list[int]:
-        """The numbers of the subtrees that aren't set yet, in order."""
+        """The indexes of the subtrees that aren't set yet, in order."""
         return [index for index, root in enumerate(self._roots) if root is None]
 
     def digest(self) -> bytes:

@@ -19,9 +19,9 @@ NODE_LINK_NAME = b""
 class Shape:
     """The blocks of a file (or of a shard: a file of its own) in depth-first pre-order.
 
-    Arrays have one place a block: `size` of the block, `tsize` of all blocks under it, `start` and `length`
-    of the file's bytes under it (bytes); `parent` and `count` are the parent's place (-1: the root) and the
-    number of blocks under it, itself included; `height` is 0 for leaves.
+    One array element per block: `size` of the block, `tsize` of its subtree's blocks, `start` and `length` of the
+    file data in its subtree (all bytes); `parent` is the parent's index (-1 for the root), `count` the number of
+    blocks in its subtree, itself included; `height` is 0 for leaves.
     """
 
     size: NDArray[np.int64]
@@ -35,7 +35,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a whole file takes: root block `size`, `tsize`, `span` of its sections (bytes), `count` of blocks."""
+    """Sizes of a file's DAG: root block `size`, `tsize`, `span` of its CAR sections (bytes), `count` of blocks."""
 
     size: int
     tsize: int
@@ -53,7 +53,7 @@ class Extents:
     count: NDArray[np.int64]
 
     def put(self, where: NDArray[np.bool_], values: "Extents") -> None:
-        """Set the rows that `where` names."""
+        """Set the rows selected by `where`."""
         self.size[where], self.tsize[where] = values.size, values.tsize
         self.span[where], self.count[where] = values.span, values.count
 
@@ -75,35 +75,35 @@ def leaves_of(size: int, profile: Profile) -> int:
 
 def height_of(leaves: int, profile: Profile) -> int:
     """Levels of nodes above the leaves."""
-    height, room = 0, 1
-    while room < leaves:
-        room *= profile.width
+    height, capacity = 0, 1
+    while capacity < leaves:
+        capacity *= profile.width
         height += 1
     return height
 
 
 def extent(size: int, profile: Profile) -> Extent:
-    """The sizes of the DAG of a file of `size` bytes, without listing its blocks."""
+    """The sizes of the DAG of a file of `size` bytes, computed without listing its blocks."""
     one = extents(np.array([size], dtype=np.int64), profile)
     return Extent(int(one.size[0]), int(one.tsize[0]), int(one.span[0]), int(one.count[0]))
 
 
 def extents(sizes: NDArray[np.int64], profile: Profile) -> Extents:
-    """`extent` of each of many files, by their size in bytes."""
+    """`extent` of many files, from their sizes in bytes."""
     out = Extents(*(np.empty(len(sizes), dtype=np.int64) for _ in range(4)))
     left = np.ones(len(sizes), dtype=np.bool_)
-    height, room = 0, profile.chunk
+    height, capacity = 0, profile.chunk
     while left.any():
-        now = left & (sizes <= room)
+        now = left & (sizes <= capacity)
         if now.any():
             out.put(now, _extents(height, sizes[now], profile))
         left &= ~now
-        height, room = height + 1, room * profile.width
+        height, capacity = height + 1, capacity * profile.width
     return out
 
 
 def _extents(height: int, sizes: NDArray[np.int64], profile: Profile) -> Extents:
-    """Extents of subtrees of one height: whole children, and perhaps one that is less."""
+    """Extents of subtrees of one height: full children, and possibly a last one that isn't."""
     if height == 0:
         return Extents(sizes, sizes, section_sizes(sizes), np.ones(len(sizes), dtype=np.int64))
     per_child = profile.chunk * profile.width ** (height - 1)
@@ -130,7 +130,7 @@ def shape(size: int, profile: Profile) -> Shape:
 
 
 def _shape(height: int, size: int, profile: Profile) -> Shape:
-    # only whole subtrees repeat: keeping more than a few would hold memory for nothing
+    # only full subtrees repeat: caching others would waste memory
     per_node = profile.chunk * profile.width**height
     return _full_shape(height, profile) if size == per_node else _build_shape(height, size, profile)
 

@@ -30,7 +30,7 @@ def from_text(text: str) -> bytes:
     """The binary form of a CIDv1 in any multibase (people paste base58 and hex too).
 
     Raises:
-        ValueError: it isn't one.
+        ValueError: it isn't a CIDv1.
     """
     if text.startswith("b") and len(text) > 1:
         body = text[1:].upper()

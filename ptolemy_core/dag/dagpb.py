@@ -17,7 +17,7 @@ _HASH_FIELD = 2 + cid.SIZE
 
 
 class Link(NamedTuple):
-    """A link of a node: `name` bytes, binary CID, and Tsize, the bytes of all blocks below it."""
+    """A link of a node: `name` bytes, binary CID, and Tsize, the bytes of all blocks of its target's subtree."""
 
     name: bytes
     cid: bytes
@@ -33,7 +33,7 @@ def encode_node(links: Iterable[Link], data: bytes) -> bytes:
         size = _encoded(tsize)
         key = (len(name), len(size))
         if key not in heads:
-            # the empty Name of a file's link is written too, as all implementations of the profile do
+            # an empty Name (links of files) is written too, as all implementations of the profile do
             name_head = b"\x12" + varint.encode(len(name))
             body = _HASH_FIELD + len(name_head) + len(name) + 1 + len(size)
             heads[key] = (b"\x12" + varint.encode(body) + b"\x0a\x24", name_head)
@@ -47,7 +47,7 @@ _encoded = lru_cache(maxsize=1 << 14)(varint.encode)
 
 
 def link_size(name_length: int, tsize: int) -> int:
-    """Bytes that a link takes within its node."""
+    """Bytes of a link inside its node."""
     body = _HASH_FIELD + 2 + varint.length(name_length) + name_length + varint.length(tsize)
     return 1 + varint.length(body) + body
 
@@ -60,5 +60,5 @@ def link_sizes(name_lengths: NDArray[np.int64] | int, tsizes: NDArray[np.int64])
 
 
 def data_size(message_length: int) -> int:
-    """Bytes that a Data field of a message this long takes within its node."""
+    """Bytes of the Data field, with a message of this length, inside its node."""
     return 1 + varint.length(message_length) + message_length

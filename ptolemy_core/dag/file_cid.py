@@ -1,4 +1,4 @@
-"""The CID of a whole file from the digests of its leaves, taken in order; no layout and no CAR is needed."""
+"""The CID of a whole file from the digests of its leaves in order, without a layout or a CAR."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from ptolemy_core.dag.stitch import FileNode, parent
 
 
 class FileCid:
-    """Takes the digests of a file's leaves in order; keeps one node for each `profile.width` of them."""
+    """Computes a file's CID from its leaves' digests, in order. Keeps one node per `profile.width` leaves."""
 
     def __init__(self, size: int, profile: Profile) -> None:
-        """A file of `size` bytes."""
+        """Start a file of `size` bytes."""
         self._left = size
         self._profile = profile
         self._leaves: list[FileNode] = []
         self._nodes: list[FileNode] = []
 
     def update(self, digests: Sequence[bytes]) -> None:
-        """Take the sha2-256 digests of the next leaves."""
+        """Add the sha2-256 digests of the next leaves."""
         for digest in digests:
             length = min(self._left, self._profile.chunk)
             self._left -= length
@@ -28,7 +28,7 @@ class FileCid:
                 self._leaves = []
 
     def finish(self) -> bytes:
-        """The file's binary CID, once all leaves are taken."""
+        """The file's binary CID, once all leaves are added."""
         if len(self._leaves) == 1 and not self._nodes:
             return self._leaves[0].cid
         level = self._nodes + ([_bare(self._leaves)] if self._leaves else [])
@@ -39,5 +39,5 @@ class FileCid:
 
 
 def _bare(children: Sequence[FileNode]) -> FileNode:
-    """The node above these, without its bytes and what is below it: files may have millions of leaves."""
+    """The parent node of these, without its block and children: files may have millions of leaves."""
     return parent(children)._replace(block=b"", children=())

@@ -1,7 +1,7 @@
-"""HAMT folders: which node of the trie a name stands in, and the exact sizes of those nodes.
+"""HAMT folders: which node of the trie contains a name, and the exact sizes of those nodes.
 
 Specification: https://specs.ipfs.tech/unixfs/#hamt-structure-and-parameters (murmur3-x64-64, fanout 256:
-a byte of the hash a level; a link's name is two upper-case hex digits of its slot, then the entry's name).
+one byte of the hash per level; a link's name is its slot as two upper-case hex digits, then the entry's name).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,8 +18,8 @@ HASH_BYTES = 8
 class HamtNode:
     """A node of the trie. `links` are in slot order: (link name, entry number or sub-node).
 
-    Sizes are bytes: `size` of this node's block, `tsize` of all blocks under it, `span` of their sections in
-    a CAR; `count` is how many blocks that is. They are set by `measure`.
+    Sizes in bytes: `size` of this node's block, `tsize` of all blocks of its subtree, `span` of their CAR sections;
+    `count` is the number of those blocks. They are set by `measure`.
     """
 
     slots: list[int] = field(default_factory=list)
@@ -30,7 +30,7 @@ class HamtNode:
     count: int = 0
 
     def nodes(self) -> Iterator["HamtNode"]:
-        """This node and all nodes below it, each before its children."""
+        """This node and all its descendants, each before its children."""
         yield self
         for _, target in self.links:
             if isinstance(target, HamtNode):
@@ -38,15 +38,15 @@ class HamtNode:
 
 
 def name_hash(name: bytes) -> bytes:
-    """The 8 hash bytes that place a name: the first half of murmur3-x64-128, big-endian."""
+    """The 8 hash bytes that give a name its slots: the first half of murmur3-x64-128, big-endian."""
     return mmh3.mmh3_x64_128_digest(name)[HASH_BYTES - 1 :: -1]
 
 
 def trie(names: Sequence[bytes]) -> HamtNode:
-    """The trie of a folder's entries; an entry is named by its place in `names`.
+    """The trie of a folder's entries; an entry is identified by its index in `names`.
 
     Raises:
-        ValueError: two names have one 64-bit hash, so that no HAMT can hold both.
+        ValueError: two names have the same 64-bit hash, so a HAMT can't contain both.
     """
     hashed = sorted((name_hash(name), number) for number, name in enumerate(names))
     return _node(hashed, 0, len(hashed), 0, names)
@@ -57,7 +57,7 @@ def _node(
 ) -> HamtNode:
     if level == HASH_BYTES:
         clash = b", ".join(names[number] for _, number in hashed[start:stop])
-        raise ValueError(f"these names of one folder have the same hash, rename one: {clash!r}")
+        raise ValueError(f"these names in one folder have the same hash, rename one of them: {clash!r}")
     node = HamtNode()
     at = start
     while at < stop:
@@ -77,18 +77,18 @@ def _node(
 
 
 def measure(node: HamtNode, tsizes: Sequence[int], spans: Sequence[int], counts: Sequence[int]) -> None:
-    """Set the sizes of `node` and all nodes below, from those of the folder's entries (bytes, blocks)."""
+    """Set the sizes of `node` and its descendants from those of the folder's entries (bytes, blocks)."""
     size = dagpb.data_size(unixfs.hamt_message_size(node.slots[-1]))
     tsize = span = count = 0
     for name, target in node.links:
         if isinstance(target, HamtNode):
             measure(target, tsizes, spans, counts)
-            below, width, blocks = target.tsize, target.span, target.count
+            link_tsize, link_span, blocks = target.tsize, target.span, target.count
         else:
-            below, width, blocks = tsizes[target], spans[target], counts[target]
-        size += dagpb.link_size(len(name), below)
-        tsize += below
-        span += width
+            link_tsize, link_span, blocks = tsizes[target], spans[target], counts[target]
+        size += dagpb.link_size(len(name), link_tsize)
+        tsize += link_tsize
+        span += link_span
         count += blocks
     node.size = size
     node.tsize = tsize + size

@@ -1,6 +1,6 @@
 """The numbers of the UnixFS profile `unixfs-v1-2025` (IPIP-499) as one value.
 
-Users never set them; tests shrink them so that deep trees need few bytes.
+Users never change them; tests shrink them to get deep trees from few bytes.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ class Profile:
     """How files become blocks.
 
     Attributes:
-        chunk: bytes of file data in one leaf (all but the last leaf of a file).
-        width: links at most in one file node.
+        chunk: bytes of file data in a leaf (the last leaf of a file may have fewer).
+        width: links in a file node, at most.
         hamt_threshold: a folder whose plain block is larger than this many bytes becomes a HAMT.
         hamt_fanout: slots of a HAMT node; 256, so that a slot is one byte of the name's hash.
     """
@@ -24,9 +24,9 @@ class Profile:
 
     @property
     def unit(self) -> int:
-        """Bytes under one full file node: 1 GiB in the profile.
+        """Bytes of file data under one full node of leaves: 1 GiB in the profile.
 
-        shard_size and car_size count in this unit, so that a shard's nodes are nodes of its file.
+        The unit of shard_size and car_size, so that a shard's nodes are also nodes of the whole file.
         """
         return self.chunk * self.width
 

@@ -1,7 +1,7 @@
-"""Whole-file CIDs of split files, from the nodes of their shards: no data is read again.
+"""Whole-file CIDs of split files, from the nodes of their shards, without reading data again.
 
-A shard is a whole number of full file nodes (only a file's last one is less), so its lowest nodes are the
-very nodes of the whole file's DAG.
+A shard is a whole number of full file nodes (except a file's last one), so its lowest nodes are also nodes of the
+whole file's DAG.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 
 
 class FileNode(NamedTuple):
-    """A node of a file's DAG: CID, Tsize and bytes of the file below it.
+    """A node of a file's DAG: CID, Tsize and the bytes of file data in its subtree.
 
-    `block` is empty for a node, or leaf, that stands in a CAR with its shard; others have the nodes below them.
+    `block` and `children` are empty for a node or leaf that is already in a CAR with its shard.
     """
 
     cid: bytes
@@ -35,14 +35,13 @@ def file_cid(
 def file_root(
     size: int, lowest: bytes, profile: Profile = UNIXFS_V1_2025, *, bare_leaf: bool = False
 ) -> FileNode:
-    """The root of a file of more than one node, with the nodes that no shard holds below it.
+    """The root of a file of more than one node, with those of its descendants that are in no shard.
 
     Args:
-        size: of the file, bytes; more than `profile.unit`.
-        lowest: digests of the nodes right above the leaves, in order.
+        size: bytes of the file; more than `profile.unit`.
+        lowest: digests of the nodes directly above the leaves, in order.
         profile: of the DAG.
-        bare_leaf: whether the last digest is that of a leaf: a last shard of one chunk or less, a file of its
-            own, has no node.
+        bare_leaf: whether the last digest is a leaf's: a last shard of at most one chunk is a bare leaf in its CAR.
     """
     count = -(-size // profile.unit)
     if len(lowest) != 32 * count or count < 2:
@@ -52,7 +51,7 @@ def file_root(
         length = min(profile.unit, size - k * profile.unit)
         digest = lowest[32 * k : 32 * k + 32]
         if bare_leaf and k == count - 1:
-            # in the whole file a node stands above it
+            # in the whole file's DAG it has a node of its own
             level.append(parent([FileNode(cid.of_digest(cid.RAW, digest), length, length)]))
         else:
             tsize = _node_tsize(length, profile)
@@ -63,20 +62,18 @@ def file_root(
 
 
 def _node_tsize(length: int, profile: Profile) -> int:
-    """Bytes of the blocks of a node right above the leaves, with `length` bytes below it."""
+    """Tsize of a node directly above the leaves, with `length` bytes of file data."""
     if length > profile.chunk:
         return balanced.extent(length, profile).tsize
     return length + dagpb.link_size(0, length) + dagpb.data_size(len(unixfs.file_message([length])))
 
 
 def parent(children: Sequence[FileNode]) -> FileNode:
-    """The node above these nodes or leaves."""
+    """The parent of these nodes or leaves."""
     lengths = [child.length for child in children]
     block = dagpb.encode_node(
         (dagpb.Link(b"", child.cid, child.tsize) for child in children), unixfs.file_message(lengths)
     )
     digest = hashlib.sha256(block).digest()
-    below = sum(child.tsize for child in children)
-    return FileNode(
-        cid.of_digest(cid.DAG_PB, digest), below + len(block), sum(lengths), block, tuple(children)
-    )
+    tsize = sum(child.tsize for child in children) + len(block)
+    return FileNode(cid.of_digest(cid.DAG_PB, digest), tsize, sum(lengths), block, tuple(children))

@@ -1,7 +1,7 @@
-"""The CID of a file whose size isn't known until its last byte came, such as what a pipe gives.
+"""The CID of a stream of unknown size, such as a pipe.
 
-Specification: IPIP-499, profile unixfs-v1-2025: the same CID as of a file with these bytes. Memory holds one node's
-links on each level.
+Specification: IPIP-499, profile unixfs-v1-2025: the same CID as a file with these bytes has. Memory: the links of one
+node per level.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ class _Child(NamedTuple):
 
 
 def stream_cid(read: Callable[[int], bytes], profile: Profile = UNIXFS_V1_2025) -> tuple[bytes, int]:
-    """The binary CID of the bytes that `read` gives until it gives none, and how many they are.
+    """The binary CID of all bytes of a stream, and their number.
 
     Args:
-        read: is asked for so many bytes, and gives as many or less.
+        read: takes a number of bytes and returns at most that many; empty at the end.
         profile: of the DAG.
     """
     levels: list[list[_Child]] = [[]]
     size = 0
-    while chunk := _whole(read, profile.chunk):
+    while chunk := _read_fully(read, profile.chunk):
         size += len(chunk)
         leaf = cid.of_digest(cid.RAW, hashlib.sha256(chunk).digest())
         _add(levels, 0, _Child(leaf, len(chunk), len(chunk)), profile.width)
@@ -37,7 +37,7 @@ def stream_cid(read: Callable[[int], bytes], profile: Profile = UNIXFS_V1_2025) 
         return cid.of_digest(cid.RAW, hashlib.sha256(b"").digest()), 0
     at = 0
     while at < len(levels) - 1 or len(levels[at]) > 1:
-        # a level that isn't full, be it one leaf, has its node like the others
+        # a level that isn't full gets a node too, even for a single leaf
         if levels[at]:
             children, levels[at] = levels[at], []
             _add(levels, at + 1, _parent(children), profile.width)
@@ -45,8 +45,8 @@ def stream_cid(read: Callable[[int], bytes], profile: Profile = UNIXFS_V1_2025) 
     return levels[at][0].cid, size
 
 
-def _whole(read: Callable[[int], bytes], size: int) -> bytes:
-    """So many bytes, or what is left."""
+def _read_fully(read: Callable[[int], bytes], size: int) -> bytes:
+    """The next `size` bytes, or fewer at the end of the stream."""
     parts = []
     while size and (part := read(size)):
         parts.append(part)
@@ -69,5 +69,5 @@ def _parent(children: list[_Child]) -> _Child:
     lengths = [child.length for child in children]
     links = (dagpb.Link(b"", child.cid, child.tsize) for child in children)
     block = dagpb.encode_node(links, unixfs.file_message(lengths))
-    below = sum(child.tsize for child in children)
-    return _Child(cid.of_digest(cid.DAG_PB, hashlib.sha256(block).digest()), below + len(block), sum(lengths))
+    tsize = sum(child.tsize for child in children) + len(block)
+    return _Child(cid.of_digest(cid.DAG_PB, hashlib.sha256(block).digest()), tsize, sum(lengths))

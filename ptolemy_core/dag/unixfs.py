@@ -22,7 +22,7 @@ PLAIN_DIRECTORY_DATA = dagpb.data_size(len(DIRECTORY))
 
 
 def file_message(blocksizes: Sequence[int]) -> bytes:
-    """The message of a file node over children of these many bytes of the file each."""
+    """The message of a file node whose children have these numbers of bytes of file data."""
     encode = varint.encode
     out = bytearray(_FILE)
     out += b"\x18" + encode(sum(blocksizes))
@@ -48,7 +48,7 @@ def symlink_block_size(target_length: int) -> int:
 
 
 def hamt_message(slots: Iterable[int]) -> bytes:
-    """The message of a HAMT node whose links stand in these slots (0 to 255)."""
+    """The message of a HAMT node whose links are in these slots (0 to 255)."""
     bits = 0
     for slot in slots:
         bits |= 1 << slot
@@ -57,5 +57,5 @@ def hamt_message(slots: Iterable[int]) -> bytes:
 
 
 def hamt_message_size(last_slot: int) -> int:
-    """Length of `hamt_message` when `last_slot` is the highest slot in use."""
+    """Length of `hamt_message` if `last_slot` is the highest slot in use."""
     return len(_HAMT) + 2 + last_slot // 8 + 1 + len(_MURMUR3_FANOUT_256)

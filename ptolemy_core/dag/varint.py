@@ -32,10 +32,10 @@ def lengths(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def decode(data: bytes | memoryview, offset: int = 0) -> tuple[int, int]:
-    """Read one varint: its value and the offset behind it.
+    """Decode one varint: its value and the offset after it.
 
     Raises:
-        ValueError: the data ends inside it, it is longer than 9 bytes, or it isn't minimal.
+        ValueError: it is cut off, longer than 9 bytes, or not minimal.
     """
     value = shift = 0
     for at in range(offset, offset + 9):

@@ -1,8 +1,8 @@
-"""How contents and names of files are encrypted.
+"""Encryption of the contents and names of files.
 
-`segments` says where every byte of an encrypted file is, from its size alone; `cipher` encrypts and decrypts its
-segments; `views` reads ranges of the one as the other; `names` is about names and targets of links. Keys come from
-`keys`; nothing here knows aliases, projects, CARs or the catalog.
+`segments` computes where every byte of an encrypted file is, from its size alone; `cipher` encrypts and decrypts
+segments; `views` reads byte ranges of a file in its encrypted or decrypted form; `names` encrypts names and link
+targets. Keys come from `keys`; nothing here knows aliases, projects, CARs or the catalog.
 """
 
 from ptolemy_core.encryption.cipher import FileCipher, Header, associated_data

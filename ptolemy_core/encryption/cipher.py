@@ -1,12 +1,12 @@
 """Encrypting and decrypting segments of a file: Tink's streaming AEAD AES256_GCM_HKDF_1MB, byte for byte.
 
 - Header, 40 bytes: 0x28, salt (32 bytes), nonce prefix (7 bytes).
-- The own key of a file, 32 bytes: HKDF-SHA256 (RFC 5869) of the data key, with the salt; info: the associated data.
-- Segment i: AES-256-GCM with the nonce prefix, then i (4 bytes, big-endian), then 1 for the last segment and 0 for
-  others. No associated data of its own, as the file's is in its key.
+- Each file's own key, 32 bytes: HKDF-SHA256 (RFC 5869) of the data key, with the salt; info: the associated data.
+- Segment i: AES-256-GCM. Nonce: the prefix, i (4 bytes, big-endian), and 1 for the last segment or 0 for others. No
+  associated data, since the file's is already part of its key.
 
-So a segment in another place, in another file, after the end or under another path is refused. Salt and prefix are
-random, once for each version of a file, and kept: to encrypt other bytes under the same ones would give both away.
+So a segment that was moved, or belongs to another file or path, or comes after the end is refused. Salt and prefix
+are random per version of a file, and stored: encrypting different bytes with the same ones would reveal both.
 
 Format: https://developers.google.com/tink/streaming-aead/aes_gcm_hkdf_streaming
 """
@@ -26,7 +26,7 @@ from ptolemy_core.keys.secret import Secret
 from ptolemy_core.tree import paths
 
 SALT, PREFIX = 32, 7
-"""Bytes of what is random in a header."""
+"""Bytes of the random parts of a header."""
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
@@ -36,11 +36,11 @@ _LABEL = b"ptolemy/1:"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is random in an encrypted file, and public: made once for each version of a file, and kept.
+    """The random and public part of an encrypted file: generated once per version of a file, and stored.
 
     Attributes:
         salt: 32 bytes.
-        prefix: 7 bytes, which each nonce starts with.
+        prefix: the first 7 bytes of each nonce.
     """
 
     salt: bytes
@@ -66,7 +66,7 @@ class Header:
             name: of the file, for messages.
 
         Raises:
-            DamagedError: it is none.
+            DamagedError: it isn't a header.
         """
         if len(data) != HEADER or data[0] != HEADER:
             raise DamagedError(
@@ -80,17 +80,17 @@ class Header:
 
 
 def associated_data(path: bytes) -> bytes:
-    """What ties an encrypted file to its place: `ptolemy/1:`, and its path in the CAR with `/` between names.
+    """The data that binds a file to its path: `ptolemy/1:`, and its path in the CAR with `/` between names.
 
     Args:
-        path: NUL-joined names as the CAR has them (encrypted, where names are), without the marks of shards and of
-            names that look like one (`layout.names`): all shards of a file have the path of the whole file.
+        path: NUL-joined names as in the CAR (encrypted, if names are), without the suffixes of `layout.names`: all
+            shards of a file have the path of the whole file.
     """
     return _LABEL + path.replace(paths.SEPARATOR, b"/")
 
 
 class FileCipher:
-    """Encrypts and decrypts the segments of one version of a file, in any order and from any number of threads."""
+    """Encrypts and decrypts the segments of one version of a file, in any order. Thread-safe."""
 
     def __init__(
         self, data_key: Secret, header: Header, path: bytes, plain: int, *, segment: int = SEGMENT
@@ -100,8 +100,8 @@ class FileCipher:
         Args:
             data_key: the project's data key for files, 32 bytes.
             header: of this version of the file.
-            path: of the whole file in the CAR, as `associated_data` takes it.
-            plain: size of the plaintext, bytes.
+            path: of the whole file in the CAR, as for `associated_data`.
+            plain: size of the plaintext in bytes.
             segment: bytes of a segment; tests shrink it.
         """
         if len(data_key) != _KEY:
@@ -117,28 +117,28 @@ class FileCipher:
 
         Args:
             index: its number.
-            plain: its whole plaintext. It may be where its ciphertext goes in `out` (behind the header, in segment
-                0), but may not overlap with it otherwise.
-            out: takes the whole segment, the header of segment 0 too.
+            plain: its whole plaintext. It may be exactly where its ciphertext goes in `out` (after the header, in
+                segment 0), but may not overlap with `out` otherwise.
+            out: receives the whole segment, including the header in segment 0.
         """
         with memoryview(out) as view:
             if index:
                 self._gcm.encrypt_into(self._nonce(index), plain, None, view)
             else:
-                with view[HEADER:] as behind:
-                    self._gcm.encrypt_into(self._nonce(0), plain, None, behind)
+                with view[HEADER:] as after_header:
+                    self._gcm.encrypt_into(self._nonce(0), plain, None, after_header)
                 view[:HEADER] = bytes(self.header)
 
     def decrypt(self, index: int, encrypted: Bytes, out: Bytes) -> None:
-        """Decrypt a segment, and see that it is the one that was written in this place of this file.
+        """Decrypt a segment, and check that it is the one written at this position of this file.
 
         Args:
             index: its number.
-            encrypted: the whole segment, the header of segment 0 too; not overlapping with `out`.
-            out: takes its whole plaintext. It holds zeros where the segment is refused.
+            encrypted: the whole segment, including the header in segment 0; must not overlap with `out`.
+            out: receives its whole plaintext; zeros if the segment is refused.
 
         Raises:
-            DamagedError: it is another, or was changed, or the key is another.
+            DamagedError: the segment is another one or was changed, or the key is wrong.
         """
         with memoryview(encrypted) as view, memoryview(out) as target:
             expected = self.segments.encrypted_range(index)[1]
@@ -160,5 +160,5 @@ class FileCipher:
     def _refusal(self, index: int) -> str:
         return (
             f"segment {index} of {self.segments.count} of encrypted file {self.name} is refused: it is damaged, cut "
-            "off, or of another file, place or key; fetch it again, and check that the key is this project's"
+            "off, or from another file, position or key; fetch it again, and check that the key is this project's"
         )

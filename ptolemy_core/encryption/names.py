@@ -1,13 +1,13 @@
-"""Encrypting names and targets of links: AES-SIV (RFC 5297), which gives the same name the same text each time.
+"""Encrypting names and link targets with AES-SIV (RFC 5297), which is deterministic.
 
-Each name of a path is encrypted alone, under the project's name key, with two strings of associated data:
-`ptolemy-name/1`, and the encrypted path of its parent, `/` between names. The result, 16 bytes longer, is written in
-base32hex (RFC 4648), in lower case and without padding. So the same name in two folders looks different, and a name
-can't be moved to another folder. A link's target is encrypted as a whole, with `ptolemy-link/1` and the encrypted
-path of the link.
+Each name of a path is encrypted separately, with the project's name key and two strings of associated data:
+`ptolemy-name/1`, and the encrypted path of its parent with `/` between names. The result, 16 bytes longer, is written
+in lower-case base32hex (RFC 4648) without padding. So the same name looks different in two folders, and a name can't
+be moved to another folder. A link's target is encrypted as a whole, with `ptolemy-link/1` and the encrypted path of
+the link.
 
-A shard's mark, `.ptolemyN`, goes behind the encrypted name (`layout.names.encode`); as base32hex has no dot, no
-encrypted name looks like a shard's. The order of encrypted paths isn't that of plain ones.
+A shard's suffix, `.ptolemyN`, follows the encrypted name (`layout.names.encode`); since base32hex has no dot, no
+encrypted name looks like a shard's. Encrypted paths sort differently from plain ones.
 """
 
 import base64
@@ -26,23 +26,23 @@ KEY_BYTES = 64
 _NAME = b"ptolemy-name/1"
 _LINK = b"ptolemy-link/1"
 _TAG = 16
-_REMEMBERED = 32 << 20
-"""Bytes of paths of folders that are remembered, so that a name costs one encryption and not one for each level."""
+_CACHE_BYTES = 32 << 20
+"""Bytes of cached folder paths, so that a name takes one encryption and not one per level."""
 
 
 class NameCipher:
-    """Encrypts and decrypts the names of one project. Any thread may use it."""
+    """Encrypts and decrypts the names of one project. Thread-safe."""
 
     def __init__(self, name_key: Secret) -> None:
-        """Take the project's name key, 64 bytes."""
+        """`name_key` is the project's name key, 64 bytes."""
         if len(name_key) != KEY_BYTES:
             raise ValueError(f"a name key has {KEY_BYTES} bytes, got {len(name_key)}")
         self._siv = AESSIV(name_key.reveal())
-        self._encrypted = _Folders()
-        self._plain = _Folders()
+        self._encrypted = _FolderCache()
+        self._plain = _FolderCache()
 
     def encrypt_path(self, path: bytes) -> bytes:
-        """The encrypted path of an entry; both have NUL between names."""
+        """The encrypted path of an entry; both paths are NUL-joined."""
         folder, separator, name = path.rpartition(paths.SEPARATOR)
         if not path:
             return path  # the top
@@ -50,10 +50,10 @@ class NameCipher:
         return paths.join(parent, self._encrypt(name, parent))
 
     def decrypt_path(self, path: bytes) -> bytes:
-        """The plain path of an entry whose encrypted path this is, without a shard's mark.
+        """The plain path of an entry, from its encrypted path without a shard's suffix.
 
         Raises:
-            DamagedError: a name in it was changed, belongs elsewhere, or is another project's.
+            DamagedError: a name in it was changed or moved, or is another project's.
         """
         folder, separator, name = path.rpartition(paths.SEPARATOR)
         if not path:
@@ -62,11 +62,11 @@ class NameCipher:
         return paths.join(parent, self._decrypt(name, folder))
 
     def encrypt_target(self, path: bytes, target: bytes) -> bytes:
-        """What the CAR has as the target of a link; `path` is the link's encrypted path."""
+        """The encrypted target of a link; `path` is the link's encrypted path."""
         return _encode(self._siv.encrypt(target, [_LINK, _slashed(path)]))
 
     def decrypt_target(self, path: bytes, target: bytes) -> bytes:
-        """The target behind what `encrypt_target` made.
+        """The plain target of a link; `path` is the link's encrypted path.
 
         Raises:
             DamagedError: it was changed, belongs to another link, or is another project's.
@@ -74,7 +74,7 @@ class NameCipher:
         return self._open(target, [_LINK, _slashed(path)], "the target of link", path)
 
     def _encrypted_folder(self, folder: bytes) -> bytes:
-        """The encrypted path of a folder; those above it are remembered too."""
+        """The encrypted path of a folder; caches those of its parents too."""
         known = self._encrypted.get(folder)
         if known is not None:
             return known
@@ -89,17 +89,17 @@ class NameCipher:
         return encrypted
 
     def _plain_folder(self, folder: bytes) -> bytes:
-        """The plain path of a folder; those above it are remembered too."""
+        """The plain path of a folder; caches those of its parents too."""
         known = self._plain.get(folder)
         if known is not None:
             return known
         encrypted = plain = b""
         for name in folder.split(paths.SEPARATOR):
-            below = paths.join(encrypted, name)
-            found = self._plain.get(below)
+            child = paths.join(encrypted, name)
+            found = self._plain.get(child)
             if found is None:
-                found = self._plain.add(below, paths.join(plain, self._decrypt(name, encrypted)))
-            encrypted, plain = below, found
+                found = self._plain.add(child, paths.join(plain, self._decrypt(name, encrypted)))
+            encrypted, plain = child, found
         return plain
 
     def _encrypt(self, name: bytes, parent: bytes) -> bytes:
@@ -122,21 +122,21 @@ def _slashed(path: bytes) -> bytes:
     return path.replace(paths.SEPARATOR, b"/")
 
 
-class _Folders:
-    """Paths of folders in their other form. It forgets all when it is full: entries come in the order of their
-    paths, so those that are needed next are soon there again."""
+class _FolderCache:
+    """A cache of folder paths in their other form. It is cleared when full: since entries come in path order, the
+    needed ones are soon cached again."""
 
     def __init__(self) -> None:
         self._paths: dict[bytes, bytes] = {}
         self._bytes = 0
 
     def get(self, path: bytes) -> bytes | None:
-        """The other form of a path, if it is known."""
+        """The other form of a path, if it is cached."""
         return self._paths.get(path)
 
     def add(self, path: bytes, other: bytes) -> bytes:
-        """Remember the other form of a path; returns it."""
-        if self._bytes > _REMEMBERED:
+        """Cache the other form of a path; returns it."""
+        if self._bytes > _CACHE_BYTES:
             self._paths, self._bytes = {}, 0
         self._paths[path] = other
         self._bytes += len(path) + len(other)
@@ -148,10 +148,10 @@ def _encode(data: bytes) -> bytes:
 
 
 def _decode(text: bytes) -> bytes:
-    """The bytes behind a text of `_encode`.
+    """The reverse of `_encode`.
 
     Raises:
-        ValueError: `_encode` doesn't make that text.
+        ValueError: `_encode` never returns that text.
     """
     try:
         data = base64.b32hexdecode(text.upper() + b"=" * (-len(text) % 8))

@@ -1,8 +1,8 @@
-"""Where the bytes of an encrypted file are: Tink's streaming AEAD AES256_GCM_HKDF_1MB, sizes only.
+"""Sizes and offsets in an encrypted file: Tink's streaming AEAD AES256_GCM_HKDF_1MB.
 
-The file is a header and segments, each a piece of the plaintext and its tag. The first segment is shorter by the
-header, so that with it each segment but the last takes 1 MiB: exactly one leaf of the profile. A file has at least
-one segment, which may be empty.
+The file is a header and segments, each a part of the plaintext and its tag. The first segment includes the header, so
+that each segment except the last is 1 MiB: exactly one leaf of the profile. A file has at least one segment, which
+may be empty.
 
 Format: https://developers.google.com/tink/streaming-aead/aes_gcm_hkdf_streaming
 """
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from ptolemy_core.errors import DamagedError
 
 SEGMENT = 1 << 20
-"""Bytes of a segment with its tag, the first one's header counted in."""
+"""Bytes of a segment with its tag, and in the first one the header."""
 
 HEADER = 40
 TAG = 16
-MOST_SEGMENTS = 1 << 32
-"""Segments that the format can number."""
+MAX_SEGMENTS = 1 << 32
+"""Limit of the format: segment numbers have 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Sizes and places in the encrypted form of a file of `plain` bytes. All numbers are bytes, segments from 0.
+    """Sizes and offsets in the encrypted form of a file of `plain` bytes. All in bytes; segments count from 0.
 
     Attributes:
         plain: size of the plaintext.
@@ -35,9 +35,9 @@ class Segments:
     def __post_init__(self) -> None:
         if self.segment <= HEADER + TAG:
             raise ValueError(f"a segment must have more than {HEADER + TAG} bytes, got {self.segment}")
-        if self.plain < 0 or self.count > MOST_SEGMENTS:
-            most = MOST_SEGMENTS * (self.segment - TAG) - HEADER
-            raise ValueError(f"a file that is encrypted may have 0 to {most} bytes, got {self.plain}")
+        if self.plain < 0 or self.count > MAX_SEGMENTS:
+            most = MAX_SEGMENTS * (self.segment - TAG) - HEADER
+            raise ValueError(f"a file can be encrypted if it has 0 to {most} bytes, got {self.plain}")
 
     @property
     def first(self) -> int:
@@ -46,7 +46,7 @@ class Segments:
 
     @property
     def rest(self) -> int:
-        """Bytes of plaintext in another segment, at most."""
+        """Bytes of plaintext in each other segment, at most."""
         return self.segment - TAG
 
     @property
@@ -65,19 +65,19 @@ class Segments:
         return start, min(self.plain, self.first + index * self.rest) - start
 
     def encrypted_range(self, index: int) -> tuple[int, int]:
-        """Offset and length of a segment in the encrypted file; segment 0 has the header in it."""
+        """Offset and length of a segment in the encrypted file; segment 0 includes the header."""
         start = index * self.segment
         return start, min(self.size, start + self.segment) - start
 
     def holding_plain(self, offset: int, length: int) -> range:
-        """The segments that hold a range of the plaintext; none for an empty one."""
+        """The segments that contain a range of the plaintext; none for an empty range."""
         end = min(offset + length, self.plain)
         if offset >= end:
             return range(0)
         return range(self._of_plain(offset), self._of_plain(end - 1) + 1)
 
     def holding_encrypted(self, offset: int, length: int) -> range:
-        """The segments that a range of the encrypted file belongs to; none for an empty one."""
+        """The segments that contain a range of the encrypted file; none for an empty range."""
         end = min(offset + length, self.size)
         if offset >= end:
             return range(0)
@@ -96,13 +96,13 @@ def plain_size(encrypted: int, segment: int = SEGMENT) -> int:
     """Bytes of the file whose encrypted form has `encrypted` bytes.
 
     Raises:
-        DamagedError: no encrypted file has that size.
+        DamagedError: an encrypted file can't have that size.
     """
     count = max(1, -(-encrypted // segment))
     plain = encrypted - HEADER - TAG * count
-    if plain < 0 or count > MOST_SEGMENTS or Segments(plain, segment).size != encrypted:
+    if plain < 0 or count > MAX_SEGMENTS or Segments(plain, segment).size != encrypted:
         raise DamagedError(
-            f"{encrypted} bytes are no whole encrypted file: it was cut off, or isn't encrypted by Ptolemy; fetch it "
-            "again"
+            f"{encrypted} bytes are not a complete encrypted file: it was cut off, or isn't encrypted by Ptolemy; "
+            "fetch it again"
         )
     return plain

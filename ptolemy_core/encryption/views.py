@@ -1,8 +1,7 @@
-"""Byte ranges of a file, encrypted or decrypted as they are read.
+"""Byte ranges of a file, encrypted or decrypted while they are read.
 
-`Encrypted` makes a plaintext look like its encrypted file, `Decrypted` the other way round. Both read and offer the
-same one primitive, `Reader.read`, so that either can be put around whatever reads a file. Any thread may read any
-range.
+`Encrypted` presents a plaintext as its encrypted file, `Decrypted` does the reverse. Both use and provide a single
+primitive, `Reader.read`, so that either can wrap anything that reads a file. Thread-safe.
 """
 
 import threading
@@ -18,24 +17,24 @@ from ptolemy_core.keys.secret import Secret
 from ptolemy_core.tree import paths
 
 _TOGETHER = 8
-"""Segments whose plaintext is read in one call: large reads cost less, and their memory is bounded."""
+"""Segments read in one call: large reads are cheaper, and memory stays bounded."""
 
 
 class Reader(Protocol):
     """Byte ranges of a file of known size."""
 
     def read(self, offset: int, buffers: Sequence[memoryview]) -> int:
-        """Fill the buffers, one after the other, from `offset`; returns how many bytes there were.
+        """Fill the buffers, in order, from `offset`; returns the number of bytes read.
 
-        Fewer than the buffers take only where the file ends.
+        Fewer than requested only at the end of the file.
         """
 
 
 class Encrypted:
-    """The encrypted form of a plaintext, as a file that can be read in any ranges.
+    """The encrypted form of a plaintext, as a file of which any range can be read.
 
-    The plaintext must be the same at every call (whoever reads it sees to that): its nonces are used again with each
-    read, which is safe for the same bytes only.
+    The plaintext must never change, which its reader must ensure: each read uses the same nonces again, which is safe
+    only for the same bytes.
     """
 
     def __init__(self, plain: Reader, cipher: FileCipher) -> None:
@@ -44,10 +43,10 @@ class Encrypted:
         self.size = cipher.segments.size
 
     def read(self, offset: int, buffers: Sequence[memoryview]) -> int:
-        """Fill the buffers with the encrypted file's bytes from `offset`; returns how many there were.
+        """Fill the buffers with the encrypted file's bytes from `offset`; returns the number of bytes.
 
-        A segment that a buffer takes as a whole is read and encrypted in its place, others by way of memory of their
-        own. When this raises, the buffers hold no plaintext.
+        A segment that is entirely in one buffer is read and encrypted in place, others through a temporary buffer. If
+        this raises, the buffers contain no plaintext.
 
         Raises:
             SourceChangedError: the plaintext is shorter than it was.
@@ -64,7 +63,7 @@ class Encrypted:
         return self.read(offset, [buffer])
 
     def _encrypt(self, numbers: range, targets: "_Targets") -> None:
-        """Read the plaintext of some segments, in one call, to where their ciphertext goes, and encrypt it there."""
+        """Read the plaintext of some segments in one call to where their ciphertext goes, and encrypt it in place."""
         segments = self._cipher.segments
         spares = []
         outs = []
@@ -106,7 +105,7 @@ class Encrypted:
 
 
 class Decrypted:
-    """The plaintext of an encrypted file, as a file that can be read in any ranges. Each byte is checked first."""
+    """The plaintext of an encrypted file, of which any range can be read. Each byte is authenticated first."""
 
     def __init__(self, encrypted: Reader, cipher: FileCipher) -> None:
         self._encrypted = encrypted
@@ -117,17 +116,17 @@ class Decrypted:
     def open(
         cls, encrypted: Reader, size: int, data_key: Secret, path: bytes, *, segment: int = SEGMENT
     ) -> "Decrypted":
-        """Open an encrypted file by its own header.
+        """Open an encrypted file using its header.
 
         Args:
             encrypted: reads it.
             size: its size, bytes.
             data_key: the project's data key for files.
-            path: of the whole file in the CAR, as `cipher.associated_data` takes it.
+            path: of the whole file in the CAR, as for `cipher.associated_data`.
             segment: bytes of a segment; tests shrink it.
 
         Raises:
-            DamagedError: it has no header, or no encrypted file has that size.
+            DamagedError: it has no header, or a size that encrypted files can't have.
         """
         plain = plain_size(size, segment)
         header = bytearray(HEADER)
@@ -136,17 +135,17 @@ class Decrypted:
         return cls(encrypted, FileCipher(data_key, parsed, path, plain, segment=segment))
 
     def read(self, offset: int, buffers: Sequence[memoryview]) -> int:
-        """Fill the buffers with the plaintext from `offset`; returns how many bytes there were.
+        """Fill the buffers with the plaintext from `offset`; returns the number of bytes.
 
-        When this raises, the buffers hold no byte that wasn't checked.
+        If this raises, the buffers contain only authenticated bytes.
 
         Raises:
-            DamagedError: a segment was changed, is cut off, or belongs elsewhere.
+            DamagedError: a segment was changed or moved, or is cut off.
         """
         wanted = sum(map(len, buffers))
         numbers = self._cipher.segments.holding_plain(offset, wanted)
         if not self.size:
-            numbers = range(1)  # no byte is given, but that there is none is checked
+            numbers = range(1)  # there are no bytes, but the empty segment is authenticated
         targets = _Targets(offset, buffers)
         for first in range(numbers.start, numbers.stop, _TOGETHER):
             self._decrypt(range(first, min(first + _TOGETHER, numbers.stop)), targets)
@@ -157,7 +156,7 @@ class Decrypted:
         return self.read(offset, [buffer])
 
     def check(self) -> None:
-        """See that every segment is the one that was written.
+        """Check that every segment is authentic.
 
         Raises:
             DamagedError: one isn't.
@@ -194,37 +193,37 @@ class Decrypted:
 
 
 _spare: list[memoryview] = []
-"""Memory to use again: fresh memory costs a page fault every 4 KiB. There is ciphertext in it, or zeros."""
+"""Buffers to reuse: new memory costs a page fault per 4 KiB. They contain only ciphertext or zeros."""
 
 _spare_lock = threading.Lock()
 
 
 def _take(size: int) -> memoryview:
-    """Memory of `size` bytes or more, for one thread until it is given back."""
+    """A buffer of at least `size` bytes, for one thread until it is given back."""
     with _spare_lock:
         for place, buffer in enumerate(_spare):
             if len(buffer) >= size:
                 return _spare.pop(place)
     return memoryview(
         bytearray(1 << (size - 1).bit_length())
-    )  # few sizes, so that each fits the next who asks
+    )  # few different sizes, so that buffers fit the next request
 
 
 def _give(*buffers: memoryview) -> None:
-    """Let others use the memory."""
+    """Give buffers back for reuse."""
     with _spare_lock:
         _spare.extend(buffers)
 
 
 class _Targets:
-    """Buffers that take the bytes of a file from an offset, one after the other."""
+    """Buffers that receive, in order, the bytes of a file from an offset."""
 
     def __init__(self, offset: int, buffers: Sequence[memoryview]) -> None:
         self._buffers = [buffer for buffer in buffers if len(buffer)]
         self._starts = list(accumulate(map(len, self._buffers), initial=offset))
 
     def place_of(self, start: int, length: int) -> memoryview | None:
-        """Where a range of the file goes as a whole; None if no buffer takes all of it."""
+        """The part of a buffer that receives a whole range of the file; None if no single buffer does."""
         for at, buffer in self._from(start):
             if at <= start and start + length <= at + len(buffer):
                 return buffer[start - at : start - at + length]
@@ -232,7 +231,7 @@ class _Targets:
         return None
 
     def copy(self, data: memoryview, start: int) -> None:
-        """Copy what the buffers take of `data`, which is in the file at `start`."""
+        """Copy the part of `data`, which is at `start` in the file, that the buffers receive."""
         end = start + len(data)
         for at, buffer in self._from(start):
             if at >= end:
@@ -241,6 +240,6 @@ class _Targets:
             buffer[low - at : high - at] = data[low - start : high - start]
 
     def _from(self, start: int) -> Iterator[tuple[int, memoryview]]:
-        """The buffers that take something at or behind `start`, each with its own offset in the file."""
+        """The buffers that receive bytes at or after `start`, each with its offset in the file."""
         for number in range(max(0, bisect_right(self._starts, start) - 1), len(self._buffers)):
             yield self._starts[number], self._buffers[number]

@@ -1,7 +1,8 @@
 """SHA-256 of many messages at once, and roots of piece-commitment subtrees: the engine's two hot loops.
 
-A small C library does the work where it could be built, with the best instruction set of this machine;
-hashlib and NumPy give the same answers, slowly, where it couldn't.
+A small C library does the work, with the best instruction set of this machine. Where it couldn't be built, hashlib
+and NumPy give the same results, slowly. `files` and `folders` are the library's other calls: reading many small files
+and listing folders without the GIL. No formats here beyond hashes, and no policy on what is read.
 Specifications: FIPS 180-4 (SHA-256); Fr32 and the binary tree of Filecoin's piece commitment (FRC-0069).
 """
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from ptolemy_core.kernel import _native, _python
 
 Buffer: TypeAlias = Any
-"""bytes, bytearray, memoryview, mmap, a NumPy array: what holds its bytes in one contiguous piece."""
+"""bytes, bytearray, memoryview, mmap, a NumPy array: anything whose bytes are contiguous in memory."""
 
 ENVIRONMENT: Final = "PTOLEMY_KERNEL"
 """The environment variable that forces a variant."""
@@ -47,7 +48,7 @@ def node(left: bytes, right: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One variant of the two hot loops; all variants give the same answers.
+    """One variant of the two hot loops; all variants give the same results.
 
     Attributes:
         name: "avx512", "sha-ni", "avx2", "arm-sha", "portable" or "python".
@@ -62,7 +63,7 @@ class Kernel:
         """The variant of that name.
 
         Raises:
-            RuntimeError: there is no such variant, or this machine or installation hasn't got it.
+            RuntimeError: there is no such variant, or it is not available on this machine or in this installation.
         """
         if name == "python":
             return Kernel(name, _python.sha256_ranges, _python.subtree_roots)
@@ -84,8 +85,8 @@ class Kernel:
     ) -> NDArray[np.uint8]:
         """SHA-256 of byte ranges of one buffer; range i is lengths[i] bytes from offsets[i].
 
-        Ranges may overlap and come in any order and length; give many at once, for they share lanes.
-        The GIL is released while hashing. The buffer must not change meanwhile.
+        Ranges may overlap and come in any order and length; pass many at once, since they are hashed side by side.
+        The GIL is released while hashing; the buffer must not change meanwhile.
 
         Returns:
             An array of shape (n, 32): the digests, in the order of the ranges.
@@ -100,7 +101,7 @@ class Kernel:
         return self._sha256_ranges(data, starts, sizes)
 
     def subtree_roots(self, buffer: Buffer, subtree_bytes: int) -> NDArray[np.uint8]:
-        """Roots of the whole subtrees that lie one after the other in a buffer.
+        """Roots of consecutive complete subtrees in a buffer.
 
         Args:
             buffer: n * subtree_bytes bytes of payload (before Fr32), n >= 0.
@@ -130,7 +131,7 @@ class Kernel:
 
 
 def check_subtree_bytes(size: int) -> None:
-    """Do nothing when `size` is 127 * 2**k for some k >= 0.
+    """Check that `size` is 127 * 2**k for some k >= 0.
 
     Raises:
         ValueError: it isn't.
@@ -155,13 +156,13 @@ def as_bytes(buffer: Buffer) -> NDArray[np.uint8]:
 
 
 def available() -> list[str]:
-    """The names of the variants that run here, best first; "python" is always there, last."""
+    """The names of the variants that run here, best first; "python" is always included, last."""
     loaded = _native.library()
     return [*(loaded.variants if isinstance(loaded, _native.Library) else ()), "python"]
 
 
 def variant() -> str:
-    """The name of the variant that the functions of this module use."""
+    """The name of the variant used by this module's functions."""
     return _default().name
 
 
@@ -184,7 +185,7 @@ def subtree_root(buffer: Buffer) -> bytes:
 
 @functools.cache
 def _default() -> Kernel:
-    """The forced variant, or the best; chosen once per process.
+    """The forced variant, or the best one; chosen once per process.
 
     Raises:
         RuntimeError: PTOLEMY_KERNEL names a variant that doesn't run here.
@@ -195,8 +196,8 @@ def _default() -> Kernel:
     loaded = _native.library()
     if isinstance(loaded, str):
         warnings.warn(
-            f"hashing runs in pure Python, some 20 times slower than compiled code: {loaded}. "
-            f"To speed it up, {_REMEDY}; to accept it silently, set {ENVIRONMENT}=python",
+            f"hashing runs in pure Python, about 20 times slower than compiled code: {loaded}. "
+            f"To speed it up, {_REMEDY}; to silence this warning, set {ENVIRONMENT}=python",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -204,14 +205,15 @@ def _default() -> Kernel:
 
 
 def check_ranges(size: int, offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
-    """Do nothing when all ranges lie inside a buffer of `size` bytes.
+    """Check that all ranges are inside a buffer of `size` bytes.
 
     Raises:
-        ValueError: one doesn't.
+        ValueError: one isn't.
     """
     if offsets.ndim != 1 or offsets.shape != lengths.shape:
         raise ValueError(
-            f"offsets and lengths must be two flat arrays of one length, got {offsets.shape}, {lengths.shape}"
+            "offsets and lengths must be two flat arrays of the same length, "
+            f"got shapes {offsets.shape} and {lengths.shape}"
         )
     # size - lengths can't overflow, offsets + lengths could
     outside = (offsets < 0) | (lengths < 0) | (offsets > size - lengths)

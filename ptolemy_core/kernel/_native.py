@@ -1,4 +1,4 @@
-"""The compiled kernel, loaded through ctypes: every call releases the GIL."""
+"""The compiled kernel, loaded with ctypes: every call releases the GIL."""
 
 import ctypes
 import functools
@@ -17,10 +17,10 @@ PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" el
 
 @dataclass(frozen=True, slots=True)
 class FileRanges:
-    """Where files are read to: so many bytes of each, at these places in the data."""
+    """Where files are read to: `lengths` bytes of each, at `offsets` in `data`."""
 
     data: NDArray[np.uint8]
-    places: NDArray[np.int64]
+    offsets: NDArray[np.int64]
     lengths: NDArray[np.int64]
 
 
@@ -42,7 +42,7 @@ class Library:
         offsets: NDArray[np.int64],
         lengths: NDArray[np.int64],
     ) -> NDArray[np.uint8]:
-        """SHA-256 of each checked range."""
+        """SHA-256 of each range; the caller has checked them."""
         digests = np.empty((offsets.size, 32), dtype=np.uint8)
         order = _order(lengths)
         self.handle.ptolemy_sha256_ranges(
@@ -57,7 +57,7 @@ class Library:
         return digests
 
     def subtree_roots(self, name: str, data: NDArray[np.uint8], subtree_bytes: int) -> NDArray[np.uint8]:
-        """The root of each subtree of checked size."""
+        """The root of each subtree; the caller has checked the size."""
         roots = np.empty((data.size // subtree_bytes, 32), dtype=np.uint8)
         self.handle.ptolemy_subtree_roots(
             self.variants[name], data.ctypes.data, subtree_bytes // 127, len(roots), roots.ctypes.data
@@ -67,20 +67,20 @@ class Library:
     def read_files(
         self, root: int, paths: bytes, ends: NDArray[np.int64], into: FileRanges, by_steps: bool
     ) -> NDArray[np.int64]:
-        """Read files beneath an open folder into checked ranges of a buffer; six numbers for each."""
-        answers = np.zeros((ends.size, 6), dtype=np.int64)
+        """Read files beneath an open folder into ranges of a buffer that the caller has checked; six numbers each."""
+        results = np.zeros((ends.size, 6), dtype=np.int64)
         self.handle.ptolemy_read_files(
             root,
             paths,
             ends.ctypes.data,
             into.data.ctypes.data,
-            into.places.ctypes.data,
+            into.offsets.ctypes.data,
             into.lengths.ctypes.data,
             ends.size,
-            answers.ctypes.data,
+            results.ctypes.data,
             by_steps,
         )
-        return answers
+        return results
 
     def open_beneath(self, root: int, path: bytes, flags: int, by_steps: bool) -> int:
         """Open an entry beneath an open folder; -errno if that fails."""
@@ -89,12 +89,12 @@ class Library:
     def list_folder(
         self, descriptor: int, prefix: bytes, paths: bytearray, columns: NDArray[np.int64]
     ) -> tuple[int, tuple[int, int]]:
-        """List a folder into the paths and the columns mode, size, mtime.
+        """List a folder into `paths` and the columns mode, size, mtime.
 
         Returns:
-            the number of entries, or -errno; and the entries and bytes that are needed.
+            the number of entries, or -errno; and the capacity needed, in entries and bytes.
         """
-        needs = (ctypes.c_int64 * 2)()
+        needed = (ctypes.c_int64 * 2)()
         found = self.handle.ptolemy_list_folder(
             descriptor,
             prefix,
@@ -103,9 +103,9 @@ class Library:
             len(paths),
             *(column.ctypes.data for column in columns),
             columns.shape[1],
-            needs,
+            needed,
         )
-        return found, (needs[0], needs[1])
+        return found, (needed[0], needed[1])
 
 
 @functools.cache
@@ -125,9 +125,9 @@ def library(path: Path = PATH) -> Library | str:
 
 
 def _order(lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """The order to hash in, longest first, so that the lanes stay full to the end; None: as given.
+    """The order to hash in, longest first, so that all lanes stay busy to the end; None for the given order.
 
-    Sorted are some thousand neighbours at a time, or else short ranges would be read all over the memory.
+    Only groups of a few thousand neighbours are sorted: sorting all would scatter memory accesses.
     """
     if not lengths.size or lengths.min() == lengths.max():
         return None

@@ -1,4 +1,4 @@
-"""The hot loops in hashlib and NumPy: right everywhere, slow."""
+"""The hot loops in hashlib and NumPy: portable and slow, the reference for the compiled ones."""
 
 import hashlib
 
@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 _BLOCK = 127
 _SLICE = _BLOCK << 12
-"""Payload bytes expanded at a time: half a MiB, so that memory stays small for any subtree."""
+"""Payload bytes expanded at a time: half a MiB, which bounds memory for any subtree."""
 
 
 def sha256_ranges(
     data: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """SHA-256 of each checked range, one after the other."""
+    """SHA-256 of each range; the caller has checked them."""
     view = data.data
     digests = b"".join(
         hashlib.sha256(view[start : start + size]).digest()
@@ -23,7 +23,7 @@ def sha256_ranges(
 
 
 def subtree_roots(data: NDArray[np.uint8], subtree_bytes: int) -> NDArray[np.uint8]:
-    """The root of each subtree of checked size."""
+    """The root of each subtree; the caller has checked the size."""
     step = min(subtree_bytes, _SLICE)
     roots = [_fold(_fr32(data[at : at + step])) for at in range(0, data.size, step)]
     nodes = np.concatenate(roots) if roots else np.empty((0, 32), dtype=np.uint8)
@@ -33,7 +33,7 @@ def subtree_roots(data: NDArray[np.uint8], subtree_bytes: int) -> NDArray[np.uin
 
 
 def _fr32(payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Whole blocks of 127 bytes as tree leaves: each 254 bits, little-endian, in 32 bytes of their own."""
+    """Blocks of 127 bytes as tree leaves: each 254 bits, little-endian, padded to 32 bytes."""
     blocks = payload.reshape(-1, _BLOCK)
     leaves = np.empty((len(blocks), 4, 32), dtype=np.uint8)
     leaves[:, 0] = blocks[:, 0:32]

@@ -1,4 +1,4 @@
-"""Opening and reading files beneath a folder, no link followed on the way; many small files in one call."""
+"""Opening and reading files beneath a folder without following links; many small files in one call."""
 
 import errno
 import os
@@ -12,10 +12,10 @@ from ptolemy_core.kernel import Buffer, _native, as_bytes, check_ranges, variant
 from ptolemy_core.tree import SEPARATOR
 
 DONE, SIZE, MTIME, CTIME, INODE, DEVICE = range(6)
-"""Columns of what `read_files` says of each file: bytes read (or -errno), then what it was after that."""
+"""Columns of the result of `read_files`: bytes read (or -errno), then the file's status after the read."""
 
 BY_STEPS: bool = False
-"""Open each folder on the way by itself, also where the kernel has openat2: for tests."""
+"""Open each folder of a path separately, even where the system has openat2: for tests."""
 
 _FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -32,7 +32,7 @@ def open_beneath(root: int, path: bytes, flags: int) -> int:
         its descriptor.
 
     Raises:
-        OSError: it can't be opened; ELOOP or ENOTDIR if there is a link in the path, at its end too.
+        OSError: it can't be opened; ELOOP or ENOTDIR if any part of the path, including the last, is a link.
     """
     loaded = _native.library()
     flags |= os.O_NOFOLLOW | os.O_CLOEXEC
@@ -69,19 +69,19 @@ def read_files(
     places: NDArray[np.int64],
     lengths: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Read the beginning of many small files beneath a folder into one buffer, without the GIL.
+    """Read the first bytes of many small files beneath a folder into one buffer, without the GIL.
 
     Args:
         root: descriptor of the folder.
-        paths: of the files, names joined by NUL; neighbours in one folder are opened from there.
+        paths: of the files, names joined by NUL; a folder is opened once for consecutive files in it.
         buffer: writable.
-        places: offset in the buffer for each file, bytes.
-        lengths: bytes to read of each.
+        places: offset in the buffer for each file, in bytes.
+        lengths: bytes to read of each file.
 
     Returns:
-        a row for each file, columns as above. Files that aren't regular, changed while they were read, or have an
-        mtime out of range have a negative DONE (all have, without the compiled kernel): they are for the caller
-        to read by itself, and to say what is wrong with them.
+        a row per file, columns as above. DONE is negative for files that aren't regular, changed while they were
+        read, or have an mtime out of range, and for all files without the compiled kernel: the caller reads those
+        one by one and reports what is wrong with them.
 
     Raises:
         ValueError: a range isn't inside the buffer.

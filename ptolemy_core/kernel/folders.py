@@ -1,4 +1,4 @@
-"""Listing folders: names in byte order with what lstat says, in one call a folder where the compiled kernel is."""
+"""Listing folders: names in byte order with their lstat status, in one call per folder with the compiled kernel."""
 
 import errno
 import os
@@ -9,17 +9,17 @@ import numpy as np
 from ptolemy_core.kernel import _native, variant
 
 NO_TIME = 1 << 32
-"""A bit of a mode: the entry's mtime is before 1677 or after 2262."""
+"""A bit added to a mode: the entry's mtime is before 1677 or after 2262."""
 
 
 class Listing(NamedTuple):
-    """A folder's entries, sorted by name, a list each.
+    """A folder's entries, sorted by name, as one list per column.
 
     Attributes:
         paths: prefix and name.
-        modes: st_mode; -errno of an entry that can't be looked at. NO_TIME is added where the mtime is out of range.
+        modes: st_mode, with NO_TIME added if the mtime is out of range; -errno if lstat failed.
         sizes: st_size, bytes.
-        mtimes: st_mtime_ns, nanoseconds; 0 where that doesn't fit in 64 bits.
+        mtimes: st_mtime_ns; 0 if that doesn't fit in 64 bits.
     """
 
     paths: list[bytes]
@@ -29,7 +29,7 @@ class Listing(NamedTuple):
 
 
 def list_folder(descriptor: int, prefix: bytes) -> Listing:
-    """List the open folder; entries that vanish meanwhile are left out. The GIL is released.
+    """List an open folder; entries that vanish meanwhile are skipped. The GIL is released.
 
     Raises:
         OSError: it can't be read.
@@ -37,21 +37,24 @@ def list_folder(descriptor: int, prefix: bytes) -> Listing:
     loaded = _native.library()
     if not isinstance(loaded, _native.Library) or variant() == "python":
         return _list_in_python(descriptor, prefix)
-    bytes_, entries = 1 << 16, 1 << 10
+    size, entries = 1 << 16, 1 << 10
     while True:
-        paths, columns = bytearray(bytes_), np.empty((3, entries), dtype=np.int64)
-        found, needs = loaded.list_folder(descriptor, prefix, paths, columns)
+        paths, columns = bytearray(size), np.empty((3, entries), dtype=np.int64)
+        found, needed = loaded.list_folder(descriptor, prefix, paths, columns)
         if found >= 0:
             break
         if found != -errno.ERANGE:
             raise OSError(-found, os.strerror(-found))
-        entries, bytes_ = needs[0] + needs[0] // 8, needs[1] + needs[1] // 8  # it may grow meanwhile
+        entries, size = (
+            needed[0] + needed[0] // 8,
+            needed[1] + needed[1] // 8,
+        )  # the folder may grow meanwhile
     modes, sizes, mtimes = columns[:, :found].tolist()
     return Listing(bytes(paths).split(b"/", found)[:found], modes, sizes, mtimes)
 
 
 def fits(time: int) -> bool:
-    """Whether nanoseconds since 1970 fit in a signed number of 64 bits."""
+    """Whether a number of nanoseconds fits in a signed 64-bit integer."""
     return -1 << 63 <= time < 1 << 63
 
 

@@ -1,7 +1,7 @@
-"""Keys: what an alias stands for, outside the catalog; and the data keys that are wrapped by it, inside.
+"""Keys: the keys of aliases, which stay outside the catalog, and the data keys that they wrap.
 
-`key` is a version of an alias's key and its text; `providers` and `keyring` are where such keys come from; `wrapping`
-makes, wraps and unwraps data keys. Nothing here knows how files or names are encrypted: that is `encryption`.
+`key` is a version of an alias's key and its text form; `providers` and `keyring` supply such keys; `wrapping`
+creates, wraps and unwraps data keys. How files and names are encrypted is `encryption`.
 """
 
 import os
@@ -39,14 +39,14 @@ __all__ = [
 
 
 def open_keys(home: str, environment: Mapping[str, str] = os.environ) -> KeyChain:
-    """The keys that the environment offers: PTOLEMY_KEYS first, then the keyring, then PTOLEMY_KEY_COMMAND.
+    """The keys configured in the environment: PTOLEMY_KEYS first, then the keyring, then PTOLEMY_KEY_COMMAND.
 
     Args:
-        home: folder of the keyring, where PTOLEMY_KEYRING names no other file.
-        environment: variables.
+        home: folder of the keyring, unless PTOLEMY_KEYRING names another file.
+        environment: environment variables.
 
     Raises:
-        SettingsError, DamagedError: a variable can't be used.
+        SettingsError, DamagedError: a variable is invalid.
     """
     providers: list[KeyProvider] = []
     if environment.get(KEYS):

@@ -1,7 +1,7 @@
-"""A key that protects other keys: its alias, its version, and its text for backups, vaults and variables.
+"""A key that wraps other keys: its alias, its version, and its text form for backups, vaults and variables.
 
-The text of a key is one line, `ptolemy-key-1:ALIAS:VERSION:KEY:ID`: the 32 bytes of the key in base32 without
-padding, in lower case, and the key's ID, which shows a slip of the pen.
+The text of a key is one line, `ptolemy-key-1:ALIAS:VERSION:KEY:ID`: the 32 bytes of the key in lower-case base32
+without padding, and the key's ID, which detects typing errors.
 """
 
 import base64
@@ -23,13 +23,13 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One version of the key behind an alias: a key-encryption key, which wraps data keys.
+    """One version of an alias's key: a key-encryption key, which wraps data keys.
 
     Attributes:
         alias: its name.
-        version: from 1 up; a number is never used again.
-        secret: its bytes; None: it was destroyed.
-        created, destroyed: when, in UTC as 2026-11-26T18:40:59Z; empty where that isn't known.
+        version: from 1; a number is never reused.
+        secret: its bytes; None if it was destroyed.
+        created, destroyed: UTC times like 2026-11-26T18:40:59Z; empty if unknown.
     """
 
     alias: str
@@ -40,31 +40,31 @@ class Key:
 
     @property
     def id(self) -> str:
-        """The key's ID, which tells it from others; empty once it is destroyed."""
+        """The key's ID, which distinguishes it from others; empty if it was destroyed."""
         return secret_id(self.secret) if self.secret else ""
 
 
 def is_alias(alias: str) -> bool:
-    """Whether a text can be an alias. "None" is what a project without encryption has in its place."""
+    """Whether a text is a valid alias. "None" isn't: it is the setting of a project without encryption."""
     return bool(_ALIAS.match(alias)) and alias.lower() != "none"
 
 
 def check_alias(alias: str) -> str:
-    """The alias, if it can be one.
+    """The alias, if it is valid.
 
     Raises:
-        SettingsError: it can't.
+        SettingsError: it isn't.
     """
     if not is_alias(alias):
         raise SettingsError(
-            f"a key's alias must be 1 to 63 letters, digits, - or _, starting with a letter or digit, and not "
-            f'"None", got {alias[:80]!r}; use such a name'
+            f"a key's alias must be 1 to 63 letters, digits, - or _, start with a letter or digit, and not be "
+            f'"None", got {alias[:80]!r}; use another name'
         )
     return alias
 
 
 def to_text(key: Key) -> str:
-    """A key as one line of text. Whoever reads it can read everything that the key protects.
+    """A key as one line of text. Anyone who has it can read everything that the key protects.
 
     Raises:
         ValueError: the key was destroyed.
@@ -76,11 +76,11 @@ def to_text(key: Key) -> str:
 
 
 def parse_keys(text: str, place: str) -> list[Key]:
-    """The keys in a text, one a line; empty lines and those that start with `#` don't count.
+    """The keys in a text, one per line; empty lines and lines that start with `#` are ignored.
 
     Args:
-        text: lines as `to_text` makes them, with blanks or line breaks between them.
-        place: where the text is from, for messages.
+        text: keys as written by `to_text`, separated by spaces or line breaks.
+        place: where the text comes from, for messages.
 
     Raises:
         DamagedError: a line isn't the text of a key. The message doesn't quote it.
@@ -105,12 +105,12 @@ def _parse(word: str, number: int, place: str) -> Key:
     parts = word.split(":")
     if len(parts) != 5 or parts[0] != MARK:
         raise DamagedError(
-            f"line {number} of {place} is no key: one looks like {MARK}:ALIAS:VERSION:KEY:ID, as `ptolemy keys "
-            "export` prints it"
+            f"line {number} of {place} is not a key: a key looks like {MARK}:ALIAS:VERSION:KEY:ID, as printed by "
+            "`ptolemy keys export`"
         )
     _, alias, version, encoded, expected = parts
     if not is_alias(alias) or not _VERSION.match(version):
-        raise DamagedError(f"line {number} of {place} has no valid alias or version; use a backup of it")
+        raise DamagedError(f"line {number} of {place} has an invalid alias or version; use a backup of it")
     try:
         value = base64.b32decode(encoded.upper() + "=" * (-len(encoded) % 8))
     except (binascii.Error, ValueError):

@@ -1,8 +1,8 @@
 """The keyring: a file with the keys of aliases, which only its owner may read.
 
-It is JSON: for each alias the versions of its key, with the day each was made, the key's bytes in base64 and its ID.
-A destroyed version keeps its number and loses its bytes, so that no number is used twice. The file is replaced as a
-whole (written beside it, synced, renamed), under a lock, so it is never seen half written.
+It is JSON: for each alias the versions of its key, each with its creation time, its bytes in base64 and its ID. A
+destroyed version keeps its number without the bytes, so that no number is used twice. The file is replaced atomically
+(a new file is written, synced and renamed), under a lock.
 """
 
 import base64
@@ -11,7 +11,6 @@ import errno
 import fcntl
 import json
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 from ptolemy_core.errors import DamagedError, KeyStoreError, SettingsError, UnknownKeyError
 from ptolemy_core.keys.key import KEY_BYTES, Key, by_version, check_alias
+from ptolemy_core.keys.private_file import MODE, check_private, write_private
 from ptolemy_core.keys.secret import Secret, random_secret, secret_id
 
 KEYRING = "PTOLEMY_KEYRING"
@@ -27,21 +27,20 @@ KEYRING = "PTOLEMY_KEYRING"
 
 FILE_NAME = "keyring.json"
 _FORMAT = "ptolemy-keyring/1"
-_MODE = 0o600
-_LONGEST = 16 << 20
+_MAX_FILE = 16 << 20
 _Result = TypeVar("_Result")
 
 
 def keyring_path(home: str, environment: Mapping[str, str]) -> str:
-    """Where the keyring is: at PTOLEMY_KEYRING, or in the home folder."""
+    """The keyring's path: PTOLEMY_KEYRING, or the default file in the home folder."""
     chosen = environment.get(KEYRING)
     return os.path.abspath(os.path.expanduser(chosen)) if chosen else os.path.join(home, FILE_NAME)
 
 
 class Keyring:
-    """A keyring file, as a provider of keys and as the place where they are made and destroyed.
+    """A keyring file: a key provider, where keys are also created and destroyed.
 
-    Any number of processes may use it. Where the file isn't there, it has no keys; the first `create` makes it.
+    Any number of processes may use it. A missing file is an empty keyring; the first `create` creates it.
     """
 
     def __init__(self, path: str) -> None:
@@ -49,7 +48,7 @@ class Keyring:
 
     @property
     def place(self) -> str:
-        """What it is, for messages."""
+        """Its description, for messages."""
         return f"the keyring {self.path}"
 
     def aliases(self) -> list[str]:
@@ -61,10 +60,10 @@ class Keyring:
         return by_version(self._read(), alias)
 
     def create(self, alias: str) -> Key:
-        """A new key under a new alias.
+        """Create a key with a new alias.
 
         Raises:
-            SettingsError: the alias is there, or can't be one.
+            SettingsError: the alias exists, or is invalid.
             KeyStoreError, DamagedError: the file can't be read or written.
         """
         check_alias(alias)
@@ -72,8 +71,8 @@ class Keyring:
         def change(keys: list[Key]) -> Key:
             if by_version(keys, alias):
                 raise SettingsError(
-                    f"{self.place} has a key {alias} already: `ptolemy keys rotate {alias}` makes a new version of "
-                    "it; or use another alias"
+                    f"{self.place} already has a key {alias}: use `ptolemy keys rotate {alias}` for a new version of "
+                    "it, or another alias"
                 )
             keys.append(_new_key(alias, 1))
             return keys[-1]
@@ -81,7 +80,7 @@ class Keyring:
         return self._change(change)
 
     def rotate(self, alias: str) -> Key:
-        """A new version of an alias's key; the older ones stay.
+        """Create a new version of an alias's key; the older ones are kept.
 
         Raises:
             UnknownKeyError: there is no such alias.
@@ -95,23 +94,23 @@ class Keyring:
         return self._change(change)
 
     def add(self, keys: Iterable[Key]) -> list[Key]:
-        """Take keys of a backup in; those that are there stay as they are.
+        """Add keys from a backup; existing ones are unchanged.
 
-        A destroyed version comes back, since whoever has a backup of it can read what it protects anyway.
+        A destroyed version is restored: anyone with a backup of it can read what it protects anyway.
 
         Returns:
-            those that weren't there.
+            the keys that were added.
 
         Raises:
-            SettingsError: a version is there with another key; nothing is changed then.
+            SettingsError: the keyring has a different key for a version; nothing is changed.
             KeyStoreError, DamagedError: the file can't be read or written.
         """
-        coming = list(keys)
+        added = list(keys)
 
         def change(old: list[Key]) -> list[Key]:
             places = {(key.alias, key.version): number for number, key in enumerate(old)}
             new = []
-            for key in coming:
+            for key in added:
                 number = places.get((key.alias, key.version))
                 if number is None:
                     places[key.alias, key.version] = len(old)
@@ -123,22 +122,22 @@ class Keyring:
                 elif old[number].secret != key.secret:
                     raise SettingsError(
                         f"{self.place} has another key for version {key.version} of {key.alias} (ID "
-                        f"{old[number].id}, the new one's is {key.id}): use another keyring for it, by {KEYRING}"
+                        f"{old[number].id}, the new one's is {key.id}): use another keyring for it, set in {KEYRING}"
                     )
             return new
 
         return self._change(change)
 
     def destroy(self, alias: str, version: int | None = None) -> list[Key]:
-        """Remove the bytes of a version of an alias's key, or of all of its versions.
+        """Remove the bytes of one version of an alias's key, or of all versions.
 
-        Other copies of the file, backups and what a disk keeps of overwritten files aren't reached.
+        This can't reach backups, other copies of the file, or remains of overwritten files on the disk.
 
         Returns:
             the versions that were destroyed, without their bytes.
 
         Raises:
-            UnknownKeyError: there is no such alias or version, or nothing of it is left.
+            UnknownKeyError: there is no such alias or version, or it is already destroyed.
             KeyStoreError, DamagedError: the file can't be read or written.
         """
 
@@ -153,10 +152,10 @@ class Keyring:
                 raise UnknownKeyError(
                     f"{self.place} has no {which} that isn't destroyed; see `ptolemy keys list`"
                 )
-            gone = [Key(alias, key.version, None, key.created, _now()) for key in chosen]
-            for old, new in zip(chosen, gone, strict=True):
+            destroyed = [Key(alias, key.version, None, key.created, _now()) for key in chosen]
+            for old, new in zip(chosen, destroyed, strict=True):
                 keys[keys.index(old)] = new
-            return gone
+            return destroyed
 
         return self._change(change)
 
@@ -164,12 +163,12 @@ class Keyring:
         versions = by_version(keys, check_alias(alias))
         if not versions:
             raise UnknownKeyError(
-                f"there is no key {alias} in {self.place}; `ptolemy keys list` shows those that are there"
+                f"there is no key {alias} in {self.place}; `ptolemy keys list` shows the existing ones"
             )
         return versions
 
     def _change(self, change: Callable[[list[Key]], _Result]) -> _Result:
-        """Let a function change the list of keys, and write the list."""
+        """Apply a change to the list of keys, and write it."""
         with self._locked():
             keys = self._read()
             result = change(keys)
@@ -181,11 +180,11 @@ class Keyring:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One process at a time changes the file."""
+        """Lock the keyring: one process at a time changes it."""
         lock = os.path.realpath(self.path) + ".lock"
         try:
             os.makedirs(os.path.dirname(lock), mode=0o700, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
         except OSError as error:
             raise self._unusable("locked", error) from None
         try:
@@ -202,53 +201,36 @@ class Keyring:
         except OSError as error:
             raise self._unusable("read", error) from None
         try:
-            self._check_private(os.fstat(descriptor))
+            check_private(os.fstat(descriptor), self.place, KEYRING, "rotate its keys")
             with open(descriptor, "rb", closefd=False) as file:
-                data = file.read(_LONGEST)
+                data = file.read(_MAX_FILE)
         except OSError as error:
             raise self._unusable("read", error) from None
         finally:
             os.close(descriptor)
         return self._decode(data)
 
-    def _check_private(self, status: os.stat_result) -> None:
-        """Refuse a file that others may read or change."""
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyStoreError(f"{self.place} is no regular file; set {KEYRING} to a file")
-        mode = stat.S_IMODE(status.st_mode)
-        if mode & ~_MODE:
-            raise KeyStoreError(
-                f"{self.place} has mode {mode:04o}, so that others than its owner may use it: chmod 600 it, and if "
-                "others could read it, rotate its keys"
-            )
-        if status.st_uid not in (os.geteuid(), 0):
-            raise KeyStoreError(
-                f"{self.place} belongs to user {status.st_uid}, and this is user {os.geteuid()}: use a keyring of "
-                "your own"
-            )
-
     def _decode(self, data: bytes) -> list[Key]:
         try:
             value = json.loads(data)
             if value["format"] != _FORMAT:
                 raise KeyStoreError(
-                    f"{self.place} has a format that this version doesn't know, it must be {_FORMAT}: upgrade Ptolemy"
+                    f"{self.place} has a format that this version doesn't support, it must be {_FORMAT}: upgrade "
+                    "Ptolemy"
                 )
             keys = [
                 _key_of(alias, version) for alias, versions in value["keys"].items() for version in versions
             ]
             if len({(key.alias, key.version) for key, _ in keys}) < len(keys):
-                raise ValueError("a version is there twice")
+                raise ValueError("duplicate version")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SettingsError):
             # the cause would quote the file
-            raise DamagedError(
-                f"{self.place} is damaged: put a copy or a backup of it in its place"
-            ) from None
+            raise DamagedError(f"{self.place} is damaged: replace it with a copy or a backup") from None
         for key, expected in keys:
             if key.secret is not None and (len(key.secret) != KEY_BYTES or secret_id(key.secret) != expected):
                 raise DamagedError(
                     f"version {key.version} of key {key.alias} in {self.place} is damaged, it doesn't match its own "
-                    "ID: put a copy or a backup of the keyring in its place"
+                    "ID: replace the keyring with a copy or a backup"
                 )
         return [key for key, _ in keys]
 
@@ -256,32 +238,13 @@ class Keyring:
         if error.errno == errno.ELOOP:
             return KeyStoreError(f"{self.place} can't be {done}: its lock file is a link; remove that link")
         return KeyStoreError(
-            f"{self.place} can't be {done} ({error.strerror}): see that its folder is there and yours, or set "
-            f"{KEYRING}"
+            f"{self.place} can't be {done} ({error.strerror}): check that its folder exists and belongs to you, or "
+            f"set {KEYRING}"
         )
 
 
-def write_private(path: str, data: bytes) -> None:
-    """Write a new file that only its owner may read, and sync it; it must not be there yet.
-
-    Raises:
-        OSError: it is there, or can't be written.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
-    try:
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, _MODE)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(path)
-        raise
-
-
 def _replace(path: str, data: bytes) -> None:
-    """Put a file in the place of another at once; what an interrupted write left is removed first."""
+    """Replace a file atomically; removes the leftover of an interrupted write first."""
     part = path + ".new"
     with suppress(FileNotFoundError):
         os.unlink(part)
@@ -303,7 +266,7 @@ def _new_key(alias: str, version: int) -> Key:
 
 
 def _key_of(alias: Any, value: Any) -> tuple[Key, str]:
-    """A key of the file, and the ID that it should have."""
+    """A key of the file, and its expected ID."""
     check_alias(alias)
     version = value["version"]
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:

@@ -1,61 +1,56 @@
-"""Where keys come from: a protocol of three primitives, and the providers that need no file of ours.
+"""Where keys come from: a protocol of three primitives, and the providers other than the keyring.
 
-A provider knows aliases and gives the versions of their keys. `keyring` has the one that is a file; here are an
-environment variable, a command (for vaults and key management services), and a chain that asks several in turn.
+A provider knows aliases and supplies the versions of their keys. `keyring` is the provider that is a file; here are
+an environment variable, a command (for vaults and key management services), and a chain that tries several in order.
 """
 
-import os
-import shlex
-import signal
-import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from ptolemy_core.errors import KeyStoreError, SettingsError, UnknownKeyError, WrongKeyError
+from ptolemy_core.errors import SettingsError, UnknownKeyError, WrongKeyError
+from ptolemy_core.keys.command import SecretCommand
 from ptolemy_core.keys.key import Key, by_version, check_alias, parse_keys
 from ptolemy_core.keys.secret import Secret
 
 KEYS = "PTOLEMY_KEYS"
-"""Environment variable that holds texts of keys."""
+"""Environment variable with texts of keys."""
 
 COMMAND = "PTOLEMY_KEY_COMMAND"
-"""Environment variable with a command that prints texts of keys; `{alias}` in it is the alias that is wanted."""
+"""Environment variable with a command that prints texts of keys; `{alias}` in it is replaced by the alias."""
 
 TIMEOUT = "PTOLEMY_KEY_TIMEOUT"
-"""Environment variable with the seconds that the command may take."""
+"""Environment variable with the command's time limit in seconds."""
 
 _SECONDS = 30.0
-_LONGEST = 1 << 20
-"""Bytes that a command may print."""
 
 
 class KeyProvider(Protocol):
-    """A place that keys come from."""
+    """A source of keys."""
 
     @property
     def place(self) -> str:
-        """What it is, for messages: "the keyring /home/anna/.ptolemy/keyring.json"."""
+        """Its description, for messages: "the keyring /home/anna/.ptolemy/keyring.json"."""
 
     def aliases(self) -> list[str]:
-        """The aliases that it can name, sorted; a command that is asked for one alias at a time names none."""
+        """The aliases that it can list, sorted; a command, which takes one alias at a time, can't list any."""
 
     def versions(self, alias: str) -> list[Key]:
-        """All versions of an alias's key, the oldest first, destroyed ones too; empty where there is no such alias.
+        """All versions of an alias's key, oldest first, including destroyed ones; empty if there is no such alias.
 
         Raises:
-            KeyStoreError: the place can't be read.
-            DamagedError: what it holds is no key.
+            KeyStoreError: the keys can't be read.
+            DamagedError: the content isn't keys.
         """
 
 
 def newest_key(provider: KeyProvider, alias: str) -> tuple[Key, Secret]:
-    """The key that new data keys are wrapped with, the newest version of an alias; and its bytes.
+    """The newest version of an alias's key, which wraps new data keys, and its bytes.
 
     Raises:
         UnknownKeyError: there is none, or it was destroyed.
-        EncryptionError: as the provider does.
+        EncryptionError: raised by the provider.
     """
     versions = provider.versions(check_alias(alias))
     if not versions:
@@ -64,12 +59,12 @@ def newest_key(provider: KeyProvider, alias: str) -> tuple[Key, Secret]:
 
 
 def find_key(provider: KeyProvider, alias: str, version: int, key_id: str) -> tuple[Key, Secret]:
-    """The very key that wrapped something, and its bytes.
+    """The key that was used to wrap a data key, and its bytes.
 
     Raises:
-        UnknownKeyError: there is none of that alias and version, or it was destroyed.
-        WrongKeyError: there is one, but with another ID.
-        EncryptionError: as the provider does.
+        UnknownKeyError: there is no key of that alias and version, or it was destroyed.
+        WrongKeyError: the key of that alias and version has another ID.
+        EncryptionError: raised by the provider.
     """
     versions = provider.versions(check_alias(alias))
     if not versions:
@@ -80,13 +75,13 @@ def find_key(provider: KeyProvider, alias: str, version: int, key_id: str) -> tu
     else:
         raise UnknownKeyError(
             f"version {version} of key {alias} isn't in {provider.place}, which has "
-            f"{_listed(versions)}: add that version from a backup"
+            f"{_listed(versions)}: import that version from a backup"
         )
     secret = _secret(key, provider)
     if key.id != key_id:
         raise WrongKeyError(
             f"version {version} of key {alias} in {provider.place} is another key (ID {key.id}) than the one that "
-            f"was used (ID {key_id}): use the keyring or backup that has that one"
+            f"was used (ID {key_id}): use the keyring or backup that contains the one that was used"
         )
     return key, secret
 
@@ -95,8 +90,8 @@ def _secret(key: Key, provider: KeyProvider) -> Secret:
     if key.secret is None:
         when = f" on {key.destroyed}" if key.destroyed else ""
         raise UnknownKeyError(
-            f"version {key.version} of key {key.alias} was destroyed in {provider.place}{when}: what it protects can "
-            "be read only with a backup of it"
+            f"version {key.version} of key {key.alias} was destroyed in {provider.place}{when}: the data it protects "
+            "can be read only with a backup of the key"
         )
     return key.secret
 
@@ -105,8 +100,8 @@ def _unknown(provider: KeyProvider, alias: str) -> UnknownKeyError:
     known = provider.aliases()
     names = f"; it has {', '.join(known)}" if known else ""
     return UnknownKeyError(
-        f"there is no key {alias} in {provider.place}{names}: `ptolemy keys create {alias}` makes one, `ptolemy keys "
-        "import` takes it from a backup"
+        f"there is no key {alias} in {provider.place}{names}: create it with `ptolemy keys create {alias}`, or add "
+        "it from a backup with `ptolemy keys import`"
     )
 
 
@@ -119,7 +114,7 @@ class TextKeys:
     """Keys from a text, such as an environment variable's value."""
 
     def __init__(self, text: str, place: str) -> None:
-        """Read the text.
+        """Parse the text.
 
         Raises:
             DamagedError: a line isn't the text of a key.
@@ -137,37 +132,28 @@ class TextKeys:
 
 
 class CommandKeys:
-    """Keys that a command prints: `vault kv get -field=keys secret/ptolemy/{alias}`, say.
+    """Keys printed by a command, for example `vault kv get -field=keys secret/ptolemy/{alias}`.
 
-    It runs without a shell and without input, once for each alias; its answer is kept in memory. What it prints on
-    standard error is dropped, since that could hold a key.
+    It runs once for each alias, as `SecretCommand` does; its answer is kept in memory.
     """
 
     def __init__(self, command: str, seconds: float = _SECONDS) -> None:
-        """Take a command line, split as a shell would, but with nothing in it replaced but `{alias}`.
+        """`command` is split like in a shell; only `{alias}` is replaced in it.
 
         Raises:
             SettingsError: it isn't a command line.
         """
-        try:
-            self._arguments = shlex.split(command)
-        except ValueError as error:
-            raise SettingsError(
-                f"{COMMAND} can't be split into arguments ({error}); close its quotes"
-            ) from None
-        if not self._arguments:
-            raise SettingsError(f"{COMMAND} is empty; set it to a command that prints keys, or unset it")
-        self._seconds = seconds
+        self._command = SecretCommand(command, COMMAND, seconds, TIMEOUT)
         self._answers: dict[str, list[Key]] = {}
         self._lock = threading.Lock()
 
     @property
     def place(self) -> str:
-        """The command's name; its arguments may be nobody's business."""
-        return f"the output of the command {self._arguments[0]} ({COMMAND})"
+        """The command's name, without its arguments, which may be confidential."""
+        return self._command.place
 
     def aliases(self) -> list[str]:
-        """None: the command is asked for one alias at a time."""
+        """Empty: the command takes one alias at a time."""
         return []
 
     def versions(self, alias: str) -> list[Key]:
@@ -175,70 +161,24 @@ class CommandKeys:
 
         Raises:
             KeyStoreError: it can't be started, fails, takes too long or prints too much.
-            DamagedError: it prints something else than keys.
+            DamagedError: it prints something other than keys.
         """
         check_alias(alias)
         with self._lock:
             if alias not in self._answers:
-                self._answers[alias] = by_version(parse_keys(self._run(alias), self.place), alias)
+                self._answers[alias] = by_version(parse_keys(self._command.output(alias), self.place), alias)
             return list(self._answers[alias])
-
-    def _run(self, alias: str) -> str:
-        name = self._arguments[0]
-        arguments = [argument.replace("{alias}", alias) for argument in self._arguments]
-        try:
-            process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # so that its children can be ended with it
-            )
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it isn't a command"
-            raise KeyStoreError(
-                f"the command {name} of {COMMAND} can't be started ({reason}): give the path of an executable"
-            ) from None
-        with process:
-            try:
-                printed, _ = process.communicate(timeout=self._seconds)
-            except subprocess.TimeoutExpired:
-                _kill(process)
-                raise KeyStoreError(
-                    f"the command {name} of {COMMAND} didn't end within {self._seconds:g} seconds when asked for key "
-                    f"{alias}: see why it waits, or set {TIMEOUT} to more seconds"
-                ) from None
-            except BaseException:
-                _kill(process)
-                raise
-        if process.returncode:
-            raise KeyStoreError(
-                f"the command {name} of {COMMAND} failed for key {alias} (exit code {process.returncode}): run it "
-                "yourself to see why"
-            )
-        if len(printed) > _LONGEST:
-            raise KeyStoreError(
-                f"the command {name} of {COMMAND} printed more than {_LONGEST} bytes for key {alias}: it must print "
-                "keys only"
-            )
-        return printed.decode("utf-8", "replace")
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """End a process that nobody has waited for yet, and its children."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 class KeyChain:
-    """Several providers: the first one that knows an alias answers for it."""
+    """Several providers: the first one that knows an alias supplies its keys."""
 
     def __init__(self, providers: Sequence[KeyProvider]) -> None:
         self.providers = tuple(providers)
 
     @property
     def place(self) -> str:
-        """All places."""
+        """The descriptions of all providers."""
         return " or ".join(provider.place for provider in self.providers)
 
     def aliases(self) -> list[str]:
@@ -246,7 +186,7 @@ class KeyChain:
         return sorted({alias for provider in self.providers for alias in provider.aliases()})
 
     def versions(self, alias: str) -> list[Key]:
-        """The versions that the first provider has that knows the alias."""
+        """The versions from the first provider that knows the alias."""
         for provider in self.providers:
             versions = provider.versions(alias)
             if versions:
@@ -254,15 +194,15 @@ class KeyChain:
         return []
 
     def provider_of(self, alias: str) -> KeyProvider | None:
-        """The provider that answers for an alias; None if none knows it."""
+        """The first provider that knows an alias; None if none does."""
         return next((provider for provider in self.providers if provider.versions(alias)), None)
 
 
 def timeout_seconds(environment: Mapping[str, str]) -> float:
-    """How long the command may take.
+    """How long a command that prints keys may take.
 
     Raises:
-        SettingsError: the variable isn't a number of seconds.
+        SettingsError: the variable isn't a valid number of seconds.
     """
     text = environment.get(TIMEOUT)
     if not text:

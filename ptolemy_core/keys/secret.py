@@ -1,4 +1,4 @@
-"""Bytes of a key, kept out of messages, logs and whatever stores Python objects."""
+"""The bytes of a key, protected from being shown in messages and logs or pickled."""
 
 import hmac
 import secrets
@@ -11,9 +11,9 @@ _ID_BYTES = 8
 
 
 class Secret:
-    """Bytes that neither `repr` nor pickle show.
+    """Bytes that `repr` doesn't show and that can't be pickled.
 
-    A process that needs a key asks a key provider for it: that keeps keys out of queues, Dagster's storage and logs.
+    A process that needs a key gets it from a key provider: this keeps keys out of queues, Dagster's storage and logs.
     """
 
     __slots__ = ("_value",)
@@ -22,7 +22,7 @@ class Secret:
         self._value = bytes(value)
 
     def reveal(self) -> bytes:
-        """The bytes themselves: for a cipher, or to write them where keys are kept."""
+        """The bytes, for a cipher or a key store."""
         return self._value
 
     def __len__(self) -> int:
@@ -38,7 +38,7 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "a key can't be pickled: hand on its alias or the wrapped key, and ask a provider there"
+            "a key can't be pickled: pass its alias or the wrapped key, and get the key from a provider there"
         )
 
 
@@ -48,9 +48,9 @@ def random_secret(size: int) -> Secret:
 
 
 def secret_id(secret: Secret) -> str:
-    """16 hex digits that tell one key from another, and say nothing else about it.
+    """16 hex digits that identify a key and reveal nothing else about it.
 
-    HKDF-Expand (RFC 5869) of the key, under a label of its own.
+    HKDF-Expand (RFC 5869) of the key, with its own label.
     """
     label = b"ptolemy-key-id/1"
     return HKDFExpand(hashes.SHA256(), _ID_BYTES, label).derive(secret.reveal()).hex()

@@ -1,19 +1,18 @@
-"""Data keys: what files and names are encrypted with, and how they are kept, wrapped by the key of an alias.
+"""Data keys, which encrypt files and names, and how they are stored: wrapped by an alias's key.
 
-A project has data keys of two uses: `files`, of which it may have several versions, and `names`, which stays the
-same for the project's whole life. Each is random, and kept wrapped: in the catalog, and in manifests, so that a
-manifest and the alias's key suffice to restore. When an alias's key is rotated, data keys are wrapped anew and no CAR
-changes.
+A project has data keys for two uses: `files`, in one or more versions, and `names`, which never changes. Each is
+random, and stored only in wrapped form: in the catalog, and in manifests, so that a manifest and the alias's key are
+enough to restore. When an alias's key is rotated, the data keys are wrapped again and no CAR changes.
 
-They are wrapped by AES key wrap (RFC 3394, NIST SP 800-38F, 256-bit key). Why this and not AES-GCM or age:
+They are wrapped with AES key wrap (RFC 3394, NIST SP 800-38F, 256-bit key). Why this and not AES-GCM or age:
 
-- it needs no nonce, so nothing can be used twice by mistake, on however many machines;
-- it is authenticated: a wrong key or a changed byte is refused, at 8 bytes more than the key;
-- it is what key management services and `openssl` (`id-aes256-wrap`) know, so a data key can be unwrapped without us;
-- age makes a random file for each recipient, larger than the key by a factor of ten, and needs one more dependency.
+- it needs no nonce, so a nonce can't be reused by mistake, on any number of machines;
+- it is authenticated: a wrong key or a changed byte is refused, at a cost of 8 bytes;
+- key management services and `openssl` (`id-aes256-wrap`) support it, so a data key can be unwrapped without Ptolemy;
+- age writes a random file per recipient, ten times larger than the key, and is one more dependency.
 
-Key wrap has no associated data. So that a wrapped key can't be passed off as that of another project, use or version,
-16 bytes that are a digest of these three are wrapped behind the key, and compared after unwrapping.
+Key wrap has no associated data. So a 16-byte digest of project, use and version is wrapped after the key and compared
+after unwrapping: a wrapped key can't be substituted for that of another project, use or version.
 """
 
 import base64
@@ -34,7 +33,7 @@ from ptolemy_core.keys.providers import KeyProvider, find_key, newest_key
 from ptolemy_core.keys.secret import Secret, random_secret
 
 Use = Literal["files", "names"]
-"""What a data key encrypts: the contents of files, or names and targets of links."""
+"""What a data key encrypts: contents of files, or names and link targets."""
 
 SIZES: dict[str, int] = {"files": 32, "names": 64}
 """Bytes of a data key by its use: AES-256 for files, two AES-256 keys (AES-SIV) for names."""
@@ -46,12 +45,12 @@ _ID = re.compile(r"[0-9a-f]{16}\Z")
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """A data key as it is kept: it holds nothing secret, and is of no use without the key that wrapped it.
+    """A data key as it is stored: not secret, and useless without the key that wrapped it.
 
     Attributes:
-        project: that the data key belongs to.
+        project: the data key's project.
         use: what it encrypts.
-        version: of the data key, from 1; always 1 for names.
+        version: version of the data key, from 1; always 1 for names.
         alias, alias_version: the key that wrapped it.
         key_id: the ID of that key.
         wrapped: the wrapped bytes.
@@ -74,7 +73,7 @@ def new_data_key(provider: KeyProvider, alias: str, project: str, use: Use, vers
 
     Raises:
         UnknownKeyError: there is no such key.
-        EncryptionError: as the provider does.
+        EncryptionError: raised by the provider.
     """
     return _wrap(provider, alias, random_secret(SIZES[use]), (project, use, version))
 
@@ -83,17 +82,17 @@ def unwrap(provider: KeyProvider, wrapped: WrappedKey) -> Secret:
     """The data key's bytes.
 
     Raises:
-        UnknownKeyError: the key that wrapped it isn't there.
-        WrongKeyError: there is another key of that alias and version.
+        UnknownKeyError: the key that wrapped it is missing.
+        WrongKeyError: the key of that alias and version is another one.
         DamagedError: the wrapped key was changed, or belongs to another project, use or version.
-        EncryptionError: as the provider does.
+        EncryptionError: raised by the provider.
     """
     _, wrapping = find_key(provider, wrapped.alias, wrapped.alias_version, wrapped.key_id)
     try:
         inner = aes_key_unwrap(wrapping.reveal(), wrapped.wrapped)
     except InvalidUnwrap:
         raise DamagedError(
-            f"{wrapped} is damaged: key {wrapped.alias} is the right one, but doesn't unwrap it; take it from "
+            f"{wrapped} is damaged: key {wrapped.alias} is the right one, but doesn't unwrap it; get it from "
             "another manifest or a copy of the catalog"
         ) from None
     value, digest = inner[:-_DIGEST], inner[-_DIGEST:]
@@ -101,19 +100,19 @@ def unwrap(provider: KeyProvider, wrapped: WrappedKey) -> Secret:
         digest, _digest(wrapped.project, wrapped.use, wrapped.version)
     ):
         raise DamagedError(
-            f"{wrapped} isn't what its record says: it was wrapped for another project, use or version; take it "
+            f"{wrapped} doesn't match its record: it was wrapped for another project, use or version; get it "
             "from another manifest or a copy of the catalog"
         )
     return Secret(value)
 
 
 def rewrap(provider: KeyProvider, wrapped: WrappedKey, alias: str | None = None) -> WrappedKey:
-    """The same data key, wrapped by the newest version of its alias's key, or of another alias's.
+    """The same data key, wrapped by the newest version of its alias's key, or of another alias's key.
 
-    It stays as it is where that is so already.
+    Returned unchanged if that key already wraps it.
 
     Raises:
-        EncryptionError: as `unwrap` and `new_data_key` do.
+        EncryptionError: see `unwrap` and `new_data_key`.
     """
     chosen = alias or wrapped.alias
     newest, _ = newest_key(provider, chosen)
@@ -126,12 +125,12 @@ def rewrap(provider: KeyProvider, wrapped: WrappedKey, alias: str | None = None)
 def unreadable_without(
     kept: Iterable[WrappedKey], alias: str, version: int | None = None
 ) -> list[WrappedKey]:
-    """Which data keys nobody can unwrap any more once a version of an alias's key is destroyed, or all of them."""
+    """The data keys that can't be unwrapped after a version of an alias's key, or all versions, are destroyed."""
     return [one for one in kept if one.alias == alias and version in (None, one.alias_version)]
 
 
 def as_record(wrapped: WrappedKey) -> dict[str, object]:
-    """A wrapped key as a value for JSON, with its format."""
+    """A wrapped key as a JSON value, with its format."""
     return {
         "format": FORMAT,
         "project": wrapped.project,
@@ -145,20 +144,20 @@ def as_record(wrapped: WrappedKey) -> dict[str, object]:
 
 
 def from_record(value: Any, place: str) -> WrappedKey:
-    """The wrapped key that `as_record` made into a value.
+    """The wrapped key of a JSON value made by `as_record`.
 
     Args:
-        value: the value, as JSON gave it.
-        place: where it is from, for messages.
+        value: the parsed JSON value.
+        place: where it comes from, for messages.
 
     Raises:
-        DamagedError: it isn't such a value.
+        DamagedError: it isn't a valid record.
     """
     try:
         if value["format"] != FORMAT:
             raise DamagedError(
-                f"{place} has a wrapped key of a format that this version doesn't know, it must be {FORMAT}: upgrade "
-                "Ptolemy"
+                f"{place} has a wrapped key in a format that this version doesn't support, it must be {FORMAT}: "
+                "upgrade Ptolemy"
             )
         if set(value) != set(_FIELDS):
             raise ValueError
@@ -173,7 +172,7 @@ def from_record(value: Any, place: str) -> WrappedKey:
             raise ValueError
     except (KeyError, TypeError, ValueError, binascii.Error):
         raise DamagedError(
-            f"{place} has a wrapped key that is damaged: take it from another manifest or a copy of the catalog"
+            f"{place} has a wrapped key that is damaged: get it from another manifest or a copy of the catalog"
         ) from None
     fields = {name: value[name] for name in _FIELDS if name not in ("format", "wrapped")}
     return WrappedKey(**fields, wrapped=wrapped)
@@ -197,10 +196,10 @@ def to_text(wrapped: WrappedKey) -> str:
 
 
 def from_text(text: str, place: str) -> WrappedKey:
-    """The wrapped key of such a line.
+    """The wrapped key of a line made by `to_text`.
 
     Raises:
-        DamagedError: it isn't one.
+        DamagedError: it isn't a valid one.
     """
     try:
         value = json.loads(text)

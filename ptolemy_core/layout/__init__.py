@@ -1,4 +1,8 @@
-"""Layout first: where every byte of a CAR goes, from names and sizes alone, before any data is read."""
+"""The layout of a CAR: where every byte goes, from names and sizes alone, before any data is read.
+
+Also the plan that divides a data set into containers, since it needs exact CAR sizes. Pure: no files, no catalog.
+Writing the bytes is `car`; the sizes of single blocks are `dag`.
+"""
 
 from ptolemy_core.layout.extents import item_extents
 from ptolemy_core.layout.items import WHOLE, Items, ItemsBuilder

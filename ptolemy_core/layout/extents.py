@@ -1,4 +1,4 @@
-"""What items take in a CAR: the sizes of their blocks, and of the contiguous range of their sections."""
+"""The bytes that items take in a CAR: the sizes of their blocks, and of the contiguous range of their sections."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,9 @@ from ptolemy_core.tree import Kind
 
 
 def item_extents(kinds: NDArray[np.int8], sizes: NDArray[np.int64], profile: Profile) -> balanced.Extents:
-    """The extents of items: files or shards of these many bytes, links of these target lengths, empty folders.
+    """The extents of items; `sizes` are bytes of a file or shard, a link's target length, anything for a folder.
 
-    An item's blocks follow one another, so `span` is the length of its byte range in a CAR.
+    An item's blocks are contiguous, so `span` is the length of its byte range in a CAR.
     """
     sizes = np.where(kinds == Kind.DIRECTORY, unixfs.PLAIN_DIRECTORY_DATA, sizes)
     for row in np.flatnonzero(kinds == Kind.SYMLINK).tolist():

@@ -1,7 +1,7 @@
-"""What a container holds, in columns: one item per shard, link or empty folder, in path order.
+"""The content of a container, in columns: one item per shard, link or empty folder, in path order.
 
-A path is the entry's names below target_dir joined by NUL, which no name can hold: so the plain order of
-these bytes is the order of the tree, and any other name survives as it is.
+A path is the entry's names below target_dir joined by NUL. No name contains NUL, so sorting paths as bytes gives the
+order of the tree.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from ptolemy_core.tree import Kind
 
 WHOLE = -1
-"""The shard number of an item that is no shard of a split file."""
+"""The shard number of an item that isn't a shard of a split file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Columns over the items of one container.
+    """The items of one container, as columns.
 
     Attributes:
-        paths: NUL-joined names below target_dir; one empty path alone means that target itself is the item.
+        paths: NUL-joined names below target_dir; a single empty path means that the target itself is the item.
         kinds: `Kind` of each.
         sizes: bytes of data: the shard's length, a link's target length, 0 for an empty folder.
         starts: offset of the shard within its file, bytes.
@@ -43,7 +43,7 @@ class Items:
         )
 
     def take(self, rows: Sequence[int]) -> "Items":
-        """The items at these places, in this order."""
+        """The items with these indexes, in this order."""
         return Items(
             [self.paths[k] for k in rows],
             self.kinds[rows],
@@ -54,7 +54,7 @@ class Items:
 
     @property
     def data_bytes(self) -> int:
-        """Bytes of file data in all items (links' targets don't count)."""
+        """Bytes of file data in all items (without link targets)."""
         return int(self.sizes[self.kinds == Kind.FILE].sum())
 
 
@@ -66,12 +66,12 @@ class ItemsBuilder:
         self._rows: list[tuple[int, int, int, int]] = []
 
     def add(self, path: bytes, kind: Kind, size: int, start: int = 0, shard: int = WHOLE) -> None:
-        """Add one item; items must come in path order, shards of a file by their number."""
+        """Add an item; items must be added in path order, shards of a file by number."""
         self._paths.append(path)
         self._rows.append((kind, size, start, shard))
 
     def extend(self, rows: Iterable[tuple[bytes, Kind, int]]) -> "ItemsBuilder":
-        """Add whole items: (path, kind, size)."""
+        """Add items that aren't shards: (path, kind, size)."""
         for path, kind, size in rows:
             self.add(path, kind, size)
         return self

@@ -1,7 +1,7 @@
-"""Names within a CAR: shards of split files, and real files that are named as a shard would be.
+"""Names inside a CAR: of shards, and of real files whose names look like a shard's.
 
-Shard N of `b.bin` stands as `b.bin.ptolemyN`. A real name that ends like that gets `.ptolemy_` behind it, so
-that both can stand in one folder; `decode` takes either back. Names are bytes, never decoded.
+Shard N of `b.bin` is named `b.bin.ptolemyN`. A real name that ends like that gets `.ptolemy_` appended, so that both
+can be in one folder; `decode` reverses either. Names are bytes, never decoded to text.
 """
 
 import re
@@ -13,7 +13,7 @@ _SHARD = re.compile(rb"(.*)\.ptolemy(0|[1-9][0-9]*)\Z", re.DOTALL)
 
 
 def encode(name: bytes, shard: int | None = None) -> bytes:
-    """The name within a CAR of a whole entry, or of shard number `shard` of a split file."""
+    """The name inside a CAR of a whole entry, or of shard number `shard` of a split file."""
     if shard is not None:
         return name + _MARK + str(shard).encode("ascii")
     if _MARK in name and _RESERVED.search(name):
@@ -22,7 +22,7 @@ def encode(name: bytes, shard: int | None = None) -> bytes:
 
 
 def decode(name: bytes) -> tuple[bytes, int | None]:
-    """The real name behind a name within a CAR, and the shard's number (None: a whole entry)."""
+    """The real name for a name inside a CAR, and the shard's number (None for a whole entry)."""
     if name.endswith(_REAL):
         return name[: -len(_REAL)], None
     match = _SHARD.match(name)

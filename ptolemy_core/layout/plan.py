@@ -1,8 +1,8 @@
-"""Planning: files become shards, shards become containers, as few as fit and of roughly equal size.
+"""Planning: files are split into shards, shards are grouped into containers, as few as possible and of similar size.
 
-Containers are contiguous ranges in path order. Where they are cut is found on an estimate of what each item
-adds to a CAR; each container's size is then the exact one of its layout, and a container that
-would be too large for its piece after all is planned again with less room.
+Containers are contiguous ranges in path order. The cuts are chosen from an estimate of the bytes that each item adds
+to a CAR. Then each container's exact size is computed from its layout; if one exceeds its piece, all are planned
+again with a lower limit.
 """
 
 import itertools
@@ -21,21 +21,21 @@ from ptolemy_core.tree import SEPARATOR, Kind
 from ptolemy_core.tree.paths import common_folders
 
 _NODE = 90
-"""Bytes that a folder adds beside its name: its own empty block and section, and the link to it."""
+"""Bytes that a folder adds besides its name: its own empty block and section, and the link to it."""
 
 _HAMT_SHARE = 30
-"""Bytes that a large folder's entry adds in HAMT nodes, about."""
+"""Approximate bytes that an entry of a large folder adds to HAMT nodes."""
 
-_TRIES = 50
+_MAX_ATTEMPTS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedContainer:
-    """A container to be: items `[start, stop)` of the planned ones.
+    """A planned container: the items `[start, stop)`.
 
     Attributes:
         start, stop: range of items.
-        data_bytes: bytes of files' data in it.
+        data_bytes: bytes of file data in it.
         car_size, piece_size: exact bytes of its CAR, before and after padding.
     """
 
@@ -47,9 +47,9 @@ class PlannedContainer:
 
 
 def split(files: Items, shard_bytes: int) -> tuple[Items, NDArray[np.int64]]:
-    """The items of these whole files, those over `shard_bytes` split; and the file that each comes from.
+    """Split files larger than `shard_bytes` into shards; returns the items and the index of each item's file.
 
-    A file of an exact multiple of `shard_bytes` has no empty shard behind.
+    A file whose size is an exact multiple of `shard_bytes` gets no empty last shard.
     """
     pieces = np.where(files.kinds == Kind.FILE, np.maximum(1, -(-files.sizes // shard_bytes)), 1)
     origin = np.repeat(np.arange(len(files), dtype=np.int64), pieces)
@@ -72,15 +72,15 @@ def split(files: Items, shard_bytes: int) -> tuple[Items, NDArray[np.int64]]:
 
 
 def plan(items: Items, car_bytes: int, profile: Profile = UNIXFS_V1_2025) -> list[PlannedContainer]:
-    """Containers for all items.
+    """Group all items into containers.
 
     Args:
         items: shards and whole entries in path order.
-        car_bytes: data in one container at most, bytes.
+        car_bytes: bytes of data in one container, at most.
         profile: of the DAG.
 
     Raises:
-        PlanError: an item doesn't fit a CAR at all.
+        PlanError: an item doesn't fit any CAR.
         ValueError: the items aren't in path order.
     """
     if not len(items):
@@ -90,18 +90,18 @@ def plan(items: Items, car_bytes: int, profile: Profile = UNIXFS_V1_2025) -> lis
     if int(data.max()) > car_bytes:
         raise PlanError(f"a shard of {int(data.max())} bytes is larger than car_size, {car_bytes} bytes")
     weight, opening = _weights(items, profile)
-    room = capacity - HEADER_SIZE - _NODE
-    for _ in range(_TRIES):
-        cuts = _cut(data, weight, opening, car_bytes, room)
+    limit = capacity - HEADER_SIZE - _NODE
+    for _ in range(_MAX_ATTEMPTS):
+        cuts = _cut(data, weight, opening, car_bytes, limit)
         planned = [measured(items, a, b, profile) for a, b in itertools.pairwise(cuts)]
         over = max(container.car_size for container in planned) - capacity
         if over <= 0:
             return planned
-        room -= max(over, room // 100)
-        if room <= 0:
+        limit -= max(over, limit // 100)
+        if limit <= 0:
             break
     raise PlanError(
-        f"no container of {capacity} bytes can hold these files: their names take more room than their data; "
+        f"no container of {capacity} bytes can hold these files: their names need more space than their data; "
         "use a larger car_size"
     )
 
@@ -115,7 +115,7 @@ def measured(items: Items, start: int, stop: int, profile: Profile = UNIXFS_V1_2
 
 
 def _weights(items: Items, profile: Profile) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Bytes that each item adds to a CAR behind the item before it; and bytes of folders above it."""
+    """Estimated bytes that each item adds to a CAR after the item before it; and the bytes of its parent folders."""
     span = balanced.section_sizes(items.sizes)
     tsize = items.sizes.copy()
     large = (items.kinds == Kind.FILE) & (items.sizes > profile.chunk)
@@ -131,7 +131,7 @@ def _weights(items: Items, profile: Profile) -> tuple[NDArray[np.int64], NDArray
 def _folder_bytes(
     paths: Sequence[bytes],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of each path: its name's length, bytes of the folders it opens, bytes of all folders above it."""
+    """For each path: its name's length, the bytes of folders not shared with the path before, of all its folders."""
     names = np.empty(len(paths), dtype=np.int64)
     new = np.zeros(len(paths), dtype=np.int64)
     above = np.empty(len(paths), dtype=np.int64)
@@ -156,24 +156,26 @@ def _cut(
     weight: NDArray[np.int64],
     opening: NDArray[np.int64],
     car_bytes: int,
-    room: int,
+    limit: int,
 ) -> list[int]:
-    """Ends of containers: as few as fit, each cut as near to an equal share as the limits let it."""
+    """Ends of containers: as few as possible, each cut as close to an equal share as the limits allow."""
     total = len(data)
     data_sum = np.concatenate([[0], np.cumsum(data)])
     weight_sum = np.concatenate([[0], np.cumsum(weight)])
 
     def reach(start: int) -> int:
-        """The last end of a container that starts here."""
+        """The largest possible end of a container that starts here."""
         by_data = np.searchsorted(data_sum, data_sum[start] + car_bytes, side="right") - 1
-        budget = weight_sum[start] + room - opening[start]
+        budget = weight_sum[start] + limit - opening[start]
         by_weight = np.searchsorted(weight_sum, budget, side="right") - 1
         return max(start + 1, int(min(by_data, by_weight)))  # one item alone: measured afterwards
 
     latest = [0]
     while latest[-1] < total:
         latest.append(reach(latest[-1]))
-    earliest = [total]  # of each end, from the last: what follows must fit the containers left
+    earliest = [
+        total
+    ]  # smallest possible ends, last container first: the rest must fit the remaining containers
     low = total
     for _ in range(len(latest) - 2):
         low = _first_reaching(reach, low)
@@ -187,7 +189,7 @@ def _cut(
         if nearest > 0 and fair - weight_sum[nearest - 1] < weight_sum[nearest] - fair:
             nearest -= 1
         cuts.append(max(first, min(nearest, reach(cuts[-1])), cuts[-1] + 1))
-    # a cut below deeper folders has a little less room than the one before it: then even sizes give way
+    # a container that starts in deeper folders holds slightly less, so equal shares may not suffice: use the longest
     return cuts if cuts[-1] == total else latest
 
 

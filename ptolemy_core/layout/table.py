@@ -1,4 +1,4 @@
-"""The layout of a CAR: every block's place, size and parent, in depth-first pre-order from the root.
+"""The layout of a CAR: every block's offset, size and parent, in depth-first pre-order from the root.
 
 Order of blocks: `version=1; order=dfs; dups=y` of the trustless gateway specification; container: CARv1.
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ptolemy_core.dag import balanced, cid, hamt, varint
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout.items import Items
-from ptolemy_core.layout.tree import NO_ITEM, Tree, arranged, build_tree, measure_tree
+from ptolemy_core.layout.tree import NO_ITEM, Tree, block_order, build_tree, measure_tree
 from ptolemy_core.tree import Kind
 
 HEADER_SIZE = 59
@@ -32,19 +32,19 @@ class Block(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Columns over all blocks of a CAR, in their order in it. Offsets and sizes are bytes.
+    """All blocks of a CAR in order, as columns. Offsets and sizes are bytes.
 
     Attributes:
         kind: `Block` of each.
-        offset: of its section within the CAR.
+        offset: of its section in the CAR.
         size: of the block itself.
         tsize: of all blocks of its subtree.
-        parent: place of the block that links to it; -1 for the root, block 0.
+        parent: index of the block that links to it; -1 for the root, block 0.
         count: blocks of its subtree, itself included: the subtree is `[k, k + count[k])`.
-        item: the item that it belongs to, or -1.
-        start: offset of the data below it within its item (leaves and file nodes).
-        length: bytes of file data below it (leaves and file nodes).
-        name: place in `names` of the link to it; -1: a file's own link, which has an empty name.
+        item: index of the item that it belongs to, or -1.
+        start: offset within its item of the file data in its subtree (leaves and file nodes).
+        length: bytes of file data in its subtree (leaves and file nodes).
+        name: index in `names` of the link to it; -1 for links inside a file, which have empty names.
         roots: the root block of each item.
         names: names of links.
         car_size: bytes of the whole CAR.
@@ -68,7 +68,7 @@ class Layout:
         return len(self.kind)
 
     def data_offset(self, block: int) -> int:
-        """Where the block's own bytes stand in the CAR."""
+        """Offset in the CAR of the block's own bytes."""
         return int(self.offset[block]) + varint.length(cid.SIZE + int(self.size[block])) + cid.SIZE
 
 
@@ -76,7 +76,7 @@ def compute_layout(items: Items, profile: Profile = UNIXFS_V1_2025, *, real_name
     """The layout of the CAR of these items; see `build_tree` for `real_names`.
 
     Raises:
-        ValueError: the items aren't in path order, or two names of a folder can't stand in one HAMT.
+        ValueError: the items aren't in path order, or two names in a folder have the same HAMT hash.
     """
     tree = measure_tree(build_tree(items, real_names=real_names), items, profile)
     nodes = _Nodes.of(tree)
@@ -113,7 +113,7 @@ def compute_layout(items: Items, profile: Profile = UNIXFS_V1_2025, *, real_name
 
 
 def _expand(layout: Layout, base: int, shape: balanced.Shape) -> None:
-    """Put the blocks of a file of more than one leaf at their places."""
+    """Fill in the blocks of a file of more than one leaf."""
     part = slice(base, base + len(shape.size))
     outer = layout.parent[base]
     layout.kind[part] = np.where(shape.height == 0, Block.LEAF, Block.FILE)
@@ -129,7 +129,7 @@ def _expand(layout: Layout, base: int, shape: balanced.Shape) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
-    """Rows of the tree and HAMT nodes in block order; files of many leaves are one node here."""
+    """Rows of the tree and HAMT nodes in block order; a file of many leaves is a single node here."""
 
     row: NDArray[np.int64]
     kind: NDArray[np.int8]
@@ -158,7 +158,7 @@ class _Nodes:
                 expands,
                 tree.names,
             )
-        order = arranged(tree)
+        order = block_order(tree)
         rows = np.array([row for row, _, _, _ in order], dtype=np.int64)
         inner = rows < 0
         kind = kinds[tree.kind[rows]]

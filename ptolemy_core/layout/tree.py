@@ -1,7 +1,7 @@
-"""The tree of a container, in columns, and the exact size of every block in it.
+"""The tree of a container, as columns, and the exact size of every block in it.
 
-Rows are files (or shards), links and folders, a folder before its entries. Sizes go from the deepest level
-up, because a link holds the size of all that is below it.
+Rows are files (or shards), links and folders, a folder before its entries. Sizes are computed from the deepest level
+up, because a link contains the size of its whole subtree.
 """
 
 from dataclasses import dataclass, field
@@ -23,18 +23,18 @@ NO_ITEM = -1
 
 @dataclass(slots=True)
 class Tree:
-    """Rows in the order of their paths: parents first, siblings by name within the CAR if `sorted_rows`.
+    """Rows in path order, parents first.
 
     Attributes:
-        names: name within the CAR of each row.
-        parent: row of the folder that holds it; -1 for the root, row 0.
+        names: name of each row inside the CAR.
+        parent: row of its folder; -1 for the root, row 0.
         depth: levels below the root.
         kind: `Kind` of each; a folder is DIRECTORY, empty or not.
-        item: the item that the row stands for, or NO_ITEM.
-        size, tsize, span, count: of the row's own block, of all blocks of its subtree, of their CAR sections
-            (bytes), and how many blocks those are. Set by `measure_tree`.
+        item: index of the row's item, or NO_ITEM.
+        unsorted: folders whose entries are ordered differently by their names inside the CAR than by path.
+        size, tsize, span, count: bytes of the row's own block, of all blocks of its subtree, of their CAR sections;
+            number of those blocks. Set by `measure_tree`.
         hamts: the tries of the folders that need one, by row. Set by `measure_tree`.
-        unsorted: folders whose entries' names within the CAR are in another order than their paths.
     """
 
     names: list[bytes]
@@ -54,14 +54,14 @@ class Tree:
 
 
 def build_tree(items: Items, *, real_names: bool = False) -> Tree:
-    """The rows of a container's tree; sizes are still unset.
+    """The rows of a container's tree, without sizes.
 
     Args:
         items: in path order.
-        real_names: keep names that look like a shard's as they are, where no shard is among the items.
+        real_names: don't escape names that look like a shard's; for items without shards.
 
     Raises:
-        ValueError: the items aren't in path order, or two of them have one path.
+        ValueError: the items aren't in path order, or two of them have the same path.
     """
     row_names: list[bytes] = [b""]
     parents: list[int] = [-1]
@@ -135,7 +135,7 @@ def _finish(
 
 
 def measure_tree(tree: Tree, items: Items, profile: Profile) -> Tree:
-    """Set the sizes of all rows, and the tries of the folders whose plain block is over the threshold."""
+    """Set the sizes of all rows, and the tries of the folders whose plain block exceeds the threshold."""
     _measure_leaves(tree, items, profile)
     name_lengths = np.fromiter(map(len, tree.names), dtype=np.int64, count=len(tree))
     links = np.zeros(len(tree), dtype=np.int64)
@@ -164,7 +164,7 @@ def measure_tree(tree: Tree, items: Items, profile: Profile) -> Tree:
 
 
 def _measure_leaves(tree: Tree, items: Items, profile: Profile) -> None:
-    """Sizes of files and links, which need nothing below them."""
+    """Set the sizes of files and links."""
     rows = np.flatnonzero((tree.item != NO_ITEM) & (tree.kind != Kind.DIRECTORY))
     extents = item_extents(tree.kind[rows], items.sizes[tree.item[rows]], profile)
     tree.size[rows], tree.tsize[rows] = extents.size, extents.tsize
@@ -172,7 +172,7 @@ def _measure_leaves(tree: Tree, items: Items, profile: Profile) -> None:
 
 
 class _Children:
-    """The rows below each folder."""
+    """The entries' rows of each folder."""
 
     def __init__(self, tree: Tree) -> None:
         self._rows = np.argsort(tree.parent, kind="stable")
@@ -193,11 +193,11 @@ def _measure_hamt(tree: Tree, folder: int, rows: list[int]) -> None:
     tree.span[folder], tree.count[folder] = root.span, root.count
 
 
-def arranged(tree: Tree) -> list[tuple[int, int, bytes, "hamt.HamtNode | None"]]:
-    """All rows in the order of their blocks, HAMT nodes among them.
+def block_order(tree: Tree) -> list[tuple[int, int, bytes, "hamt.HamtNode | None"]]:
+    """All rows and HAMT nodes in the order of their blocks.
 
-    Each is (row, place of the parent in this list, name of the link to it, its HAMT node or None); an inner
-    HAMT node has row -1.
+    Each is (row, index of the parent in this list, name of the link to it, its HAMT node or None); inner HAMT nodes
+    have row -1.
     """
     children = _Children(tree)
     out: list[tuple[int, int, bytes, hamt.HamtNode | None]] = []

@@ -1,4 +1,4 @@
-"""Manifests: what stands in which CAR at which bytes, as files that need no Ptolemy to be read."""
+"""Manifests: which bytes of which CAR hold each file, as files that can be read without Ptolemy."""
 
 from ptolemy_core.manifest.schema import FORMATS, MANIFEST_SCHEMA, SUMMARY_SCHEMA
 from ptolemy_core.manifest.summary import check_url, url_of

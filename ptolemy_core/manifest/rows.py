@@ -3,17 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy.engine import Row
-
 from ptolemy_core.catalog import located
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.find import KIND_NAMES
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.manifest.schema import COLUMNS
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import KIND_NAMES, paths
 
 Page = list[tuple[Any, ...]]
 """Rows with the values of `COLUMNS`."""
@@ -23,11 +20,11 @@ def pages(catalog: Catalog, car: CarRow, profile: Profile) -> Iterator[Page]:
     """All rows of a CAR, some thousands at a time."""
     payload, piece = cid.to_text(car.payload_cid), cid.to_text(car.piece_cid_v1)
     with catalog.read() as connection:
-        for rows in located.of_shards(connection, located.held(), {"key": car.container_id}):
+        for rows in located.of_shards(connection, located.in_container(), {"key": car.container_id}):
             yield _page(rows, located.spans(rows, profile), payload, piece)
 
 
-def _page(rows: Sequence[Row[Any]], spans: list[int], payload: str, piece: str) -> Page:
+def _page(rows: Sequence[Any], spans: list[int], payload: str, piece: str) -> Page:
     out: Page = []
     for row, span in zip(rows, spans, strict=True):
         path = bytes(row.path)
@@ -37,7 +34,7 @@ def _page(rows: Sequence[Row[Any]], spans: list[int], payload: str, piece: str) 
         out.append(
             (
                 paths.escape(path),
-                path.replace(SEPARATOR, b"/"),
+                paths.to_slashes(path),
                 KIND_NAMES[row.kind],
                 row.size,
                 row.mtime,

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 MANIFEST_SCHEMA = "ptolemy-manifest/1"
-SUMMARY_SCHEMA = "ptolemy-summary/1"
+SUMMARY_SCHEMA = "ptolemy-summary/2"
 FORMATS = ("parquet", "csv", "jsonl")
 
 

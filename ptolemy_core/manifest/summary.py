@@ -4,18 +4,51 @@ import csv
 import io
 import json
 import string
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.errors import SettingsError
+from ptolemy_core.facts.cars import SummaryCarFacts, SummaryRootFacts
+from ptolemy_core.facts.fields import Facts, Unit, field
 from ptolemy_core.manifest.schema import SUMMARY_SCHEMA
 from ptolemy_core.project import Project
 
 PLACEHOLDERS = ("piece_cid", "piece_cid_v2", "payload_cid", "file_name", "project", "container")
 _NAMING = {"piece_cid", "piece_cid_v2", "payload_cid", "file_name", "container"}
 """Placeholders that tell CARs apart."""
+
+
+class ManifestFile(Facts):
+    """The manifest that a summary belongs to."""
+
+    file: str = field("file", "Its name.")
+    schema_: str = field("schema", "Version of its columns.", alias="schema")
+    rows: int = field("rows", "How many rows it has.")
+    sha256: str = field("sha256", "SHA-256 of the file, hex.", Unit.HEX)
+
+
+class Totals(Facts):
+    """Sums over the CARs of a summary."""
+
+    cars: int = field("CARs", "How many.")
+    items: int = field("items", "Files, shards, links and empty folders in them.")
+    data_bytes: int = field("data", "Bytes of files in them.", Unit.BYTES)
+    car_size: int = field("CAR size", "Bytes of the CARs.", Unit.BYTES)
+    piece_size: int = field("piece size", "Bytes of the padded pieces.", Unit.BYTES)
+
+
+class Summary(Facts):
+    """The summary of a project's CARs, or of one CAR."""
+
+    schema_: str = field("schema", "Version of this summary.", alias="schema")
+    project: str = field("project", "Name of the project.")
+    shard_size_gib: int = field("shard size", "Files larger than this many GiB are split.")
+    car_size_gib: int = field("CAR size", "GiB of data in a CAR at most.")
+    manifest: ManifestFile = field("manifest", "The manifest beside it.")
+    root: SummaryRootFacts | None = field("root", "The root of the data set; null: none is made yet.")
+    totals: Totals = field("totals", "Sums over the CARs.")
+    cars: list[SummaryCarFacts] = field("CARs", "All of them, by number.")
 
 
 def check_url(template: str | None) -> None:
@@ -42,7 +75,7 @@ def check_url(template: str | None) -> None:
         )
 
 
-def url_of(template: str | None, facts: dict[str, object]) -> str | None:
+def url_of(template: str | None, facts: Mapping[str, object]) -> str | None:
     """Where a CAR can be fetched; None without a template. `facts` are a CAR's, or a root's, as text."""
     if template is None:
         return None
@@ -50,42 +83,50 @@ def url_of(template: str | None, facts: dict[str, object]) -> str | None:
     return template.format(**{name: values[name] for name in PLACEHOLDERS})
 
 
-def car_facts(cars: Iterable[CarRow], template: str | None) -> list[dict[str, Any]]:
-    """A dictionary for each CAR."""
-    return [facts | {"url": url_of(template, facts)} for facts in (car.as_text() for car in cars)]
+def car_facts(cars: Iterable[CarRow], template: str | None) -> list[SummaryCarFacts]:
+    """What the summary says of each CAR."""
+    out = []
+    for row in cars:
+        facts = SummaryCarFacts.of(row, url=None)
+        out.append(facts.changed(url=url_of(template, facts.as_json())))
+    return out
 
 
 def summary_json(
     project: Project,
-    cars: Sequence[dict[str, Any]],
+    cars: Sequence[SummaryCarFacts],
     root: RootRow | None,
-    manifest: dict[str, object],
+    manifest: ManifestFile,
     template: str | None,
 ) -> bytes:
     """The summary as JSON."""
     top = None
     if root is not None:
-        top = root.as_text() | {"url": url_of(template, root.as_text())}
-    totals = {"cars": len(cars)}
-    for name in ("items", "data_bytes", "car_size", "piece_size"):
-        totals[name] = sum(car[name] for car in cars)
-    value = {
-        "schema": SUMMARY_SCHEMA,
-        "project": project.name,
-        "shard_size_gib": project.shard_size,
-        "car_size_gib": project.car_size,
-        "manifest": manifest,
-        "root": top,
-        "totals": totals,
-        "cars": cars,
-    }
-    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+        top = SummaryRootFacts.of(root, url=None)
+        top = top.changed(url=url_of(template, top.as_json()))
+    value = Summary(
+        schema_=SUMMARY_SCHEMA,
+        project=project.name,
+        shard_size_gib=project.shard_size,
+        car_size_gib=project.car_size,
+        manifest=manifest,
+        root=top,
+        totals=Totals(
+            cars=len(cars),
+            items=sum(car.items for car in cars),
+            data_bytes=sum(car.data_bytes for car in cars),
+            car_size=sum(car.car_size for car in cars),
+            piece_size=sum(car.piece_size for car in cars),
+        ),
+        cars=list(cars),
+    )
+    return json.dumps(value.as_json(), indent=2, ensure_ascii=False).encode() + b"\n"
 
 
-def cars_csv(cars: Sequence[dict[str, Any]]) -> bytes:
+def cars_csv(cars: Sequence[SummaryCarFacts]) -> bytes:
     """A line for each CAR."""
     out = io.StringIO()
-    table = csv.DictWriter(out, list(cars[0]), lineterminator="\n")
+    table = csv.DictWriter(out, list(SummaryCarFacts.model_fields), lineterminator="\n")
     table.writeheader()
-    table.writerows(cars)
+    table.writerows(car.as_json() for car in cars)
     return out.getvalue().encode()

@@ -1,6 +1,7 @@
-"""Reads CARs back and verifies them, independent of the builder.
+"""Reads and verifies CARs, independently of the code that builds them.
 
-`verify_car` is for Ptolemy's own CARs, `inspect_car` for anyone's; `open_car` streams sections and blocks.
+`verify_car` is for Ptolemy's own CARs, `inspect_car` for anyone's; `open_car` streams sections and blocks. By design
+nothing here uses `car` or `layout`. Writing files out of a CAR is `restore`.
 """
 
 from ptolemy_core.reader.car import MAX_SECTION, Batch, Block, CarReader, Header, Section, open_car
@@ -9,6 +10,7 @@ from ptolemy_core.reader.entry import Entry, ExpectedEntry, Kind
 from ptolemy_core.reader.findings import CarError, Code, Finding
 from ptolemy_core.reader.hashes import ParsedCid, cid_text, parse_cid
 from ptolemy_core.reader.inspection import CarInspection, inspect_car
+from ptolemy_core.reader.limits import Limits
 from ptolemy_core.reader.seekable import SeekableCar
 from ptolemy_core.reader.verify import CarReport, Expected, read_entries, verify_car
 
@@ -28,6 +30,7 @@ __all__ = [
     "Finding",
     "Header",
     "Kind",
+    "Limits",
     "Link",
     "Node",
     "ParsedCid",

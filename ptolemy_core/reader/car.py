@@ -1,4 +1,4 @@
-"""A streaming reader of CARs, version 1 and 2: strict about the format, bounded in memory, forward only.
+"""A streaming reader of CARs, versions 1 and 2: strict about the format, bounded in memory, forward only.
 
 Specification: https://ipld.io/specs/transport/car/ (CARv1, CARv2).
 """
@@ -16,11 +16,11 @@ from ptolemy_core.reader.hashes import parse_cid
 from ptolemy_core.reader.opening import open_regular
 
 MAX_SECTION = 8 << 20
-"""Bytes of CID and data that one section may have by default: four times what IPFS tools exchange."""
+"""Default limit of a section's bytes (CID and data): four times what IPFS tools exchange."""
 MAX_HEADER = 8 << 20
-"""Bytes that a header may have; some 200,000 roots."""
+"""Limit of a header's bytes: about 200,000 roots."""
 READ_SIZE = 4 << 20
-"""Bytes asked from the file at once."""
+"""Bytes per read."""
 
 _VARINT_MAX = 9
 _PRAGMA = bytes.fromhex("0aa16776657273696f6e02")
@@ -30,15 +30,15 @@ _PREFIXES = (profile_cid.RAW_PREFIX, profile_cid.DAG_PB_PREFIX)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a CAR says before its first section.
+    """The header of a CAR.
 
     Attributes:
         version: 1 or 2.
-        roots: the binary CIDs, any number of any kind.
-        payload_offset: byte offset of the CARv1 in the file: 0 in version 1.
-        payload_size: bytes of the inner CARv1, None in version 1.
-        index_offset: byte offset of a CARv2's index, 0 when it has none; the index itself isn't read.
-        characteristics: the 16 bytes of flags of a CARv2, None in version 1.
+        roots: binary CIDs, any number of any kind.
+        payload_offset: byte offset in the file of the CARv1: 0 in version 1.
+        payload_size: bytes of the inner CARv1; None in version 1.
+        index_offset: byte offset of a CARv2's index, 0 if it has none; the index itself isn't read.
+        characteristics: the 16 bytes of flags of a CARv2; None in version 1.
     """
 
     version: int
@@ -50,7 +50,7 @@ class Header:
 
 
 class Section(NamedTuple):
-    """Where one section is: its byte offset, its binary CID, and the offset and length of its data."""
+    """The position of a section: its byte offset, its binary CID, and the offset and length of its data."""
 
     offset: int
     cid: bytes
@@ -67,7 +67,7 @@ class Block(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Consecutive sections that lie whole in `buffer`, whose first byte is byte `base` of the file."""
+    """Consecutive complete sections in `buffer`, whose first byte is byte `base` of the file."""
 
     buffer: bytes
     base: int
@@ -75,25 +75,25 @@ class Batch(NamedTuple):
 
 
 class CarReader:
-    """Reads one CAR forward, once, from a binary stream that need not be seekable.
+    """Reads a CAR once, forward, from a binary stream that need not be seekable.
 
-    The header is read at once. Of `batches`, `sections` and `blocks` one can be used, one time. No block is
-    checked against its CID here.
+    The constructor reads the header. After that, use one of `batches`, `sections` and `blocks`, once. Blocks aren't
+    checked against their CIDs here.
 
     Args:
         source: the stream, at the CAR's first byte.
         name: the file's name, for errors.
-        max_section: bytes that a section may have; a longer one is refused before it is read.
-        zero_is_end: take a section of length zero for the end of the CAR instead of an error.
-        tap: is given every chunk of bytes that is read, in order.
-        read_size: bytes asked from the stream at once, by default READ_SIZE.
+        max_section: limit of a section's bytes; a longer section is refused before it is read.
+        zero_is_end: treat a section of length zero as the end of the CAR, not as an error.
+        tap: called with every chunk of bytes that is read, in order.
+        read_size: bytes per read from the stream, by default READ_SIZE.
 
     Attributes:
-        header: what stands before the sections.
+        header: the CAR's header.
         first_section: byte offset of the first section.
 
     Raises:
-        CarError: the header is malformed, or of an unknown version.
+        CarError: the header is malformed, or has an unknown version.
         OSError: the stream can't be read.
     """
 
@@ -123,7 +123,7 @@ class CarReader:
         return CarError(code, reason, self._name, offset)
 
     def _more(self, consumed: int, want: int = 0) -> bool:
-        """Drop the buffer's first bytes and read more behind it; False at the end of the file or payload."""
+        """Drop the buffer's first bytes and read more after its end; False at the end of the file or payload."""
         kept = self._buffer[consumed:] if consumed else self._buffer
         self._base += consumed
         size = max(self._read_size, want)
@@ -155,14 +155,14 @@ class CarReader:
         at, size, index = (int.from_bytes(fields[k : k + 8], "little") for k in (16, 24, 32))
         if at < self._base or size == 0:
             raise self._error(
-                Code.HEADER, f"a CARv2 payload of {size} bytes at {at}: not finished, or no CARv2", 27
+                Code.HEADER, f"a CARv2 payload of {size} bytes at {at}: incomplete, or not a CARv2", 27
             )
         if index and index < at + size:
             raise self._error(Code.HEADER, f"a CARv2 index at {index}, inside the payload", 43)
         while self._base < at:
             self._take(min(READ_SIZE, at - self._base), "the padding before the CARv2 payload")
         self._end = at + size
-        # What is read already of the bytes behind the payload is the index: dropped.
+        # bytes already read after the payload belong to the index: dropped
         self._buffer = self._buffer[:size]
         return Header(2, self._read_v1_header(), at, size, index, fields[:16])
 
@@ -177,24 +177,24 @@ class CarReader:
         except ValueError as error:
             raise self._error(Code.HEADER, f"the header's length: {error}", start) from None
         if not 0 < size <= MAX_HEADER:
-            raise self._error(Code.HEADER, f"a header of {size} bytes; 1 to {MAX_HEADER} are read", start)
+            raise self._error(Code.HEADER, f"a header of {size} bytes; the limit is {MAX_HEADER}", start)
         self._take(after, "the CAR header")
         start = self._base
         body = self._take(size, "the CAR header")
         try:
             version, roots = _header_fields(body)
         except ValueError as error:
-            raise self._error(Code.HEADER, f"the header isn't that of a CAR: {error}", start) from None
+            raise self._error(Code.HEADER, f"not a CAR header: {error}", start) from None
         if version != 1:
-            raise self._error(Code.VERSION, f"CAR version {version}; 1 and 2 are known", start)
+            raise self._error(Code.VERSION, f"CAR version {version}; 1 and 2 are supported", start)
         return roots
 
     def batches(self) -> Iterator[Batch]:
-        """The sections, a buffer's worth at a time: for callers that handle many small blocks at once.
+        """The sections, one buffer at a time: for callers that process many small blocks together.
 
         Raises:
-            CarError: a section is malformed, cut off, too large, or of length zero; those before it
-                come first.
+            CarError: a section is malformed, cut off, too large, or of length zero; raised after the sections before
+                it are yielded.
         """
         ended = False
         while True:
@@ -212,36 +212,37 @@ class CarReader:
             ended = not self._more(used, want)
 
     def sections(self) -> Iterator[Section]:
-        """Where each section is, in the order of the file.
+        """The position of each section, in file order.
 
         Raises:
-            CarError: as `batches`.
+            CarError: see `batches`.
         """
         for batch in self.batches():
             yield from batch.sections
 
     def blocks(self) -> Iterator[Block]:
-        """Each section with its data, in the order of the file.
+        """Each section with its data, in file order.
 
         Raises:
-            CarError: as `batches`.
+            CarError: see `batches`.
         """
         for buffer, base, sections in self.batches():
             for offset, cid, at, length in sections:
                 yield Block(offset, cid, buffer[at - base : at - base + length])
 
     def drain(self) -> None:
-        """Read on to the end of the file, whatever is there, for the `tap`."""
+        """Read to the end of the file, whatever its content, for the `tap`."""
         self._end = None
         self._buffer = b""
         while self._more(len(self._buffer)):
             pass
 
     def _parse(self, ended: bool) -> tuple[list[Section], int, int, CarError | None, bool]:
-        """The sections that lie whole in the buffer.
+        """Parse the complete sections in the buffer.
 
-        Returns them with the bytes they take, the bytes that the next one lacks, what is wrong with it if
-        anything is, and whether it has length zero.
+        Returns:
+            the sections, the bytes they take, the bytes missing of the next one, its error if it has one, and whether
+            it has length zero.
         """
         buffer, base, limit = self._buffer, self._base, self._max_section
         size, at, want = len(buffer), 0, 0
@@ -266,12 +267,12 @@ class CarReader:
             if length == 0:
                 return found, at, 0, None, True
             if length > limit:
-                reason = f"a section of {length} bytes; at most {limit} are read"
+                reason = f"a section of {length} bytes; the limit is {limit}"
                 return found, at, 0, self._error(Code.SECTION_TOO_LARGE, reason, base + at), False
             end = start + length
             if end > size:
                 if ended:
-                    reason = f"a section of {length} bytes, of which {size - start} are there"
+                    reason = f"a section of {length} bytes is cut off after {size - start}"
                     return found, at, 0, self._error(Code.TRUNCATED, reason, base + at), False
                 want = end - size
                 break
@@ -290,7 +291,7 @@ class CarReader:
         return found, at, want, None, False
 
     def _zero_section(self) -> CarError | None:
-        """What the length of zero at the buffer's start means; reads on while zeros come."""
+        """The error for a length of zero at the buffer's start; reads on through zeros."""
         if self._zero_is_end:
             return None
         start = self._base
@@ -309,12 +310,12 @@ def open_car(
     max_section: int = MAX_SECTION,
     zero_is_end: bool = False,
 ) -> Iterator[CarReader]:
-    """Open a CAR file for one forward reading.
+    """Open a CAR file for reading once, forward.
 
     Args:
         path: the file.
-        max_section: bytes that a section may have.
-        zero_is_end: take a section of length zero for the end.
+        max_section: limit of a section's bytes.
+        zero_is_end: treat a section of length zero as the end.
 
     Raises:
         CarError: the header is malformed.
@@ -325,11 +326,11 @@ def open_car(
 
 
 def _head(body: bytes, at: int, major: int, what: str) -> tuple[int, int]:
-    """The argument of a canonical DAG-CBOR head of this major type, and the offset behind it."""
+    """The argument of a canonical DAG-CBOR head of this major type, and the offset after it."""
     if at >= len(body):
         raise ValueError(f"it ends before {what}")
     if body[at] >> 5 != major:
-        raise ValueError(f"{what} isn't there (byte 0x{body[at]:02x} at {at})")
+        raise ValueError(f"{what} is missing (byte 0x{body[at]:02x} at {at})")
     low = body[at] & 31
     if low < 24:
         return low, at + 1
@@ -348,7 +349,7 @@ def _header_fields(body: bytes) -> tuple[int, tuple[bytes, ...]]:
     """Version and roots of a CARv1 header's DAG-CBOR; a version other than 1 may come without roots.
 
     Raises:
-        ValueError: it is anything else than the canonical map.
+        ValueError: it isn't the canonical map.
     """
     keys, at = _head(body, 0, 5, "a map")
     roots: list[bytes] | None = None
@@ -367,10 +368,10 @@ def _header_fields(body: bytes) -> tuple[int, tuple[bytes, ...]]:
             roots.append(body[at + 1 : end])
             at = end
     if body[at : at + 8] != b"\x67version":
-        raise ValueError(f"the key `version` isn't where it must be (at {at})")
+        raise ValueError(f"the key `version` is missing or misplaced (at {at})")
     version, at = _head(body, at + 8, 0, "the version")
     if keys != 1 + (roots is not None) or at != len(body):
-        raise ValueError(f"something after the version (at {at})")
+        raise ValueError(f"unexpected content after the version (at {at})")
     if version == 1 and roots is None:
-        raise ValueError("the key `roots` isn't there")
+        raise ValueError("the key `roots` is missing")
     return version, tuple(roots or ())

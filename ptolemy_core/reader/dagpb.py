@@ -1,4 +1,4 @@
-"""Strict decoders of dag-pb nodes and of the UnixFS messages in them: only the canonical bytes are right.
+"""Strict decoders of dag-pb nodes and the UnixFS messages in them: only the canonical encoding is accepted.
 
 Specification: https://ipld.io/specs/codecs/dag-pb/spec/, https://specs.ipfs.tech/unixfs/
 """
@@ -18,7 +18,7 @@ _BLOCKSIZES = 4
 
 
 class DagPbError(ValueError):
-    """A block that isn't a canonical dag-pb node, or Data that isn't a UnixFS message: why, and where."""
+    """A block isn't a canonical dag-pb node, or its Data isn't a UnixFS message: the reason and the position."""
 
     def __init__(self, reason: str, position: int) -> None:
         super().__init__(f"{reason} (byte {position} of the block)")
@@ -27,7 +27,7 @@ class DagPbError(ValueError):
 
 
 class Link(NamedTuple):
-    """A dag-pb link: the binary CID, the name's bytes and the Tsize, None where the field isn't there."""
+    """A dag-pb link: the binary CID, the name's bytes and the Tsize; None if the field is absent."""
 
     cid: bytes
     name: bytes | None
@@ -36,14 +36,14 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A dag-pb node; `data` is None when the field isn't there."""
+    """A dag-pb node; `data` is None if the field is absent."""
 
     links: tuple[Link, ...]
     data: bytes | None
 
 
 class Type(IntEnum):
-    """The kinds of UnixFS node, by their number."""
+    """The types of UnixFS nodes, by their number."""
 
     RAW = 0
     DIRECTORY = 1
@@ -55,16 +55,16 @@ class Type(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class UnixFs:
-    """A UnixFS Data message; a field is None (or empty) when it isn't there.
+    """A UnixFS Data message; absent fields are None (or empty).
 
     Attributes:
-        type: the kind of node.
+        type: the type of the node.
         data: file content, link target or HAMT bitfield.
-        filesize: bytes of the file below this node.
-        blocksizes: bytes of the file below each link.
+        filesize: bytes of file data in the node's subtree.
+        blocksizes: bytes of file data in each link's subtree.
         hash_type: multicodec of a HAMT's hash.
         fanout: slots of a HAMT node.
-        attributes: numbers of further fields that are there: 7 for mode, 8 for mtime.
+        attributes: numbers of other fields that are present: 7 for mode, 8 for mtime.
     """
 
     type: Type
@@ -84,7 +84,7 @@ def _number(block: bytes, at: int, end: int) -> tuple[int, int]:
     except ValueError as error:
         raise DagPbError(str(error), at) from None
     if after > end:
-        raise DagPbError("a varint runs over the end of its message", at)
+        raise DagPbError("a varint extends beyond the end of its message", at)
     return value, after
 
 
@@ -92,7 +92,7 @@ def _span(block: bytes, at: int, end: int) -> tuple[int, int]:
     """Start and end of the length-delimited value at `at`."""
     size, start = _number(block, at, end)
     if size > end - start:
-        raise DagPbError(f"a field of {size} bytes, of which {end - start} are there", at)
+        raise DagPbError(f"a field of {size} bytes is cut off after {end - start}", at)
     return start, start + size
 
 
@@ -110,7 +110,7 @@ def _link(block: bytes, at: int, end: int) -> Link:
             raise DagPbError("a link's Hash has bytes after its CID", after)
         cid = block[start:at]
     else:
-        raise DagPbError("a link without Hash as its first field", begin)
+        raise DagPbError("a link whose first field isn't Hash", begin)
     name: bytes | None = None
     tsize: int | None = None
     if at < end and block[at] == _NAME:
@@ -119,7 +119,7 @@ def _link(block: bytes, at: int, end: int) -> Link:
     if at < end and block[at] == _TSIZE:
         tsize, at = _number(block, at + 1, end)
     if at != end:
-        raise DagPbError("a link's field that is unknown, repeated or out of order", at)
+        raise DagPbError("a link with an unknown, repeated or misplaced field", at)
     return Link(cid, name, tsize)
 
 
@@ -130,7 +130,7 @@ def decode_node(block: bytes) -> Node:
         block: the whole block.
 
     Raises:
-        DagPbError: it isn't canonical: links first, then Data; in a link Hash, Name, Tsize in this order,
+        DagPbError: it isn't canonical. Canonical: links first, then Data; in a link Hash, Name, Tsize in this order,
             each at most once; minimal varints; nothing else.
     """
     links: list[Link] = []
@@ -153,12 +153,12 @@ def decode_unixfs(message: bytes, *, strict: bool = True) -> UnixFs:
 
     Args:
         message: a node's Data.
-        strict: take only the form that canonical writers give it; else also what any reader of protobuf takes:
-            fields in any order, and blocksizes in packed form.
+        strict: accept only the canonical encoding; otherwise also what other protobuf readers accept: fields in any
+            order, and packed blocksizes.
 
     Raises:
-        DagPbError: it isn't one: an unknown type or field, varints that aren't minimal; if strict also fields
-            out of ascending order or repeated, blocksizes in packed form.
+        DagPbError: it has an unknown type or field, or varints that aren't minimal; if strict, also repeated fields,
+            fields out of ascending order, or packed blocksizes.
     """
     numbers: dict[int, int] = {}
     data: bytes | None = None

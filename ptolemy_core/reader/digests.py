@@ -1,6 +1,6 @@
-"""The digests of a whole file while it is read: sha2-256 and piece commitment, each in a thread of its own.
+"""The digests of a whole file, computed while it is read: sha2-256 and piece commitment, one thread each.
 
-Specification: FRC-0069 for the piece CIDs. Reading goes on while the chunk before is hashed.
+Specification: FRC-0069 for the piece CIDs. The next chunk is read while the previous one is hashed.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from ptolemy_core.commp import MAX_PAYLOAD, PieceCommitment, piece_cid_v1, piece
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Digests of a whole file; None what wasn't asked for, or when no piece is large enough for it."""
+    """Digests of a whole file; None for those not requested, and piece CIDs if no piece is large enough."""
 
     size: int
     sha256: bytes | None
@@ -25,11 +25,11 @@ class Totals:
 
 
 class Digests:
-    """Takes the file's chunks in order by `update`, then `finish`; as a context manager it ends the threads.
+    """Computes digests of the chunks passed to `update`; used as a context manager, which ends its threads.
 
     Args:
-        progress: is called with the bytes given so far, after each chunk.
-        sha256: whether to take it.
+        progress: called with the bytes of each chunk: those since the last call.
+        sha256: whether to compute sha2-256.
     """
 
     def __init__(self, progress: Callable[[int], None] | None = None, *, sha256: bool = True) -> None:
@@ -49,7 +49,7 @@ class Digests:
         self._threads.shutdown()
 
     def update(self, chunk: bytes) -> None:
-        """Take the file's next chunk; waits until the one before is done."""
+        """Add the file's next chunk; waits until the previous one is done."""
         self._wait()
         self._size += len(chunk)
         if self._sha256 is not None:
@@ -57,7 +57,7 @@ class Digests:
         if self._size <= MAX_PAYLOAD:
             self._running.append(self._threads.submit(self._piece.update, chunk))
         if self._progress is not None:
-            self._progress(self._size)
+            self._progress(len(chunk))
 
     def _wait(self) -> None:
         for future in self._running:
@@ -65,7 +65,7 @@ class Digests:
         self._running = []
 
     def finish(self) -> Totals:
-        """The digests of all that was given."""
+        """The digests of all chunks."""
         self._wait()
         sha256 = self._sha256.digest() if self._sha256 is not None else None
         if self._size > MAX_PAYLOAD:

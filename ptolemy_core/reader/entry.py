@@ -1,6 +1,6 @@
-"""An entry of a tree, as a CAR holds it and as a caller expects it: the value that listings are made of.
+"""An entry of a tree, as found in a CAR and as a caller expects it.
 
-Paths and names are bytes, as file systems and dag-pb have them (https://specs.ipfs.tech/unixfs/).
+Paths and names are bytes, as in file systems and dag-pb (https://specs.ipfs.tech/unixfs/).
 """
 
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ Kind = Literal["file", "directory", "symlink"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file, folder or symbolic link that a walk meets.
+    """A file, folder or symbolic link found in a CAR.
 
     Attributes:
         path: names below the root, joined by `/`; empty for a root that isn't a folder.
-        kind: what it is.
-        size: bytes of a file's content, of a link's target; 0 for a folder.
+        kind: its kind.
+        size: bytes of a file's content or a link's target; 0 for a folder.
         cid: binary CID of its root block.
-        offset: byte offset in the CAR of the section of its root block.
-        target: where a symbolic link leads, None for others.
+        offset: byte offset in the CAR of its root block's section.
+        target: target of a symbolic link, None for others.
     """
 
     path: bytes
@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedEntry:
-    """An entry that a caller expects; a value of None isn't compared."""
+    """An entry that a caller expects; values of None aren't compared."""
 
     path: bytes
     kind: Kind

@@ -1,4 +1,4 @@
-"""What a walk holds of a node while the blocks below it come by: its links and what they add up to.
+"""The state of a walk for one node while its subtree is read: its links and their running totals.
 
 Specification: https://specs.ipfs.tech/unixfs/
 """
@@ -14,19 +14,19 @@ class Frame:
 
     Attributes:
         type: UnixFS type of the node, or ROOT.
-        links: its links; `next` is the index of the one whose block is expected.
+        links: its links; `next` is the index of the link whose block is expected next.
         offset: byte offset of its section.
         size: bytes of its block.
-        total: bytes of its block and of all blocks below it so far.
-        damaged: a block below is missing or unreadable, so that sums mean nothing.
-        name_size: bytes that its name adds to the path, with the slash.
-        height: of a file: levels of nodes down to the leaves, itself counted.
-        sizes: of a file: its blocksizes.
-        level: of a shard: shards above it.
-        bits: of a shard: the slots that lead to it, as bits of the names' hash.
-        slots: of a shard: the slot of each link.
-        entries: of a shard: entries below it so far.
-        flat: of a shard: bytes that their links would take in a plain folder.
+        total: bytes of all blocks of its subtree so far.
+        damaged: whether a block of the subtree is missing or unreadable, so that totals are meaningless.
+        name_size: bytes that its name adds to the path, including the slash.
+        height: (files) levels of nodes down to the leaves, including itself.
+        sizes: (files) its blocksizes.
+        level: (HAMT nodes) number of ancestors in the HAMT.
+        bits: (HAMT nodes) the slots on the path to it, as bits of the names' hashes.
+        slots: (HAMT nodes) the slot of each link.
+        entries: (HAMT nodes) entries in its subtree so far.
+        flat: (HAMT nodes) bytes that the links of those entries would take in a plain folder.
     """
 
     __slots__ = (
@@ -56,10 +56,10 @@ class Frame:
         self.total = size
         self.damaged = False
         self.name_size = 0
-        # of a file
+        # files
         self.height = 0
         self.sizes: tuple[int, ...] = ()
-        # of a HAMT
+        # HAMT nodes
         self.level = 0
         self.bits = 0
         self.slots: list[int] = []

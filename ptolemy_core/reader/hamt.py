@@ -1,4 +1,4 @@
-"""Slots of a sharded folder: murmur3-x64-64 of an entry's name, taken a few bits a level from the top.
+"""Slots of a sharded folder: murmur3-x64-64 of an entry's name, a few bits per level from the top.
 
 Specification: https://specs.ipfs.tech/unixfs/ (HAMT directories); multicodec 0x22.
 """
@@ -25,7 +25,7 @@ def _finished(value: int) -> int:
 
 
 def murmur3(name: bytes) -> int:
-    """The first 64 bits of murmur3-x64-128 with seed 0, a number whose top bits choose the first slot."""
+    """The first 64 bits of murmur3-x64-128 with seed 0, as a number whose top bits select the first slot."""
     one = two = 0
     whole = len(name) & ~15
     for at in range(0, whole, 16):
@@ -47,7 +47,7 @@ def murmur3(name: bytes) -> int:
 
 
 def slots(prefixes: list[bytes], fanout: int) -> list[int]:
-    """The slot that each link name's prefix states, -1 where it isn't the upper-case hex the format wants."""
+    """The slot in each link name's prefix; -1 if it isn't the upper-case hex that the format requires."""
     known = _prefixes(fanout)
     return [known.get(prefix, -1) for prefix in prefixes]
 
@@ -64,7 +64,7 @@ def _prefixes(fanout: int) -> dict[bytes, int]:
 
 
 def bitfield(taken: list[int]) -> bytes:
-    """The Data of a HAMT node with these slots: big-endian, without leading zero bytes."""
+    """The bitfield of a HAMT node with these slots: big-endian, without leading zero bytes."""
     number = 0
     for slot in taken:
         number |= 1 << slot

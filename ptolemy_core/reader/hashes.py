@@ -1,4 +1,4 @@
-"""Any CID's structure and the check of a block against it, for CIDv0 and CIDv1.
+"""Parsing CIDs (v0 and v1) and checking blocks against them.
 
 Specification: https://github.com/multiformats/cid, https://github.com/multiformats/multicodec
 """
@@ -24,7 +24,7 @@ _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 class ParsedCid(NamedTuple):
-    """A binary CID's parts; `end` is the offset behind it."""
+    """The parts of a binary CID; `end` is the offset after it."""
 
     version: int
     codec: int
@@ -34,10 +34,10 @@ class ParsedCid(NamedTuple):
 
 
 def parse_cid(data: bytes, offset: int = 0, end: int | None = None) -> ParsedCid:
-    """Read the binary CID at `offset`, looking no further than `end`.
+    """Parse the binary CID at `offset`, which must end at or before `end`.
 
     Raises:
-        ValueError: there is no well-formed CID.
+        ValueError: it isn't a well-formed CID.
     """
     stop = len(data) if end is None else end
     if data[offset : min(offset + 2, stop)] == _V0:
@@ -48,7 +48,7 @@ def parse_cid(data: bytes, offset: int = 0, end: int | None = None) -> ParsedCid
     head = data[offset : min(offset + 36, stop)]
     version, at = varint.decode(head)
     if version != 1:
-        raise ValueError(f"a CID of version {version}; 0 and 1 are known")
+        raise ValueError(f"a CID of version {version}; 0 and 1 are supported")
     codec, at = varint.decode(head, at)
     code, at = varint.decode(head, at)
     size, at = varint.decode(head, at)
@@ -59,7 +59,7 @@ def parse_cid(data: bytes, offset: int = 0, end: int | None = None) -> ParsedCid
 
 
 def cid_text(binary: bytes) -> str:
-    """The usual text of a binary CID: base58 for CIDv0, multibase base32 for CIDv1."""
+    """A binary CID as text: base58 for CIDv0, multibase base32 for CIDv1."""
     if not binary.startswith(_V0):
         return profile_cid.to_text(binary)
     number, text = int.from_bytes(binary, "big"), ""
@@ -70,10 +70,10 @@ def cid_text(binary: bytes) -> str:
 
 
 def parse_text(text: str) -> bytes:
-    """The binary CID of its text: base58 for CIDv0, any multibase for CIDv1.
+    """The binary form of a CID: base58 for CIDv0, any multibase for CIDv1.
 
     Raises:
-        ValueError: it isn't one.
+        ValueError: it isn't a CID.
     """
     if len(text) == 46 and text.startswith("Qm") and not set(text) - set(_BASE58):
         number = 0
@@ -84,7 +84,7 @@ def parse_text(text: str) -> bytes:
 
 
 def is_profile_cid(binary: bytes) -> bool:
-    """Whether it is one of the profile's: CIDv1, raw or dag-pb, sha2-256, 36 bytes."""
+    """Whether it is a CID of the profile: CIDv1, raw or dag-pb, sha2-256, 36 bytes."""
     return len(binary) == profile_cid.SIZE and binary[:4] in (
         profile_cid.RAW_PREFIX,
         profile_cid.DAG_PB_PREFIX,
@@ -95,12 +95,12 @@ _DIGEST_SIZES = {SHA2_256: 32, SHA2_512: 64, BLAKE2B_256: 32}
 
 
 def hash_supported(cid: ParsedCid) -> bool:
-    """Whether blocks can be checked against this CID: its hash function is known, and its digest isn't shortened."""
+    """Whether blocks can be checked against this CID: a supported hash function, and a digest of full length."""
     return cid.hash == IDENTITY or _DIGEST_SIZES.get(cid.hash) == len(cid.digest)
 
 
 def hash_fault(cid: ParsedCid) -> str:
-    """What is wrong with a block that `hash_matches` doesn't find right, as the end of a sentence."""
+    """Why `hash_matches` didn't return True for a block, as the end of a sentence."""
     if hash_supported(cid):
         return "has another hash"
     return (
@@ -110,7 +110,7 @@ def hash_fault(cid: ParsedCid) -> str:
 
 
 def hash_matches(cid: ParsedCid, data: bytes) -> bool | None:
-    """Whether `data` has the CID's hash; None when the hash isn't one that is supported here."""
+    """Whether `data` matches the CID's hash; None if the hash function isn't supported."""
     if not hash_supported(cid):
         return None
     if cid.hash == SHA2_256:
@@ -125,7 +125,7 @@ def hash_matches(cid: ParsedCid, data: bytes) -> bool | None:
 def mismatches(
     buffer: bytes | memoryview, cids: Sequence[bytes], offsets: list[int], lengths: list[int]
 ) -> list[int]:
-    """Indices of the blocks in `buffer` whose sha2-256 isn't the last 32 bytes of their profile CID."""
+    """Indexes of the blocks in `buffer` that don't match their CIDs, which must be CIDs of the profile."""
     if not cids:
         return []
     want = np.frombuffer(b"".join([cid[4:] for cid in cids]), dtype=np.uint8).reshape(-1, 32)

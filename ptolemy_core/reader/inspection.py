@@ -1,4 +1,4 @@
-"""Inspects a CAR of any writer: version, roots, blocks and every hash that is known, with no rule on the DAG.
+"""Inspects a CAR made by any tool: version, roots, blocks and every supported hash, with no rules for the DAG.
 
 Specification: https://ipld.io/specs/transport/car/ (CARv1, CARv2), https://github.com/multiformats/cid
 """
@@ -7,30 +7,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike, fsdecode
 
-from ptolemy_core.reader.car import MAX_SECTION, Batch, CarReader
+from ptolemy_core.reader.car import Batch, CarReader
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
 from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
+from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
 from ptolemy_core.reader.opening import open_regular
-
-MAX_FINDINGS = 100
-"""Findings that an inspection keeps by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class CarInspection:
-    """What an inspection saw.
+    """The result of an inspection.
 
     Attributes:
-        name: the file's name as it was given.
-        findings: what is wrong, as it was found.
-        version: 1 or 2, None when the header can't be read.
+        name: the file's name as given by the caller.
+        findings: what is wrong, in the order it was found.
+        version: 1 or 2; None if the header can't be read.
         roots: binary CIDs of the header.
-        blocks: sections read.
+        blocks: number of sections read.
         block_bytes: bytes of data in them.
-        unchecked: blocks whose hash function isn't known, so that nothing says their bytes are right.
-        codecs: how many blocks each codec's number has.
-        hashes: how many blocks each hash function's number has.
-        index_offset: byte offset of a CARv2's index, which isn't read; 0 when there is none.
+        unchecked: number of blocks that couldn't be checked, because their hash function isn't supported.
+        codecs: number of blocks by multicodec.
+        hashes: number of blocks by hash function.
+        index_offset: byte offset of a CARv2's index, which isn't read; 0 if there is none.
     """
 
     name: str
@@ -46,7 +44,7 @@ class CarInspection:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong with what could be checked."""
+        """Whether everything that could be checked is right."""
         return not self.findings
 
 
@@ -92,40 +90,36 @@ def inspect_car(
     path: str | bytes | PathLike[str],
     *,
     progress: Callable[[int], None] | None = None,
-    max_findings: int = MAX_FINDINGS,
-    max_section: int = MAX_SECTION,
+    limits: Limits = DEFAULT_LIMITS,
     zero_is_end: bool = False,
 ) -> CarInspection:
-    """Read a whole CAR, version 1 or 2, and check each block whose hash function is known.
+    """Read a whole CAR, version 1 or 2, and check each block whose hash function is supported.
 
-    A malformed CAR never raises; what is wrong is in the result.
+    A malformed CAR doesn't raise; the faults are in the result.
 
     Args:
         path: the CAR file.
-        progress: is called with the bytes read so far, every few MiB.
-        max_findings: findings that are kept.
-        max_section: bytes that a section may have.
-        zero_is_end: take a section of length zero for the end.
+        progress: called with the bytes read since the last call, every few MiB.
+        limits: of findings and sections.
+        zero_is_end: treat a section of length zero as the end.
 
     Raises:
         OSError: the file can't be opened or read.
     """
-    findings = Findings(max_findings)
+    findings = Findings(limits.findings)
     tally = _Tally(findings)
     version: int | None = None
     roots: tuple[bytes, ...] = ()
-    index_offset = read = 0
+    index_offset = 0
 
     def tap(chunk: bytes) -> None:
-        nonlocal read
-        read += len(chunk)
         if progress is not None:
-            progress(read)
+            progress(len(chunk))
 
     with open_regular(path) as file:
         try:
             reader = CarReader(
-                file, fsdecode(path), max_section=max_section, zero_is_end=zero_is_end, tap=tap
+                file, fsdecode(path), max_section=limits.section, zero_is_end=zero_is_end, tap=tap
             )
             version, roots = reader.header.version, reader.header.roots
             index_offset = reader.header.index_offset

@@ -1,7 +1,7 @@
-"""Compares the entries of a CAR with an expected listing as both come by, and names each difference.
+"""Compares the entries of a CAR with an expected listing, streaming both, and reports each difference.
 
-Both are in the CAR's depth-first order (https://specs.ipfs.tech/http-gateways/trustless-gateway/), but a gap
-or a surplus in one of them doesn't derail the comparison.
+Both are in the CAR's depth-first order (https://specs.ipfs.tech/http-gateways/trustless-gateway/); missing or extra
+entries in one of them don't derail the comparison.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,15 +11,15 @@ from ptolemy_core.reader.findings import Code, Findings
 from ptolemy_core.reader.hashes import cid_text
 
 MAX_UNMATCHED = 10_000
-"""Entries that wait for their counterpart at most; beyond, the listings are about different trees."""
+"""Entries that wait for their counterpart, at most; with more, the listings describe different trees."""
 
 
 class ListingCheck:
-    """Give it each entry met, then `finish`: what differs becomes findings.
+    """Compares each entry passed to `entry`; call `finish` at the end. Differences become findings.
 
     Args:
-        expected: the listing, read as the entries come.
-        findings: where differences go.
+        expected: the listing, consumed while entries are compared.
+        findings: receives the differences.
     """
 
     def __init__(self, expected: Iterable[ExpectedEntry], findings: Findings) -> None:
@@ -43,16 +43,16 @@ class ListingCheck:
         if awaited is not None:
             self._compare(awaited, found)
         elif found.path in self._surplus:
-            self._add(Code.ENTRY_EXTRA, found.offset, found.path, "stands in the CAR twice")
+            self._add(Code.ENTRY_EXTRA, found.offset, found.path, "is in the CAR twice")
         else:
             self._surplus[found.path] = found
         if len(self._awaited) + len(self._surplus) > MAX_UNMATCHED:
             self._stopped = True
-            reason = f"differs from the listing, and {MAX_UNMATCHED} more entries do"
+            reason = f"differs from the listing, like {MAX_UNMATCHED} other entries"
             self._add(Code.ENTRY_EXTRA, found.offset, found.path, reason)
 
     def finish(self, end: int) -> None:
-        """Name what is left over on either side; `end` is the CAR's size in bytes."""
+        """Report the unmatched entries of both sides; `end` is the CAR's size in bytes."""
         if self._stopped:
             return
         for expected in self._expected:
@@ -69,7 +69,7 @@ class ListingCheck:
         if found is not None:
             self._compare(expected, found)
         elif expected.path in self._awaited:
-            self._add(Code.ENTRY_MISSING, 0, expected.path, "stands in the listing twice")
+            self._add(Code.ENTRY_MISSING, 0, expected.path, "is in the listing twice")
         else:
             self._awaited[expected.path] = expected
 
@@ -85,7 +85,7 @@ class ListingCheck:
             reason = f"is {cid_text(got.cid)}, expected {cid_text(want.cid)}"
             self._add(Code.ENTRY_MISMATCH, got.offset, got.path, reason)
         if want.target is not None and want.target != got.target:
-            reason = f"leads to {got.target!r}, expected {want.target!r}"
+            reason = f"has the target {got.target!r}, expected {want.target!r}"
             self._add(Code.ENTRY_MISMATCH, got.offset, got.path, reason)
 
     def _add(self, code: Code, offset: int, path: bytes, reason: str) -> None:

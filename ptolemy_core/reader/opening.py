@@ -1,6 +1,6 @@
-"""Opens a CAR without waiting for it.
+"""Opens a CAR without blocking.
 
-A pipe, a socket or an endless device in a CAR's place is an error at once, and never a reading that hangs.
+A pipe, a socket or a character device in place of a CAR is an error at once, not a read that never returns.
 """
 
 import errno
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
-    stat.S_IFCHR: "a device without an end",
+    stat.S_IFCHR: "a character device",
 }
 
 
@@ -19,10 +19,10 @@ def open_regular(path: str | bytes | PathLike[str]) -> BinaryIO:
     """Open a file, or a block device, for reading.
 
     Raises:
-        OSError: there is none, it can't be read, or something else is there; `strerror` says what.
+        OSError: it doesn't exist, can't be read, or is of another kind; `strerror` says which.
     """
     try:
-        # without O_NONBLOCK the opening of a pipe waits for a writer
+        # without O_NONBLOCK, opening a pipe waits for a writer
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         if error.errno == errno.ENXIO:
@@ -42,7 +42,7 @@ def open_regular(path: str | bytes | PathLike[str]) -> BinaryIO:
 
 
 def size_of(file: BinaryIO) -> int:
-    """Bytes of an open file or block device; its position becomes the beginning."""
+    """Size of an open file or block device in bytes; sets its position to the start."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     return size

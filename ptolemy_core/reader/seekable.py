@@ -1,7 +1,7 @@
-"""A CAR file read at any place: sections where a caller expects them, and an index of them all on demand.
+"""Random access to a CAR file: sections at known offsets, and an index of all sections on demand.
 
-Specification: https://ipld.io/specs/transport/car/ (CARv1, CARv2). Zeros behind the last section, such as a
-piece's padding, end it.
+Specification: https://ipld.io/specs/transport/car/ (CARv1, CARv2). Zeros after the last section, such as a piece's
+padding, end the CAR.
 """
 
 import errno
@@ -22,32 +22,34 @@ from ptolemy_core.reader.findings import CarError, Code
 from ptolemy_core.reader.hashes import IDENTITY, parse_cid
 from ptolemy_core.reader.opening import open_regular, size_of
 
-_NEAR, _FAR = 4 << 20, 4 << 10
-"""Bytes read ahead among small sections that are read in order, and where the next one is likely to lie far on."""
-_FAR_FROM = 64 << 10
-"""Bytes of a section from which it is far, and bytes read ahead where sections aren't read in order."""
+_MAX_PREFETCH = 4 << 20
+"""Bytes read in advance when small sections are read in order."""
+_HEAD_PREFETCH = 4 << 10
+"""Bytes read in advance after a large section, whose successor is likely to be large too."""
+_LARGE = 64 << 10
+"""Bytes from which a section is large; also the bytes read in advance when sections aren't read in order."""
 _HEAD = 128
-"""Bytes of a section's beginning that hold its length and any usual CID."""
+"""Bytes from a section's start that include its length and any common CID."""
 _PREFIXES = (profile_cid.RAW_PREFIX, profile_cid.DAG_PB_PREFIX)
 
 CarFile = str | bytes | PathLike[str] | BinaryIO
-"""Path of a CAR, or a file that is open already."""
+"""Path of a CAR, or an open file."""
 Index = tuple[NDArray[np.uint64], NDArray[np.int64]]
 """Keys of all blocks' digests, sorted, and the offsets of their sections."""
 
 
 class SeekableCar:
-    """A CAR, version 1 or 2, whose sections are read at their offsets; no block is checked against its CID.
+    """A CAR, version 1 or 2, whose sections are read by offset; blocks aren't checked against their CIDs.
 
-    `pread_into` may be called by any thread, all else by one at a time.
+    `pread_into` is thread-safe; the other methods aren't.
 
     Args:
-        path: the file; or one that is open already, seekable, of what came through standard input.
-        max_section: bytes that a section may have.
+        path: the file; or an open seekable file with the content of standard input.
+        max_section: limit of a section's bytes.
 
     Attributes:
-        name: the file's name as it was given.
-        header: what stands before the sections.
+        name: the file's name as given by the caller.
+        header: the CAR's header.
         start: byte offset of the first section.
 
     Raises:
@@ -65,12 +67,12 @@ class SeekableCar:
         self._window = b""
         self._base = 0
         self._last = self._next = 0
-        self._ahead = _FAR_FROM
+        self._prefetch = _LARGE
         self._index: Index | None = None
         self._fault: CarError | None = None
         try:
             self.size = size_of(self._file)
-            reader = CarReader(self._file, self.name, max_section=max_section, read_size=_FAR_FROM)
+            reader = CarReader(self._file, self.name, max_section=max_section, read_size=_LARGE)
         except BaseException:
             self._file.close()
             raise
@@ -92,16 +94,16 @@ class SeekableCar:
         self._file.close()
 
     def forget(self) -> None:
-        """Let go of what was read ahead."""
+        """Free the bytes that were read in advance."""
         self._window = b""
 
     @property
     def indexed(self) -> bool:
-        """Whether the index was made: some block didn't stand where it was expected."""
+        """Whether the index was built, because some block wasn't where it was expected."""
         return self._index is not None
 
     def pread_into(self, buffer: memoryview, offset: int) -> int:
-        """Fill `buffer` with the file's bytes from `offset`; returns how many there were."""
+        """Fill `buffer` with the file's bytes from `offset`; returns the number of bytes read."""
         done = 0
         while done < len(buffer):
             got = os.preadv(self._file.fileno(), [buffer[done:]], offset + done)
@@ -125,7 +127,7 @@ class SeekableCar:
         return data
 
     def section_at(self, offset: int) -> Section | None:
-        """The section that begins at this byte offset; None at the CAR's end.
+        """The section that starts at this byte offset; None at the CAR's end.
 
         Raises:
             CarError: it is malformed, too large, or cut off.
@@ -136,8 +138,8 @@ class SeekableCar:
             raise self._error(Code.TRUNCATED, "the file ends before the CARv2 payload does", offset)
         at = offset - self._base
         if not 0 <= at <= len(self._window) - _HEAD:
-            self._ahead = min(2 * self._ahead, _NEAR) if offset == self._next else _FAR_FROM
-            self._fill(offset, _FAR if self._last >= _FAR_FROM else self._ahead)
+            self._prefetch = min(2 * self._prefetch, _MAX_PREFETCH) if offset == self._next else _LARGE
+            self._fill(offset, _HEAD_PREFETCH if self._last >= _LARGE else self._prefetch)
             at = 0
         window = self._window
         if not window:
@@ -151,11 +153,11 @@ class SeekableCar:
         if length == 0:
             return None
         if length > self._max_section:
-            reason = f"a section of {length} bytes; at most {self._max_section} are read"
+            reason = f"a section of {length} bytes; the limit is {self._max_section}"
             raise self._error(Code.SECTION_TOO_LARGE, reason, offset)
         end = offset + start - at + length
         if end > min(self._end, self.size):
-            reason = f"a section of {length} bytes, of which {max(0, length - end + self.size)} are there"
+            reason = f"a section of {length} bytes is cut off after {max(0, length - end + self.size)}"
             raise self._error(Code.TRUNCATED, reason, offset)
         self._last, self._next = length, end
         if length >= profile_cid.SIZE and window[start : start + 4] in _PREFIXES:
@@ -171,10 +173,10 @@ class SeekableCar:
         return Section(offset, window[start:after], offset + after - at, start + length - after)
 
     def find(self, cid: bytes) -> Section | None:
-        """Any section whose CID has the same multihash; looks through the whole file once, at the first call.
+        """Any section whose CID has the same multihash; the first call reads the whole file to build the index.
 
         Raises:
-            CarError: a section found by the index can't be read any more.
+            CarError: a section in the index can no longer be read.
         """
         keys, offsets = self.index()
         key = np.uint64(index_key(cid))
@@ -187,7 +189,7 @@ class SeekableCar:
         return None
 
     def section_if(self, offset: int, cid: bytes) -> Section | None:
-        """The section at this offset, if its CID has the same multihash as this one.
+        """The section at this offset, if its CID has the same multihash as `cid`.
 
         Raises:
             CarError: it can't be read.
@@ -197,12 +199,12 @@ class SeekableCar:
 
     @property
     def fault(self) -> CarError | None:
-        """What the index's reading ended at, if not at the CAR's end; makes the index."""
+        """The error at which building the index stopped, if it didn't reach the CAR's end; builds the index."""
         self.index()
         return self._fault
 
     def index(self) -> Index:
-        """Sixteen bytes a section: a key of its digest, sorted, and its offset; made at the first call."""
+        """Sixteen bytes per section: a key of its digest, sorted, and its offset; built at the first call."""
         if self._index is None:
             keys, offsets = array("Q"), array("q")
 
@@ -220,19 +222,19 @@ class SeekableCar:
         return self._index
 
     def drop_index(self) -> None:
-        """Let go of the index's memory, where a caller keeps its content itself."""
+        """Free the index's memory, if the caller keeps its own copy."""
         self._index = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
 
     def damage(self, reached: int) -> CarError | None:
-        """What keeps the file from being a whole CAR: a cut section, or other bytes than zeros after the last one.
+        """Why the file isn't a complete CAR: a section is cut off, or bytes other than zeros follow the last one.
 
         Args:
-            reached: byte offset up to which sections were read already and found well-formed.
+            reached: byte offset up to which sections were already read and are well-formed.
         """
         return self._fault if self.indexed else self._scan(max(reached, self.start), lambda section: None)
 
     def _scan(self, at: int, note: Callable[[Section], None]) -> CarError | None:
-        """Go through the sections from an offset to the CAR's end; what ended it, if not the end."""
+        """Read the sections from an offset to the CAR's end; returns the error if there is one."""
         try:
             while (section := self.section_at(at)) is not None:
                 note(section)
@@ -242,7 +244,7 @@ class SeekableCar:
         return self.rubbish(at)
 
     def rubbish(self, offset: int) -> CarError | None:
-        """Names the first byte from `offset` on that isn't zero, None if all are; holes of the file aren't read."""
+        """An error for the first byte at or after `offset` that isn't zero; None if all are. Skips holes."""
         end = min(self._end, self.size)
         while offset < end:
             try:
@@ -250,12 +252,12 @@ class SeekableCar:
             except OSError as error:
                 if error.errno == errno.ENXIO:
                     break  # only a hole is left
-            data = os.pread(self._file.fileno(), min(_NEAR, end - offset), offset)
+            data = os.pread(self._file.fileno(), min(_MAX_PREFETCH, end - offset), offset)
             if not data:
                 break
             zeros = len(data) - len(data.lstrip(b"\0"))
             if zeros < len(data):
-                reason = f"{end - offset - zeros:,} bytes after the last block that are no block"
+                reason = f"{end - offset - zeros:,} bytes after the last block that aren't a block"
                 return self._error(Code.TRAILING_BYTES, reason, offset + zeros)
             offset += len(data)
         return None
@@ -276,10 +278,10 @@ def _multihash(cid: bytes) -> tuple[int, bytes]:
 
 
 def index_key(cid: bytes) -> int:
-    """The number that stands for a CID's digest in an index."""
+    """The key of a CID's digest in an index."""
     return _key(_multihash(cid)[1])
 
 
 def _key(digest: bytes) -> int:
-    # Python's own hash, another one in each process: nobody can make many digests that share a key
+    # Python's hash is randomized per process, so nobody can construct many digests with the same key
     return hash(digest) & 0xFFFF_FFFF_FFFF_FFFF

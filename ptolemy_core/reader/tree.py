@@ -1,7 +1,7 @@
-"""Follows a UnixFS DAG through a CAR's blocks as they come, in depth-first pre-order with duplicates kept.
+"""Walks a UnixFS DAG while a CAR's blocks are read, in depth-first pre-order with duplicates kept.
 
 Specification: https://specs.ipfs.tech/http-gateways/trustless-gateway/ (`order=dfs; dups=y`),
-https://specs.ipfs.tech/unixfs/, profile `unixfs-v1-2025` of IPIP-499. It holds one path's nodes.
+https://specs.ipfs.tech/unixfs/, profile `unixfs-v1-2025` of IPIP-499. Memory: the nodes of one path.
 """
 
 from collections.abc import Callable
@@ -19,26 +19,26 @@ from ptolemy_core.reader.hashes import cid_text, is_profile_cid, parse_cid
 from ptolemy_core.reader.shape import check_directory, check_file, check_hamt, check_symlink, file_height
 
 MAX_PATH_BYTES = 256 << 20
-"""Bytes that the blocks of the nodes on one path may have together: 1,000 levels of the largest folders."""
+"""Total bytes of the nodes on one path, at most: 1,000 levels of the largest folders."""
 MAX_LEVELS = 10_000
-"""Nodes on one path at most: every entry's whole path is handed on, which takes quadratic time in deeper trees."""
+"""Nodes on one path, at most: each entry's full path is reported, which takes quadratic time in deep trees."""
 MAX_NAMED_MISSING = 10
-"""Missing blocks that are named one by one."""
+"""Missing blocks that are reported one by one."""
 MAX_PASSED = 1000
-"""Blocks that may be passed over before the walk stops: so far from its order, a CAR isn't one of ours."""
+"""Blocks skipped before the walk stops: a CAR so far out of order wasn't made by Ptolemy."""
 
 _EMPTY_DIRECTORY = 4
 
 
 class PreOrderWalk:
-    """Give it each block of a CAR in turn, then `finish`; entries and findings come out.
+    """Checks the blocks passed to `block`, in the CAR's order; call `finish` at the end.
 
     Args:
         root: binary CID of the DAG's root.
         profile: the shape that files and folders must have.
-        findings: where everything that is wrong goes.
-        on_entry: is called with each entry when its root block is met, a folder before what is in it. The
-            root itself is an entry, with an empty path, only when it isn't a folder.
+        findings: receives everything that is wrong.
+        on_entry: called with each entry when its root block is read, a folder before its entries. The root itself is
+            an entry, with an empty path, only if it isn't a folder.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class PreOrderWalk:
         self._path = bytearray()
         self._path_bytes = 0
         self._largest_node = max(profile.hamt_threshold, 64 * profile.width, 1024 * profile.hamt_fanout)
-        # Of a CAR that is out of order: blocks passed over, whether a subtree's links are unknown, and where
-        # each pending link is (made when a block isn't the expected one, good until the walk goes on).
+        # For CARs that are out of order: skipped blocks, whether a subtree's links are unknown, and where each
+        # pending link is (computed when a block isn't the expected one, valid until the walk resumes).
         self._passed: dict[bytes, int] = {}
         self._passes = 0
         self._lost = False
@@ -60,7 +60,7 @@ class PreOrderWalk:
         self._stopped = False
 
     def block(self, section: Section, data: bytes) -> None:
-        """Take the CAR's next block; `data` is its bytes, and may be empty for a raw block."""
+        """Check the CAR's next block; `data` is its bytes, and may be empty for a raw block."""
         if self._stopped:
             return
         stack = self._stack
@@ -80,7 +80,7 @@ class PreOrderWalk:
             self._close(stack.pop())
 
     def finish(self) -> None:
-        """Name the blocks that didn't come, each at the byte offset of the node that links to it."""
+        """Report the missing blocks, each at the byte offset of the node that links to it."""
         missing = list(self._passed.items())
         more = 0
         for frame in reversed(self._stack):
@@ -89,16 +89,16 @@ class PreOrderWalk:
             missing += [(link.cid, frame.offset) for link in frame.links[frame.next : frame.next + taken]]
             more += rest - taken
         for cid, offset in missing[:MAX_NAMED_MISSING]:
-            reason = f"{cid_text(cid)} is linked to, but its block doesn't come"
+            reason = f"{cid_text(cid)} is linked to, but its block is missing"
             self._findings.add(Code.MISSING_BLOCK, offset, reason)
         more += max(0, len(missing) - MAX_NAMED_MISSING)
         if more:
-            self._findings.add(Code.MISSING_BLOCK, 0, f"{more} more links lead to blocks that don't come")
+            self._findings.add(Code.MISSING_BLOCK, 0, f"the blocks of {more} more links are missing")
 
-    # Blocks that aren't where they belong
+    # Blocks out of order
 
     def _resume(self, section: Section) -> bool:
-        """Find the place of a block that isn't the expected one; False when the walk has none for it."""
+        """Find the position in the DAG of a block that isn't the expected one; False if there is none."""
         if self._pending is None:
             self._pending = {}
             for depth, frame in enumerate(self._stack):
@@ -107,12 +107,12 @@ class PreOrderWalk:
         place = self._pending.get(section.cid)
         if place is None:
             if self._passed.pop(section.cid, None) is not None:
-                reason = f"{cid_text(section.cid)} stands after the place where its link is met"
+                reason = f"{cid_text(section.cid)} is after its position in depth-first order"
                 self._findings.add(Code.ORDER, section.offset, reason)
-                # What it links to has no place either.
+                # the blocks it links to have no position either
                 self._lost = self._lost or section.cid[1] != profile_cid.RAW
             elif not self._lost:
-                reason = f"{cid_text(section.cid)}: no link leads to a block at this place"
+                reason = f"{cid_text(section.cid)}: no link refers to a block at this position"
                 self._findings.add(Code.EXTRA_BLOCK, section.offset, reason)
             return False
         depth, at = place
@@ -133,18 +133,18 @@ class PreOrderWalk:
             self._passed[link.cid] = frame.offset
             self._passes += 1
             if self._passes == MAX_PASSED:
-                reason = f"{MAX_PASSED} blocks aren't at their place; the DAG isn't followed from here"
+                reason = f"{MAX_PASSED} blocks are out of order; the DAG isn't checked from here"
                 self._findings.add(Code.ORDER, frame.offset, reason)
                 self._stopped = True
                 return
 
     def _forget(self, frame: Frame) -> None:
-        """Leave a frame: its name leaves the path, its block the account of memory."""
+        """Leave a frame: remove its name from the path and its size from the total."""
         if frame.name_size:
             del self._path[-frame.name_size :]
         self._path_bytes -= frame.size
 
-    # A block at its place
+    # Blocks in order
 
     def _leaf(self, frame: Frame, link: Link, section: Section) -> None:
         length = section.length
@@ -152,10 +152,10 @@ class PreOrderWalk:
             at = frame.next - 1
             if frame.height != 1:
                 self._add(Code.LAYOUT, section, f"a leaf in a node of height {frame.height}")
-                frame.height = 1  # said once a node
+                frame.height = 1  # report it once per node
             if at < len(frame.sizes) and frame.sizes[at] != length:
                 self._add(
-                    Code.FILESIZE, section, f"a leaf of {length} bytes, its blocksize says {frame.sizes[at]}"
+                    Code.FILESIZE, section, f"a leaf of {length} bytes; its blocksize is {frame.sizes[at]}"
                 )
         else:
             if length > self._profile.chunk:
@@ -184,8 +184,12 @@ class PreOrderWalk:
             return
         deep = len(self._stack) > MAX_LEVELS
         if deep or self._path_bytes + section.length > MAX_PATH_BYTES:
-            what = f"more than {MAX_LEVELS} blocks" if deep else f"blocks of more than {MAX_PATH_BYTES} bytes"
-            self._add(Code.TOO_DEEP, section, f"the path has {what}")
+            what = (
+                f"more than {MAX_LEVELS} nodes"
+                if deep
+                else f"nodes of more than {MAX_PATH_BYTES} bytes in total"
+            )
+            self._add(Code.TOO_DEEP, section, f"its path has {what}")
             self._stopped = True
             self._stack.clear()
             return
@@ -205,9 +209,9 @@ class PreOrderWalk:
 
     def _decode(self, section: Section, data: bytes) -> tuple[Node, UnixFs] | None:
         if parse_cid(section.cid).codec != profile_cid.DAG_PB:
-            return None  # the CID is a finding of its own
+            return None  # the CID is already a finding
         if len(data) > self._largest_node:
-            reason = f"a node of {len(data)} bytes; the profile's have at most {self._largest_node}"
+            reason = f"a node of {len(data)} bytes; nodes of the profile have at most {self._largest_node}"
             self._add(Code.LAYOUT, section, reason)
             return None
         try:
@@ -226,7 +230,7 @@ class PreOrderWalk:
         for link in node.links:
             if not is_profile_cid(link.cid):
                 self._add(
-                    Code.CID, section, f"a link to {cid_text(link.cid)}, which the profile doesn't have"
+                    Code.CID, section, f"a link to {cid_text(link.cid)}, which isn't a CID of the profile"
                 )
             if link.name is None or link.tsize is None:
                 self._add(Code.DAG_PB, section, "a link without Name or Tsize")
@@ -242,14 +246,14 @@ class PreOrderWalk:
         if frame.type == Type.FILE:
             at = frame.next - 1
             if frame.height < 2:
-                self._add(Code.LAYOUT, section, "a node where the profile has a leaf")
+                self._add(Code.LAYOUT, section, "a node where the profile requires a leaf")
             else:
                 child.height = frame.height - 1
             if at < len(frame.sizes) and frame.sizes[at] != size:
                 self._add(
                     Code.FILESIZE,
                     section,
-                    f"a node of {size} file bytes, its blocksize says {frame.sizes[at]}",
+                    f"a node of {size} file bytes; its blocksize is {frame.sizes[at]}",
                 )
         else:
             self._entry(frame, link, "file", size, section)
@@ -282,11 +286,13 @@ class PreOrderWalk:
         self._findings_of(section, check_hamt(node, unixfs, child.slots, self._profile))
         if (child.level + 1) * (fanout - 1).bit_length() > hamt.HASH_BITS:
             self._add(
-                Code.HAMT, section, f"a shard at level {child.level}: the names' hashes have no more bits"
+                Code.HAMT,
+                section,
+                f"a HAMT node at level {child.level}, deeper than the bits of a name's hash",
             )
             child.damaged = True
 
-    # Sums and entries
+    # Totals and entries
 
     def _entry(
         self,
@@ -314,7 +320,7 @@ class PreOrderWalk:
         slot = frame.slots[frame.next - 1]
         if len(link.name or b"") == hamt.digits(self._profile.hamt_fanout):
             self._findings.add(
-                Code.HAMT, frame.offset, f"slot {slot} leads to no shard and to no named entry"
+                Code.HAMT, frame.offset, f"slot {slot} has neither a HAMT node nor a named entry"
             )
         bits = (self._profile.hamt_fanout - 1).bit_length()
         depth = bits * (frame.level + 1)
@@ -322,9 +328,8 @@ class PreOrderWalk:
             stated = frame.bits << bits | slot
             hashed = hamt.murmur3(name) >> (hamt.HASH_BITS - depth)
             if stated != hashed:
-                reason = (
-                    f"{name!r} is in slots {stated:0{depth // 4}X}, its hash says {hashed:0{depth // 4}X}"
-                )
+                width = depth // 4
+                reason = f"{name!r} is in slots {stated:0{width}X}; its hash requires {hashed:0{width}X}"
                 self._findings.add(Code.HAMT, frame.offset, reason)
         size, tsize = len(name), link.tsize or 0
         inner = 3 + len(link.cid) + varint.length(size) + size + 1 + varint.length(tsize)
@@ -338,9 +343,7 @@ class PreOrderWalk:
     def _account(self, frame: Frame, link: Link, total: int) -> None:
         frame.total += total
         if frame.type != ROOT and link.tsize != total:
-            reason = (
-                f"the link to {cid_text(link.cid)} has Tsize {link.tsize}, the blocks below it {total} bytes"
-            )
+            reason = f"the link to {cid_text(link.cid)} has Tsize {link.tsize}; its subtree has {total} bytes"
             self._findings.add(Code.TSIZE, frame.offset, reason)
 
     def _close(self, child: Frame) -> None:
@@ -357,14 +360,16 @@ class PreOrderWalk:
             frame.entries += child.entries
             frame.flat += child.flat
             if child.entries < 2:
-                reason = f"a shard of {child.entries} entries; a single one stands in the shard above"
+                reason = (
+                    f"a HAMT node with {child.entries} entries; a single entry belongs in the parent node"
+                )
                 self._findings.add(Code.HAMT, child.offset, reason)
         elif child.type == Type.HAMT:
             plain = _EMPTY_DIRECTORY + child.flat
             limit = self._profile.hamt_threshold
             if plain <= limit:
                 reason = (
-                    f"sharded, but its plain block would have {plain} bytes; up to {limit} it stays plain"
+                    f"sharded, but its plain block would have {plain} bytes; up to {limit} it must be plain"
                 )
                 self._findings.add(Code.HAMT, child.offset, reason)
 

@@ -1,12 +1,13 @@
 """Verifies a CAR that Ptolemy built, in one pass: every hash, the whole DAG, the piece commitment.
 
 Specification: CARv1 (https://ipld.io/specs/transport/car/carv1/), `version=1; order=dfs; dups=y`, one root,
-profile `unixfs-v1-2025` of IPIP-499, piece CIDs of FRC-0069. Nothing of the writer is used or trusted.
+profile `unixfs-v1-2025` of IPIP-499, piece CIDs of FRC-0069. No code of the builder is used.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike, fsdecode
+from typing import BinaryIO
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
@@ -16,19 +17,18 @@ from ptolemy_core.reader.digests import Digests
 from ptolemy_core.reader.entry import Entry, ExpectedEntry
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
 from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
+from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
 from ptolemy_core.reader.listing import ListingCheck
 from ptolemy_core.reader.opening import open_regular
 from ptolemy_core.reader.tree import PreOrderWalk
 
-_LANES = 4
-"""Reads of a verification are so many times larger than usual: the kernel hashes sixteen leaves side by side."""
-MAX_FINDINGS = 100
-"""Findings after which a verification looks for no more by default."""
+_READ_FACTOR = 4
+"""Reads of a verification are larger than usual, so that the kernel hashes sixteen leaves side by side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a caller knows of a CAR; a value of None isn't compared.
+    """The expected properties of a CAR; values of None aren't compared.
 
     Attributes:
         payload_cid: binary root CID.
@@ -37,7 +37,7 @@ class Expected:
         car_size: bytes of the file.
         piece_size: bytes of the padded piece.
         sha256: sha2-256 digest of the file, 32 bytes.
-        entries: the listing in the CAR's depth-first order, without the root; it is read as the CAR is.
+        entries: the listing in the CAR's depth-first order, without the root; consumed while the CAR is read.
     """
 
     payload_cid: bytes | None = None
@@ -51,22 +51,22 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class CarReport:
-    """What a verification found.
+    """The result of a verification.
 
     Attributes:
-        name: the file's name as it was given.
-        findings: what is wrong, as it was found; at most as many as were asked for.
+        name: the file's name as given by the caller.
+        findings: what is wrong, in the order it was found; at most as many as the limit.
         size: bytes of the file.
-        blocks: sections read.
-        payload_cid: binary CID of the first root, None when there is none.
-        piece_cid_v1: binary piece CID of the file's bytes, None of a file that no piece is large enough for.
-        piece_cid_v2: as above, version 2.
-        piece_size: bytes of the padded piece, None as above.
-        sha256: sha2-256 digest of the file, None if it wasn't asked for.
-        files: files met in the DAG.
-        directories: folders met, the root not counted.
-        symlinks: symbolic links met.
-        file_bytes: bytes of content of the files met.
+        blocks: number of sections read.
+        payload_cid: binary CID of the first root; None if there is none.
+        piece_cid_v1: binary piece CID of the file's bytes; None if no piece is large enough.
+        piece_cid_v2: the same, version 2.
+        piece_size: bytes of the padded piece; None if no piece is large enough.
+        sha256: sha2-256 digest of the file; None if not requested.
+        files: number of files in the DAG.
+        directories: number of folders, without the root.
+        symlinks: number of symbolic links.
+        file_bytes: bytes of content of the files.
     """
 
     name: str
@@ -90,19 +90,75 @@ class CarReport:
 
 
 class _Counts:
-    """Counts entries and hands them on."""
+    """Counts entries and passes them on."""
 
-    def __init__(self, hands: list[Callable[[Entry], None]]) -> None:
+    def __init__(self, receivers: list[Callable[[Entry], None]]) -> None:
         self.of_kind = {"file": 0, "directory": 0, "symlink": 0}
         self.file_bytes = 0
-        self._hands = hands
+        self._receivers = receivers
 
     def entry(self, entry: Entry) -> None:
         self.of_kind[entry.kind] += 1
         if entry.kind == "file":
             self.file_bytes += entry.size
-        for hand in self._hands:
-            hand(entry)
+        for receive in self._receivers:
+            receive(entry)
+
+
+class _Blocks:
+    """Reads a CAR's sections and checks their hashes and the DAG.
+
+    Attributes:
+        count: number of sections read.
+        root: binary CID of the first root, if there is one.
+    """
+
+    def __init__(self, profile: Profile, findings: Findings, on_entry: Callable[[Entry], None]) -> None:
+        self.count = 0
+        self.root: bytes | None = None
+        self._profile = profile
+        self._findings = findings
+        self._on_entry = on_entry
+
+    def read(self, file: BinaryIO, name: str, max_section: int, digests: Digests) -> None:
+        """Read the whole file; all of its bytes go to `digests`, also those after a fault."""
+        try:
+            reader = CarReader(
+                file,
+                name,
+                max_section=max_section,
+                tap=digests.update,
+                read_size=_READ_FACTOR * reader_car.READ_SIZE,
+            )
+        except CarError as error:
+            self._findings.add_error(error)
+            while chunk := file.read(MAX_SECTION):
+                digests.update(chunk)
+            return
+        walk = self._start_walk(reader)
+        try:
+            for batch in reader.batches():
+                self.count += len(batch.sections)
+                _check_hashes(batch, self._findings)
+                if walk is not None:
+                    _follow(batch, walk, self._findings)
+        except CarError as error:
+            self._findings.add_error(error)
+        reader.drain()
+        if walk is not None:
+            walk.finish()
+
+    def _start_walk(self, reader: CarReader) -> PreOrderWalk | None:
+        """Check the header; a walk from its first root, if there is one."""
+        version, roots = reader.header.version, reader.header.roots
+        if version != 1:
+            self._findings.add(Code.VERSION, 0, f"a CARv{version}; version 1 is stored in pieces")
+        if len(roots) != 1:
+            self._findings.add(Code.ROOTS, 0, f"{len(roots)} roots; there must be one")
+        if not roots:
+            return None
+        self.root = roots[0]
+        return PreOrderWalk(roots[0], self._profile, self._findings, self._on_entry)
 
 
 def verify_car(
@@ -112,79 +168,43 @@ def verify_car(
     expect: Expected | None = None,
     on_entry: Callable[[Entry], None] | None = None,
     progress: Callable[[int], None] | None = None,
-    max_findings: int = MAX_FINDINGS,
-    max_section: int = MAX_SECTION,
+    limits: Limits = DEFAULT_LIMITS,
     sha256: bool = True,
 ) -> CarReport:
     """Verify a CAR that Ptolemy built: container, hashes, DAG, profile, piece commitment.
 
-    A malformed CAR never raises; what is wrong is in the report. For CARs of others: `inspect_car`.
+    A malformed CAR doesn't raise; the faults are in the report. For other tools' CARs use `inspect_car`.
 
     Args:
         path: the CAR file.
         profile: the shape that files and folders must have.
-        expect: what the CAR is compared with.
-        on_entry: is called with each entry of the tree, in the CAR's order, the block's hash already checked.
-        progress: is called with the bytes read so far, every few MiB.
-        max_findings: findings after which nothing more is looked for; sizes and digests
-            still cover the whole file.
-        max_section: bytes that a section may have.
-        sha256: whether to take the file's sha2-256, which costs as much as all blocks' hashes together; it is
-            taken anyway where one is expected.
+        expect: the values to compare the CAR with.
+        on_entry: called with each entry of the tree, in the CAR's order, after its block's hash is checked.
+        progress: called with the bytes read since the last call, every few MiB.
+        limits: of findings (sizes and digests still cover the whole file) and sections.
+        sha256: whether to compute the file's sha2-256, which takes as long as all blocks' hashes together; it is
+            always computed if one is expected.
 
     Raises:
         OSError: the file can't be opened or read.
     """
-    findings = Findings(max_findings)
+    findings = Findings(limits.findings)
     wanted = expect or Expected()
     listing = None if wanted.entries is None else ListingCheck(wanted.entries, findings)
-    counts = _Counts([hand for hand in (on_entry, listing.entry if listing else None) if hand])
-    blocks = 0
-    root: bytes | None = None
+    counts = _Counts([receive for receive in (on_entry, listing.entry if listing else None) if receive])
+    blocks = _Blocks(profile, findings, counts.entry)
     whole = sha256 or wanted.sha256 is not None
     with open_regular(path) as file, Digests(progress, sha256=whole) as digests:
-        walk: PreOrderWalk | None = None
-        try:
-            reader = CarReader(
-                file,
-                fsdecode(path),
-                max_section=max_section,
-                tap=digests.update,
-                read_size=_LANES * reader_car.READ_SIZE,
-            )
-        except CarError as error:
-            findings.add_error(error)
-            while chunk := file.read(MAX_SECTION):
-                digests.update(chunk)
-        else:
-            roots = reader.header.roots
-            root = roots[0] if roots else None
-            if reader.header.version != 1:
-                findings.add(Code.VERSION, 0, f"a CARv{reader.header.version}; version 1 is stored in pieces")
-            if len(roots) != 1:
-                findings.add(Code.ROOTS, 0, f"{len(roots)} roots; there must be one")
-            if root is not None:
-                walk = PreOrderWalk(root, profile, findings, counts.entry)
-            try:
-                for batch in reader.batches():
-                    blocks += len(batch.sections)
-                    _check_hashes(batch, findings)
-                    if walk is not None:
-                        _follow(batch, walk, findings)
-            except CarError as error:
-                findings.add_error(error)
-            reader.drain()
+        blocks.read(file, fsdecode(path), limits.section, digests)
         totals = digests.finish()
-    if walk is not None:
-        walk.finish()
     if listing is not None:
         listing.finish(totals.size)
     report = CarReport(
         name=fsdecode(path),
         findings=(),
         size=totals.size,
-        blocks=blocks,
-        payload_cid=root,
+        blocks=blocks.count,
+        payload_cid=blocks.root,
         piece_cid_v1=totals.piece_cid_v1,
         piece_cid_v2=totals.piece_cid_v2,
         piece_size=totals.piece_size,
@@ -204,15 +224,15 @@ def read_entries(
     *,
     max_section: int = MAX_SECTION,
 ) -> Iterator[Entry]:
-    """The entries of a CAR that Ptolemy built, in its depth-first order, each block's hash checked before.
+    """The entries of a CAR that Ptolemy built, in depth-first order; each block's hash is checked first.
 
     Args:
         path: the CAR file.
         profile: the shape that files and folders must have.
-        max_section: bytes that a section may have.
+        max_section: limit of a section's bytes.
 
     Raises:
-        CarError: the first thing that is wrong; the entries of the blocks read with it aren't yielded.
+        CarError: the first fault; the entries of the same batch of blocks aren't yielded.
         OSError: the file can't be opened or read.
     """
     findings = Findings(1)
@@ -239,7 +259,7 @@ def _raise_first(findings: Findings, name: str) -> None:
 
 
 def _check_hashes(batch: Batch, findings: Findings) -> None:
-    """Every block of the profile against its CID at once, any other one by one."""
+    """Check blocks with CIDs of the profile together, any others one by one."""
     if findings.full:
         return
     buffer, base, sections = batch

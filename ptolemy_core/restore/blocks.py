@@ -1,7 +1,7 @@
 """Blocks of a set of CARs by their CIDs: first where the order of the CAR says, else by an index of the CARs.
 
 In a CAR in depth-first order with duplicates (https://specs.ipfs.tech/http-gateways/trustless-gateway/) each
-block stands behind the one read before, and no index is made. Any other order costs 16 bytes a block.
+block comes right after the one read before, and no index is made. Any other order costs 16 bytes a block.
 """
 
 import errno

@@ -6,9 +6,10 @@ size or time.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from ptolemy_core.progress import Progress
 from ptolemy_core.reader.hashes import hash_matches, is_profile_cid, mismatches, parse_cid
 from ptolemy_core.restore.dag import Leaf
 from ptolemy_core.source.buffers import Buffers
@@ -66,7 +67,7 @@ def compare(
     *,
     ahead: int = 3,
     buffers: Buffers | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[Leaf, bool]]:
     """Each leaf with whether the file has its bytes, in order.
 

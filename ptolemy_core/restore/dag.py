@@ -144,6 +144,33 @@ def _behind_file(blocks: Blocks, node: Node) -> Spot:
     return near
 
 
+def _leaf(blocks: Blocks, found: Found, at: int, length: int | None, end: int) -> Leaf:
+    """A raw block at byte `at` of a file that ends at `end`, where `length` bytes are stated."""
+    if found.size != length:
+        raise BlockError(f"a leaf of {found.size} bytes where {length} are stated")
+    if at + found.size > end:
+        raise BlockError(f"a leaf of {found.size} bytes from byte {at}, in a file of {end} bytes")
+    if found.section is None:
+        return Leaf(at, found.size, found.cid, found.car, 0, blocks.read(found))
+    return Leaf(at, found.size, found.cid, found.car, found.section.data_offset, None)
+
+
+def _require_file_node(cid: bytes, node: Node, at: int, length: int | None, end: int) -> None:
+    """See that a node is a file's, and has what is stated: `length` bytes from `at`, in a file that ends at `end`."""
+    unixfs = node.unixfs
+    name = cid_text(cid)
+    if unixfs.type not in (Type.FILE, Type.RAW):
+        raise BlockError(f"{name} is in a file, but is a {unixfs.type.name.lower()}")
+    if len(unixfs.blocksizes) != len(node.links):
+        raise BlockError(f"{name} has {len(node.links)} links, {len(unixfs.blocksizes)} sizes")
+    if file_size(node) != length:
+        raise BlockError(f"{name} has {file_size(node)} bytes where {length} are stated")
+    if at + length > end:
+        raise BlockError(f"{name} has {length} bytes from byte {at}, in a file of {end} bytes")
+    if len(unixfs.data or b"") > length:
+        raise BlockError(f"{name} holds more bytes than it states")
+
+
 def leaves(
     blocks: Blocks,
     cid: bytes,
@@ -189,15 +216,10 @@ def leaves(
         if parse_cid(here).codec == profile_cid.RAW:
             found = blocks.find(here, near)
             near = found.next
-            if found.size != length:
-                raise BlockError(f"a leaf of {found.size} bytes where {length} are stated")
-            if at + found.size > end:
-                raise BlockError(f"a leaf of {found.size} bytes from byte {at}, in a file of {end} bytes")
-            if found.size:
-                data = blocks.read(found) if found.section is None else None
-                offset = 0 if found.section is None else found.section.data_offset
-                yield Leaf(at, found.size, here, found.car, offset, data)
-                at += found.size
+            leaf = _leaf(blocks, found, at, length, end)
+            if leaf.length:
+                yield leaf
+                at += leaf.length
             continue
         if not length and stack:
             continue  # nothing of the file is below: and it may be a tree that repeats itself without end
@@ -208,21 +230,11 @@ def leaves(
             raise BlockError(f"{cid_text(cid)} is a file of more than {_MAX_LEVELS} levels of nodes")
         if path_bytes > MAX_PATH_BYTES:
             raise BlockError(f"the nodes on the way have more than {MAX_PATH_BYTES} bytes")
-        unixfs = node.unixfs
-        if unixfs.type not in (Type.FILE, Type.RAW):
-            raise BlockError(f"{cid_text(here)} stands in a file, but is a {unixfs.type.name.lower()}")
-        if len(unixfs.blocksizes) != len(node.links):
-            raise BlockError(f"{cid_text(here)} has {len(node.links)} links, {len(unixfs.blocksizes)} sizes")
-        if file_size(node) != length:
-            raise BlockError(f"{cid_text(here)} has {file_size(node)} bytes where {length} are stated")
-        if at + length > end:
-            raise BlockError(f"{cid_text(here)} has {length} bytes from byte {at}, in a file of {end} bytes")
+        _require_file_node(here, node, at, length, end)
         if on_node and node.links and parse_cid(node.links[0].cid).codec == profile_cid.RAW:
             on_node(here)
         stop = at + file_size(node)
-        own = unixfs.data or b""
-        if len(own) > stop - at:
-            raise BlockError(f"{cid_text(here)} holds more bytes than it states")
+        own = node.unixfs.data or b""
         if own:
             yield Leaf(at, len(own), here, near.car, 0, own)
             at += len(own)

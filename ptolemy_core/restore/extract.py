@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.layout import names as car_names
+from ptolemy_core.progress import Progress
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore.blocks import Blocks
@@ -22,7 +23,7 @@ from ptolemy_core.restore.path import ROOT, Path, path_of
 from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.selection import Selection, select
 from ptolemy_core.restore.shards import Split
-from ptolemy_core.restore.target import STATE, EntryError, Target, check_room, state_name
+from ptolemy_core.restore.target import STATE, EntryError, Target, check_free_space, state_name
 from ptolemy_core.restore.walk import Entry, Problem, Walk, Wanted
 from ptolemy_core.restore.write import Writer
 from ptolemy_core.tree import paths
@@ -183,7 +184,7 @@ class Extraction:
         sparse: bool = True,
         threads: int = 2,
         started: Callable[[int], None] | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Report:
         """Restore everything that is asked for into a folder.
 
@@ -196,7 +197,7 @@ class Extraction:
             progress: called with bytes done since the last call.
 
         Raises:
-            TargetError: the folder can't be used, or has no room.
+            TargetError: the folder can't be used, or has too little free space.
             LimitError: the CARs describe more than the limits.
         """
         report = Report()
@@ -204,7 +205,7 @@ class Extraction:
         if started:
             started(survey.size)
         with Target(to, survey.state, replace=replace) as target:
-            check_room(target, survey.size, self._there(target))
+            check_free_space(target, survey.size, self._there(target))
             self.select().limits.check_bytes(survey.size)
             with Writer(
                 self._blocks, target, report, sparse=sparse, threads=threads, progress=progress

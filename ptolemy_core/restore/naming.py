@@ -4,6 +4,7 @@ Shard N of `a/b.bin` is `a/b.bin.ptolemyN` in its CAR (see `layout.names`).
 """
 
 from ptolemy_core.layout import names as car_names
+from ptolemy_core.tree import paths
 
 
 class Naming:
@@ -57,4 +58,4 @@ class Furthest:
 
     def is_behind(self, path: bytes) -> bool:
         """Whether something that was met comes after this NUL-joined path."""
-        return b"\0".join(self.names) > path
+        return paths.join_names(self.names) > path

@@ -6,6 +6,8 @@ A tuple of names would be copied for every entry, which takes quadratic time and
 import hashlib
 from collections.abc import Iterable, Iterator
 
+from ptolemy_core.tree import paths
+
 Names = tuple[bytes, ...]
 
 _SHOWN = 1000
@@ -53,7 +55,7 @@ class Path:
 
     def __bytes__(self) -> bytes:
         """The NUL-joined form."""
-        return b"\0".join(self)
+        return paths.join_names(self)
 
     @property
     def key(self) -> bytes:

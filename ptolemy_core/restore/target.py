@@ -53,7 +53,7 @@ def state_name(taken: Iterable[bytes]) -> bytes:
 
 
 class TakenError(EntryError):
-    """Something stands where an entry is to be put."""
+    """Something is where an entry is to be put."""
 
 
 @dataclass
@@ -118,14 +118,14 @@ class Target:
         while self._open:
             self._pop()
         os.close(self._state)
-        with suppress(OSError):  # partial files are left: a later run goes on with them
+        with suppress(OSError):  # partial files are left: a later run resumes with them
             os.rmdir(self.state, dir_fd=self._root)
         os.close(self._root)
 
     def free_bytes(self) -> int:
         """Bytes that may still be written to its file system."""
-        room = os.fstatvfs(self._root)
-        return room.f_bavail * room.f_frsize
+        disk = os.fstatvfs(self._root)
+        return disk.f_bavail * disk.f_frsize
 
     @staticmethod
     def _step(parent: int, name: bytes, make: bool, replace: bool = False) -> int:
@@ -242,7 +242,7 @@ class Target:
             raise EntryError(f"can't be looked at ({error.strerror})") from None
 
     def bytes_there(self, place: Place, size: int) -> int:
-        """Of a file of this size, the bytes that need no room any more since something is at its path already."""
+        """How many bytes of a file of this size need no free space, since something is at its path already."""
         found = self.look(place)
         if found is None:
             return 0
@@ -390,15 +390,15 @@ def _is_file(name: bytes, folder: int) -> bool:
     return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
 
-def check_room(target: Target, size: int, there: Iterable[int]) -> None:
+def check_free_space(target: Target, size: int, there: Iterable[int]) -> None:
     """See that `size` bytes fit; `there` says which of them are written already, and is asked only if they don't.
 
     Raises:
-        TargetError: there is no room.
+        TargetError: there is too little free space.
     """
     free = target.free_bytes()
     if size > free and (left := size - sum(there)) > free:
         raise TargetError(
             f"{paths.display(target.path)} has {readable(free)} free, {readable(left)} are to be written: "
-            "make room, choose another folder, or restore less"
+            "make some free, choose another folder, or restore less"
         )

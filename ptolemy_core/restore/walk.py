@@ -180,7 +180,7 @@ class Walk:
     Args:
         blocks: of the CARs.
         tree: to walk over.
-        problem: told of what can't be read; the walk goes on behind it.
+        problem: told of what can't be read; the walk continues after it.
         furthest: is told of the names met, to know the last path in path order.
     """
 

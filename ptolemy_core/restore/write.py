@@ -1,20 +1,21 @@
 """Writes files, links and folders out of CARs: blocks are read, hashed and written by threads, many at a time.
 
 A block's bytes reach the disk only after their hash was found right, and a file gets its name only when all of
-it is there. A partial file stays, and a later run goes on with what is right in it.
+it is there. A partial file stays, and a later run resumes with what is right in it.
 """
 
 import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from ptolemy_core.progress import Progress
 from ptolemy_core.reader.hashes import cid_text, hash_fault, parse_cid
 from ptolemy_core.restore.blocks import BlockError, Blocks
 from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, wrong_leaves
@@ -78,7 +79,7 @@ class Writer:
         *,
         sparse: bool = True,
         threads: int = 2,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self._blocks = blocks
         self._target = target

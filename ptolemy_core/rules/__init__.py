@@ -1,5 +1,8 @@
-"""Which names belong in a project: include and exclude patterns, hidden names."""
+"""Which entries belong to a project: include and exclude patterns, hidden names.
 
-from ptolemy_core.rules.selection import Rules, Scope, checked
+Decisions by name only. Reading folders is `source`; patterns of names in the catalog are `catalog`.
+"""
 
-__all__ = ["Rules", "Scope", "checked"]
+from ptolemy_core.rules.selection import Rules, Scope, normalized
+
+__all__ = ["Rules", "Scope", "normalized"]

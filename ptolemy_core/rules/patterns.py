@@ -1,15 +1,15 @@
-"""Patterns of rules: what a user writes, checked, and matched name by name on the way down a tree.
+"""The pattern language of rules: parsing, and matching name by name while a tree is walked.
 
-The language is a part of what .gitignore files know (https://git-scm.com/docs/gitignore), without negation:
+The syntax is a subset of .gitignore's (https://git-scm.com/docs/gitignore), without negation:
 
-    *.tmp       a name without a slash: at any depth
-    /top        a slash at the start or within: from the target folder on
+    *.tmp       no slash: matches at any depth
+    /top        a slash at the start or in the middle: relative to the target folder
     docs/       a slash at the end: folders only
-    * ? [a-z]   any characters, one, one of these ([!a-z]: none of these); never a slash
-    **          as a whole name: any number of folders, also none; at the end: everything below
-    \\*          a backslash takes the next character as it is; \\xFF is the byte FF
+    * ? [a-z]   any characters, one character, one of these ([!a-z]: none of these); never a slash
+    **          as a whole name: any number of folders, including none; at the end: everything below
+    \\*          a backslash makes the next character literal; \\xFF is the byte FF
 
-A character is one of UTF-8, or a byte that isn't part of one. Upper and lower case differ.
+A character is a UTF-8 character, or a byte that isn't part of one. Matching is case-sensitive.
 """
 
 import re
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from ptolemy_core.rules.wildcards import between_stars
 
 State = frozenset[tuple[int, int]]
-"""Where in which anchored pattern the names so far have led: (pattern, part)."""
+"""How far each anchored pattern has matched: a set of (pattern, next part)."""
 
-_DEEP = None
+_ANY_FOLDERS = None
 """The part `**` of a pattern."""
 
 _HEX = re.compile(r"\\x([0-9A-Fa-f]{2})")
@@ -29,11 +29,11 @@ _HEX = re.compile(r"\\x([0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern taken apart.
+    """A parsed pattern.
 
     Attributes:
         parts: a regular expression for each name of a path, or None for `**`.
-        floating: whether it is one name, at any depth.
+        floating: whether it is a single name that matches at any depth.
         folders_only: whether it ended in a slash.
     """
 
@@ -43,21 +43,21 @@ class Pattern:
 
 
 def parse(text: str) -> Pattern:
-    """Take a pattern apart.
+    """Parse a pattern.
 
     Raises:
-        ValueError: it can't be a pattern; the message says why and what to write.
+        ValueError: it isn't a valid pattern; the message says why and what to write instead.
     """
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise ValueError(f"pattern {text!r} isn't text; write other bytes as \\xFF") from None
     if "\0" in text:
-        raise ValueError(f"pattern {text!r} holds a NUL character, which no name can hold; leave it out")
+        raise ValueError(f"pattern {text!r} contains a NUL character, which no name can contain; remove it")
     if text.startswith("!"):
         raise ValueError(
-            f"pattern {text!r} starts with !: there is no negation; "
-            "use the other one of include and exclude, or \\! for a name that starts so"
+            f"pattern {text!r} starts with !: negation is not supported; "
+            "put the pattern into the other list (include or exclude), or write \\! for a name that starts with !"
         )
     names = text.removesuffix("/").split("/")
     anchored = len(names) > 1
@@ -66,26 +66,26 @@ def parse(text: str) -> Pattern:
     for name in names:
         if name in ("", ".", ".."):
             raise ValueError(
-                f"pattern {text!r} has {name!r} where a name must be; "
+                f"pattern {text!r} has {name!r} where a name is expected; "
                 "write /a/b for entry b of folder a of the target folder"
             )
-    parts = [_DEEP if name == "**" else _expression(name, text) for name in names]
-    if parts[-1] is _DEEP:
-        parts.append(_expression("*", text))  # what is below, not the folder itself
-    if parts[0] is _DEEP and set(parts[:-1]) == {_DEEP}:  # **/name is name
+    parts = [_ANY_FOLDERS if name == "**" else _expression(name, text) for name in names]
+    if parts[-1] is _ANY_FOLDERS:
+        parts.append(_expression("*", text))  # the folder's entries, not the folder itself
+    if parts[0] is _ANY_FOLDERS and set(parts[:-1]) == {_ANY_FOLDERS}:  # **/name equals name
         del parts[:-1]
         anchored = False
     return Pattern(tuple(parts), not anchored, text.endswith("/"))
 
 
 class Patterns:
-    """A list of patterns, matched all at once, one name of a path after the other."""
+    """A list of patterns, matched together, one name of a path at a time."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        """Take the patterns apart.
+        """Parse the patterns.
 
         Raises:
-            ValueError: as `parse`.
+            ValueError: see `parse`.
         """
         patterns = [parse(text) for text in texts]
         floating = [p for p in patterns if p.floating]
@@ -99,12 +99,12 @@ class Patterns:
         self.start: State = frozenset(
             state for number in range(len(self._anchored)) for state in self._reached(number, 0)
         )
-        """The state above the first name."""
+        """The state before the first name."""
         self.anywhere = bool(floating)
-        """Whether there is a pattern that may match at any depth."""
+        """Whether some pattern may match at any depth."""
 
     def step(self, state: State, name: str, is_folder: bool) -> tuple[bool, State]:
-        """Whether an entry of this name matches, in a folder of this state; and the state within the entry."""
+        """Whether an entry of this name, in a folder with this state, matches; and the state inside the entry."""
         if self._any is not None and self._any.fullmatch(name):
             return True, frozenset()
         if is_folder and self._folders is not None and self._folders.fullmatch(name):
@@ -115,7 +115,7 @@ class Patterns:
         for number, at in state:
             parts, folders_only = self._anchored[number]
             part = parts[at]
-            if part is _DEEP:
+            if part is _ANY_FOLDERS:
                 below.update(self._reached(number, at))
             elif part.fullmatch(name):
                 if at + 1 < len(parts):
@@ -125,17 +125,17 @@ class Patterns:
         return False, frozenset(below)
 
     def _reached(self, number: int, at: int) -> list[tuple[int, int]]:
-        """A pattern's part, and what is behind it if it may stand for no folder."""
+        """A pattern's part, and the parts after it that can match next because `**` may match no folder."""
         parts = self._anchored[number][0]
         out = [(number, at)]
-        while parts[at] is _DEEP:
+        while parts[at] is _ANY_FOLDERS:
             at += 1
             out.append((number, at))
         return out
 
 
 def characters(name: bytes) -> str:
-    """A name as the patterns see it."""
+    """A name as the text that patterns are matched against."""
     return name.decode("utf-8", "surrogateescape")
 
 
@@ -171,7 +171,7 @@ def _expression(name: str, pattern: str) -> str:
 
 
 def _one_of(name: str, at: int, pattern: str) -> tuple[str, int]:
-    """The expression of a `[...]`, whose inside starts at `at`; and where it ends."""
+    """The expression of a `[...]` whose content starts at `at`; and where it ends."""
     none_of = name[at : at + 1] in ("!", "^")
     at += none_of
     ranges: list[str] = []
@@ -179,29 +179,31 @@ def _one_of(name: str, at: int, pattern: str) -> tuple[str, int]:
     while first or name[at : at + 1] != "]":
         first = False
         if at >= len(name):
-            raise ValueError(f"pattern {pattern!r} has a [ without its ]; write \\[ for a name with [ in it")
+            raise ValueError(f"pattern {pattern!r} has a [ without a ]; write \\[ for a literal [")
         if name.startswith("[:", at):
-            raise ValueError(f"pattern {pattern!r} has a class like [:alpha:]; write the range, as [a-z]")
+            raise ValueError(
+                f"pattern {pattern!r} has a class like [:alpha:], which is not supported; write a range like [a-z]"
+            )
         low, at = _character(name, at, pattern)
         high = low
         if name[at : at + 1] == "-" and name[at + 1 : at + 2] not in ("]", ""):
             high, at = _character(name, at + 1, pattern)
         one, other = characters(low), characters(high)
         if one > other:
-            raise ValueError(
-                f"pattern {pattern!r} has the range {one}-{other}, which is empty; turn it round"
-            )
+            raise ValueError(f"pattern {pattern!r} has the empty range {one}-{other}; swap its ends")
         ranges.append(f"{re.escape(one)}-{re.escape(other)}")
     return f"[{'^' if none_of else ''}{''.join(ranges)}]", at + 1
 
 
 def _character(name: str, at: int, pattern: str) -> tuple[bytes, int]:
-    """The bytes of the character at `at`, which may be behind a backslash; and where it ends."""
+    """The bytes of the (possibly escaped) character at `at`, and where it ends."""
     if name[at] != "\\":
         return name[at].encode("utf-8", "surrogateescape"), at + 1
     found = _HEX.match(name, at)
     if found:
         return bytes([int(found[1], 16)]), found.end()
     if at + 1 == len(name):
-        raise ValueError(f"pattern {pattern!r} has a backslash with nothing behind it; write \\\\ for one")
+        raise ValueError(
+            f"pattern {pattern!r} ends with a single backslash; write \\\\ for a literal backslash"
+        )
     return name[at + 1].encode("utf-8", "surrogateescape"), at + 2

@@ -1,7 +1,7 @@
 """Rules: which entries of a target folder belong to a project.
 
-The scan sees the tree as if the others weren't there: a folder that is excluded isn't walked, and one that holds
-nothing else than excluded entries is an empty folder.
+The scan sees the tree as if other entries didn't exist: an excluded folder isn't walked, and a folder whose entries
+are all excluded is an empty folder.
 """
 
 import re
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from ptolemy_core.rules.patterns import Patterns, State, characters, parse
 from ptolemy_core.tree import SEPARATOR
 
-MOST = 1000
-"""Patterns of one list."""
+MAX_PATTERNS = 1000
+"""Patterns in one list, at most."""
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
@@ -22,8 +22,8 @@ class Scope:
     """A folder as the rules see it.
 
     Attributes:
-        included: whether all below it is included, but for what is excluded.
-        include, exclude: states of the patterns within it.
+        included: whether everything below it is included, unless excluded.
+        include, exclude: states of the patterns inside it.
     """
 
     included: bool
@@ -32,17 +32,17 @@ class Scope:
 
 
 class Rules:
-    """Include and exclude patterns (see `patterns`), and whether names that start with a dot belong in.
+    """Include and exclude patterns (see `patterns`), and whether names that start with a dot are kept.
 
     An entry belongs to the project if it, or a folder above it, is included (or there are no include
     patterns), and neither it nor a folder above it is excluded.
     """
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = (), hidden: bool = True) -> None:
-        """Make rules.
+        """Parse the patterns.
 
         Raises:
-            ValueError: a pattern can't be one.
+            ValueError: a pattern is invalid.
         """
         self._include = Patterns(include)
         self._exclude = Patterns(exclude)
@@ -51,7 +51,7 @@ class Rules:
         """The scope of the target folder."""
 
     def keeps(self, scope: Scope, name: bytes) -> bool:
-        """Whether an entry of that name in a folder of this scope, no folder itself, belongs in."""
+        """Whether the entry of that name, not a folder, in a folder with this scope belongs to the project."""
         if not self._hidden and name.startswith(b"."):
             return False
         text = characters(name)
@@ -60,7 +60,7 @@ class Rules:
         return scope.included or self._include.step(scope.include, text, False)[0]
 
     def enter(self, scope: Scope, name: bytes) -> Scope | None:
-        """The scope of a folder of that name; None if nothing in it can belong in."""
+        """The scope of the subfolder of that name; None if nothing in it can belong to the project."""
         if not self._hidden and name.startswith(b"."):
             return None
         text = characters(name)
@@ -75,7 +75,7 @@ class Rules:
         return Scope(included, include, exclude)
 
     def scope(self, path: bytes) -> Scope | None:
-        """The scope of the folder of this NUL-joined path; None if nothing in it can belong in."""
+        """The scope of the folder at this NUL-joined path; None if nothing in it can belong to the project."""
         scope: Scope | None = self.top
         for name in path.split(SEPARATOR) if path else ():
             if scope is not None:
@@ -83,26 +83,28 @@ class Rules:
         return scope
 
     def keep_path(self, path: bytes) -> bool:
-        """Whether the entry of this NUL-joined path, no folder itself, belongs in."""
+        """Whether the entry at this NUL-joined path, not a folder, belongs to the project."""
         folder, _, name = path.rpartition(SEPARATOR)
         scope = self.scope(folder)
         return scope is not None and self.keeps(scope, name)
 
 
-def checked(patterns: Sequence[str]) -> tuple[str, ...]:
-    """A list of patterns as it is kept: each once, in valid text (other bytes as \\xFF).
+def normalized(patterns: Sequence[str]) -> tuple[str, ...]:
+    """A list of patterns as settings keep it: without duplicates, in valid text (other bytes as \\xFF).
 
     Raises:
-        ValueError: one can't be a pattern, or there are more than MOST.
+        ValueError: a pattern is invalid, or there are more than MAX_PATTERNS.
     """
-    if len(patterns) > MOST:
-        raise ValueError(f"{len(patterns)} patterns are too many, at most {MOST}; use * or [] to join some")
+    if len(patterns) > MAX_PATTERNS:
+        raise ValueError(
+            f"{len(patterns)} patterns are too many, at most {MAX_PATTERNS}; combine some with * or []"
+        )
     for text in patterns:
         parse(text)
     return tuple(dict.fromkeys(_valid_text(text) for text in patterns))
 
 
 def _valid_text(pattern: str) -> str:
-    """A pattern with its surrogates, which stand for bytes that aren't UTF-8, as \\xFF."""
+    """A pattern with its surrogates, which represent bytes that aren't UTF-8, written as \\xFF."""
     escaped = _ESCAPED.sub(lambda found: found[1] if "\udc80" <= found[1] <= "\udcff" else found[0], pattern)
     return escaped.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,22 +1,22 @@
-"""Regular expressions of patterns with `*`, which match in linear time whatever the pattern is.
+"""Regular expressions for patterns with `*` that match in linear time, whatever the pattern.
 
-A `*` as `.*` makes Python try again from every place where an earlier `*` could have ended: exponentially many.
-None of that is needed. What is between two stars has a fixed length, so the first place where it fits leaves the
-most for the rest; an atomic group takes that place and never tries another.
+With `.*` for each `*`, Python backtracks through every position where an earlier `*` could have ended: exponentially
+many. That is never needed: the text between two stars has a fixed length, so matching it at the first possible
+position leaves the most for the rest. An atomic group takes that position and never backtracks.
 """
 
 from collections.abc import Sequence
 
 
 def between_stars(pieces: Sequence[str], character: str = ".") -> str:
-    """The expression of pieces with a star between each two of them; to be matched in full.
+    """The expression for pieces separated by stars, for use with `fullmatch`.
 
     Args:
-        pieces: regular expressions that each match texts of one length only; empty where a star is first or last.
-        character: the expression of one character that a star may stand for.
+        pieces: regular expressions that each match one length of text only; empty where a star comes first or last.
+        character: the expression of a single character that a star may match.
     """
     if len(pieces) == 1:
         return pieces[0]
     first, *middle, last = pieces
-    tried = "".join(f"(?>{character}*?{piece})" for piece in middle if piece)
-    return f"{first}{tried}{character}*{last}"
+    inner = "".join(f"(?>{character}*?{piece})" for piece in middle if piece)
+    return f"{first}{inner}{character}*{last}"

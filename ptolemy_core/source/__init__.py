@@ -1,6 +1,8 @@
 """Where data comes from: entries with their stamps, and byte ranges of files.
 
-`protocol` says what a source is; `posix` is a local folder. Everything else knows the protocol only.
+`protocol` defines what a source is; `posix` implements it for a local folder, and `safe_delete` deletes there. Other
+folders of the engine use the protocol only. Which entries belong to a project is `rules`; what becomes of the bytes
+is `car`.
 """
 
 from ptolemy_core.source.inputs import Inputs
@@ -12,5 +14,5 @@ __all__ = ["Entry", "Inputs", "Source", "Stamp", "Stamps", "State", "open_source
 
 
 def open_source(place: bytes) -> Source:
-    """The source at a place, as a project's target_dir names it: a local path."""
+    """The source for a project's target_dir: a local path."""
     return PosixSource(place)

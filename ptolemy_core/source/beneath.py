@@ -1,4 +1,4 @@
-"""Looking at entries beneath a folder, where no symbolic link leads out of it."""
+"""Status and link targets of entries beneath a folder, so that no symbolic link can lead out of it."""
 
 import os
 import stat
@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from ptolemy_core.kernel.files import open_beneath
 from ptolemy_core.tree import SEPARATOR, paths
 
-_SEARCHED = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SEARCH_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
 def opened(folder: bytes) -> Iterator[int]:
-    """A descriptor of the folder at a file system path, for looking at what is beneath it; it must not be a link.
+    """A descriptor of the folder at a file system path, for access to entries beneath it; it must not be a link.
 
     Raises:
         OSError: it can't be opened.
     """
-    descriptor = paths.at_path(folder, lambda path, at: os.open(path, _SEARCHED, dir_fd=at))
+    descriptor = paths.at_path(folder, lambda path, at: os.open(path, _SEARCH_FLAGS, dir_fd=at))
     try:
         yield descriptor
     finally:
@@ -30,13 +30,13 @@ def parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
     """The open folder of an entry beneath the open folder `root`, and the entry's name there.
 
     Raises:
-        OSError: a folder on the way can't be opened, or is a link.
+        OSError: a folder in the path can't be opened, or is a link.
     """
-    above, _, name = path.rpartition(SEPARATOR)
-    if not above:
+    parent_path, _, name = path.rpartition(SEPARATOR)
+    if not parent_path:
         yield root, name
         return
-    folder = open_beneath(root, above, _SEARCHED)
+    folder = open_beneath(root, parent_path, _SEARCH_FLAGS)
     try:
         yield folder, name
     finally:
@@ -44,10 +44,10 @@ def parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def lstat(root: int, path: bytes) -> os.stat_result:
-    """What lstat says of an entry beneath an open folder; of the folder itself, if the path is empty.
+    """lstat of an entry beneath an open folder; of the folder itself if the path is empty.
 
     Raises:
-        OSError: it can't be looked at.
+        OSError: lstat failed.
     """
     if not path:
         return os.fstat(root)
@@ -56,7 +56,7 @@ def lstat(root: int, path: bytes) -> os.stat_result:
 
 
 def readlink(root: int, path: bytes) -> bytes:
-    """Where a link beneath an open folder leads.
+    """The target of a link beneath an open folder.
 
     Raises:
         OSError: it can't be read.
@@ -66,7 +66,7 @@ def readlink(root: int, path: bytes) -> bytes:
 
 
 def is_behind_link(root: int, path: bytes) -> bool:
-    """Whether a folder on the way to an entry is a link now."""
+    """Whether a folder in the path of an entry is now a link."""
     names = path.split(SEPARATOR)
     for count in range(1, len(names)):
         try:

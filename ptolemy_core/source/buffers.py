@@ -1,5 +1,4 @@
-"""Page-aligned buffers that are used again: fresh memory costs a page fault every 4 KiB, and direct I/O wants
-its addresses aligned."""
+"""Page-aligned buffers that are reused: new memory costs a page fault per 4 KiB, and direct I/O needs alignment."""
 
 import mmap
 import threading
@@ -13,7 +12,7 @@ def whole_pages(size: int) -> int:
 
 
 class Buffers:
-    """Buffers of one size; `take` gives a free or a new one, `give` returns it. Any thread may call them."""
+    """A pool of buffers of one size: `take` one, `give` it back. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self.size = whole_pages(size)
@@ -21,13 +20,13 @@ class Buffers:
         self._lock = threading.Lock()
 
     def take(self) -> mmap.mmap:
-        """A buffer; what it holds is left from its last use."""
+        """A free or new buffer; its content is undefined."""
         with self._lock:
             if self._free:
                 return self._free.pop()
         return mmap.mmap(-1, self.size)
 
     def give(self, buffer: mmap.mmap) -> None:
-        """Return a buffer that nobody uses any more."""
+        """Return a buffer that is no longer in use."""
         with self._lock:
             self._free.append(buffer)

@@ -1,4 +1,4 @@
-"""The CID of an open file: read from its descriptor, so that no name can lead elsewhere meanwhile."""
+"""The CID of an open file, read through its descriptor, so that renames can't substitute another file."""
 
 import hashlib
 import os
@@ -14,15 +14,16 @@ from ptolemy_core.dag.profile import Profile
 from ptolemy_core.source.buffers import Buffers
 
 _BATCH = 16 << 20
-"""Bytes that are read and hashed together; sixteen leaves of the profile."""
-_AHEAD = 3
+"""Bytes that are read and hashed together: sixteen leaves of the profile."""
+_PREFETCH = 3
+"""Batches in progress at a time."""
 
 
 class ContentReader:
-    """Reads open files and gives their CIDs; used as a context manager, it ends its threads."""
+    """Computes CIDs of open files. Used as a context manager, which ends its threads."""
 
     def __init__(self, profile: Profile, progress: Callable[[int], None] | None = None) -> None:
-        """A reader under a profile; `progress` is called with the bytes read since the last call."""
+        """A reader for a profile; `progress` is called with the bytes read since the last call."""
         self._profile = profile
         self._progress = progress
         self._batch = max(1, _BATCH // profile.chunk) * profile.chunk
@@ -36,12 +37,12 @@ class ContentReader:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def cid(self, descriptor: int, size: int) -> bytes | None:
-        """The binary CID of a file's first `size` bytes; None if it has fewer.
+        """The binary CID of a file's first `size` bytes; None if it is shorter.
 
         Raises:
             OSError: it can't be read.
         """
-        whole = FileCid(size, self._profile)
+        file_cid = FileCid(size, self._profile)
         if size <= self._profile.chunk:
             data = b""
             while len(data) < size:
@@ -50,13 +51,13 @@ class ContentReader:
                     return None
                 data += got
             self._advance(size)
-            whole.update([hashlib.sha256(data).digest()])
-            return whole.finish()
+            file_cid.update([hashlib.sha256(data).digest()])
+            return file_cid.finish()
         running: deque[tuple[int, Future[list[bytes] | None]]] = deque()
         starts = deque(range(0, size, self._batch))
         try:
             while starts or running:
-                while starts and len(running) < _AHEAD:
+                while starts and len(running) < _PREFETCH:
                     start = starts.popleft()
                     length = min(self._batch, size - start)
                     running.append((length, self._pool.submit(self._digests, descriptor, start, length)))
@@ -64,22 +65,22 @@ class ContentReader:
                 digests = future.result()
                 if digests is None:
                     return None
-                whole.update(digests)
+                file_cid.update(digests)
                 self._advance(length)
-        finally:  # no thread reads from the descriptor once its owner may close it
+        finally:  # no thread may read from the descriptor after its owner closes it
             for _, future in running:
                 future.cancel()
             for _, future in running:
                 if not future.cancelled():
                     future.exception()
-        return whole.finish()
+        return file_cid.finish()
 
     def _advance(self, size: int) -> None:
         if self._progress:
             self._progress(size)
 
     def _digests(self, descriptor: int, start: int, length: int) -> list[bytes] | None:
-        """Digests of the leaves in a range of the file; None if the file ends before."""
+        """Digests of the leaves in a range of the file; None if the file is shorter."""
         buffer = self._buffers.take()
         view = memoryview(buffer)[:length]
         try:

@@ -1,5 +1,7 @@
-"""Reading an open file: what the page cache holds is copied from there; what it doesn't is read around it
-(O_DIRECT), which costs a tenth of the CPU and leaves the machine's cache to others."""
+"""Reading an open file: from the page cache where it has the data, else with direct I/O (O_DIRECT).
+
+Direct I/O takes a tenth of the CPU time and leaves the machine's page cache to others.
+"""
 
 import errno
 import fcntl
@@ -10,35 +12,33 @@ from collections.abc import Iterator, Sequence
 from ptolemy_core.source.buffers import PAGE, Buffers, whole_pages
 
 BOUNCE = 4 << 20
-"""Bytes of a buffer that reads around the cache go through."""
+"""Bytes of an aligned buffer for direct reads."""
 
 _DIRECT = getattr(os, "O_DIRECT", 0)
 _CACHED_ONLY = getattr(os, "RWF_NOWAIT", 0)
 _DIRECT_FROM = 1 << 20
-"""Bytes of one read from which reading around the cache pays."""
+"""Smallest read, in bytes, for which direct I/O pays off."""
 
 _IOVECS = 1000
-"""Buffers of one call; Linux takes 1024."""
-
+"""Buffers per call, at most; Linux allows 1024."""
 
 SETTLED = 60.0
-"""Seconds since the last change of a file after which its holes are believed: a file system may report a hole where
-data isn't written out yet (OpenZFS 2.1 and 2.2 did)."""
-
+"""Seconds a file must be unchanged before its holes are trusted: a file system may report a hole where data isn't
+written out yet (OpenZFS 2.1 and 2.2 did)."""
 
 _HOLE = 1 << 20
-"""Bytes of the smallest hole that isn't read."""
+"""Smallest hole that is skipped, in bytes."""
 
 
 def may_skip_holes(status: os.stat_result) -> bool:
-    """Whether looking for holes is worth a call, and safe: the file has some, and hasn't changed for a while."""
+    """Whether to look for holes: the file is sparse, and hasn't changed recently."""
     blocks: int = getattr(status, "st_blocks", 0)
     sparse = blocks * 512 < status.st_size and hasattr(os, "SEEK_DATA")
     return sparse and time.time() - status.st_ctime > SETTLED
 
 
 def read_sparse(descriptor: int, offset: int, buffers: Sequence[memoryview], bounce: Buffers) -> int:
-    """`read_at` that fills in the zeros of large holes by itself. The range must lie within the file."""
+    """`read_at` that doesn't read large holes but writes zeros. The range must be within the file."""
     end = offset + sum(map(len, buffers))
     at, rest = offset, buffers
     for low, high in _data(descriptor, offset, end):
@@ -53,8 +53,8 @@ def read_sparse(descriptor: int, offset: int, buffers: Sequence[memoryview], bou
 
 
 def _data(descriptor: int, low: int, end: int) -> Iterator[tuple[int, int]]:
-    """Ranges of a part of a file that hold data: what is between them are holes of _HOLE bytes or more."""
-    start = at = low  # from start to at there is data, with small holes
+    """The ranges of data in a part of a file; between them are holes of _HOLE bytes or more."""
+    start = at = low  # [start, at) is data, with small holes
     while at < end:
         data = min(_seek(descriptor, at, os.SEEK_DATA, at), end)
         if data - at >= _HOLE:
@@ -68,7 +68,7 @@ def _data(descriptor: int, low: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _seek(descriptor: int, at: int, how: int, unknown: int) -> int:
-    """The next data or hole from `at` on; far away if there is none, `unknown` if the file system can't say."""
+    """The next data or hole from `at` on; a huge offset if there is none, `unknown` if the file system can't tell."""
     try:
         return os.lseek(descriptor, at, how)
     except OSError as error:
@@ -76,7 +76,7 @@ def _seek(descriptor: int, at: int, how: int, unknown: int) -> int:
 
 
 def _zeros(buffers: Sequence[memoryview], count: int) -> Sequence[memoryview]:
-    """Zero the first `count` bytes; returns the rest."""
+    """Zero the first `count` bytes of the buffers; returns the rest."""
     for buffer in _before(buffers, count):
         buffer[:] = bytes(len(buffer))
     return _after(buffers, count)
@@ -94,16 +94,16 @@ def _before(buffers: Sequence[memoryview], count: int) -> Sequence[memoryview]:
 
 
 def read_at(descriptor: int, offset: int, buffers: Sequence[memoryview], bounce: Buffers) -> int:
-    """Fill the buffers, one after the other, from the cache if all is there, else around it.
+    """Fill the buffers, in order, from the page cache as far as it has the data, else with direct I/O.
 
     Args:
-        descriptor: of the file; nobody else reads through it.
-        offset: in the file, bytes.
+        descriptor: of the file; not used by other threads.
+        offset: in the file, in bytes.
         buffers: to fill.
-        bounce: buffers of BOUNCE bytes.
+        bounce: pool of buffers of BOUNCE bytes.
 
     Returns:
-        how many bytes there were.
+        the number of bytes read; fewer than requested only at the end of the file.
 
     Raises:
         OSError: they can't be read.
@@ -117,14 +117,14 @@ def read_at(descriptor: int, offset: int, buffers: Sequence[memoryview], bounce:
     rest = _after(buffers, done)
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
-        # on the same descriptor: a second open may find another file
+        # on the same descriptor: opening again could find another file
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | _DIRECT)
     except OSError:
         return done + _read_all(descriptor, offset + done, rest)
     try:
         return done + _read_direct(descriptor, offset + done, rest, bounce)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # this file system wants another alignment, or none at all
+        if error.errno != errno.EINVAL:  # this file system needs another alignment or has no direct I/O
             raise
     finally:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
@@ -132,7 +132,7 @@ def read_at(descriptor: int, offset: int, buffers: Sequence[memoryview], bounce:
 
 
 def _read_direct(descriptor: int, offset: int, buffers: Sequence[memoryview], bounces: Buffers) -> int:
-    """Read whole aligned pages around the wanted bytes, and copy those out."""
+    """Read whole aligned pages that include the wanted bytes, and copy those."""
     bounce = bounces.take()
     view = memoryview(bounce)
     done = 0
@@ -157,10 +157,10 @@ def _read_direct(descriptor: int, offset: int, buffers: Sequence[memoryview], bo
 
 
 def _read_cached(descriptor: int, offset: int, buffers: Sequence[memoryview], wanted: int) -> int:
-    """Read what the page cache holds of the range's begin; returns how many bytes that were.
+    """Read the start of the range as far as it is in the page cache; returns the number of bytes.
 
-    A whole read that misses makes the system read ahead megabytes that are then read once more around the
-    cache. So a page at either end is tried first, which makes it read next to nothing.
+    A large read that misses makes the system read ahead megabytes, which are then read a second time with direct I/O.
+    So one byte at either end is probed first, which costs almost nothing.
     """
     if not _CACHED_ONLY:
         return 0
@@ -176,7 +176,7 @@ def _read_cached(descriptor: int, offset: int, buffers: Sequence[memoryview], wa
 
 
 def _read_all(descriptor: int, offset: int, buffers: Sequence[memoryview]) -> int:
-    """Read until all is there or the file ends; returns how many bytes there were."""
+    """Read until the buffers are full or the file ends; returns the number of bytes."""
     done = 0
     rest = buffers
     while rest:
@@ -189,7 +189,7 @@ def _read_all(descriptor: int, offset: int, buffers: Sequence[memoryview]) -> in
 
 
 def _after(buffers: Sequence[memoryview], done: int) -> Sequence[memoryview]:
-    """What of the buffers is left when their first `done` bytes are filled."""
+    """The rest of the buffers after their first `done` bytes."""
     for k, buffer in enumerate(buffers):
         if done < len(buffer):
             return [buffer[done:], *buffers[k + 1 :]]

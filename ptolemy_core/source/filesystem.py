@@ -1,9 +1,9 @@
-"""Which file system a folder is on: an identity that is the same after a reboot, and another one without its mount.
+"""The identity of the file system a folder is on: stable across reboots, and different if its mount is missing.
 
-st_dev won't do: it is numbered anew at each boot, and by NFS, btrfs and device mapper at each mount. What is taken
-instead, the best first: the UUID that the file system itself states (FS_IOC_GETFSUUID, Linux 6.9), the UUID that
-udev found on its device, what was mounted (`server:/export` of a network file system, which has no UUID), and
-statfs's f_fsid, which ext4, btrfs and ZFS make of their UUID, and XFS and FAT of the device's number.
+st_dev isn't stable: it is assigned at each boot, and by NFS, btrfs and device mapper at each mount. Used instead,
+best first: the UUID that the file system reports (FS_IOC_GETFSUUID, Linux 6.9), the UUID that udev found on its
+device, the mount source (`server:/export` of a network file system, which has no UUID), and f_fsid of statfs, which
+ext4, btrfs and ZFS derive from their UUID, and XFS and FAT from the device number.
 """
 
 import fcntl
@@ -31,18 +31,18 @@ _NETWORK = (
     "fuse",
     "virtiofs",
 )
-"""How types begin whose f_fsid says nothing, and whose source names the data."""
+"""Prefixes of file system types whose f_fsid is meaningless and whose mount source identifies the data."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """What is known of a file system; "" where it isn't.
+    """The identity of a file system; "" for what is unknown.
 
     Attributes:
-        type: as `mount` shows it, ext4 or nfs4.
+        type: as shown by `mount`, such as ext4 or nfs4.
         uuid: of the file system itself.
-        source: what was mounted, where that identifies it: of network file systems.
-        fsid: statfs's, in hex.
+        source: the mount source, if it identifies the data (network file systems).
+        fsid: f_fsid of statfs, in hex.
     """
 
     type: str = ""
@@ -51,7 +51,7 @@ class FileSystem:
     fsid: str = ""
 
     def is_other(self, than: "FileSystem") -> bool:
-        """Whether this surely is another file system; two that can't be compared count as the same."""
+        """Whether this is certainly another file system; False if the two can't be compared."""
         for ours, theirs in ((self.uuid, than.uuid), (self.source, than.source), (self.fsid, than.fsid)):
             if ours and theirs:
                 return ours != theirs
@@ -62,19 +62,19 @@ class FileSystem:
         return " ".join(filter(None, (self.type, name))) or "unknown"
 
     def as_json(self) -> dict[str, str]:
-        """What is known of it."""
+        """The known attributes."""
         return {key: value for key, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class Mounts:
-    """A folder's file system, and those that are mounted below it.
+    """A folder's file system, and those mounted below it.
 
     Attributes:
-        top: the folder's own.
-        device: of the folder, good while it is mounted.
+        top: the folder's own file system.
+        device: of the folder, valid while it is mounted.
         inode: of the folder; 0: not known.
-        below: by the path of their mount point, names joined by slashes, below the folder.
+        below: the others, by the path of their mount point relative to the folder, names joined by slashes.
     """
 
     top: FileSystem
@@ -83,7 +83,7 @@ class Mounts:
     below: dict[bytes, FileSystem]
 
     def as_json(self) -> dict[str, Any]:
-        """What is kept of it until the next scan."""
+        """The part that is stored until the next scan."""
         below = {os.fsdecode(path): one.as_json() for path, one in self.below.items()}
         kept: dict[str, Any] = {"top": self.top.as_json()} | ({"below": below} if below else {})
         if not self.top.type.startswith("fuse"):  # there, a folder may get a new inode at any time
@@ -92,13 +92,13 @@ class Mounts:
 
 
 def from_json(kept: dict[str, Any]) -> Mounts:
-    """What `as_json` kept; the device isn't."""
+    """The reverse of `as_json`; the device isn't stored."""
     below = {os.fsencode(path): FileSystem(**one) for path, one in kept.get("below", {}).items()}
     return Mounts(FileSystem(**kept["top"]), 0, kept.get("inode", 0), below)
 
 
 def look(folder: bytes, most: int = 200) -> Mounts:
-    """The file systems of a folder, at most so many below it.
+    """The file systems of a folder: its own and at most `most` below it.
 
     Raises:
         OSError: the folder can't be opened.
@@ -135,7 +135,7 @@ class _Mount:
 
 
 def _mountinfo() -> Iterator[_Mount]:
-    """All mounts that this process sees; none where the system doesn't say."""
+    """All mounts visible to this process; none if the system doesn't list them."""
     try:
         with open("/proc/self/mountinfo", "rb") as file:
             lines = file.read().splitlines()
@@ -156,7 +156,7 @@ def _plain(field: bytes) -> bytes:
 
 
 def _mount_id(descriptor: int) -> int:
-    """The id of the mount that an open file is on; -1 where the system doesn't say."""
+    """The ID of the mount that an open file is on; -1 if unknown."""
     try:
         with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
             for line in file:

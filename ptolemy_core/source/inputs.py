@@ -1,9 +1,8 @@
-"""The files behind a container's items: what a build reads, whatever the source.
+"""The files of a container's items, as a build reads them from any source.
 
-One build reads through one `Inputs`: it sees to it that all reads of a file found it in the same state.
+A build reads through one `Inputs`, which checks that all reads of a file found it in the same state.
 """
 
-import mmap
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.errors import SourceError
+from ptolemy_core.kernel import Buffer
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.source import refusals
 from ptolemy_core.source.protocol import ReadsMany, Source, State
@@ -22,10 +22,10 @@ class Inputs:
     """A container's items, their stamps, and the source they are read from.
 
     Attributes:
-        source: that they are read from.
+        source: where they are read from.
         items: the container's items.
-        stamps: of each item's whole file, as the scan saw them.
-        targets: targets of symbolic links, by item.
+        stamps: the stamp of each item's whole file at the scan.
+        targets: targets of symbolic links, by item index.
     """
 
     def __init__(self, source: Source, items: Items, stamps: Stamps, targets: Mapping[int, bytes]) -> None:
@@ -34,29 +34,29 @@ class Inputs:
         self.stamps = stamps
         self.targets = targets
         self._many = source if isinstance(source, ReadsMany) else None
-        self._seen = _Seen(_files(items))
+        self._states = _FileStates(_first_items(items))
 
     def read_into(self, item: int, start: int, buffers: Sequence[memoryview]) -> None:
-        """Fill the buffers, one after the other, with the item's bytes from `start` (within the shard, bytes).
+        """Fill the buffers, in order, with the item's bytes from `start` (an offset in the shard, in bytes).
 
         Raises:
-            SourceError: the file can't be read, isn't what the scan saw, or not what an earlier read saw.
+            SourceError: the file can't be read, or changed since the scan or an earlier read.
         """
         offset = int(self.items.starts[item]) + start
         try:
             state = self.source.read(self.items.paths[item], offset, buffers, self.stamps[item])
         except SourceError as error:
             raise self._of(item, error) from error.__cause__
-        if state is not None and not self._seen.note(item, state):
+        if state is not None and not self._states.note(item, state):
             raise self._of(item, refusals.torn(self._name(item)))
 
     def read_small(
-        self, items: NDArray[np.int64], buffer: mmap.mmap, places: NDArray[np.int64]
+        self, items: NDArray[np.int64], buffer: Buffer, offsets: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        """Read whole small files to their places in the buffer, where the source can read many at once.
+        """Read whole small files to these offsets in the buffer, if the source can read many in one call.
 
         Returns:
-            which of them are read; the others are for `read_into`, which says what is wrong.
+            which of them were read; the caller reads the others with `read_into`, which reports errors.
         """
         done = np.zeros(len(items), dtype=np.bool_)
         if self._many is None:
@@ -66,30 +66,30 @@ class Inputs:
         )  # no shards of larger files
         rows = items[whole]
         names = [self.items.paths[item] for item in rows.tolist()]
-        fine, states = self._many.read_many(names, buffer, places[whole], self.stamps.take(rows))
-        fine[fine] = self._seen.note_many(rows[fine], states[fine])
-        done[whole] = fine
+        good, states = self._many.read_many(names, buffer, offsets[whole], self.stamps.take(rows))
+        good[good] = self._states.note_many(rows[good], states[good])
+        done[whole] = good
         return done
 
     def link(self, item: int) -> bytes:
         """A symbolic link's target.
 
         Raises:
-            SourceError: it isn't what the scan saw.
+            SourceError: it can't be read, or changed since the scan.
         """
         try:
             target = self.source.link(self.items.paths[item])
         except SourceError as error:
             raise self._of(item, error) from error.__cause__
         if target != self.targets[item]:
-            raise self._of(item, refusals.changed(self._name(item), "the link leads elsewhere"))
+            raise self._of(item, refusals.changed(self._name(item), "the link has another target"))
         return target
 
     def check(self, item: int) -> None:
-        """See that an item can be opened and is what the scan saw, without reading its data.
+        """Check that an item can be opened and hasn't changed since the scan, without reading its data.
 
         Raises:
-            SourceError: it isn't so.
+            SourceError: it can't be opened, or changed since the scan.
         """
         if self.items.kinds[item] == Kind.SYMLINK:
             self.link(item)
@@ -100,8 +100,8 @@ class Inputs:
             raise self._of(item, error) from error.__cause__
 
     def states(self) -> list[State | None]:
-        """The state in which each item's file was read; None where nothing was read or the source has no states."""
-        return self._seen.states()
+        """The state in which each item's file was read; None if nothing was read or the source has no states."""
+        return self._states.states()
 
     def _name(self, item: int) -> str:
         return self.source.name(self.items.paths[item])
@@ -112,8 +112,8 @@ class Inputs:
         return error
 
 
-def _files(items: Items) -> NDArray[np.int64]:
-    """The first item of each item's file: the shards of a file stand one after the other."""
+def _first_items(items: Items) -> NDArray[np.int64]:
+    """For each item, the index of its file's first item: shards of a file are consecutive."""
     first = np.arange(len(items), dtype=np.int64)
     for k in np.flatnonzero(items.shards != WHOLE).tolist():
         if k and items.paths[k - 1] == items.paths[k]:
@@ -121,8 +121,8 @@ def _files(items: Items) -> NDArray[np.int64]:
     return first
 
 
-class _Seen:
-    """The state of each file at its first read, which all later ones must find again. Threads may share it."""
+class _FileStates:
+    """The state of each file at its first read, which later reads must find unchanged. Thread-safe."""
 
     def __init__(self, file_of: NDArray[np.int64]) -> None:
         self._file_of = file_of
@@ -131,7 +131,7 @@ class _Seen:
         self._lock = threading.Lock()
 
     def note(self, item: int, state: State) -> bool:
-        """Take the state that a read found; whether it is the one that reads before it found."""
+        """Record the state that a read found; returns whether it is the state of earlier reads."""
         row = self._file_of[item]
         with self._lock:
             if self._known[row]:
@@ -141,7 +141,7 @@ class _Seen:
         return True
 
     def note_many(self, items: NDArray[np.int64], states: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """`note` of items of different files; a file in another state keeps its first one."""
+        """`note` for items of different files; a file in another state keeps its first state."""
         rows = self._file_of[items]
         with self._lock:
             same: NDArray[np.bool_] = ~self._known[rows] | (self._states[rows] == states).all(axis=1)

@@ -1,4 +1,4 @@
-"""What a mounted file system promises of its inode numbers."""
+"""Whether a mounted file system has stable inode numbers."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ MOUNTS = Path("/proc/self/mountinfo")
 
 
 def keeps_inodes(device: int) -> bool:
-    """Whether a file on this device (st_dev) has one and the same inode number as long as it exists.
+    """Whether a file on this device (st_dev) keeps its inode number as long as it exists.
 
-    FUSE file systems such as sshfs or rclone's may give it a new one when it is opened again.
+    FUSE file systems, such as sshfs or rclone mounts, may assign a new one each time a file is opened.
     """
     number = f"{os.major(device)}:{os.minor(device)}"
     try:

@@ -1,8 +1,10 @@
-"""A local folder as a source. A stamp's token is the modification time, which can be set to any value: so reading
-compares ctime and inode as well, before and after."""
+"""A local folder as a source.
+
+A stamp's token is the modification time, which can be set to any value; so each read also compares ctime and inode
+before and after.
+"""
 
 import errno
-import mmap
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -12,28 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.errors import SourceError
-from ptolemy_core.kernel import files
+from ptolemy_core.kernel import Buffer, files
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source import beneath, descriptors, mounts, refusals
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.source.protocol import BATCH, Entry, FolderSeen, State
 from ptolemy_core.source.stamps import Stamp, Stamps, wrapped
-from ptolemy_core.source.walk import look, walk_batches
+from ptolemy_core.source.walk import entry_at, walk_batches
 from ptolemy_core.tree import Kind, paths
 
-# O_NONBLOCK: a file that has become a pipe must not hold the build; O_NOFOLLOW: nor one that became a link
+# O_NONBLOCK: a file replaced by a pipe must not block the build; O_NOFOLLOW: one replaced by a link isn't followed
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECTORY
 
-_NO_FILE = "it is no regular file any more"
+_NOT_A_FILE = "it is no longer a regular file"
 
 
 @dataclass(frozen=True, slots=True)
 class PosixSource:
-    """A folder, or one file or link.
+    """A folder, or a single file or link.
 
     Attributes:
-        root: its path. Links on the way to it are followed, it must be none itself, and none is followed beneath it.
+        root: its path. Links in the path are followed; the folder itself must not be a link, and no link beneath it
+            is followed.
     """
 
     root: bytes
@@ -41,12 +44,12 @@ class PosixSource:
     _bounce: Buffers = field(default_factory=lambda: Buffers(descriptors.BOUNCE), compare=False, repr=False)
 
     def name(self, path: bytes) -> str:
-        """The entry's whole path, for people."""
+        """The entry's full path, for people."""
         return paths.display(self.root) + "/" + paths.display(path)
 
     def top(self) -> Entry:
-        """What stands at the path itself."""
-        return look(self.root)
+        """The entry at the path itself."""
+        return entry_at(self.root)
 
     def entries(
         self, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
@@ -55,7 +58,7 @@ class PosixSource:
         return walk_batches(self.root, rules, folder=folder, size=size)
 
     def read(self, path: bytes, offset: int, buffers: Sequence[memoryview], stamp: Stamp) -> State:
-        """Fill the buffers with a file's bytes; what it is, is compared before and after.
+        """Fill the buffers with a file's bytes; the file's status is compared before and after.
 
         Raises:
             SourceError: it can't be read, or changed.
@@ -71,7 +74,7 @@ class PosixSource:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise self._unreadable(path, error, _NO_FILE) from error
+            raise self._unreadable(path, error, _NOT_A_FILE) from error
         if _fingerprint(after) != _fingerprint(before):
             raise refusals.torn(self.name(path))
         if done < wanted:
@@ -79,12 +82,12 @@ class PosixSource:
         return wrapped(after.st_ctime_ns), wrapped(after.st_ino) if self._has_inodes(after.st_dev) else 0
 
     def read_many(
-        self, names: Sequence[bytes], buffer: mmap.mmap, places: NDArray[np.int64], stamps: Stamps
+        self, names: Sequence[bytes], buffer: Buffer, offsets: NDArray[np.int64], stamps: Stamps
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Read whole files to their places in the buffer; which of them are read and unchanged, and their states."""
+        """Read whole files to these offsets in the buffer; which were read and are unchanged, and their states."""
         try:
             with beneath.opened(self.root) as root:
-                found = files.read_files(root, names, buffer, places, stamps.sizes)
+                found = files.read_files(root, names, buffer, offsets, stamps.sizes)
         except OSError:
             return np.zeros(len(names), dtype=np.bool_), np.zeros((len(names), 2), dtype=np.int64)
         same = stamps.same(Stamps(found[:, files.SIZE], found[:, files.MTIME]))
@@ -94,10 +97,10 @@ class PosixSource:
         return same & (found[:, files.DONE] == stamps.sizes), found[:, [files.CTIME, files.INODE]]
 
     def check(self, path: bytes, kind: int, stamp: Stamp) -> None:
-        """See that a file can be opened and has its stamp, or that a folder is one.
+        """Check that a file can be opened and still has its stamp, or that a folder can be opened.
 
         Raises:
-            SourceError: it isn't so.
+            SourceError: it can't be opened, or changed.
         """
         if kind == Kind.FILE:
             self.read(path, 0, [], stamp)
@@ -105,13 +108,13 @@ class PosixSource:
         try:
             os.close(self._open(path, _FOLDER))
         except OSError as error:
-            raise self._unreadable(path, error, "it is no folder any more") from error
+            raise self._unreadable(path, error, "it is no longer a folder") from error
 
     def link(self, path: bytes) -> bytes:
-        """Where a link leads.
+        """The target of a link.
 
         Raises:
-            SourceError: it is none, or can't be read.
+            SourceError: it isn't a link, or can't be read.
         """
         try:
             if not path:
@@ -119,7 +122,7 @@ class PosixSource:
             with beneath.opened(self.root) as root:
                 return beneath.readlink(root, path)
         except OSError as error:
-            raise self._unreadable(path, error, "it is no link any more") from error
+            raise self._unreadable(path, error, "it is no longer a link") from error
 
     def _open(self, path: bytes, flags: int) -> int:
         if not path:
@@ -130,7 +133,7 @@ class PosixSource:
     def _fill(
         self, descriptor: int, status: os.stat_result, offset: int, buffers: Sequence[memoryview]
     ) -> int:
-        """Fill the buffers from an open file; returns how many bytes there were."""
+        """Fill the buffers from an open file; returns the number of bytes read."""
         within = offset + sum(map(len, buffers)) <= status.st_size
         read = descriptors.read_at
         if within and descriptors.may_skip_holes(status):
@@ -144,22 +147,22 @@ class PosixSource:
 
     def _compare(self, path: bytes, status: os.stat_result, stamp: Stamp) -> None:
         if not stat.S_ISREG(status.st_mode):
-            raise self._changed(path, _NO_FILE)
+            raise self._changed(path, _NOT_A_FILE)
         how = stamp.difference(Stamp(status.st_size, status.st_mtime_ns))
         if how:
             raise self._changed(path, how)
 
     def _unreadable(self, path: bytes, error: OSError, other_kind: str) -> SourceError:
-        """The error for an entry that can't be opened; `other_kind` says that it isn't what it was."""
+        """The error for an entry that can't be opened; `other_kind` is the reason if its kind changed."""
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and self._is_behind_link(path):
-            return self._changed(path, "a folder on the way to it is a link now")
-        # a folder, a pipe, a socket, a link by now
+            return self._changed(path, "a folder in its path is now a link")
+        # now a folder, a pipe, a socket or a link
         if error.errno in (errno.EINVAL, errno.EISDIR, errno.ESPIPE, errno.ENXIO, errno.ELOOP):
             return self._changed(path, other_kind)
-        if error.errno == errno.ENOTDIR and self._is_there(path):
+        if error.errno == errno.ENOTDIR and self._exists(path):
             return self._changed(path, other_kind)
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return refusals.gone(self.name(path), error.strerror or str(error))
+            return refusals.missing(self.name(path), error.strerror or str(error))
         return refusals.unreadable(self.name(path), error.strerror or str(error))
 
     def _is_behind_link(self, path: bytes) -> bool:
@@ -169,7 +172,7 @@ class PosixSource:
         except OSError:
             return False
 
-    def _is_there(self, path: bytes) -> bool:
+    def _exists(self, path: bytes) -> bool:
         try:
             with beneath.opened(self.root) as root:
                 beneath.lstat(root, path)
@@ -182,5 +185,5 @@ class PosixSource:
 
 
 def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
-    """Whatever of a file changes when its bytes do."""
+    """The parts of a file's status that change when its bytes do."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

@@ -1,35 +1,35 @@
-"""What a source of data must offer: a few primitives, over paths and stamps.
+"""The protocol of a data source: a few primitives over paths and stamps.
 
-A new kind of source is a class with these methods, in a module of its own, and a line in `source.open_source`. A
-wrapper (one that encrypts, say) holds another source and offers the same methods.
+A new kind of source is a class with these methods in its own module, and a line in `source.open_source`. A wrapper
+(for example one that encrypts) contains another source and has the same methods.
 """
 
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptolemy_core.kernel import Buffer
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source.stamps import Stamp, Stamps
 
 BATCH = 2_000
-"""Entries that are listed together."""
+"""Entries per batch of a listing."""
 
 State: TypeAlias = tuple[int, int]
-"""Tells the states of a file apart more sharply than its stamp. Only for comparing what was read at different times.
+"""Identifies the state of a file more precisely than its stamp. Used only to compare different reads of it.
 
-On a file system: ctime in nanoseconds and inode (0 where inode numbers don't last), each modulo 2^64; a chmod
-changes it too.
+On a file system: ctime in nanoseconds and inode (0 if inode numbers aren't stable), each modulo 2^64. A chmod also
+changes it.
 """
 
 
 class Entry(NamedTuple):
     """An entry found in a source.
 
-    `path` is NUL-joined below the source; `kind` a `Kind` or LEFT_OUT; `size` and `token` are its stamp (the size of
-    a link is its target's length); `target` a link's; `reason` why it is left out.
+    `path` is relative to the source, NUL-joined; `kind` is a `Kind` or LEFT_OUT; `size` and `token` are its stamp (a
+    link's size is its target's length); `target` is a link's target; `reason` says why the entry is left out.
     """
 
     path: bytes
@@ -41,57 +41,57 @@ class Entry(NamedTuple):
 
 
 FolderSeen: TypeAlias = Callable[[bytes, int], None]
-"""Takes the path of a folder and a token that changes when entries come or go in it."""
+"""Receives the path of a folder and a token that changes when entries are added or removed in it."""
 
 
 class Source(Protocol):
-    """A place that data comes from. Methods may be called by any thread.
+    """A source of data. All methods are thread-safe.
 
-    Those that look at an entry raise SourceError, which names it, when it can't be read or isn't the one that was
-    scanned.
+    Methods that access an entry raise SourceError, which names the entry, if it can't be read or changed since the
+    scan.
     """
 
     def name(self, path: bytes) -> str:
-        """An entry's name for people, with the source's own."""
+        """An entry's name for people, including the source's."""
 
     def top(self) -> Entry:
-        """The entry that the source itself is: a folder, as a rule. Its path is empty."""
+        """The entry for the source itself, usually a folder. Its path is empty."""
 
     def entries(
         self, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
     ) -> Iterator[list[Entry]]:
-        """All entries that aren't folders, and the empty folders, in path order, some `size` at a time.
+        """All entries that aren't folders, and the empty folders, in path order, in batches.
 
         Args:
-            rules: of what belongs in.
-            folder: called with each folder before it is listed, where the source has such.
-            size: entries of a batch, about.
+            rules: which entries belong to the project.
+            folder: called with each folder before it is listed, if the source has folders.
+            size: approximate number of entries per batch.
         """
 
     def read(self, path: bytes, offset: int, buffers: Sequence[memoryview], stamp: Stamp) -> State | None:
-        """Fill the buffers, one after the other, with a file's bytes from `offset`.
+        """Fill the buffers, in order, with a file's bytes from `offset`.
 
         Returns:
-            the state of the file that was read; None if its stamp is strong, or says all there is to say.
+            the state of the file that was read; None if its stamp is strong or the source has no states.
         """
 
     def check(self, path: bytes, kind: int, stamp: Stamp) -> None:
-        """See that a file still has its stamp, or that an empty folder is still there."""
+        """Check that a file still has its stamp, or that an empty folder still exists."""
 
     def link(self, path: bytes) -> bytes:
-        """Where a symbolic link leads."""
+        """The target of a symbolic link."""
 
 
 @runtime_checkable
 class ReadsMany(Protocol):
-    """What a source may offer beside that: many small files in one call."""
+    """An optional capability of a source: reading many small files in one call."""
 
     def read_many(
-        self, names: Sequence[bytes], buffer: mmap.mmap, places: NDArray[np.int64], stamps: Stamps
+        self, names: Sequence[bytes], buffer: Buffer, offsets: NDArray[np.int64], stamps: Stamps
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Read whole files, given by their paths, to their places in the buffer.
+        """Read whole files, given by their paths, to these offsets in the buffer.
 
         Returns:
-            which files were read and have their stamps (the others are for `read`, which says what is wrong), and
-            a row with the `State` of each of those.
+            which files were read and have their stamps (`read` reports what is wrong with the others), and one row
+            per file with its `State`.
         """

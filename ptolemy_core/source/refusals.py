@@ -1,22 +1,22 @@
-"""What a source says of an entry that it can't give: the same words whatever the source."""
+"""The errors of sources, in the same words for every kind of source."""
 
 from ptolemy_core.errors import SourceChangedError, SourceUnreadableError
 
-_AGAIN = "scan again, then containerize and blitz"
+_RESCAN = "scan again, then containerize and blitz"
 
 
 def changed(name: str, how: str) -> SourceChangedError:
-    """An entry isn't the one that was scanned."""
-    return _changed(name, f"changed since the scan, {how}", _AGAIN)
+    """An entry changed since the scan."""
+    return _changed(name, f"changed since the scan, {how}", _RESCAN)
 
 
-def gone(name: str, why: str) -> SourceChangedError:
-    """An entry isn't there any more."""
-    return _changed(name, f"is gone since the scan ({why})", _AGAIN)
+def missing(name: str, why: str) -> SourceChangedError:
+    """An entry no longer exists."""
+    return _changed(name, f"is missing since the scan ({why})", _RESCAN)
 
 
 def torn(name: str) -> SourceChangedError:
-    """Two reads of a file, or the begin and the end of one, found it in different states."""
+    """Two reads of a file, or the start and the end of one read, found it in different states."""
     return _changed(name, "changed while it was read", "run blitz again when nothing writes to it")
 
 

@@ -1,4 +1,4 @@
-"""Renaming within a folder so that nothing is overwritten, on any file system that can promise that."""
+"""Renaming within a folder without overwriting anything, on file systems that can guarantee it."""
 
 import ctypes
 import errno
@@ -9,18 +9,18 @@ from typing import Any
 
 _NOREPLACE = 1
 _NO_FLAGS = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What a file system says that has no renaming with flags; NFS does."""
+"""Errors of file systems that don't support renaming with flags, such as NFS."""
 
 
 def rename_new(folder: int, old: bytes, new: bytes) -> None:
-    """Rename `old` to `new` in an open folder, if nothing has that name.
+    """Rename `old` to `new` in an open folder, unless `new` exists.
 
-    `old` must be a name that nobody else uses: where the system can't do it in one step, `new` becomes a second
-    name of the file before `old` is removed.
+    `old` must be a name that nobody else uses: if the system can't rename in one step, `new` is created as a second
+    hard link before `old` is removed.
 
     Raises:
-        FileExistsError: something has that name.
-        OSError: it can't be renamed, or this file system can't promise to overwrite nothing.
+        FileExistsError: `new` exists.
+        OSError: it can't be renamed, or this file system can't guarantee that nothing is overwritten.
     """
     call = _renameat2()
     if call is not None:
@@ -38,7 +38,7 @@ def rename_new(folder: int, old: bytes, new: bytes) -> None:
 
 @cache
 def _renameat2() -> Any:
-    """The C library's function; None where it has none."""
+    """The C library's renameat2; None if it doesn't have one."""
     try:
         function = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):

@@ -1,8 +1,8 @@
-"""Deleting entries below a folder: only what still is what was scanned, and never what somebody has just put there.
+"""Deleting entries below a folder: only what is unchanged since the scan, never what was put there meanwhile.
 
-Each folder is opened within the one above it, so no link can lead out. An entry is deleted in three steps: it is
-renamed to a private name beside it, looked at there, and unlinked. What turns out to be something else gets
-its name back, unless something newer has it by then; what is cut off in between is settled by `settle`.
+Each folder is opened from its parent, so no link can lead out. An entry is deleted in three steps: it is renamed to a
+private name in the same folder, checked there, and unlinked. If it turns out to be something else, it gets its name
+back, unless something newer has taken that name. `settle` completes deletions that were interrupted.
 """
 
 import errno
@@ -23,23 +23,23 @@ from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: a file that has become a pipe must not hold us
+# O_NONBLOCK: a file replaced by a pipe must not block
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 Confirm = Callable[[int, os.stat_result], str | None]
-"""Says of an open file, by its content, why it isn't what is to be deleted; None if it is."""
+"""Checks the content of an open file: the reason why it must not be deleted, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An entry as the scan saw it.
+    """An entry as the scan found it.
 
     Attributes:
-        path: NUL-joined, below the folder.
+        path: NUL-joined, relative to the folder.
         kind: a `Kind`.
         size, mtime: st_size and st_mtime_ns.
         target: of a symbolic link.
-        inode: as `inode_of` gives it, where it was looked at since; None: not known.
+        inode: as returned by `inode_of`, if it was read since; None if unknown.
     """
 
     path: bytes
@@ -51,25 +51,25 @@ class Known:
 
 
 class Outcome(Enum):
-    """What became of an entry whose deletion was cut off."""
+    """The outcome of an interrupted deletion."""
 
-    DELETED = "it is gone"
-    BACK = "it is there, under its name"
+    DELETED = "it is deleted"
+    BACK = "it exists, under its own name"
     UNREACHABLE = "its folder can't be reached"
 
 
 def private_name() -> bytes:
-    """A name for an entry that is set aside: hidden, and nobody else's."""
+    """A unique hidden name for an entry that is being deleted."""
     return b".ptolemy-delete-" + secrets.token_hex(16).encode()
 
 
 def inode_of(status: os.stat_result) -> int:
-    """st_ino as a signed number of 64 bits, which databases can keep."""
+    """st_ino as a signed 64-bit number, which databases can store."""
     return wrapped(status.st_ino)
 
 
 class OpenFolder:
-    """A folder, opened once, and the entries below it: whether they still are what a scan saw, and their deletion."""
+    """An open folder: checks whether entries below it are unchanged since a scan, and deletes them."""
 
     def __init__(self, root: bytes) -> None:
         """Open the folder; it must not be a link.
@@ -96,11 +96,11 @@ class OpenFolder:
 
     @property
     def inode(self) -> int:
-        """The folder's own."""
+        """The folder's own inode."""
         return inode_of(os.fstat(self._root))
 
     def sync(self) -> None:
-        """See that what was deleted stays deleted when power is lost.
+        """Make deletions durable.
 
         Raises:
             OSError: the disk fails.
@@ -110,10 +110,10 @@ class OpenFolder:
             self._dirty = False
 
     def look(self, known: Known) -> int:
-        """The inode of an entry that still is what the scan saw.
+        """The inode of an entry that is unchanged since the scan.
 
         Raises:
-            DiffersError: it isn't, or can't be looked at.
+            DiffersError: it changed, or can't be read.
         """
         with _reasons():
             folder, name = self._parent(known.path)
@@ -121,15 +121,15 @@ class OpenFolder:
                 return inode_of(found.status)
 
     def delete(self, known: Known, aside: bytes, confirm: Confirm) -> None:
-        """Delete an entry if it is what the scan saw; else it stays.
+        """Delete an entry if it is unchanged since the scan.
 
         Args:
             known: the entry.
-            aside: a `private_name` for it, journaled before.
-            confirm: asked of a file, while it is open, right before it goes.
+            aside: a `private_name` for it, already journaled.
+            confirm: called with a file, while it is open, right before its deletion.
 
         Raises:
-            DiffersError: it isn't, or can't be deleted.
+            DiffersError: it changed, or can't be deleted; it is kept.
         """
         with _reasons():
             folder, name = self._parent(known.path)
@@ -145,42 +145,42 @@ class OpenFolder:
                     os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
                     _require_same(folder, aside, known, found)
                     _unlink(folder, aside)
-                except BaseException:  # also where the system says that it wasn't renamed, and it was
+                except BaseException:  # also if the rename was reported as failed but happened
                     _put_back(folder, aside, name)
                     raise
 
     def settle(self, known: Known, aside: bytes | None, confirm: Confirm, root: int | None = None) -> Outcome:
-        """Bring an entry whose deletion was cut off to one end or the other: gone, or under its own name.
+        """Complete or undo an interrupted deletion: afterwards the entry is deleted or has its own name.
 
         Args:
             known: the entry, with its inode.
-            aside: the name that it was to have in between.
+            aside: its private name during the deletion.
             confirm: as for `delete`.
-            root: this folder's inode then. Where it is another one now, an empty mount point perhaps, what isn't
-                there isn't known to be gone.
+            root: this folder's inode at that time. If it is another one now (an empty mount point, for example), a
+                missing entry isn't known to be deleted.
 
         Raises:
-            DiffersError: something is left under the private name, since its own name is taken by now.
+            DiffersError: the entry stays under its private name, because its own name is taken.
         """
-        gone = Outcome.DELETED if root in (None, self.inode) else Outcome.UNREACHABLE
+        if_missing = Outcome.DELETED if root in (None, self.inode) else Outcome.UNREACHABLE
         try:
             folder, name = self._parent(known.path)
         except FileNotFoundError:
-            return gone
+            return if_missing
         except OSError:
             return Outcome.UNREACHABLE
         with _reasons():
-            there, here = _status(folder, name), None if aside is None else _status(folder, aside)
-            if aside is None or here is None:
-                same = there is not None and (
-                    known.kind == Kind.DIRECTORY or wrapped(there.st_mtime_ns) == known.mtime
+            own, private = _status(folder, name), None if aside is None else _status(folder, aside)
+            if aside is None or private is None:
+                same = own is not None and (
+                    known.kind == Kind.DIRECTORY or wrapped(own.st_mtime_ns) == known.mtime
                 )
-                return Outcome.BACK if same else gone
+                return Outcome.BACK if same else if_missing
             self._dirty = True
-            if there is None:
+            if own is None:
                 _put_back(folder, aside, name)
                 return Outcome.BACK
-            if os.path.samestat(there, here):  # cut off while it got its name back
+            if os.path.samestat(own, private):  # interrupted while it was getting its name back
                 _unlink(folder, aside)
                 return Outcome.BACK
             try:
@@ -188,11 +188,11 @@ class OpenFolder:
                     _confirm(found, confirm)
                     _unlink(folder, aside)
             except (OSError, DiffersError) as error:
-                raise _left(aside, "something newer has its name") from error
+                raise _kept_aside(aside, "a newer entry has its name") from error
             return Outcome.DELETED
 
     def remove_empty(self, path: bytes) -> bool:
-        """Remove a folder if it is empty; whether it was."""
+        """Remove a folder if it is empty; returns whether it was removed."""
         try:
             folder, name = self._parent(path)
             os.rmdir(name, dir_fd=folder)
@@ -203,12 +203,12 @@ class OpenFolder:
 
     def _parent(self, path: bytes) -> tuple[int, bytes]:
         """The open folder of an entry, and its name there."""
-        above, _, name = path.rpartition(SEPARATOR)
-        if above != self._path:
+        parent, _, name = path.rpartition(SEPARATOR)
+        if parent != self._path:
             self.sync()
             folder = os.dup(self._root)
             try:
-                for part in above.split(SEPARATOR) if above else ():
+                for part in parent.split(SEPARATOR) if parent else ():
                     deeper = os.open(part, _FOLDER, dir_fd=folder)
                     os.close(folder)
                     folder = deeper
@@ -216,17 +216,17 @@ class OpenFolder:
                 os.close(folder)
                 raise
             os.close(self._folder)
-            self._folder, self._path = folder, above
+            self._folder, self._path = folder, parent
         return self._folder, name
 
 
 class DiffersError(Exception):
-    """An entry isn't what it should be, or can't be deleted; the message is the reason."""
+    """An entry changed, or can't be deleted; the message is the reason."""
 
 
 @contextmanager
 def _reasons() -> Iterator[None]:
-    """System errors as reasons that a user understands."""
+    """Turn system errors into reasons that users understand."""
     try:
         yield
     except OSError as error:
@@ -234,7 +234,7 @@ def _reasons() -> Iterator[None]:
 
 
 class _Found(NamedTuple):
-    """An entry that is what the scan saw: a descriptor (of a link: -1), its status, whether we have a lease on it."""
+    """An unchanged entry: its descriptor (-1 for a link), its status, and whether we have a lease on it."""
 
     descriptor: int
     status: os.stat_result
@@ -243,9 +243,9 @@ class _Found(NamedTuple):
 
 @contextmanager
 def _opened(folder: int, name: bytes, known: Known) -> Iterator[_Found]:
-    """See that an entry is what the scan saw, and keep it open.
+    """Check that an entry is unchanged since the scan, and keep it open.
 
-    With a lease nobody can open a file for writing without our noticing. Not all file systems have leases.
+    With a lease, nobody can open the file for writing unnoticed. Not all file systems have leases.
     """
     if known.kind == Kind.SYMLINK:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -258,14 +258,14 @@ def _opened(folder: int, name: bytes, known: Known) -> Iterator[_Found]:
     try:
         if known.kind == Kind.DIRECTORY:
             if os.listdir(descriptor):
-                raise DiffersError("the folder isn't empty any more")
+                raise DiffersError("the folder is no longer empty")
             status = os.fstat(descriptor)
         else:
             leased = _lease(descriptor)
             status = os.fstat(descriptor)
             _require_file(known, status)
-            there = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if not os.path.samestat(there, status):
+            by_name = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not os.path.samestat(by_name, status):
                 raise DiffersError("it is being replaced")
         _require_inode(known, status)
         yield _Found(descriptor, status, leased)
@@ -275,16 +275,16 @@ def _opened(folder: int, name: bytes, known: Known) -> Iterator[_Found]:
 
 def _require_file(known: Known, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise DiffersError("it is no regular file any more")
+        raise DiffersError("it is no longer a regular file")
     if status.st_size != known.size:
         raise DiffersError(f"its size was {known.size} bytes, now {status.st_size}")
     if wrapped(status.st_mtime_ns) != known.mtime:
-        raise DiffersError("its modification time is another")
+        raise DiffersError("its modification time changed")
 
 
 def _require_link(folder: int, name: bytes, known: Known, status: os.stat_result) -> None:
     if not stat.S_ISLNK(status.st_mode):
-        raise DiffersError("it is no link any more")
+        raise DiffersError("it is no longer a link")
     if os.readlink(name, dir_fd=folder) != known.target or wrapped(status.st_mtime_ns) != known.mtime:
         raise DiffersError("the link changed since the scan")
 
@@ -295,7 +295,7 @@ def _require_inode(known: Known, status: os.stat_result) -> None:
 
 
 def _confirm(found: _Found, confirm: Confirm) -> None:
-    """See that an open file's content is the right one, and that it wasn't changed meanwhile."""
+    """Check the content of an open file, and that the file didn't change meanwhile."""
     if found.descriptor < 0:
         return
     reason = confirm(found.descriptor, found.status)
@@ -307,7 +307,7 @@ def _confirm(found: _Found, confirm: Confirm) -> None:
 
 
 def _require_same(folder: int, aside: bytes, known: Known, found: _Found) -> None:
-    """See that what was renamed is what was looked at before, unchanged."""
+    """Check that the renamed entry is the one that was checked before, unchanged."""
     now = os.stat(aside, dir_fd=folder, follow_symlinks=False)
     if not os.path.samestat(now, found.status):
         raise DiffersError("it is being replaced")
@@ -318,13 +318,13 @@ def _require_same(folder: int, aside: bytes, known: Known, found: _Found) -> Non
 
 
 def _changed(found: _Found, now: os.stat_result) -> bool:
-    """Whether a file was written or is about to be; renaming changes its time of change, but none of these."""
+    """Whether a file was written or is about to be; ctime isn't compared, since renaming changes it."""
     same = (found.status.st_size, found.status.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
     return not same or (found.leased and fcntl.fcntl(found.descriptor, fcntl.F_GETLEASE) != fcntl.F_RDLCK)
 
 
 def _unlink(folder: int, aside: bytes) -> None:
-    with suppress(FileNotFoundError):  # its removal was done, and the answer of a file server was lost
+    with suppress(FileNotFoundError):  # a file server removed it, but its reply was lost
         os.unlink(aside, dir_fd=folder)
 
 
@@ -337,16 +337,16 @@ def _put_back(folder: int, aside: bytes, name: bytes) -> None:
     try:
         rename_new(folder, aside, name)
     except FileNotFoundError:
-        return  # it never left, or was unlinked after all
+        return  # it wasn't renamed, or was unlinked after all
     except FileExistsError as error:
-        raise _left(aside, "something newer has its name") from error
+        raise _kept_aside(aside, "a newer entry has its name") from error
     except OSError as error:
-        raise _left(aside, f"it can't be renamed back: {error.strerror}") from error
+        raise _kept_aside(aside, f"it can't be renamed back: {error.strerror}") from error
 
 
-def _left(aside: bytes, why: str) -> DiffersError:
+def _kept_aside(aside: bytes, why: str) -> DiffersError:
     return DiffersError(
-        "it was replaced or changed while it was being deleted, and is kept beside it as "
+        "it was replaced or changed while it was being deleted, and is kept in the same folder as "
         f"{paths.display(aside)} ({why})"
     )
 
@@ -358,29 +358,31 @@ def _status(folder: int, name: bytes) -> os.stat_result | None:
 
 
 def _lease(descriptor: int) -> bool:
-    """Take a lease, where the system has them: it tells whether somebody has the file open for writing, or will.
+    """Take a lease, if the system has them: it shows whether another process has or gets the file open for writing.
 
     Raises:
-        DiffersError: somebody has.
+        DiffersError: another process has it open for writing.
     """
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
-    with suppress(OSError):  # the news that somebody wants to write: not as a signal that ends us
+    with suppress(OSError):  # be notified of writers by a signal that is ignored by default
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         if error.errno == errno.EAGAIN:
-            raise DiffersError("somebody has it open for writing") from None
-        return False  # others' files, and file systems without leases: then size, mtime and ctime alone tell
+            raise DiffersError("another process has it open for writing") from None
+        return (
+            False  # others' files, and file systems without leases: only size, mtime and ctime are compared
+        )
     return True
 
 
 def _reason(error: OSError) -> str:
     if error.errno in (errno.ELOOP, errno.ENXIO):
-        return "it is no regular file any more"
+        return "it is no longer a regular file"
     if error.errno == errno.ENOTDIR:
-        return "a folder on the way to it is none any more, or is a link"
+        return "a folder in its path is no longer a folder, or is a link"
     if error.errno == errno.ENOENT:
-        return "it is gone already"
+        return "it no longer exists"
     return f"it can't be deleted ({error.strerror})"

@@ -1,4 +1,4 @@
-"""Stamps: what tells that an entry is still the one that was scanned, and the one rule that compares them."""
+"""Stamps, which show whether an entry changed since the scan, and the one rule that compares them."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ class Stamp:
 
     Attributes:
         size: bytes.
-        token: what the source gives for "this very version": any number of 64 bits, only ever compared. On a file
-            system it is the modification time in nanoseconds since 1970.
-        strong: whether the source says that equal tokens mean equal bytes. A version is such a token, a
-            modification time isn't: it can be set to any value.
+        token: identifies the version of the content: a 64-bit number that is only compared. On a file system it is
+            the modification time in nanoseconds since 1970.
+        strong: whether equal tokens guarantee equal bytes. A version ID does; a modification time doesn't, since it
+            can be set to any value.
     """
 
     size: int
@@ -25,17 +25,17 @@ class Stamp:
     strong: bool = False
 
     def difference(self, found: "Stamp") -> str | None:
-        """How an entry that has the stamp `found` now has changed; None if it hasn't."""
+        """How an entry whose stamp is now `found` has changed; None if it hasn't."""
         if found.size != self.size:
             return f"its size was {self.size} bytes, now {found.size}"
         if found.token != self.token:
-            return "it is another version" if self.strong else "its modification time is another"
+            return "its version changed" if self.strong else "its modification time changed"
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """The stamps of many entries, in columns."""
+    """The stamps of many entries, as columns."""
 
     sizes: NDArray[np.int64]
     tokens: NDArray[np.int64]
@@ -52,11 +52,11 @@ class Stamps:
         return Stamps(self.sizes[rows], self.tokens[rows], self.strong)
 
     def same(self, found: "Stamps") -> NDArray[np.bool_]:
-        """Which entries have no `Stamp.difference` from the stamps found now."""
+        """Which entries are unchanged, given the stamps found now; see `Stamp.difference`."""
         same: NDArray[np.bool_] = (self.sizes == found.sizes) & (self.tokens == found.tokens)
         return same
 
 
 def wrapped(number: int) -> int:
-    """A number modulo 2^64, as a signed one: for what is only compared, such as an inode's number."""
+    """A number modulo 2^64, as a signed number: for values that are only compared, such as inode numbers."""
     return (number + _RANGE) % (2 * _RANGE) - _RANGE

@@ -1,6 +1,6 @@
-"""Walking a folder in path order: every entry with its kind and stamp, no link followed.
+"""Walking a folder in path order: every entry with its kind and stamp, without following links.
 
-No recursion, and no open descriptor a level: folders may be nested deeper than the system's path limit.
+No recursion, and no open descriptor per level: folders may be nested deeper than the system's path limit.
 """
 
 import errno
@@ -22,15 +22,15 @@ from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.tree import LEFT_OUT, SEPARATOR, Kind, paths
 
 UNLISTED = "can't be listed"
-"""How the reason of a folder starts whose entries can't be known."""
+"""Start of the reason of a folder that can't be listed."""
 
 OWN = "Ptolemy's own"
-"""How the reason of a folder starts that Ptolemy made for itself: its state, or a staging folder."""
+"""Start of the reason of a folder that Ptolemy made for itself: its state, or a staging folder."""
 
 OwnFolders: TypeAlias = Mapping[tuple[int, int], str]
-"""Folders by st_dev and st_ino, however a path leads to them, with the reason why they are left out."""
+"""Folders to leave out, by st_dev and st_ino (whatever their path), with the reason."""
 
-_ODD = {
+_SPECIAL_FILES = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a character device",
@@ -38,8 +38,8 @@ _ODD = {
 }
 _UNKNOWN = "an unknown kind of entry"
 
-SPECIAL = (*_ODD.values(), _UNKNOWN)
-"""Reasons of entries that hold no data of their own: nothing is lost where they are left out."""
+SPECIAL = (*_SPECIAL_FILES.values(), _UNKNOWN)
+"""Reasons of entries without data of their own: nothing is lost when they are left out."""
 
 
 class _OwnFolderError(Exception):
@@ -49,15 +49,15 @@ class _OwnFolderError(Exception):
 def walk(root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None = None) -> Iterator[Entry]:
     """All entries below `root` that aren't folders, and its empty folders, in path order.
 
-    An entry that can't be read, a folder too, comes with its reason.
+    An entry that can't be read, including a folder, has a reason.
 
     Args:
         root: the folder to walk.
-        rules: of what belongs in; the walk is that of the tree without the rest.
-        folder: called with each folder before it is listed, root too.
+        rules: which entries belong to the project; others are skipped as if they didn't exist.
+        folder: called with each folder, including root, before it is listed.
 
     Raises:
-        SourceError: `root` itself is no readable folder.
+        SourceError: `root` itself isn't a readable folder.
     """
     for batch in walk_batches(root, rules, folder=folder):
         yield from batch
@@ -71,10 +71,10 @@ def walk_batches(
     own: OwnFolders | None = None,
     size: int = BATCH,
 ) -> Iterator[list[Entry]]:
-    """`walk`, some `size` entries at a time; the folders `own` aren't entered, and come with that reason.
+    """`walk`, in batches of about `size` entries; the folders `own` are left out, with their reason.
 
     Raises:
-        SourceError: as `walk`.
+        SourceError: see `walk`.
     """
     try:
         top = paths.at_path(root, lambda path, at: os.open(path, _FOLDER, dir_fd=at))
@@ -98,7 +98,7 @@ def walk_batches(
 def _unscannable(root: bytes, error: OSError) -> SourceUnreadableError:
     return SourceUnreadableError(
         f"{paths.display(root)} can't be scanned ({error.strerror}): "
-        "check that the folder is there, mounted, and readable"
+        "check that the folder exists, is mounted, and is readable"
     )
 
 
@@ -110,31 +110,31 @@ def _walk(
     own: OwnFolders | None,
     size: int,
 ) -> Iterator[list[Entry]]:
-    """Walk the open folder `top`; each folder beneath is opened from there, so that no link leads out of it."""
+    """Walk the open folder `top`; folders beneath are opened from there, so that no link leads out of it."""
     pending = [first]
     batch: list[Entry] = []
     while pending:
-        here = pending[-1]
-        plain, found = here.step()
+        current = pending[-1]
+        plain, found = current.step()
         batch += plain
         if found is None:
             pending.pop()
         else:
-            scope = here.scopes.get(found.path)
+            scope = current.scopes.get(found.path)
             try:
                 descriptor = open_beneath(top, found.path, _FOLDER)
                 try:
-                    below = _Folder(*_listing(descriptor, found.path, note, own), rules, scope)
+                    subfolder = _Folder(*_listing(descriptor, found.path, note, own), rules, scope)
                 finally:
                     os.close(descriptor)
             except _OwnFolderError as error:
                 batch.append(found._replace(kind=LEFT_OUT, reason=str(error)))
             except OSError as error:
-                if error.errno != errno.ENOENT:  # gone since its parent was listed: it just isn't there
+                if error.errno != errno.ENOENT:  # removed since its parent was listed: skipped
                     batch.append(found._replace(kind=LEFT_OUT, reason=f"{UNLISTED}: {error.strerror}"))
             else:
-                if below.entries:
-                    pending.append(below)
+                if subfolder.entries:
+                    pending.append(subfolder)
                 elif scope is None or scope.included:
                     batch.append(found._replace(kind=LEFT_OUT) if found.reason else found)
         while len(batch) >= size:
@@ -145,7 +145,7 @@ def _walk(
 
 
 class _Folder:
-    """A folder under way: what of its entries belongs in, the scopes of its sub-folders, where the walk is."""
+    """A folder being walked: its entries that belong to the project, its subfolders' scopes, the walk's position."""
 
     __slots__ = ("_at", "_folders", "entries", "scopes")
 
@@ -154,21 +154,23 @@ class _Folder:
     ) -> None:
         self.scopes: dict[bytes, Scope] = {}
         if rules is not None and scope is not None:
-            entries = _ruled(entries, rules, scope, self.scopes)
+            entries = _selected(entries, rules, scope, self.scopes)
             folders = [k for k, entry in enumerate(entries) if entry.kind == Kind.DIRECTORY]
         self.entries = entries
         self._folders = iter(folders)
         self._at = 0
 
     def step(self) -> tuple[list[Entry], Entry | None]:
-        """The entries before the next sub-folder, and that; None at the end."""
+        """The entries before the next subfolder, and the subfolder; None at the end."""
         at, end = self._at, next(self._folders, len(self.entries))
         self._at = end + 1
         return self.entries[at:end], self.entries[end] if end < len(self.entries) else None
 
 
-def _ruled(entries: Sequence[Entry], rules: Rules, scope: Scope, scopes: dict[bytes, Scope]) -> list[Entry]:
-    """The entries of a folder of this scope that belong in; the folders' own scopes are noted."""
+def _selected(
+    entries: Sequence[Entry], rules: Rules, scope: Scope, scopes: dict[bytes, Scope]
+) -> list[Entry]:
+    """The entries in a folder with this scope that belong to the project; adds subfolders' scopes to `scopes`."""
     kept = []
     for entry in entries:
         name = entry.path.rpartition(SEPARATOR)[2]
@@ -183,17 +185,17 @@ def _ruled(entries: Sequence[Entry], rules: Rules, scope: Scope, scopes: dict[by
     return kept
 
 
-def look(path: bytes) -> Entry:
+def entry_at(path: bytes) -> Entry:
     """The entry at `path` itself; its own path is empty.
 
     Raises:
-        SourceError: there is none, or it can't be read.
+        SourceError: it doesn't exist, or can't be read.
     """
     try:
-        is_ = os.lstat(path)
-        time = is_.st_mtime_ns
-        mode = is_.st_mode if fits(time) else is_.st_mode | NO_TIME
-        return _entry(Entry(b"", int(Kind.FILE), is_.st_size, time), path, None, mode)
+        status = os.lstat(path)
+        time = status.st_mtime_ns
+        mode = status.st_mode if fits(time) else status.st_mode | NO_TIME
+        return _entry(Entry(b"", int(Kind.FILE), status.st_size, time), path, None, mode)
     except OSError as error:
         raise SourceUnreadableError(f"{paths.display(path)} can't be read: {error.strerror}") from error
 
@@ -201,7 +203,7 @@ def look(path: bytes) -> Entry:
 def _listing(
     descriptor: int, path: bytes, note: FolderSeen | None, own: OwnFolders | None
 ) -> tuple[list[Entry], list[int]]:
-    """The entries of an open folder, sorted by name, and which of them are folders, empty or not."""
+    """The entries of an open folder, sorted by name, and the indexes of those that are folders."""
     prefix = path + SEPARATOR if path else b""
     if note is not None or own:
         status = os.fstat(descriptor)
@@ -223,14 +225,14 @@ def _listing(
 
 
 def _entry(found: Entry, name: bytes, folder: int | None, mode: int) -> Entry:
-    """The entry by what it is; a file that isn't everybody's to read costs a system call to ask."""
+    """The entry with its kind set; a file that isn't readable by everybody costs an extra system call."""
     if mode < 0:
         return found._replace(kind=LEFT_OUT, reason=f"can't be read: {os.strerror(-mode)}")
     if mode & NO_TIME:
         entry = _entry(found._replace(token=0), name, folder, mode & ~NO_TIME)
-        # a folder with something in it needs no time: `walk` leaves it out if it is empty
+        # a folder with entries needs no time; the walk leaves it out if it is empty
         kind = entry.kind if entry.kind == Kind.DIRECTORY else LEFT_OUT
-        return entry._replace(kind=kind, reason=entry.reason or _ODD_TIME)
+        return entry._replace(kind=kind, reason=entry.reason or _BAD_TIME)
     form = stat.S_IFMT(mode)
     if form == stat.S_IFREG:
         if mode & 0o444 != 0o444 and not os.access(name, os.R_OK, dir_fd=folder):
@@ -244,13 +246,15 @@ def _entry(found: Entry, name: bytes, folder: int | None, mode: int) -> Entry:
         except OSError as error:
             return found._replace(kind=LEFT_OUT, size=0, reason=f"can't be read: {error.strerror}")
         return found._replace(kind=int(Kind.SYMLINK), size=len(target), target=target)
-    return found._replace(kind=LEFT_OUT, size=0, reason=_ODD.get(form, _UNKNOWN))
+    return found._replace(kind=LEFT_OUT, size=0, reason=_SPECIAL_FILES.get(form, _UNKNOWN))
 
 
-_ODD_TIME = "its modification time is before 1677 or after 2262 and can't be kept: set another one with touch"
+_BAD_TIME = (
+    "its modification time is before 1677 or after 2262 and can't be stored: set another one with touch"
+)
 
 _USUAL_BITS = stat.S_IFMT(0o777777) | 0o444 | NO_TIME
 _USUAL = stat.S_IFREG | 0o444
-"""A regular file that everybody may read: nothing more to ask."""
+"""A regular file that is readable by everybody: no further check is needed."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW

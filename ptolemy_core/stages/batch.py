@@ -22,7 +22,7 @@ class Observer(Protocol):
         """This call built a CAR."""
 
     def failed(self, number: int, error: PtolemyError) -> None:
-        """A container couldn't be built; the batch goes on unless this was the staging folder's fault."""
+        """A container couldn't be built; the batch continues unless this was the staging folder's fault."""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Blitz: each container of the plan that has no receipt yet becomes a CAR, and then has one."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ptolemy_core.car import BuildOptions, BuiltCar
@@ -15,6 +15,7 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.interrupts import Hold, held
+from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.stages import build_job, reservation
 from ptolemy_core.stages.build_job import BuildJob
@@ -51,7 +52,7 @@ class Building:
     options: BuildOptions = DEFAULT_OPTIONS
     profile: Profile = UNIXFS_V1_2025
     rebuild: bool = False
-    progress: Callable[[int], None] | None = None
+    progress: Progress | None = None
 
 
 _USUAL = Building()
@@ -160,7 +161,7 @@ def seal(
     """See that every container of the plan has a receipt; returns all CARs.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         name: the project's.
         profile: of the DAG.
         left: containers that a serial blitz said it leaves, for want of free space; any other must have its receipt.

@@ -4,7 +4,6 @@
 area, and in a test without a database. `record` writes once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ptolemy_core import interrupts
@@ -15,7 +14,8 @@ from ptolemy_core.catalog.containers import ContainerRow, Content
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.errors import ReceiptError
-from ptolemy_core.layout import compute_layout
+from ptolemy_core.layout import Layout, compute_layout
+from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.source import Inputs, open_source
 from ptolemy_core.staging.area import part_name
@@ -53,7 +53,7 @@ def load(
     return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt)
 
 
-def work(job: BuildJob, options: BuildOptions, *, progress: Callable[[int], None] | None = None) -> BuiltCar:
+def work(job: BuildJob, options: BuildOptions, *, progress: Progress | None = None) -> BuiltCar:
     """Build the CAR of a job into its staging area. It needs no catalog.
 
     Args:
@@ -67,22 +67,32 @@ def work(job: BuildJob, options: BuildOptions, *, progress: Callable[[int], None
         BusyError: another process builds it, or took over.
         ReceiptError: the layout isn't the one that was planned.
     """
-    project, row = job.project, job.container
+    project = job.project
+    return build_car(
+        _lay_out(job),
+        job.inputs(),
+        project.staging_dir,
+        part_name(project.name, job.container.number),
+        replace(options, sha256=project.car_sha256),
+        progress=progress,
+    )
+
+
+def _lay_out(job: BuildJob) -> Layout:
+    """Where every byte of the job's CAR goes.
+
+    Raises:
+        ReceiptError: that isn't what was planned.
+    """
+    row = job.container
     with interrupts.let_through():
         layout = compute_layout(job.content.items, job.profile)
     if layout.car_size != row.car_size:
         raise ReceiptError(
-            f"container {row.number} of {project.name!r} was planned as {row.car_size} bytes and lays out as "
+            f"container {row.number} of {job.project.name!r} was planned as {row.car_size} bytes and lays out as "
             f"{layout.car_size}: it was planned by another version; containerize again"
         )
-    return build_car(
-        layout,
-        job.inputs(),
-        project.staging_dir,
-        part_name(project.name, row.number),
-        replace(options, sha256=project.car_sha256),
-        progress=progress,
-    )
+    return layout
 
 
 def record(catalog: Catalog, job: BuildJob, built: BuiltCar, seconds: float) -> None:

@@ -6,18 +6,15 @@ leaves themselves are verified before. Versions that were superseded or are gone
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-import sqlalchemy as sa
-
-from ptolemy_core.catalog import shards
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.delivery import SourceFault
-from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.catalog.shards import BuiltShard
 from ptolemy_core.kernel.files import open_beneath
+from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
@@ -54,14 +51,14 @@ class Comparison:
 
 
 def compare_with_source(
-    catalog: Catalog, project: Project, row: CarRow, progress: Callable[[int], None]
+    project: Project, row: CarRow, shards: Sequence[BuiltShard], progress: Progress
 ) -> Comparison:
     """Compare the files in target_dir with what a CAR holds of them.
 
     Args:
-        catalog: that holds the project.
         project: whose target_dir and staging_dir are compared.
-        row: of the CAR.
+        row: the CAR's receipt.
+        shards: of the CAR.
         progress: called with bytes compared since the last call.
     """
     try:
@@ -77,7 +74,7 @@ def compare_with_source(
             beneath.opened(project.target_bytes) as root,
             ThreadPoolExecutor(2, thread_name_prefix="compare") as pool,
         ):
-            for one in shards.built(catalog, row.container_id):
+            for one in shards:
                 if not one.live:
                     outdated += 1
                     progress(one.length if one.kind == Kind.FILE else 0)
@@ -90,7 +87,7 @@ def compare_with_source(
                         unread.add(one.position)
                     else:
                         faults.append(SourceFault(one.position, one.file_id, reason.strip(" ;"), suspect))
-                    problems.append(f"{paths.display(bytes(one.path))}{reason}")
+                    problems.append(f"{paths.display(one.path)}{reason}")
     except OSError as error:
         why = f"can't be compared with the source: target_dir can't be read ({error.strerror})"
         return Comparison([*problems[:MAX_DIFFERENCES], why], None)
@@ -104,18 +101,18 @@ def compare_with_source(
 def _difference(
     blocks: Blocks,
     root: int,
-    row: sa.Row[Any],
+    row: BuiltShard,
     pool: ThreadPoolExecutor,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> tuple[str, bool | None] | None:
     """How an entry isn't what the CAR holds, and whether the CAR is suspect: nothing says that the entry changed.
 
     None instead of that: the entry can't be read.
     """
-    path, spot = bytes(row.path), Spot(0, row.car_offset)
+    path, spot = row.path, Spot(0, row.car_offset)
     try:
         if row.kind == Kind.SYMLINK:
-            same = beneath.readlink(root, path) == read_node(blocks, bytes(row.cid), spot).unixfs.data
+            same = beneath.readlink(root, path) == read_node(blocks, row.cid, spot).unixfs.data
             return None if same else (" leads elsewhere in the source", False)
         if row.kind == Kind.DIRECTORY:
             is_folder = stat.S_ISDIR(beneath.lstat(root, path).st_mode)
@@ -130,7 +127,7 @@ def _difference(
             if found.size != stamp.size:
                 sizes = f"{found.size} bytes in the source, {stamp.size} when it was scanned"
                 return f" has {sizes}{changed}", False
-            wanted = leaves(blocks, bytes(row.cid), row.length, spot, row.start)
+            wanted = leaves(blocks, row.cid, row.length, spot, row.start)
             for leaf, right in compare(descriptor, wanted, pool, progress=progress):
                 if not right:
                     last = leaf.start + leaf.length - 1
@@ -140,7 +137,7 @@ def _difference(
             os.close(descriptor)
     except OSError as error:
         if beneath.is_behind_link(root, path):
-            return " can't be compared with the source: a folder on the way to it is a link now", None
+            return " can't be compared with the source: a folder in its path is now a link", None
         return f" can't be read in the source ({error.strerror})", None
     except BlockError as error:
         return f" can't be compared with the source: {error}", True

@@ -80,7 +80,7 @@ def containerize(
     """Plan containers for all that has none.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         name: the project's.
         dry_run: only show what would be planned.
         profile: of the DAG.

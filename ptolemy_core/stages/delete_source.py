@@ -11,17 +11,16 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from sqlalchemy.exc import DBAPIError
-
 from ptolemy_core.catalog import cars, deletions, projects
 from ptolemy_core.catalog.deletions import Intent, Source
-from ptolemy_core.catalog.outage import LostConnectionError
+from ptolemy_core.catalog.outage import DATABASE_ERRORS
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import DeletionError, StageOrderError, UnavailableError
+from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
 from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, private_name
@@ -31,7 +30,7 @@ from ptolemy_core.stages.deletion_log import DeletionLog
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.settle import settle
 from ptolemy_core.staging.area import area_of
-from ptolemy_core.tree import SEPARATOR, Kind, paths
+from ptolemy_core.tree import KIND_NAMES, Kind, paths
 
 _Path: TypeAlias = bytes
 
@@ -104,12 +103,12 @@ def delete_source(
     *,
     journal_dir: str | None = None,
     profile: Profile = UNIXFS_V1_2025,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DeletionResult:
     """Delete a project's delivered sources; what an interrupted call left undone is settled first.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         name: the project's.
         chosen: NUL-joined paths below target_dir, of files or folders; without any, all.
         options: what may be deleted.
@@ -134,38 +133,50 @@ def delete_source(
             )
     _require_nobody_else(catalog, project, options)
     run = _Run(catalog, project, options, DeletionResult(options.really))
-    selected = _selected(catalog, name, wanted, options.folders)
     with _open_target(project) as folder:
         if not options.really:
-            for batch in _batches(selected):
+            for batch in _batches(_selected(catalog, name, wanted, options.folders)):
                 for source, _ in run.judged(folder, batch):
                     run.result.take(source)
             return run.result
-        scanning = catalog.lock(f"scan {name}", busy=f"project {name!r} is being scanned: wait for that scan")
-        total = sum(deletions.data_bytes(catalog, name, path) for path in wanted)
-        with (
-            lock(catalog, name) as check_delete,
-            scanning as check_scan,
-            DeletionLog(name, journal_dir) as log,
-            Reporter(catalog, name, Task(Work.DELETE_SOURCE), total) as reporter,
-        ):
-
-            def advance(step: int) -> None:
-                reporter.advance(step)
-                if progress:
-                    progress(step)
-
-            with ContentReader(profile, advance) as reader:
-                for path, reason in settle(catalog, name, folder, reader, log):
-                    run.result.hold(path, reason)
-                stitch_files(catalog, name, profile)  # where that was cut off, a split file has no CID yet
-                for batch in _batches(selected):
-                    _require_locks(check_delete, check_scan)
-                    run.delete(folder, batch, log, reader)
-            if options.folders:
-                for path in wanted:
-                    run.remove_folders(folder, path, log)
+        _delete(run, folder, wanted, journal_dir, profile, progress)
     return run.result
+
+
+def _delete(
+    run: "_Run",
+    folder: OpenFolder,
+    wanted: Sequence[bytes],
+    journal_dir: str | None,
+    profile: Profile,
+    progress: Progress | None,
+) -> None:
+    """Delete what may be deleted at or below the wanted paths of the open target folder."""
+    catalog, name, options = run.catalog, run.project.name, run.options
+    busy = f"project {name!r} is being scanned: wait for that scan"
+    total = sum(deletions.data_bytes(catalog, name, path) for path in wanted)
+    with (
+        lock(catalog, name) as check_delete,
+        catalog.lock(f"scan {name}", busy=busy) as check_scan,
+        DeletionLog(name, journal_dir) as log,
+        Reporter(catalog, name, Task(Work.DELETE_SOURCE), total) as reporter,
+    ):
+
+        def advance(step: int) -> None:
+            reporter.advance(step)
+            if progress:
+                progress(step)
+
+        with ContentReader(profile, advance) as reader:
+            for path, reason in settle(catalog, name, folder, reader, log):
+                run.result.hold(path, reason)
+            stitch_files(catalog, name, profile)  # where that was cut off, a split file has no CID yet
+            for batch in _batches(_selected(catalog, name, wanted, options.folders)):
+                _require_locks(check_delete, check_scan)
+                run.delete(folder, batch, log, reader)
+        if options.folders:
+            for path in wanted:
+                run.remove_folders(folder, path, log)
 
 
 def lock(catalog: Catalog, name: str) -> AbstractContextManager[Callable[[], None]]:
@@ -184,7 +195,7 @@ def _require_locks(*checks: Callable[[], None]) -> None:
     try:
         for check in checks:
             check()
-    except (LostConnectionError, DBAPIError) as error:
+    except DATABASE_ERRORS as error:
         raise UnavailableError(
             "the database went away, and the locks with it: run this again, which settles what was begun"
         ) from error
@@ -220,7 +231,7 @@ def _outermost(chosen: Sequence[bytes]) -> list[bytes]:
     """The chosen paths without those below another of them; the root if there are none."""
     kept: list[bytes] = []
     for path in sorted(set(chosen or [b""])):
-        if not kept or not (kept[-1] == b"" or path.startswith(kept[-1] + SEPARATOR)):
+        if not kept or not paths.at_or_below(path, kept[-1]):
             kept.append(path)
     return kept
 
@@ -352,7 +363,7 @@ class _Run:
     def remove_folders(self, folder: OpenFolder, below: bytes, log: DeletionLog) -> None:
         """Remove the folders that deletions left empty, the deepest first."""
         left = deletions.folders(self.catalog, self.project.name, below)
-        for path in sorted(left, key=lambda path: (-path.count(SEPARATOR), path)):
+        for path in sorted(left, key=lambda path: (-len(paths.names(path)), path)):
             if folder.remove_empty(path):
                 self.result.folders += 1
                 log.write("folder removed", path)
@@ -383,7 +394,7 @@ class _Confirm:
 def _facts(intent: Intent) -> dict[str, object]:
     source = intent.source
     return {
-        "kind": Kind(source.kind).name.lower(),
+        "kind": KIND_NAMES[source.kind],
         "size": source.size,
         "mtime_ns": source.mtime,
         "cid": None if source.cid is None else cid.to_text(source.cid),

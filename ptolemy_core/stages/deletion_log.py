@@ -11,7 +11,7 @@ from types import TracebackType
 from ptolemy_core.catalog import home
 from ptolemy_core.errors import DeletionError
 from ptolemy_core.staging.output import sync_folder
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import paths
 
 
 class DeletionLog:
@@ -46,7 +46,7 @@ class DeletionLog:
 
     def write(self, event: str, path: bytes, **facts: object) -> None:
         """Add a line; `path_hex` has the path's very bytes, names joined by `/`."""
-        exact = path.replace(SEPARATOR, b"/").hex()
+        exact = paths.to_slashes(path).hex()
         row = {"time": time.time(), "event": event, "project": self._project, "path": paths.display(path)}
         try:
             self._file.write(json.dumps(row | {"path_hex": exact} | facts) + "\n")

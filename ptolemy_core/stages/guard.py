@@ -58,7 +58,7 @@ def missing_mounts(last: Mounts | None, now: Mounts) -> list[MissingMount]:
     for path, was in last.below.items():
         there = now.below.get(path)
         if there is None or there.is_other(was):
-            missing.append(MissingMount(path.replace(b"/", SEPARATOR), was, there))
+            missing.append(MissingMount(paths.from_slashes(path), was, there))
     return missing
 
 

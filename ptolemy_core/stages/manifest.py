@@ -1,19 +1,27 @@
-"""Manifests of a project or of one CAR: the rows, and the summary of CARs beside them."""
+"""Manifests of a project or of one CAR: the rows, and the summary of CARs beside them.
+
+`load` reads what a manifest needs beside its rows, `work` writes the files and needs no catalog; there is nothing to
+record.
+"""
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ptolemy_core.catalog import cars, projects, roots
+from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.progress import Reporter, Task, Work
+from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError, StageOrderError
 from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url
-from ptolemy_core.manifest.rows import pages
-from ptolemy_core.manifest.summary import car_facts, cars_csv, summary_json
+from ptolemy_core.manifest.rows import Page, pages
+from ptolemy_core.manifest.summary import ManifestFile, car_facts, cars_csv, summary_json
 from ptolemy_core.manifest.writers import sha256_of, whole_file, writer
+from ptolemy_core.progress import Progress
+from ptolemy_core.project import Project
 from ptolemy_core.stages.order import Stage, require
 
 FOLDER = "manifests"
@@ -31,26 +39,59 @@ class Manifest:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class ManifestOptions:
+    """How a manifest is written.
+
+    Attributes:
+        form: "parquet", "csv" or "jsonl".
+        folder: for the files; `manifests` in the staging folder without it.
+        url: template of where CARs can be fetched, with placeholders as `{piece_cid}`.
+    """
+
+    form: str = "parquet"
+    folder: str | None = None
+    url: str | None = None
+
+
+_USUAL = ManifestOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestJob:
+    """All that a manifest needs beside its rows.
+
+    Attributes:
+        project: its settings.
+        cars: that it lists.
+        root: of the data set, if it is built.
+        options: how to write it.
+        stem: path of the files, without their endings.
+    """
+
+    project: Project
+    cars: tuple[CarRow, ...]
+    root: RootRow | None
+    options: ManifestOptions
+    stem: str
+
+
 def write_manifest(
     catalog: Catalog,
     name: str,
+    options: ManifestOptions = _USUAL,
     *,
-    form: str = "parquet",
     number: int | None = None,
-    folder: str | None = None,
-    url: str | None = None,
     profile: Profile = UNIXFS_V1_2025,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Manifest:
     """Write the manifest and the summary of a project's built CARs; older ones are replaced.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         name: the project's.
-        form: "parquet", "csv" or "jsonl".
+        options: how to write it.
         number: of the only container to write of.
-        folder: for the files; `manifests` in the staging folder without it.
-        url: template of where CARs can be fetched, with placeholders as `{piece_cid}`.
         profile: of the DAGs.
         progress: called with rows written since the last call.
 
@@ -60,40 +101,64 @@ def write_manifest(
         SettingsError: no such format, or a template that can't be filled.
         StagingError: the folder can't be written.
     """
+    job = load(catalog, name, options, number)
+    with Reporter(catalog, name, Task(Work.MANIFEST), None) as reporter:
+
+        def report(rows: int) -> None:
+            reporter.advance(rows)
+            if progress:
+                progress(rows)
+
+        return work(job, all_pages(catalog, job, profile), report)
+
+
+def load(catalog: Catalog, name: str, options: ManifestOptions, number: int | None = None) -> ManifestJob:
+    """Read what a manifest needs; raises as `write_manifest`."""
     project = projects.get(catalog, name)
-    if form not in FORMATS:
-        raise SettingsError(f"format must be {', '.join(FORMATS)}, got {form!r}")
-    check_url(url)
+    if options.form not in FORMATS:
+        raise SettingsError(f"format must be {', '.join(FORMATS)}, got {options.form!r}")
+    check_url(options.url)
     require(catalog, name, Stage.MANIFEST)
-    built = list(cars.rows(catalog, name, number))
+    built = tuple(cars.rows(catalog, name, number))
     if not built:
         raise StageOrderError.needs(name, f"has no CAR of container {number} built yet", Stage.BLITZ)
-    place = os.path.abspath(folder or os.path.join(project.staging_dir, FOLDER))
-    stem = os.path.join(place, name if number is None else cid.to_text(built[0].piece_cid_v1))
+    folder = os.path.abspath(options.folder or os.path.join(project.staging_dir, FOLDER))
+    stem = os.path.join(folder, name if number is None else cid.to_text(built[0].piece_cid_v1))
+    return ManifestJob(project, built, next(roots.rows(catalog, name), None), options, stem)
+
+
+def all_pages(catalog: Catalog, job: ManifestJob, profile: Profile) -> Iterator[Page]:
+    """The rows of all CARs of a manifest, some thousands at a time."""
+    for car in job.cars:
+        yield from pages(catalog, car, profile)
+
+
+def work(job: ManifestJob, rows: Iterable[Page], progress: Progress) -> Manifest:
+    """Write a manifest and its summary. It needs no catalog.
+
+    Args:
+        job: what to write.
+        rows: of the manifest, page by page.
+        progress: called with rows written since the last call.
+
+    Raises:
+        SettingsError: Parquet is asked for, and PyArrow isn't installed.
+        StagingError: the folder can't be written.
+    """
+    form, url, stem = job.options.form, job.options.url, job.stem
     path = f"{stem}.manifest.{form}"
     count = 0
-    with (
-        Reporter(catalog, name, Task(Work.MANIFEST), None) as reporter,
-        whole_file(path) as file,
-        writer(file, form, {"ptolemy.project": name}) as write,
-    ):
-        for car in built:
-            for page in pages(catalog, car, profile):
-                write(page)
-                count += len(page)
-                reporter.advance(len(page))
-                if progress:
-                    progress(len(page))
-    about: dict[str, object] = {
-        "file": os.path.basename(path),
-        "schema": MANIFEST_SCHEMA,
-        "rows": count,
-        "sha256": sha256_of(path),
-    }
-    facts = car_facts(built, url)
-    root = next(roots.rows(catalog, name), None)
+    with whole_file(path) as file, writer(file, form, {"ptolemy.project": job.project.name}) as write:
+        for page in rows:
+            write(page)
+            count += len(page)
+            progress(len(page))
+    about = ManifestFile(
+        file=os.path.basename(path), schema_=MANIFEST_SCHEMA, rows=count, sha256=sha256_of(path)
+    )
+    facts = car_facts(job.cars, url)
     with whole_file(f"{stem}.cars.csv") as file:
         file.write(cars_csv(facts))
     with whole_file(f"{stem}.summary.json") as file:
-        file.write(summary_json(project, facts, root, about, url))
-    return Manifest(path, f"{stem}.summary.json", f"{stem}.cars.csv", len(built), count)
+        file.write(summary_json(job.project, facts, job.root, about, url))
+    return Manifest(path, f"{stem}.summary.json", f"{stem}.cars.csv", len(job.cars), count)

@@ -12,7 +12,7 @@ from ptolemy_core.catalog.store import Catalog, home
 from ptolemy_core.project import Project
 from ptolemy_core.restore.target import STATE
 from ptolemy_core.source.walk import OWN, OwnFolders
-from ptolemy_core.tree import SEPARATOR
+from ptolemy_core.tree import paths
 
 _DATABASE = ("", "-wal", "-shm", "-journal")
 
@@ -60,5 +60,5 @@ def own_files(catalog: Catalog, project: Project) -> frozenset[bytes]:
     place = os.path.relpath(os.path.realpath(catalog.path), os.path.realpath(project.target_dir))
     if place.startswith(os.pardir):
         return frozenset()
-    path = os.fsencode(place).replace(b"/", SEPARATOR)
+    path = paths.from_slashes(os.fsencode(place))
     return frozenset(path + os.fsencode(suffix) for suffix in _DATABASE)

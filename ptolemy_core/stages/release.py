@@ -3,7 +3,7 @@
 A CAR is looked at as it is now: a file that isn't the CAR that was built is neither marked nor removed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeliveryError
+from ptolemy_core.progress import Progress
 from ptolemy_core.stages import delete_source
 from ptolemy_core.stages.car_state import is_verified
 from ptolemy_core.stages.reservation import build_lock
@@ -40,7 +41,7 @@ def release(
     *,
     note: str | None = None,
     remove: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Released]:
     """Mark CARs as delivered. All are looked at before anything is changed.
 
@@ -49,7 +50,7 @@ def release(
     marked if it changed after a verification, or failed one.
 
     Args:
-        catalog: that holds them.
+        catalog: where they are.
         chosen: the CARs, see `delivery.named`.
         note: of where they went; None leaves an earlier note.
         remove: delete their files from the staging folder too.
@@ -73,7 +74,7 @@ class _Look:
     is_the_car: bool
 
 
-def _look(catalog: Catalog, row: CarRow, remove: bool, progress: Callable[[int], None] | None) -> _Look:
+def _look(catalog: Catalog, row: CarRow, remove: bool, progress: Progress | None) -> _Look:
     """Look at a CAR's file before it is marked or removed.
 
     Raises:

@@ -23,6 +23,7 @@ from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import LossError, UnreadableError
 from ptolemy_core.prefetch import prefetch
+from ptolemy_core.progress import ScanProgress
 from ptolemy_core.project import Project
 from ptolemy_core.source import filesystem
 from ptolemy_core.source.filesystem import Mounts
@@ -32,14 +33,13 @@ from ptolemy_core.stages.merge import Counts, Expected, FolderMerge, Losses, Mer
 from ptolemy_core.stages.own_folders import own_files, own_folders
 from ptolemy_core.stages.settle import settle_before_scan
 from ptolemy_core.stages.spill import Spill
-from ptolemy_core.tree import LEFT_OUT, SEPARATOR, Kind, paths
+from ptolemy_core.tree import LEFT_OUT, Kind, paths
 
 _AT_ONCE = 200_000
 """Rows that are written in one transaction: others wait for a few seconds."""
 
 _SHOWN = 20
 
-Progress = Callable[[int, int], None]
 """Takes entries and bytes found so far."""
 
 
@@ -128,15 +128,15 @@ class Found:
 
 @survives_outage
 def scan(
-    catalog: Catalog, name: str, *, accept_loss: bool = False, progress: Progress | None = None
+    catalog: Catalog, name: str, *, accept_loss: bool = False, progress: ScanProgress | None = None
 ) -> ScanResult:
     """Scan the project's target folder.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         name: the project's.
         accept_loss: go on where the target is another one, or has lost more than max_loss percent of its entries.
-        progress: called with entries and bytes found so far.
+        progress: called with entries and bytes found since the last call.
 
     Raises:
         UnknownProjectError, BusyError: no such project; it is being scanned already.
@@ -152,10 +152,10 @@ def scan(
         spills: list[Spill[Any]] = [stack.enter_context(Spill(job.project.staging_dir)) for _ in range(2)]
         with Reporter(catalog, name, Task(Work.SCAN), None) as reporter:
 
-            def report(found: int, data: int, step: int) -> None:
-                reporter.advance(step)
-                if progress and step:
-                    progress(found, data)
+            def report(entries: int, data: int) -> None:
+                reporter.advance(entries)
+                if progress and entries:
+                    progress(entries, data)
 
             known = scans.known_pages(catalog, name)
             folders = noted_folders.rows(catalog, name) if job.project.watch else None
@@ -174,7 +174,7 @@ def load(catalog: Catalog, name: str, accept_loss: bool, started: float) -> Scan
     project = projects.get(catalog, name)
     mounts = scans.last_mounts(catalog, name) if scans.has_entries(catalog, name) else None
     _settle_deletions(catalog, project, mounts)
-    below = [path.replace(b"/", SEPARATOR) for path in mounts.below] if mounts else []
+    below = [paths.from_slashes(path) for path in mounts.below] if mounts else []
     return ScanJob(
         project=project,
         number=scans.begin(catalog, name, started),
@@ -202,7 +202,7 @@ def work(
     known: Iterator[KnownPage],
     known_folders: Iterator[tuple[bytes, int]] | None,
     spills: list[Spill[Any]],
-    report: Callable[[int, int, int], None],
+    progress: ScanProgress,
 ) -> Found:
     """Walk the target, and compare it with the rows of earlier scans.
 
@@ -211,7 +211,7 @@ def work(
         known: the rows, in path order.
         known_folders: the same of the folders of a watched project.
         spills: take the changes of entries, and of folders.
-        report: called with entries and bytes found so far, and with entries since the last call.
+        progress: called with entries and bytes found since the last call.
 
     Raises:
         SourceError, LossError, UnreadableError: as `scan`.
@@ -223,7 +223,7 @@ def work(
     folders = FolderMerge(known_folders, spills[1]) if known_folders is not None else None
     merge = Merge(known, job.expected, spills[0])
     unreadable: list[Entry] = []
-    found = stored = data = unread = 0
+    stored = unread = 0
     walked = walk_batches(
         project.target_bytes, project.rules, folder=folders.meet if folders else None, own=job.own
     )
@@ -231,14 +231,12 @@ def work(
         for batch in batches:
             kept = _kept(batch, job)
             merge.meet(kept)
-            found += len(kept)
-            data += sum(entry.size for entry in kept if entry.kind == Kind.FILE)
             odd = [entry for entry in kept if entry.kind == LEFT_OUT]
             stored += len(kept) - len(odd)
             bad = [entry for entry in odd if is_unreadable(entry.reason or "")]
             unread += len(bad)
             unreadable = (unreadable + bad)[:_SHOWN]
-            report(found, data, len(kept))
+            progress(len(kept), sum(entry.size for entry in kept if entry.kind == Kind.FILE))
     merge.finish()
     if folders:
         folders.finish()
@@ -291,7 +289,7 @@ def record(
     One that is cut off in between is made good by the next scan.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         job, found: what was scanned, and what it found.
         check_lock: raises if the scan's lock is lost.
         between: called between two transactions.

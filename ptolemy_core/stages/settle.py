@@ -24,7 +24,7 @@ def settle(
     """Settle what earlier calls left in the journal; the scan's lock is held.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         name: the project's.
         folder: its target folder.
         reader: of files that are to be compared once more.

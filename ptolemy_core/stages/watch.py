@@ -84,7 +84,7 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
     """Look for changes.
 
     Args:
-        catalog: that holds the project.
+        catalog: where the project is.
         project: to look at.
         state: of the look before; State() at first.
         now: seconds since 1970.

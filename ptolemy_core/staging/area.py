@@ -1,7 +1,7 @@
-"""A staging area: the folder where a project's CARs appear under `<piece CID>.car`, each whole from the start.
+"""A staging area: the folder where a project's CARs appear as `<piece CID>.car`, only when complete.
 
-It knows files by their names and nothing of the catalog. A file whose name begins with a dot and ends with `.part` is
-a CAR under construction; all else that isn't asked for by name is others'.
+It knows files by their names, and nothing of the catalog. A file whose name starts with a dot and ends with `.part`
+is a CAR being built; any other file that isn't requested by name is left alone.
 """
 
 import os
@@ -23,13 +23,13 @@ _READ = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """What is under a name in the staging area, whatever it is.
+    """The status of an entry in the staging area, of whatever kind.
 
     Attributes:
         size: bytes.
-        ctime: st_ctime_ns: no program can set it back.
-        inode: as `safe_delete.inode_of` gives it.
-        regular: whether it is a file, and no link, folder or pipe.
+        ctime: st_ctime_ns, which no program can set back.
+        inode: as returned by `safe_delete.inode_of`.
+        regular: whether it is a regular file, not a link, folder or pipe.
     """
 
     size: int
@@ -39,21 +39,21 @@ class StagedFile:
 
     @staticmethod
     def of(status: os.stat_result) -> "StagedFile":
-        """From what the system says of it."""
+        """From the result of lstat or fstat."""
         return StagedFile(status.st_size, status.st_ctime_ns, inode_of(status), stat.S_ISREG(status.st_mode))
 
     def is_whole(self, size: int) -> bool:
-        """Whether it is a file of that size."""
+        """Whether it is a regular file of that size."""
         return self.regular and self.size == size
 
 
 def part_name(project: str, number: int) -> str:
-    """What a container's CAR is called until it is whole."""
+    """The file name of a container's CAR until it is complete."""
     return f".{project}-{number:06d}.car{attempts.PART}"
 
 
 def root_part_name(project: str) -> str:
-    """What the CAR of a data set's root is called until it is whole."""
+    """The file name of a data set's root CAR until it is complete."""
     return f".{project}-root.car{attempts.PART}"
 
 
@@ -68,20 +68,22 @@ class StagingArea:
         return os.path.join(self.folder, name)
 
     def look(self, name: str) -> StagedFile | None:
-        """What has that name now; None if nothing has.
+        """The status of the file of that name; None if it doesn't exist.
 
         Raises:
-            StagingError: that can't be told.
+            StagingError: lstat failed.
         """
         try:
             return StagedFile.of(os.lstat(self.path(name)))
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StagingError(f"{self.path(name)} can't be looked at ({error.strerror})") from error
+            raise StagingError(
+                f"{self.path(name)} can't be accessed ({error.strerror}): check that staging_dir is mounted"
+            ) from error
 
     def has(self, name: str, size: int) -> bool:
-        """Whether a file of that name is there, in its full size."""
+        """Whether a regular file of that name and size exists."""
         found = self.look(name)
         return found is not None and found.is_whole(size)
 
@@ -100,12 +102,12 @@ class StagingArea:
                             found[entry.name] = entry.stat(follow_symlinks=False).st_size
         except OSError as error:
             raise StagingError(
-                f"staging_dir {self.folder!r} can't be read ({error.strerror}): see that it is there and mounted"
+                f"staging_dir {self.folder!r} can't be read ({error.strerror}): check that it exists and is mounted"
             ) from error
         return found
 
     def parts(self, project: str) -> Iterator[tuple[int, str]]:
-        """Container numbers and names of a project's CARs under construction, and of what killed builds left.
+        """Container numbers and names of a project's CARs being built, and of the leftovers of killed builds.
 
         Raises:
             StagingError: the folder can't be read.
@@ -117,7 +119,7 @@ class StagingArea:
                 yield int(match[1]), name
 
     def free_space(self, part: str) -> Space:
-        """Bytes free for the CAR that is called `part` while it is built.
+        """Free space for the CAR whose file is called `part` while it is built.
 
         Raises:
             StagingError: the folder can't be read.
@@ -125,24 +127,26 @@ class StagingArea:
         try:
             return output.free_space(self.folder, part)
         except OSError as error:
-            raise StagingError(f"staging_dir {self.folder!r} can't be read ({error.strerror})") from error
+            raise StagingError(
+                f"staging_dir {self.folder!r} can't be read ({error.strerror}): check that it exists and is mounted"
+            ) from error
 
     def attempt(self, part: str, size: int) -> AbstractContextManager[Output]:
-        """A new file of `size` bytes for the CAR that is called `part` until it is whole: `output.partial_file`."""
+        """A new file of `size` bytes for the CAR whose file is called `part` until complete; see `partial_file`."""
         return output.partial_file(self.path(part), size)
 
     def open(self, name: str) -> int:
-        """A descriptor to read a file; links and pipes aren't opened.
+        """A descriptor for reading a file; doesn't follow links or block on pipes.
 
         Raises:
-            OSError: it can't be opened, or is no file.
+            OSError: it can't be opened.
         """
         return os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
     def piece_cid(
         self, name: str, progress: Callable[[int], None] | None = None
     ) -> tuple[bytes, StagedFile] | None:
-        """The piece CID v2 of a file's bytes, and the file that was read; None if it changed meanwhile.
+        """The piece CID v2 of a file's bytes, and its status; None if it isn't a CAR's file or changed meanwhile.
 
         Raises:
             OSError: it can't be read.
@@ -172,17 +176,17 @@ class StagingArea:
             os.close(descriptor)
 
     def remove(self, name: str) -> None:
-        """Remove a file, for good: also after a loss of power.
+        """Remove a file, durably.
 
         Raises:
-            FileNotFoundError: it isn't there.
+            FileNotFoundError: it doesn't exist.
             OSError: it can't be removed.
         """
         os.unlink(self.path(name))
         self.sync()
 
     def sync(self) -> None:
-        """See that the names in it are on the disk.
+        """Make the folder's entries durable.
 
         Raises:
             OSError: the disk fails.
@@ -190,7 +194,7 @@ class StagingArea:
         output.sync_folder(self.folder)
 
     def is_same_as(self, other: "StagingArea") -> bool:
-        """Whether both are one folder, by whatever paths."""
+        """Whether both are the same folder, whatever their paths."""
         try:
             return os.path.samefile(self.folder, other.folder)
         except OSError:
@@ -198,5 +202,5 @@ class StagingArea:
 
 
 def area_of(project: Project) -> StagingArea:
-    """Where a project's CARs appear."""
+    """The staging area of a project."""
     return StagingArea(project.staging_dir)

@@ -1,4 +1,4 @@
-"""A CAR built into a staging area: beside its place, and under its name when it is complete and synced."""
+"""Building a CAR into a staging area: as a part file, renamed when it is complete and synced."""
 
 from collections.abc import Callable
 
@@ -24,15 +24,15 @@ def build_car(
         layout: of the container.
         inputs: of its items.
         staging_dir: an existing folder.
-        part_name: `….part`, how the file's name begins until it is complete; the same for each try at one CAR, so
-            that a try removes what an earlier one left.
+        part_name: `….part`, from which the part file's name is made; the same for each attempt at a CAR, so that an
+            attempt removes the leftovers of earlier ones.
         options: how to build.
-        progress: called with bytes of the CAR done since the last call.
+        progress: called with the bytes of the CAR done since the last call.
 
     Raises:
-        SourceError: a source can't be read or isn't what the scan saw.
-        StagingError: the folder hasn't enough free space, or can't be written.
-        BusyError: another try still writes this CAR, or took over from this one.
+        SourceError: a source can't be read or changed since the scan.
+        StagingError: the folder doesn't have enough free space, or isn't writable.
+        BusyError: another attempt still writes this CAR, or took over from this one.
     """
     with StagingArea(staging_dir).attempt(part_name, layout.car_size) as output:
         return write_car(layout, inputs, output, options, progress=progress)

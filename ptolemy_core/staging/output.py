@@ -1,6 +1,6 @@
-"""The file that a CAR is written into: preallocated, written around the page cache, removed unless renamed.
+"""The file that a CAR is written into: preallocated, written with direct I/O, removed unless published.
 
-Writing through the cache costs ten times the CPU of direct I/O, and a CAR is larger than a cache is useful for.
+Writing through the page cache takes ten times the CPU time of direct I/O, and a CAR is too large to benefit from it.
 """
 
 import errno
@@ -17,7 +17,7 @@ from ptolemy_core.source.buffers import PAGE, whole_pages
 from ptolemy_core.staging import attempts
 
 RESERVE = 64 << 20
-"""Bytes that a CAR leaves free in the staging folder, so that the catalog beside it can still be written."""
+"""Bytes that a CAR leaves free on the disk, so that a catalog on the same disk can still be written."""
 
 _FLAGS = os.O_RDWR | os.O_CLOEXEC
 _DIRECT = getattr(os, "O_DIRECT", 0)
@@ -27,15 +27,15 @@ class Output:
     """An open file of known size in the staging folder."""
 
     def __init__(self, path: str, size: int) -> None:
-        """Make the file, empty, and take its space on the disk.
+        """Create the file and allocate its space on the disk.
 
         Raises:
-            OSError: it can't be made, or there isn't enough free space.
+            OSError: it can't be created, or there isn't enough free space.
         """
         self._path = path
         self._size = size
         self._plain = os.open(path, _FLAGS | os.O_CREAT | os.O_TRUNC, 0o644)
-        attempts.hold(self._plain)
+        attempts.lock_file(self._plain)
         self._direct = -1
         if _DIRECT:
             with suppress(OSError):  # not every file system has direct I/O
@@ -47,10 +47,10 @@ class Output:
             raise
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Write at an offset; from several threads too. What is page-aligned goes directly to the disk.
+        """Write at an offset; thread-safe. The page-aligned part uses direct I/O.
 
         Raises:
-            OSError: the disk is full, or fails.
+            OSError: the disk is full or fails.
         """
         done = 0
         if self._direct >= 0 and offset % PAGE == 0:
@@ -58,11 +58,11 @@ class Output:
         _write(self._plain, data[done:], offset + done)
 
     def sync(self) -> None:
-        """See that all is on the disk."""
+        """Make everything written so far durable."""
         os.fsync(self._plain)
 
     def read(self, buffer: mmap.mmap, offset: int, size: int) -> memoryview:
-        """Read `size` bytes at an offset back into a page-aligned buffer, around the page cache where it can be.
+        """Read `size` bytes at an offset back into a page-aligned buffer, with direct I/O if possible.
 
         Raises:
             OSError: the disk fails.
@@ -79,10 +79,10 @@ class Output:
         return view[:size]
 
     def publish(self, name: str) -> None:
-        """Give the file its name in the folder, for good: also after a loss of power.
+        """Give the file its final name in the folder, durably.
 
         Raises:
-            BusyError: a later try took over.
+            BusyError: a later attempt took over.
         """
         try:
             os.replace(self._path, os.path.join(os.path.dirname(self._path), name))
@@ -100,42 +100,44 @@ class Output:
 
 
 class Space(NamedTuple):
-    """Bytes of a disk: `free` for a CAR, its own earlier try counted in, `promised` to others being built there."""
+    """Bytes of a disk: `free` (with the earlier attempts at the same CAR), of which `reserved` for other CARs."""
 
     free: int
-    promised: int
+    reserved: int
 
     def lacks(self, size: int) -> int:
-        """Bytes that a CAR of `size` lacks, the reserve counted; 0 if it fits."""
-        return max(0, size + RESERVE + self.promised - self.free)
+        """Bytes missing for a CAR of `size` bytes and the RESERVE; 0 if it fits."""
+        return max(0, size + RESERVE + self.reserved - self.free)
 
 
 def free_space(folder: str, part_name: str) -> Space:
-    """Free space in a folder for the CAR that is called `part_name` while it is built.
+    """Free space in a folder for the CAR whose file is called `part_name` while it is built.
 
     Raises:
         OSError: the folder can't be read.
     """
-    free, promised = shutil.disk_usage(folder).free, 0
+    free, reserved = shutil.disk_usage(folder).free, 0
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(attempts.PART):
                 with suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                    taken = status.st_blocks * 512
-                    if attempts.is_try(entry.name, part_name):
-                        free += taken  # it will be removed
+                    allocated = status.st_blocks * 512
+                    if attempts.is_attempt(entry.name, part_name):
+                        free += allocated  # it will be removed
                     else:
-                        promised += max(0, status.st_size - taken)
-    return Space(free, promised)
+                        reserved += max(0, status.st_size - allocated)
+    return Space(free, reserved)
 
 
 @contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    """One process at a time looks for free space and takes it."""
+def _locked(folder: str) -> Iterator[None]:
+    """Lock the folder: one process at a time checks free space and allocates it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with suppress(OSError):  # not every file system locks folders: taking the space then tells
+        with suppress(
+            OSError
+        ):  # not every file system can lock folders: then the allocation fails if it is full
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -143,27 +145,27 @@ def _alone(folder: str) -> Iterator[None]:
 
 
 def too_full(folder: str, size: int, space: Space) -> str:
-    """What a user should know of a disk that can't take a CAR of `size` bytes."""
-    promised = f", {space.promised} of them for CARs that are being built" if space.promised else ""
+    """The message for a disk without enough space for a CAR of `size` bytes."""
+    reserved = f", {space.reserved} of them reserved for CARs being built" if space.reserved else ""
     return (
-        f"{folder} has {space.free} bytes free{promised}, a CAR of {size} bytes needs {size + RESERVE}: "
+        f"{folder} has {space.free} bytes free{reserved}, a CAR of {size} bytes needs {size + RESERVE}: "
         "move or delete finished CARs, or free space, then run blitz again"
     )
 
 
 @contextmanager
 def partial_file(path: str, size: int) -> Iterator[Output]:
-    """An Output beside `path`, removed at the end unless its owner has renamed it. Earlier tries' are removed.
+    """An Output in the folder of `path`, removed at the end unless published. Removes those of earlier attempts.
 
     Raises:
-        BusyError: an earlier try still writes.
-        StagingError: the folder can't be written, hasn't enough free space, or its disk fails within the block.
+        BusyError: an earlier attempt is still writing.
+        StagingError: the folder isn't writable or lacks free space, or its disk fails within the block.
     """
     folder = os.path.dirname(path)
     own = attempts.own_path(path)
     try:
-        with _alone(folder):
-            attempts.drop_earlier(path)
+        with _locked(folder):
+            attempts.remove_earlier(path)
             space = free_space(folder, os.path.basename(path))
             if space.lacks(size):
                 raise StagingFullError(too_full(folder, size, space))
@@ -183,7 +185,7 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
 
 
 def sync_folder(folder: str) -> None:
-    """See that the names in a folder are on the disk."""
+    """Make the entries of a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -199,12 +201,12 @@ def _staging_error(folder: str, size: int, error: OSError) -> StagingError:
         )
     return StagingError(
         f"a CAR can't be written in {folder} ({error.strerror}): "
-        "see that the folder is there and writable, then run blitz again"
+        "check that the folder exists and is writable, then run blitz again"
     )
 
 
 def _preallocate(descriptor: int, size: int) -> None:
-    """Take the space now, so that a full disk shows before the work and not after it."""
+    """Allocate the space now, so that a full disk is found before the work, not after it."""
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from ptolemy_core.catalog import cars, containers, progress, scans, skipped, waiting
 from ptolemy_core.catalog.outage import survives_outage
@@ -56,13 +56,6 @@ class ProjectState:
     def is_empty(self) -> bool:
         """Whether the last scan found nothing to store, and no earlier one did."""
         return self.scanned and not self.unplanned and not self.containers and not self.not_stored.dropped
-
-    def as_text(self) -> dict[str, object]:
-        """All of it for JSON."""
-        return asdict(self) | {
-            "tasks": [task.as_text() for task in self.tasks],
-            "not_stored": self.not_stored.as_text(),
-        }
 
 
 @survives_outage

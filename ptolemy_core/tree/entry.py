@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 LEFT_OUT = -1
-"""Kind of an entry that can't go into a CAR: its reason says why."""
+"""Kind of an entry that can't go into a CAR; the entry's reason says why."""
 
 
 class Kind(IntEnum):
@@ -11,5 +11,9 @@ class Kind(IntEnum):
 
     FILE = 0
     DIRECTORY = 1
-    """An empty folder: others are known from the paths below them."""
+    """An empty folder. Other folders follow from the paths of their entries."""
     SYMLINK = 2
+
+
+KIND_NAMES = {Kind.FILE: "file", Kind.DIRECTORY: "directory", Kind.SYMLINK: "symlink", LEFT_OUT: "left out"}
+"""What kinds are called wherever entries are listed."""

@@ -1,19 +1,20 @@
-"""Paths of any length and any bytes: opening entries that lie deeper than the system's path limit.
+"""Paths of entries, of any length and any bytes.
 
-A path's NUL-joined form turns into file system calls here, and into text for people.
+A path is its names joined by NUL. This module converts it to file system paths (also beyond the system's length
+limit) and to text.
 """
 
 import errno
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 SEPARATOR = b"\0"
-"""Stands between the names of a path: no name can hold it, so the order of these bytes is the order of the tree."""
+"""Separates the names of a path. No name contains it, so sorting paths as bytes gives the order of the tree."""
 
-_STEP = 3000
-"""Bytes of a path that one call takes; Linux allows 4095, and a name 255."""
+_MAX_CALL_PATH = 3000
+"""Longest path passed to one system call, in bytes; Linux allows 4095, and 255 for a name."""
 
 _ESCAPE = re.compile(r"(\\\\|\\x[0-9a-f]{2})")
 
@@ -21,13 +22,38 @@ _T = TypeVar("_T")
 
 
 def parent(path: bytes) -> bytes:
-    """The path of the folder that holds an entry; empty for an entry at the top."""
+    """The path of the folder that contains an entry; empty for an entry at the top."""
     return path.rpartition(SEPARATOR)[0]
 
 
 def name_of(path: bytes) -> bytes:
     """The last name of a path."""
     return path.rpartition(SEPARATOR)[2]
+
+
+def names(path: bytes) -> list[bytes]:
+    """The names of a path from the top; none for the top itself."""
+    return path.split(SEPARATOR) if path else []
+
+
+def top_of(path: bytes) -> bytes:
+    """The first name of a path."""
+    return path.partition(SEPARATOR)[0]
+
+
+def join_names(parts: Iterable[bytes]) -> bytes:
+    """The path of these names, from the top."""
+    return SEPARATOR.join(parts)
+
+
+def from_slashes(path: bytes) -> bytes:
+    """The NUL-joined form of a path below the source with `/` between its names."""
+    return path.replace(b"/", SEPARATOR)
+
+
+def to_slashes(path: bytes) -> bytes:
+    """A path with `/` between its names."""
+    return path.replace(SEPARATOR, b"/")
 
 
 def join(folder: bytes, name: bytes) -> bytes:
@@ -41,32 +67,32 @@ def at_or_below(path: bytes, folder: bytes) -> bool:
 
 
 def range_below(folder: bytes) -> tuple[bytes, bytes]:
-    """The range of all paths below a folder that isn't the top: from the first on, up to and without the second."""
+    """The half-open range of all paths below a folder other than the top: first included, second excluded."""
     return folder + SEPARATOR, folder + bytes((SEPARATOR[0] + 1,))
 
 
 def real_path(root: bytes, path: bytes) -> bytes:
     """The file system path of an entry below `root`."""
-    return root + b"/" + path.replace(SEPARATOR, b"/") if path else root
+    return root + b"/" + to_slashes(path) if path else root
 
 
 def display(path: bytes) -> str:
-    """An entry's path for people: `/` between names, whatever isn't printable text escaped."""
-    text = path.replace(SEPARATOR, b"/").decode("utf-8", "backslashreplace")
+    """A path for people: `/` between names, everything that isn't printable text escaped."""
+    text = to_slashes(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def from_display(text: str) -> bytes:
-    """The NUL-joined path of what a user typed: names joined by `/`, any bytes through surrogates.
+    """The NUL-joined path of what a user typed: names joined by `/`, undecodable bytes as surrogates.
 
-    Slashes at either end or doubled, and names that are a single dot, as in `./x`, mean nothing.
+    Leading, trailing and doubled slashes are ignored, and so are names that are a single dot, as in `./x`.
     """
-    names = os.fsencode(text).split(b"/")
-    return SEPARATOR.join(name for name in names if name not in (b"", b"."))
+    parts = os.fsencode(text).split(b"/")
+    return join_names(name for name in parts if name not in (b"", b"."))
 
 
-def below(folder: str, text: str) -> str | None:
-    """What a user typed as an absolute path, from a folder down; None if it isn't that folder or below it."""
+def relative_to(folder: str, text: str) -> str | None:
+    """An absolute path relative to a folder ("." for the folder itself); None if it is relative or outside it."""
     if not text.startswith("/"):
         return None
     path, top = os.path.normpath(text), os.path.normpath(folder)
@@ -77,11 +103,11 @@ def below(folder: str, text: str) -> str | None:
 
 
 def escape(path: bytes) -> str:
-    """An entry's path as text from which `unescape` makes the same bytes again.
+    """A path as text that `unescape` turns back into the same bytes.
 
-    `/` stands between names; a backslash is doubled; each byte of what isn't printable UTF-8 is `\\xNN`.
+    Names are separated by `/`; a backslash is doubled; each byte that isn't part of printable UTF-8 is `\\xNN`.
     """
-    text = path.replace(SEPARATOR, b"/").decode("utf-8", "surrogateescape")
+    text = to_slashes(path).decode("utf-8", "surrogateescape")
     if text.isprintable() and "\\" not in text:
         return text
     return "".join(map(_escaped, text))
@@ -96,10 +122,10 @@ def _escaped(character: str) -> str:
 
 
 def unescape(text: str) -> bytes:
-    """The NUL-joined path behind what `escape` made.
+    """The NUL-joined path that `escape` was given.
 
     Raises:
-        ValueError: a backslash is before something else than a backslash or xNN, or a name holds a NUL.
+        ValueError: a backslash is followed by something other than a backslash or xNN, or a name contains a NUL.
     """
     parts = _ESCAPE.split(text)
     out = [parts[0].encode("utf-8", "surrogateescape")]
@@ -107,28 +133,30 @@ def unescape(text: str) -> bytes:
         out.append(b"\\" if code == "\\\\" else bytes.fromhex(code[2:]))
         out.append(rest.encode("utf-8", "surrogateescape"))
     if any("\\" in rest for rest in parts[::2]):
-        raise ValueError(f"{text!r} is no escaped path: a backslash is written \\\\, a byte \\xNN")
+        raise ValueError(
+            f"{text!r} is not a valid escaped path: write a backslash as \\\\ and a byte as \\xNN"
+        )
     path = b"".join(out)
     if SEPARATOR in path:
-        raise ValueError(f"{text!r} holds a NUL character, which no name can hold: leave it out")
-    return path.replace(b"/", SEPARATOR)
+        raise ValueError(f"{text!r} contains a NUL character, which no name can: leave it out")
+    return from_slashes(path)
 
 
 def at_path(path: bytes, call: Callable[[bytes, int | None], _T]) -> _T:
-    """`call(path, None)`, or where the path is too long, `call(rest, dir_fd)` from a folder near its end.
+    """`call(path, None)`; if the path is too long for the system, `call(rest, dir_fd)` from a folder near its end.
 
     Raises:
-        OSError: as the call does, and where a folder on the way can't be opened.
+        OSError: raised by the call, or a folder in the path can't be opened.
     """
     try:
         return call(path, None)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG or len(path) < _STEP:
+        if error.errno != errno.ENAMETOOLONG or len(path) < _MAX_CALL_PATH:
             raise
     folder, rest = os.open(b"/" if path.startswith(b"/") else b".", _FOLDER), path.lstrip(b"/")
     try:
-        while len(rest) > _STEP:
-            cut = rest.rfind(b"/", 0, _STEP)
+        while len(rest) > _MAX_CALL_PATH:
+            cut = rest.rfind(b"/", 0, _MAX_CALL_PATH)
             if cut < 0:
                 break
             deeper = os.open(rest[:cut], _FOLDER, dir_fd=folder)
@@ -143,7 +171,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def common_folders(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int:
-    """How many folders two paths, given as lists of names, share from the top."""
+    """How many leading folders two paths, given as lists of names, have in common."""
     common = 0
     for one, other in zip(ours, theirs, strict=False):
         if one != other:

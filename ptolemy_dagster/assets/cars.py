@@ -23,7 +23,7 @@ from ptolemy_core.stages import batch, blitz, reservation
 from ptolemy_core.stages.blitz import Building
 from ptolemy_core.status import free_space
 from ptolemy_core.status.builds import last_build_period
-from ptolemy_dagster import charts, show
+from ptolemy_dagster import charts, lost_cars, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import AGAIN, as_failure, failure
@@ -31,6 +31,7 @@ from ptolemy_dagster.internals.events import CarEvents
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
+from ptolemy_dagster.weight import ENTRIES
 
 MAX_BATCHES = 256
 """Steps of one blitz at most: more cost Dagster far more than they give (each step resolves the fan-out)."""
@@ -82,6 +83,7 @@ class Batch:
     retry_policy=AGAIN,
     ins={"start": dg.In(dg.Nothing)},
     out=dg.DynamicOut(list),
+    tags=ENTRIES,
     description="What the plan holds and no receipt covers, in batches.",
 )
 def pending(
@@ -98,7 +100,7 @@ def pending(
             reservation.drop_parts(opened, project)
         missing = free_space.missing(opened, project)
     if missing:
-        context.log.warning(show.missing(missing))
+        context.log.warning(lost_cars.missing(missing))
     if not todo:
         waiting.clear(opened, name)
         context.log.info("nothing to build: every container has its CAR")
@@ -173,6 +175,7 @@ def _said(number: int, error: PtolemyError) -> str:
 @dg.op(
     retry_policy=AGAIN,
     out=dg.Out(dg.Nothing),
+    tags=ENTRIES,
     description="Fails unless every container of the plan has a receipt, or was left for want of free space.",
 )
 def seal(
@@ -200,7 +203,7 @@ def seal(
             "built in this run": sum(batch.built for batch in done),
             "left for later": len(left),
             "waits for": show.waiting(waiting.rows(catalog.open(), name) if left else []),
-            "missing": show.missing(missing) or "none",
+            "missing": lost_cars.missing(missing) or "none",
             "CAR bytes": show.size(all_bytes),
             "piece bytes": show.size(sum(row.piece_size for row in sealed)),
             "skipped": len(dropped),

@@ -6,7 +6,7 @@ import dagster as dg
 
 from ptolemy_core.catalog import waiting
 from ptolemy_core.stages.dataset import build_root
-from ptolemy_core.stages.manifest import write_manifest
+from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster import show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.cars import built_cars
@@ -14,6 +14,7 @@ from ptolemy_dagster.failures import as_failure
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.resources import CatalogResource
+from ptolemy_dagster.weight import ENTRIES
 
 
 @dg.asset(
@@ -22,6 +23,7 @@ from ptolemy_dagster.resources import CatalogResource
     group_name=GROUP,
     owners=OWNERS,
     kinds={"car"},
+    op_tags=ENTRIES,
     output_required=False,
     description="The whole tree of a project as one DAG: its root CID, and a CAR of the folders and file nodes "
     "that no single CAR holds.",
@@ -55,6 +57,7 @@ class ManifestSettings(dg.Config):
     group_name=GROUP,
     owners=OWNERS,
     kinds={"parquet"},
+    op_tags=ENTRIES,
     config_schema=plain(ManifestSettings),
     description="What stands in which CAR at which bytes, and the summary of CARs, in the staging folder's "
     "`manifests`; format is parquet, csv or jsonl, url a template as https://example.com/{piece_cid}.car.",
@@ -66,8 +69,7 @@ def manifest(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.
         written = write_manifest(
             catalog.open_for(context.partition_key),
             context.partition_key,
-            form=config.format,
-            url=config.url or None,
+            ManifestOptions(form=config.format, url=config.url or None),
         )
     return dg.MaterializeResult(
         metadata={

@@ -9,6 +9,7 @@ from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.partitions import project_partitions, register_cars
 from ptolemy_dagster.resources import CatalogResource
+from ptolemy_dagster.weight import ENTRIES
 
 
 @dg.asset(
@@ -18,6 +19,7 @@ from ptolemy_dagster.resources import CatalogResource
     group_name=GROUP,
     owners=OWNERS,
     kinds={"sql", "table"},
+    op_tags=ENTRIES,
     description="Which file, or shard of a file, goes into which CAR: containers of roughly equal size, as few as "
     "fit. Each CAR's size is exact before any data is read. What is in a container already stays there.",
 )

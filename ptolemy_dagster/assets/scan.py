@@ -17,6 +17,7 @@ from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.resources import CatalogResource
+from ptolemy_dagster.weight import ENTRIES
 
 # partitioned checks are a preview in Dagster; pyproject.toml holds Dagster to versions where they were tested
 warnings.filterwarnings("ignore", message="Specifying a partitions_def on an AssetCheckSpec")
@@ -49,6 +50,7 @@ class ScanOptions(dg.Config):
     group_name=GROUP,
     owners=OWNERS,
     kinds={"file", "sql"},
+    op_tags=ENTRIES,
     config_schema=plain(ScanOptions),
     description="What the target folder of a project holds: files, links and empty folders, with sizes and times, "
     "merged into the catalog. Scan again at any time: only what is new, changed or gone is written.",

@@ -1,70 +1,56 @@
-"""All commands, assembled. Dagster is imported only by those that need it: `ptolemy cid` stays quick."""
+"""All commands, assembled. Each is imported when it is used: `ptolemy cid` needs no database, `status` no Dagster."""
 
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from ptolemy_dagster.cli import (
-    dataset,
-    delivery,
-    ending,
-    extract,
-    identify,
-    keys,
-    lookup,
-    machines,
-    output,
-    records,
-    restore,
-    serve,
-    settings,
-    stages,
-    streams,
-)
+from ptolemy_dagster.cli import ending, output, streams
+from ptolemy_dagster.cli.commands import COMMANDS, Command
+
+
+class _Group(TyperGroup):
+    """A group that knows its commands by name and help only, until one is used."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is used, its module imported."""
+        name, known, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else known, rest
+
 
 app = typer.Typer(
     name="ptolemy",
+    cls=_Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Folders of any size become verified Filecoin pieces.\n\n"
     "A project goes create -> scan -> containerize -> blitz; `run` does the last three and verifies. "
     "Every stage may be run again: it does what is left to do. State is in ~/.ptolemy (or DAGSTER_HOME), or in "
     "the Postgres of PTOLEMY_PG_URL.",
 )
 
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "create": stages.create,
-    "set": settings.set_command,
-    "scan": stages.scan,
-    "containerize": stages.containerize,
-    "blitz": stages.blitz,
-    "run": stages.run,
-    "verify": stages.verify,
-    "status": lookup.status,
-    "cars": lookup.cars_command,
-    "find": lookup.find,
-    "changes": records.changes,
-    "history": records.history,
-    "skipped": records.skipped,
-    "restore": restore.restore,
-    "extract": extract.extract_command,
-    "release": delivery.release,
-    "delete-source": delivery.delete_source,
-    "deleted": delivery.deleted,
-    "root": dataset.root,
-    "manifest": dataset.manifest,
-    "cid": identify.cid_command,
-    "commp": identify.commp_command,
-    "scheduler": machines.scheduler,
-    "worker": machines.worker,
-    "workers": machines.workers,
-    "serve": serve.serve,
-    "web-ui": serve.web_ui,
-}
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ptolemy {version('ptolemy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
 
 
 def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -78,15 +64,43 @@ def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _add(group: typer.Typer, commands: Mapping[str, Callable[..., None]]) -> None:
-    for name, command in commands.items():
-        group.command(name)(ending.ends_well(name, _with_json_errors(command)))
+def load(name: str) -> Any:
+    """A command, ready to be used."""
+    command = COMMANDS[name]
+    module = import_module(f"ptolemy_dagster.cli.{command.module}")
+    found = getattr(module, command.name)
+    if isinstance(found, Mapping):
+        group = typer.Typer(name=name, no_args_is_help=True, help=module.HELP, add_completion=False)
+        for each, function in found.items():
+            _add(group, each, function)
+    else:
+        group = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
+        _add(group, name, found)
+    made = typer.main.get_command(group)
+    made.name = name
+    return made
 
 
-_add(app, _COMMANDS)
-_keys = typer.Typer(no_args_is_help=True, help=keys.HELP)
-_add(_keys, keys.COMMANDS)
-app.add_typer(_keys, name="keys")
+def loaded() -> Any:
+    """The whole command line with all its commands, as documentation needs it."""
+    group: Any = typer.main.get_command(app)
+    group.commands = {name: load(name) for name in COMMANDS}
+    return group
+
+
+def _add(group: typer.Typer, name: str, command: Callable[..., None]) -> None:
+    group.command(name)(ending.ends_well(name, _with_json_errors(command)))
+
+
+def _announce(name: str, command: Command) -> None:
+    def nothing() -> None:
+        """It is replaced by the command when that is used."""
+
+    app.command(name, help=command.help)(nothing)
+
+
+for _name, _command in COMMANDS.items():
+    _announce(_name, _command)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import os
 
 from ptolemy_core.catalog import Catalog, history
 from ptolemy_core.project import Project
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import paths
 
 
 def tree_path(catalog: Catalog, project: Project, text: str) -> bytes:
@@ -12,17 +12,17 @@ def tree_path(catalog: Catalog, project: Project, text: str) -> bytes:
 
     Where nothing has the name as it is typed, it is read with escapes, as commands show names that aren't text.
     """
-    inside = paths.below(project.target_dir, text)
+    inside = paths.relative_to(project.target_dir, text)
     path = paths.from_display(text if inside is None else inside)
     if b"\\" not in path or _is_known(catalog, project, path):
         return path
     try:
-        escaped = paths.unescape(os.fsdecode(path.replace(SEPARATOR, b"/")))
+        escaped = paths.unescape(os.fsdecode(paths.to_slashes(path)))
     except ValueError:
         return path
     return escaped if _is_known(catalog, project, escaped) else path
 
 
 def _is_known(catalog: Catalog, project: Project, path: bytes) -> bool:
-    text = os.fsdecode(path.replace(SEPARATOR, b"/"))
+    text = os.fsdecode(paths.to_slashes(path))
     return next(history.versions(catalog, project.name, text), None) is not None

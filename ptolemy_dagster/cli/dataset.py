@@ -1,4 +1,4 @@
-"""Commands above a project's CARs: the root of the whole data set, and manifests."""
+"""Commands for a whole data set: its root, and manifests."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,21 +8,26 @@ import typer
 
 from ptolemy_core.catalog import projects, roots
 from ptolemy_core.catalog.roots import RootRow
+from ptolemy_core.facts.cars import RootFacts
+from ptolemy_core.facts.projects import ManifestFacts
+from ptolemy_core.sizes import readable
 from ptolemy_core.stages.dataset import build_root
-from ptolemy_core.stages.manifest import write_manifest
+from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, run_stage
 
 
 def root(
     project: Name,
-    history: Annotated[bool, typer.Option("--history", help="Show the roots so far, make none.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show the roots made so far; make none.")
+    ] = False,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Write its CAR again if that isn't in the staging folder.")
+        bool, typer.Option("--rebuild", help="Write its CAR again if it isn't in staging-dir.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """The root CID of the whole data set, and the CAR that leads from it to all others; made if it isn't there."""
+    """Make the root CID of the whole data set, and a small CAR with the folder nodes that link all CARs."""
     if history:
         with output.errors_shown():
             catalog = open_catalog()
@@ -39,46 +44,47 @@ def root(
 
 def _show(found: list[RootRow], as_json: bool, history: bool) -> None:
     if as_json:
-        rows = [row.as_text() for row in found]
-        output.print_json(rows if history else rows[0])
+        rows = [RootFacts.of(row) for row in found]
+        output.print_facts(rows if history else rows[0])
         return
     output.print_table(
         ("scan", "root CID", "entries", "piece CID", "CAR size", "blocks"),
         [
             (
                 row.scan,
-                row.as_text()["root_cid"],
+                row.root_cid,
                 f"{row.entries:,}",
-                row.as_text()["piece_cid"],
-                f"{row.car_size:,}",
+                row.piece_cid,
+                readable(row.car_size),
                 f"{row.blocks:,}",
             )
-            for row in found
+            for row in map(RootFacts.of, found)
         ],
     )
     if found and found[0].left_out:
-        output.say(f"{found[0].left_out:,} entries of the last scan are in no CAR, so not below its root")
+        output.say(
+            f"{found[0].left_out:,} entries of the last scan are in no CAR, so they are not below its root"
+        )
 
 
 def manifest(
     project: Name,
     form: Annotated[str, typer.Option("--format", "-f", help="parquet, csv or jsonl.")] = "parquet",
-    car: Annotated[int | None, typer.Option("--car", min=0, help="Of this CAR only, by its number.")] = None,
+    car: Annotated[int | None, typer.Option("--car", min=0, help="Only the CAR of this number.")] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder for the files; without it manifests in staging-dir.")
+        Path | None, typer.Option("--to", help="Folder for the files; default: manifests in staging-dir.")
     ] = None,
     url: Annotated[
         str | None, typer.Option("--url", help="Where CARs can be fetched: https://…/{piece_cid}.car")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write what stands in which CAR at which bytes, and a summary of the CARs with their CIDs."""
+    """Write which bytes of which CAR hold each file, and a summary of the CARs with their CIDs."""
     with output.errors_shown():
-        written = write_manifest(
-            open_catalog(), project, form=form, number=car, folder=str(to) if to else None, url=url
-        )
+        options = ManifestOptions(form, str(to) if to else None, url)
+        written = write_manifest(open_catalog(), project, options, number=car)
     if as_json:
-        output.print_json(asdict(written))
+        output.print_facts(ManifestFacts(**asdict(written)))
         return
     for path in (written.manifest, written.summary, written.table):
         typer.echo(path)

@@ -1,22 +1,24 @@
-"""Commands for what comes after a CAR is built: release, delete-source, deleted."""
+"""Commands for delivered CARs: release, delete-source, deleted."""
 
 import itertools
 import os
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from ptolemy_core.catalog import Catalog, deletions, delivery, projects
-from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeletionError
+from ptolemy_core.facts.cars import ReleasedFacts
+from ptolemy_core.facts.fields import text_of
+from ptolemy_core.facts.files import DeletedFacts
+from ptolemy_core.facts.projects import DeletionFacts
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import release as release_stage
 from ptolemy_core.stages.delete_source import DeletionResult, Options
 from ptolemy_core.stages.delete_source import delete_source as delete
-from ptolemy_core.tree import SEPARATOR, Kind, paths
+from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.chosen import tree_path
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
@@ -29,7 +31,7 @@ def release(
     ],
     note: Annotated[str | None, typer.Option(help="Where it went, e.g. a URL.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete its file from staging-dir too.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take the mark back.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Remove the mark.")] = False,
     project: Annotated[str | None, typer.Option("--project", "-p", help="Look in this project only.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -38,7 +40,7 @@ def release(
     A file that isn't the CAR any more is neither marked nor removed.
     """
     if undo and (note is not None or remove):
-        raise typer.BadParameter("--undo goes without --note and --remove")
+        raise typer.BadParameter("--undo can't be combined with --note or --remove")
     with output.errors_shown():
         catalog = open_catalog()
         found = {row.container_id: row for text in car for row in delivery.named(catalog, text, project)}
@@ -56,7 +58,7 @@ def release(
                     progress=lambda step: bars.update(task, advance=step, visible=True),
                 )
     if as_json:
-        output.print_json([one.car.as_text() | {"done": one.done, "warning": one.warning} for one in results])
+        output.print_facts([ReleasedFacts.of(one.car, done=one.done, warning=one.warning) for one in results])
         return
     for one in results:
         output.out.print(
@@ -69,17 +71,18 @@ def release(
 def delete_source(
     project: Name,
     path: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATH…]", help="Below target-dir; everything without.")
+        list[str] | None,
+        typer.Argument(metavar="[PATH…]", help="Paths below target-dir; default: everything."),
     ] = None,
     really: Annotated[
-        bool, typer.Option("--delete", help="Delete; without it, only show what would be.")
+        bool, typer.Option("--delete", help="Delete; without it, only show what would be deleted.")
     ] = False,
     folders: Annotated[
-        bool, typer.Option("--folders", help="Remove folders that are empty then, too.")
+        bool, typer.Option("--folders", help="Also remove folders that are empty afterwards.")
     ] = False,
     ignore_project: Annotated[
         list[str] | None,
-        typer.Option(help="A project over the same files that needn't be delivered before."),
+        typer.Option(help="A project over the same files that needn't be delivered first."),
     ] = None,
     trust_stamps: Annotated[
         bool,
@@ -121,7 +124,7 @@ def delete_source(
                 progress=lambda step: bars.update(task, advance=step, visible=True),
             )
         if as_json:
-            output.print_json(asdict(result))
+            output.print_facts(DeletionFacts(**asdict(result)))
         else:
             _show(result, project)
         if path and really and not result.files and result.held:
@@ -140,7 +143,7 @@ def _below(catalog: Catalog, project: Project, text: str) -> bytes:
         return b""
     path = paths.from_display(real.removeprefix(inside))
     outside = os.path.isabs(real) and not real.startswith(inside)
-    if not text or outside or path.split(SEPARATOR)[0] in (b"", b".", b".."):
+    if not text or outside or paths.top_of(path) in (b"", b".", b".."):
         raise DeletionError(
             f"{text!r} isn't below target_dir {project.target_dir}: give a path below it, or none for everything"
         )
@@ -148,7 +151,8 @@ def _below(catalog: Catalog, project: Project, text: str) -> bytes:
 
 
 def _show(result: DeletionResult, project: str) -> None:
-    output.print_table(("path", "bytes"), [(path, f"{size:,}") for path, size in result.sample])
+    if result.sample:
+        output.print_table(("path", "size"), [(path, readable(size)) for path, size in result.sample])
     if result.files > len(result.sample):
         output.say(f"… and {result.files - len(result.sample):,} more")
     did = "deleted" if result.deleted else "dry run, nothing was deleted; --delete would delete"
@@ -164,7 +168,7 @@ def _show(result: DeletionResult, project: str) -> None:
 
 def deleted(
     project: Name,
-    limit: Annotated[int, typer.Option(help="Show so many at most.")] = 1000,
+    limit: Annotated[int, typer.Option(help="Show at most N rows.")] = 1000,
     as_json: Json = False,
 ) -> None:
     """The journal of source files that were deleted after delivery."""
@@ -172,27 +176,22 @@ def deleted(
         catalog = open_catalog()
         projects.get(catalog, project)
         rows = list(itertools.islice(deletions.rows(catalog, project), limit))
-    shown = [
-        {
-            "path": paths.display(row.path),
-            "kind": Kind(row.kind).name.lower(),
-            "size": row.size,
-            "mtime_ns": row.mtime,
-            "cid": None if row.cid is None else cid.to_text(row.cid),
-            "deleted_at": row.deleted_at,
-        }
-        for row in rows
-    ]
+    shown = [DeletedFacts.of(row) for row in rows]
     if as_json:
-        output.print_json(shown)
+        output.print_facts(shown)
+        return
+    if not shown:
+        output.say(f"no source of {project} was deleted")
         return
     output.print_table(
-        ("path", "bytes", "CID", "deleted"),
-        [(row["path"], row["size"], row["cid"] or "", _when(row["deleted_at"])) for row in shown],
+        ("path", "size", "CID", "deleted"),
+        [
+            (
+                row.path,
+                readable(row.size),
+                row.file_cid or "",
+                text_of(row, "deleted_at") or "interrupted: run delete-source again",
+            )
+            for row in shown
+        ],
     )
-
-
-def _when(seconds: object) -> str:
-    if not isinstance(seconds, float):
-        return "interrupted: run delete-source again"
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ptolemy_core.catalog import place, sqlite
+from ptolemy_core.catalog import place
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.interrupts import interruptible
-from ptolemy_core.kernel import ENVIRONMENT
 from ptolemy_dagster.cli import output, streams
 
 INTERRUPTED = 128
 """Exit code of an interrupted command, less the signal's number: 130 after Ctrl-C."""
 
+_KERNEL = "PTOLEMY_KERNEL"
+"""The variable that names a kernel; the kernel's errors name it, and come before any command can catch them."""
 _PIPE_CLOSED = 128 + signal.SIGPIPE
 _RESUMES = {"scan", "containerize", "blitz", "run", "verify", "root", "restore", "extract", "delete-source"}
 """Commands that resume where they were interrupted."""
@@ -65,7 +65,7 @@ def errors_told(interrupted: str = "interrupted") -> Iterator[None]:
     except MemoryError:
         _fail("memory is short: end other programs, then run this again")
     except Exception as error:
-        known = str(error) if ENVIRONMENT in str(error) else _of_a_database(error)
+        known = str(error) if _KERNEL in str(error) else _of_a_database(error)
         if known is None:
             raise
         _fail(known)
@@ -73,6 +73,12 @@ def errors_told(interrupted: str = "interrupted") -> Iterator[None]:
 
 def _of_a_database(error: Exception) -> str | None:
     """What a database's error says; None for an error of another kind."""
+    if "sqlalchemy" not in sys.modules:
+        return None
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    from ptolemy_core.catalog import sqlite
+
     if not isinstance(error, SQLAlchemyError):
         return None
     cause = getattr(error, "orig", None) or error

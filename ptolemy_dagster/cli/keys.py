@@ -11,7 +11,7 @@ from ptolemy_core.catalog import data_keys, home
 from ptolemy_core.errors import KeyStoreError, PtolemyError, SettingsError, UnknownKeyError
 from ptolemy_core.keys import Key, KeyChain, Keyring, keyring_path, open_keys, unreadable_without
 from ptolemy_core.keys.key import KEY_BYTES, check_alias, parse_keys, to_text
-from ptolemy_core.keys.keyring import write_private
+from ptolemy_core.keys.private_file import write_private
 from ptolemy_core.keys.secret import random_secret
 from ptolemy_core.stages.rewrap import rewrap_all
 from ptolemy_dagster.cli import output

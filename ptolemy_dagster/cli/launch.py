@@ -1,24 +1,20 @@
-"""Running a stage's Dagster job in the foreground, as `dagster job execute` does, and showing its progress.
+"""Running a stage's Dagster job in a process of its own, and showing its progress.
 
-The job runs in a process of its own; what it has done is read from the catalog. So any run is in the web
-UI, and any way of starting one shows the same progress.
+What the run has done is read from the catalog: so any run is in the web UI, and any way of starting one shows the
+same progress. This process imports no Dagster; the run's own one says how it ended.
 """
 
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
+import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
-import dagster as dg
 from rich.progress import Progress, TaskID
 
 from ptolemy_core.catalog import Catalog
@@ -28,19 +24,15 @@ from ptolemy_core.interrupts import interruptible
 from ptolemy_core.status.rate import blitz_progress, describe_task
 from ptolemy_core.status.state import ProjectState, project_state
 from ptolemy_dagster.cli import output
-from ptolemy_dagster.failures import CODE
-from ptolemy_dagster.instance import log_folder, open_instance
-from ptolemy_dagster.liveness import HOST_TAG, PID_TAG
+from ptolemy_dagster.execute import Answer, Request, read_answer
+from ptolemy_dagster.home import log_folder
+from ptolemy_dagster.machines.settings import SCHEDULER
 
-_LAUNCH_TAG = "ptolemy/launch"
 _POLL = 0.5
 _STOP_SECONDS = 30.0
 """Seconds that a run has to end when it is stopped."""
-_CHECK_FAILED = "DagsterAssetCheckFailedError"
-"""What Dagster raises behind a check that failed: the check's own words say more."""
 _LOG_TAIL = 65_536
 _ERROR = re.compile(r"[\w.]*(?:Error|Exception): (.*)")
-_FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +82,18 @@ def run_job(
     """
     log = os.path.join(log_folder(), f"{job}-{project}.log")
     launch = uuid.uuid4().hex
-    tags = {
-        "dagster/partition": project,
-        _LAUNCH_TAG: launch,
-        HOST_TAG: socket.gethostname(),
-        PID_TAG: str(os.getpid()),
-    }
-    command = [sys.executable, "-m", "ptolemy_dagster.attached", str(os.getpid())]
-    command += ["job", "execute", "-m", "ptolemy_dagster.definitions"]
-    command += ["-j", job, "--tags", json.dumps(tags)]
-    if config:
-        settings = os.path.join(log_folder(), f"{job}-{project}.config.yaml")
-        with open(settings, "w", encoding="utf-8") as written:
-            json.dump(config, written)  # JSON is YAML
-        command += ["-c", settings]
-    with open(log, "wb") as file, interruptible():
+    with open(log, "wb") as file, tempfile.TemporaryFile(buffering=0) as told, interruptible():
+        request = Request(
+            job, project, launch, os.getpid(), told.fileno(), _forks(catalog, job, project), config or {}
+        )
         # of a session of its own: a terminal's Ctrl-C and hang-up reach it through this process, once
         process = subprocess.Popen(
-            command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+            [sys.executable, "-m", "ptolemy_dagster.execute", request.as_text()],
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[told.fileno()],
+            start_new_session=True,
         )
         try:
             _watch(process, catalog, job, project, quiet)
@@ -116,9 +102,18 @@ def run_job(
         except BaseException:
             output.say("stopping; what is built stays built")
             _stop(process)
-            _outcome(launch, process.returncode, log)
+            _outcome(read_answer(told.fileno()), launch, log)
             raise
-    return _outcome(launch, process.returncode, log)
+        return _outcome(read_answer(told.fileno()), launch, log)
+
+
+def _forks(catalog: Catalog, job: str, project: str) -> bool:
+    """Whether steps of a job are expected to get processes of their own on this machine."""
+    if os.environ.get(SCHEDULER):
+        return False
+    return job == "verify" or (
+        job in ("blitz", "onboard") and project_state(catalog, project).done != "blitz"
+    )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -134,18 +129,17 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _outcome(launch: str, code: int, log: str) -> Outcome:
-    instance = open_instance()
-    runs = instance.get_runs(dg.RunsFilter(tags={_LAUNCH_TAG: launch}))
-    if not runs:
-        return Outcome(None, False, [f"the run could not be started: {_last_error(log)}"], log)
-    run = runs[0]
-    if code == 0 and run.status == dg.DagsterRunStatus.SUCCESS:
-        return Outcome(run.run_id, True, [], log)
-    if not run.is_finished:
-        instance.report_run_failed(run, "its process ended before it did")
-    reasons, codes = _reasons(instance, run.run_id)
-    return Outcome(run.run_id, False, reasons or [_last_error(log)], log, codes)
+def _outcome(answer: Answer, launch: str, log: str) -> Outcome:
+    if answer.began and not answer.ended:
+        from ptolemy_dagster.outcome import answer_for_dead
+
+        answer = answer_for_dead(launch)
+    if answer.ok:
+        return Outcome(answer.run_id, True, [], log)
+    if answer.run_id is None:
+        reasons = answer.reasons or [f"the run could not be started: {_last_error(log)}"]
+        return Outcome(None, False, reasons, log, answer.codes)
+    return Outcome(answer.run_id, False, answer.reasons or [_last_error(log)], log, answer.codes)
 
 
 def _last_error(log: str) -> str:
@@ -155,35 +149,6 @@ def _last_error(log: str) -> str:
         lines = file.read().decode(errors="replace").splitlines()
     found = [match[1] for match in map(_ERROR.fullmatch, lines) if match]
     return found[-1] if found else f"see {log}"
-
-
-def _reasons(instance: dg.DagsterInstance, run_id: str) -> tuple[list[str], list[str]]:
-    """What failed steps and checks said, and the codes of their errors."""
-    reasons: list[str] = []
-    codes: list[str] = []
-    for record in instance.all_logs(run_id, of_type=_FAILURES):
-        event = record.dagster_event
-        if event is None:
-            continue
-        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            check = event.asset_check_evaluation_data
-            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-                codes.append("check-failed")
-                reasons.append(check.description or f"check {check.check_name} failed")
-            continue
-        data = event.step_failure_data
-        cause = data.error.cause if data.error else None
-        if data.user_failure_data and data.user_failure_data.description:
-            reasons.append(data.user_failure_data.description)
-            codes += _codes(data.user_failure_data.metadata)
-        elif data.error and data.error.cls_name != _CHECK_FAILED:
-            reasons.append((cause or data.error).message.strip())
-    return list(dict.fromkeys(reasons)), codes
-
-
-def _codes(metadata: Mapping[str, dg.MetadataValue[Any]]) -> list[str]:
-    found = metadata.get(CODE)
-    return str(found.value).split(", ") if found is not None else []
 
 
 def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project: str, quiet: bool) -> None:
@@ -213,7 +178,8 @@ def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project
                 bars.update(wait, description=f"{task.task}: {task.done:,} entries", visible=True)
             if tasks and not counted:
                 bars.update(wait, visible=False)
-            time.sleep(_POLL)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL)
         bars.update(wait, visible=False)
         if process.returncode == 0:
             _show_build(bars, build, start, project_state(catalog, project))

@@ -4,8 +4,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,40 +12,39 @@ from ptolemy_core.catalog import Catalog, place, projects
 from ptolemy_core.catalog import find as look_up
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import NotFoundError, StagingError
+from ptolemy_core.facts.files import FileFacts
+from ptolemy_core.facts.projects import LocalStatusFacts
 from ptolemy_core.sizes import duration, readable
 from ptolemy_core.status import free_space
 from ptolemy_core.status.rate import blitz_progress, describe_task, percent
 from ptolemy_core.status.state import ProjectState
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import paths
+from ptolemy_dagster import lost_cars
 from ptolemy_dagster.cli import output, waiting
+from ptolemy_dagster.cli.idle import runs_of
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
+
+if TYPE_CHECKING:
+    from ptolemy_dagster.status import Status
 
 _TASKS = 8
 """CARs under way that `status` names at most."""
 
 
 def status(
-    project: Annotated[str | None, typer.Argument(help="A project; all of them without.")] = None,
+    project: Annotated[str | None, typer.Argument(help="A project; default: all of them.")] = None,
     as_json: Json = False,
 ) -> None:
-    """How far projects are, and what runs now."""
-    from ptolemy_dagster import show
-    from ptolemy_dagster.instance import open_instance
-    from ptolemy_dagster.status import project_status
+    """How far projects are, and what is running."""
+    from ptolemy_dagster.status import status_of
 
     with output.errors_shown():
         catalog = open_catalog()
         chosen = [project] if project else projects.names(catalog)
-        instance = None if catalog.read_only else open_instance()
-        found = [project_status(catalog, instance, name) for name in chosen]
+        found_in = runs_of(catalog)
+        found = [status_of(catalog, found_in, name) for name in chosen]
     if as_json:
-        rows = [
-            {"project": one.project, "status": one.text, "run_id": one.run_id}
-            | one.state.as_text()
-            | {"missing": len(_missing(catalog, one.project))}
-            for one in found
-        ]
-        output.print_json(rows)
+        output.print_facts([_status_facts(catalog, one) for one in found])
         return
     if not found:
         output.say(_no_project())
@@ -56,6 +54,8 @@ def status(
         [(one.project, one.text, *_progress(one.state)) for one in found],
     )
     for one in found:
+        if one.reason:
+            output.say(f"{one.project}: {one.reason}")
         if one.remarks:
             output.say(f"{one.project}: {one.remarks}")
         for task in one.state.tasks[:_TASKS]:
@@ -66,7 +66,7 @@ def status(
             waiting.say(catalog, one.project)
         missing = _missing(catalog, one.project)
         if missing:
-            output.say(f"{one.project}: {show.missing(missing)}")
+            output.say(f"{one.project}: {lost_cars.missing(missing)}")
 
 
 def _no_project() -> str:
@@ -76,12 +76,25 @@ def _no_project() -> str:
     )
 
 
-def _missing(catalog: Catalog, project: str) -> list[CarRow]:
+def _status_facts(catalog: Catalog, one: "Status") -> LocalStatusFacts:
+    missing = _missing(catalog, one.project)
+    return LocalStatusFacts.of(
+        one.project,
+        one.state,
+        one.text,
+        one.reason,
+        one.run_id,
+        missing=None if missing is None else len(missing),
+    )
+
+
+def _missing(catalog: Catalog, project: str) -> list[CarRow] | None:
+    """Built CARs that are neither in staging_dir nor delivered; None where that can't be read."""
     try:
         return free_space.missing(catalog, projects.get(catalog, project))
     except StagingError as error:
         output.say(f"{project}: {error}")
-        return []
+        return None
 
 
 def _progress(state: ProjectState) -> tuple[str, ...]:
@@ -101,7 +114,7 @@ def _progress(state: ProjectState) -> tuple[str, ...]:
 
 
 def cars_command(project: Name, as_json: Json = False) -> None:
-    """The built CARs of a project with their CIDs."""
+    """The built CARs of a project, and the CAR of its root, with their CIDs."""
     with output.errors_shown():
         catalog = open_catalog()
         projects.get(catalog, project)
@@ -120,12 +133,12 @@ def find(
     gone: Annotated[
         bool, typer.Option("--all", help="Also versions that a later scan found changed or gone.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Show so many at most.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most N rows.")] = 1000,
     as_json: Json = False,
 ) -> None:
     """Which CAR and piece holds a file and at which bytes, or what a CID names. Exit code 1 if nothing is found."""
     if prefix and glob:
-        raise typer.BadParameter("--prefix and --glob don't go together: give one of them")
+        raise typer.BadParameter("--prefix and --glob can't be combined: give one of them")
     with output.errors_shown():
         catalog = open_catalog()
         if project is not None:
@@ -141,13 +154,13 @@ def find(
         cut = found[limit:]
         found = found[:limit]
         if as_json:
-            output.print_json([asdict(one) for one in found])
+            output.print_facts([FileFacts.of(one) for one in found])
         if not found:
             raise NotFoundError(_nothing(catalog, what, places, search))
     if not as_json:
         _show_found(found)
     if cut:
-        output.say(f"these are the first {limit}: --limit shows more")
+        output.say(f"these are the first {limit}: --limit N shows more")
 
 
 def _first(count: int, found: Iterator[look_up.Found]) -> list[look_up.Found]:
@@ -161,7 +174,7 @@ def _otherwise(
     with suppress(ValueError):
         return _first(limit, look_up.find_cid(catalog, what, project))
     with suppress(ValueError):
-        path = os.fsdecode(paths.unescape(what).replace(SEPARATOR, b"/"))
+        path = os.fsdecode(paths.to_slashes(paths.unescape(what)))
         if path != what:
             return _first(limit, look_up.find_path(catalog, path, project, gone=gone))
     return []
@@ -177,7 +190,7 @@ def _places(catalog: Catalog, what: str, project: str | None) -> list[tuple[str,
             name: projects.get(catalog, name).target_dir
             for name in ([project] if project else projects.names(catalog))
         }
-        inside = [(paths.below(top, what), name) for name, top in tops.items()]
+        inside = [(paths.relative_to(top, what), name) for name, top in tops.items()]
         found: list[tuple[str, str | None]] = [
             (_plain(text), name) for text, name in inside if text is not None
         ]
@@ -201,20 +214,18 @@ def _nothing(
     if not projects.names(catalog):
         return _no_project()
     if any(_first(1, search(catalog, text, project)) for text, project in places):
-        return f"{what!r} isn't there any more: --all shows the versions that earlier scans found"
-    return (
-        f"nothing is called {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"
-    )
+        return f"{what!r} is gone: --all shows the versions that earlier scans found"
+    return f"no file or CID matches {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"
 
 
 def _show_found(found: Sequence[look_up.Found]) -> None:
     output.print_table(
-        ("project", "path", "bytes", "CID", "CAR", "piece CID", "offset", "length", ""),
+        ("project", "path", "size", "CID", "CAR", "piece CID", "offset", "bytes in the CAR", "version"),
         [
             (
                 one.project,
                 (one.path or ".") + (f" [shard {one.shard}]" if one.shard is not None else ""),
-                one.length if one.length is not None else one.size,
+                readable(one.length if one.length is not None else one.size),
                 one.cid or ("left out by the scan" if one.kind == "left out" else "not built"),
                 "" if one.container is None else f"{one.container:06d}",
                 one.piece_cid or "",

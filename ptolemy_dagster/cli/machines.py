@@ -1,12 +1,12 @@
 """Commands for more than one machine: scheduler, worker, and which workers there are."""
 
 import time
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from ptolemy_core.errors import PtolemyError
+from ptolemy_core.facts.projects import WorkerFacts
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, open_catalog
 from ptolemy_dagster.machines.settings import PORT, SCHEDULER, parse_address
@@ -66,7 +66,7 @@ def workers(as_json: Json = False) -> None:
         found = list_workers(open_catalog())
     now = time.time()
     if as_json:
-        output.print_json([asdict(one) | {"lost": one.is_lost(now)} for one in found])
+        output.print_facts([WorkerFacts.of(one, now) for one in found])
         return
     if not found:
         output.say("nothing builds, and no worker waits for work")

@@ -24,11 +24,15 @@ from rich.text import Text
 
 from ptolemy_core.catalog import place
 from ptolemy_core.errors import PtolemyError, UnknownProjectError
+from ptolemy_core.facts.fields import Facts
 
 FAILED = 1
 """Exit code of a command that failed; bad usage is 2, as usual."""
 DAMAGED = 3
 """Exit code of a command that gave all that was asked for, from CARs of which one is cut or has rubbish in it."""
+
+_ANY_WIDTH = 1_000_000
+"""Columns of a terminal in which any table fits."""
 
 _json_errors: ContextVar[bool] = ContextVar("json_errors", default=False)
 
@@ -42,15 +46,42 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def print_facts(value: Facts | Sequence[Facts]) -> None:
+    """Print facts, or a list of them, as JSON."""
+    print_json(value.as_json() if isinstance(value, Facts) else [one.as_json() for one in value])
+
+
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table that isn't cut where output isn't a terminal, so that scripts see whole CIDs."""
-    table = Table(*header, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*(escape(str(value)) for value in row))
-    if out.is_terminal:
+    """A table; in a terminal that is too narrow for it, a block for each row. Nothing is ever cut.
+
+    Columns in which no row has anything are left out.
+    """
+    kept = [[str(value) for value in row] for row in rows]
+    used = [k for k in range(len(header)) if not kept or any(row[k] for row in kept)]
+    table = Table(title=title, title_justify="left")
+    for k in used:
+        table.add_column(escape(header[k]), no_wrap=True)
+    for row in kept:
+        table.add_row(*(escape(row[k]) for k in used))
+    width = Console(width=_ANY_WIDTH).measure(table).maximum
+    if not out.is_terminal:
+        Console(width=max(width, 1), file=sys.stdout, highlight=False).print(table)
+    elif width <= out.width:
         out.print(table)
     else:
-        Console(width=400, file=sys.stdout, highlight=False).print(table)
+        _print_blocks([header[k] for k in used], [[row[k] for k in used] for row in kept], title)
+
+
+def _print_blocks(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None) -> None:
+    """A block for each row: a line for each column that has something there."""
+    if title:
+        out.print(escape(title))
+    for k, row in enumerate(rows):
+        if k:
+            out.print()
+        for name, value in zip(header, row, strict=True):
+            if value:
+                out.print(f"[bold]{escape(name)}:[/] {escape(value)}")
 
 
 def say(text: str) -> None:

@@ -1,9 +1,8 @@
-"""Commands that say what was: skipped, history, changes."""
+"""Commands about earlier scans and builds: skipped, history, changes."""
 
 import itertools
 import os
 import time
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -12,21 +11,21 @@ from ptolemy_core.catalog import history as versions_of
 from ptolemy_core.catalog import projects
 from ptolemy_core.catalog import skipped as records
 from ptolemy_core.errors import NotFoundError
-from ptolemy_core.tree import SEPARATOR
+from ptolemy_core.facts.files import ChangesFacts, SkippedFacts, VersionFacts
+from ptolemy_core.sizes import readable
+from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.chosen import tree_path
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
-Limit = Annotated[int, typer.Option(help="Show so many at most.", min=1)]
+Limit = Annotated[int, typer.Option(help="Show at most N rows.", min=1)]
 
 
 def skipped(
     project: Name,
     current: Annotated[
         bool,
-        typer.Option(
-            "--current", help="Only what the last scan still saw so, not what is gone or new since."
-        ),
+        typer.Option("--current", help="Only entries that the last scan still saw like this."),
     ] = False,
     limit: Limit = 1000,
     as_json: Json = False,
@@ -37,7 +36,7 @@ def skipped(
         projects.get(catalog, project)
         found = list(itertools.islice(records.rows(catalog, project, current=current), limit))
     if as_json:
-        output.print_json([asdict(one) for one in found])
+        output.print_facts([SkippedFacts.of(one) for one in found])
         return
     if not found:
         output.say(f"nothing of {project} was left out or dropped")
@@ -70,23 +69,25 @@ def history(
     with output.errors_shown():
         catalog = open_catalog()
         chosen = tree_path(catalog, projects.get(catalog, project), path)
-        text = os.fsdecode(chosen.replace(SEPARATOR, b"/"))
+        text = os.fsdecode(paths.to_slashes(chosen))
         found = list(itertools.islice(versions_of.versions(catalog, project, text), limit))
         if as_json:
-            output.print_json([asdict(one) for one in found])
+            output.print_facts([VersionFacts.of(one) for one in found])
         if not found and path:
             raise NotFoundError(f"no scan of {project} saw {path!r}: give a path below target_dir")
     if as_json:
         return
     output.print_table(
-        ("path", "kind", "bytes", "modified", "first scan", "gone scan", "CARs"),
+        ("path", "kind", "size", "modified", "scan", "gone scan", "CARs"),
         [
             (
                 one.path,
                 one.kind,
-                one.size,
+                readable(one.size),
                 _when(one.mtime / 1e9),
-                "; ".join([str(one.first_scan), *(f"away {gone} to {back}" for gone, back in one.absences)]),
+                "; ".join(
+                    [str(one.first_scan), *(f"absent {gone} to {back}" for gone, back in one.absences)]
+                ),
                 one.gone_scan or "",
                 ", ".join(f"{number:06d}" for number in one.containers)
                 + ("" if len(one.cars) == len(one.containers) else " (not all built)"),
@@ -109,15 +110,19 @@ def changes(
         number = versions_of.last_scan(catalog, project, scan)
         found = list(itertools.islice(versions_of.changes(catalog, project, number), limit))
     if as_json:
-        output.print_json({"project": project, "scan": number, "changes": [asdict(one) for one in found]})
+        output.print_facts(ChangesFacts.of(project, number, found))
         return
     if not found:
         output.say(f"scan {number} of {project} found nothing new, changed or gone")
         return
     output.print_table(
-        (f"scan {number}", "path", "bytes before", "bytes now"),
-        [(c.what, c.path, "" if c.was is None else c.was, "" if c.now is None else c.now) for c in found],
+        (f"scan {number}", "path", "size before", "size now"),
+        [(c.what, c.path, _size(c.was), _size(c.now)) for c in found],
     )
+
+
+def _size(value: int | None) -> str:
+    return "" if value is None else readable(value)
 
 
 def _when(seconds: float) -> str:

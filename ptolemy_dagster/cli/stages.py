@@ -1,15 +1,17 @@
 """Commands that define a project and run its stages."""
 
+import itertools
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from ptolemy_core.catalog import Catalog, cars, containers, place, projects, scans, shards, skipped
-from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog import Catalog, cars, containers, place, projects, roots, scans, shards, skipped
 from ptolemy_core.errors import PtolemyError, StagingError
+from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts, RootFacts, StagedCarFacts
+from ptolemy_core.facts.files import NotStoredFacts
+from ptolemy_core.facts.projects import LeftOutFacts, RunFacts, ScanFacts, VerifiedFacts
 from ptolemy_core.project import padding_warning, parse_project
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import scan as scan_stage
@@ -18,7 +20,9 @@ from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
 from ptolemy_core.staging.area import area_of
 from ptolemy_dagster.cli import output, waiting
+from ptolemy_dagster.cli.idle import nothing_to_do
 from ptolemy_dagster.cli.options import creating
+from ptolemy_dagster.roots import environment_roots, require_inside
 from ptolemy_dagster.run_config import scan_config
 
 Name = Annotated[str, typer.Argument(help="The project's name.")]
@@ -73,18 +77,14 @@ AcceptLoss = Annotated[
         "than max-loss percent of its entries.",
     ),
 ]
-_OF_ONE_RUN = ("added", "changed", "gone", "returned", "retried", "seconds", "deleted")
-"""What the scan's run knows and the catalog doesn't: `ptolemy changes` tells more."""
 
 
 def scan(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -> None:
     """Walk the target folder into the catalog."""
     catalog = run_stage("scan", project, as_json, scan_config(accept_loss))
     result = scan_stage.summary(catalog, project)
-    facts = {k: v for k, v in asdict(result).items() if k not in _OF_ONE_RUN}
-    facts |= {"not_stored": result.not_stored.as_text(), "empty": result.is_empty}
     if as_json:
-        output.print_json(facts)
+        output.print_facts(_scan_facts(project, result))
         return
     output.print_table(
         ("files", "data", "largest file", "links", "empty folders", "left out"),
@@ -107,6 +107,23 @@ def scan(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) 
         )
     if result.is_empty:
         output.say(nothing_to_store(catalog, project, projects.get(catalog, project).target_dir))
+
+
+def _scan_facts(project: str, result: scan_stage.ScanResult) -> ScanFacts:
+    """What the catalog knows of a scan: `ptolemy changes` says what was new in it."""
+    return ScanFacts(
+        project=project,
+        files=result.files,
+        empty_files=result.empty_files,
+        links=result.links,
+        empty_folders=result.empty_folders,
+        left_out=result.left_out,
+        data_bytes=result.data_bytes,
+        largest=result.largest,
+        left_out_sample=[LeftOutFacts(path=path, reason=reason) for path, reason in result.left_out_sample],
+        not_stored=NotStoredFacts.of(result.not_stored),
+        empty=result.is_empty,
+    )
 
 
 def _say_not_stored(catalog: Catalog, project: str) -> None:
@@ -138,9 +155,7 @@ def containerize(
     if warning:
         output.say(f"warning: {warning}")
     if as_json:
-        output.print_json(
-            [{k: v for k, v in asdict(row).items() if k != "id"} | {"padding": row.padding} for row in rows]
-        )
+        output.print_facts([PlannedCarFacts.of(row) for row in rows])
         return
     output.print_table(
         ("container", "items", "data", "CAR size", "piece size", "padding", "built"),
@@ -149,7 +164,7 @@ def containerize(
                 f"{row.number:06d}",
                 f"{row.items:,}",
                 readable(row.data_bytes),
-                f"{row.car_size:,}",
+                readable(row.car_size),
                 readable(row.piece_size),
                 f"{row.padding / row.piece_size:.1%}",
                 "yes" if row.built else "",
@@ -186,12 +201,14 @@ def run(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -
     catalog = run_stage("onboard", project, as_json, scan_config(accept_loss))
     with output.errors_shown():
         if as_json:
-            output.print_json(
-                {
-                    "project": project,
-                    "cars": car_facts(catalog, project),
-                    "not_stored": skipped.not_stored(catalog, project).as_text(),
-                }
+            root = next(roots.rows(catalog, project), None)
+            output.print_facts(
+                RunFacts(
+                    project=project,
+                    cars=car_facts(catalog, project),
+                    root=None if root is None else RootFacts.of(root),
+                    not_stored=NotStoredFacts.of(skipped.not_stored(catalog, project)),
+                )
             )
         else:
             show_cars(catalog, project, as_json)
@@ -213,7 +230,8 @@ def verify(
     with output.errors_shown():
         before = {row.number: row.verified_at for row in cars.rows(open_catalog(), project)}
     options = {"again": again, "source": source}
-    catalog = run_stage("verify", project, as_json, {"ops": {"built_cars_cars_verify": {"config": options}}})
+    config = {"ops": {"built_cars_cars_verify": {"config": options}}} if again or source else None
+    catalog = run_stage("verify", project, as_json, config)
     settings = projects.get(catalog, project)
     built = list(cars.rows(catalog, project))
     away = sum(is_away(settings, row) for row in built)
@@ -221,8 +239,16 @@ def verify(
     known = len(built) - away - read
     kept_out = skipped.not_stored(catalog, project)
     if as_json:
-        facts = {"project": project, "ok": True, "cars": len(built) - away, "read": read, "delivered": away}
-        output.print_json(facts | {"not_stored": kept_out.as_text()})
+        output.print_facts(
+            VerifiedFacts(
+                project=project,
+                ok=True,
+                cars=len(built) - away,
+                read=read,
+                delivered=away,
+                not_stored=NotStoredFacts.of(kept_out),
+            )
+        )
         return
     if read:
         output.say(f"{read} CARs verified: every block, the trees, the piece CIDs")
@@ -242,10 +268,10 @@ def verify(
     _say_not_stored(catalog, project)
 
 
-def car_facts(catalog: Catalog, project: str) -> list[dict[str, object]]:
-    """A project's CARs for JSON, and whether they are in staging_dir."""
+def car_facts(catalog: Catalog, project: str) -> list[StagedCarFacts]:
+    """A project's CARs, and whether they are in staging_dir."""
     there = _in_staging(catalog, project)
-    return [row.as_text() | {"in_staging": row.file_name in there} for row in cars.rows(catalog, project)]
+    return [StagedCarFacts.of(row, in_staging=row.file_name in there) for row in cars.rows(catalog, project)]
 
 
 def _in_staging(catalog: Catalog, project: str) -> dict[str, int]:
@@ -256,57 +282,80 @@ def _in_staging(catalog: Catalog, project: str) -> dict[str, int]:
         return {}
 
 
+_CAR_COLUMNS = ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items", "verified", "where")
+
+
 def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
-    """Print a project's CARs, and where they are."""
+    """Print a project's CARs and the CAR of its root, and where they are."""
     if as_json:
-        output.print_json(car_facts(catalog, project))
+        output.print_facts(car_facts(catalog, project))
         return
-    rows = list(cars.rows(catalog, project))
-    staging_dir = projects.get(catalog, project).staging_dir
     there = _in_staging(catalog, project)
-    output.print_table(
-        ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items", "verified", "where"),
-        [
-            (
-                f"{row.number:06d}",
-                row.as_text()["payload_cid"],
-                row.as_text()["piece_cid"],
-                f"{row.car_size:,}",
-                readable(row.piece_size),
-                f"{row.items:,}",
-                "yes" if row.verified_at else "",
-                _where(row, there),
-            )
-            for row in rows
-        ],
-    )
-    if rows:
-        output.say(f"staging_dir is {staging_dir}")
+    found = [CarFacts.of(row) for row in cars.rows(catalog, project)]
+    if not found:
+        output.say(f"no CAR of {project} is built yet: ptolemy run {project}")
+        return
+    rows: list[tuple[str, ...]] = [
+        (
+            f"{car.container:06d}",
+            car.payload_cid,
+            car.piece_cid,
+            readable(car.car_size),
+            readable(car.piece_size),
+            f"{car.items:,}",
+            "yes" if car.verified_at else "",
+            _where(car, there),
+        )
+        for car in found
+    ]
+    rows += [_root_row(RootFacts.of(row), there) for row in itertools.islice(roots.rows(catalog, project), 1)]
+    output.print_table(_CAR_COLUMNS, rows)
+    output.say(f"staging_dir is {projects.get(catalog, project).staging_dir}")
 
 
-def _where(row: CarRow, there: dict[str, int]) -> str:
-    size = there.get(row.file_name)
-    places = (
-        ["staging" if size == row.car_size else f"staging, {size:,} bytes only"] if size is not None else []
+def _root_row(root: RootFacts, there: Mapping[str, int]) -> tuple[str, ...]:
+    """The row of a data set's root: its items are the blocks of its CAR."""
+    return (
+        "root",
+        root.root_cid,
+        root.piece_cid,
+        readable(root.car_size),
+        readable(root.piece_size),
+        f"{root.blocks:,}",
+        "",
+        _file_state(root.file_name, root.car_size, there) or "not in staging",
     )
-    if row.delivered_at is not None:
-        places.append(f"delivered {row.delivered_to or ''}".strip())
+
+
+def _where(car: CarFacts, there: Mapping[str, int]) -> str:
+    staged = _file_state(car.file_name, car.car_size, there)
+    places = [staged] if staged else []
+    if car.delivered_at is not None:
+        places.append(f"delivered {car.delivered_to or ''}".strip())
     return ", ".join(places) or "missing: neither in staging nor marked as delivered"
+
+
+def _file_state(name: str, expected: int, there: Mapping[str, int]) -> str:
+    """Whether a CAR's file is in staging_dir, in words; empty if it isn't."""
+    size = there.get(name)
+    if size is None:
+        return ""
+    return "staging" if size == expected else f"staging, {size:,} bytes only"
 
 
 def run_stage(job: str, project: str, quiet: bool, config: Mapping[str, object] | None = None) -> Catalog:
     """Run a stage's job to its end; a failure ends the command with its reasons."""
     from ptolemy_dagster.cli.launch import run_job
-    from ptolemy_dagster.instance import open_instance
-    from ptolemy_dagster.partitions import define
 
     with output.errors_shown():
         catalog = open_catalog()
-        settings = projects.get(catalog, project)
+        require_inside(projects.get(catalog, project), environment_roots())
         if job in tuple(Stage):
             require(catalog, project, Stage(job))
-        instance = open_instance()
-        define(catalog, instance, settings)  # a catalog may be older than this Dagster home
+        if not config and (why := nothing_to_do(catalog, job, project)) is not None:
+            if not quiet:
+                output.say(f"nothing to do: {why}")
+            return catalog
         result: Any = run_job(catalog, job, project, quiet=quiet, config=config)
         if not result.ok:
             raise result.error()

@@ -1,14 +1,13 @@
-"""CARs and the plan that they are built from."""
+"""A project's CARs, and the plan that they are built from."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi import Path as InPath
-from pydantic import BaseModel, Field
+from pydantic import computed_field
 
 from ptolemy_core.catalog import cars, containers, projects
-from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.dag import cid
+from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts
 from ptolemy_dagster.http.context import Context, Name, opened
 from ptolemy_dagster.http.paging import LINK, Limit, NumberCursor, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
@@ -18,33 +17,47 @@ Opened = Annotated[Context, Depends(opened)]
 Number = Annotated[int, InPath(ge=0, le=10**9, description="The container's number.", examples=[0])]
 
 
-class CarMeta(BaseModel):
-    """A built CAR, as a deal needs it. Sizes are bytes."""
+class CarMeta(CarFacts):
+    """A built CAR, as a deal needs it. Four fields have their names of ptolemy too."""
 
-    number: int = Field(description="Of its container within the project, from 0.")
-    payload_cid: str = Field(description="Root of the CAR, bafy… or bafk….")
-    commp: str = Field(description="Piece CID v1, baga6ea4seaq….")
-    piece_cid_v2: str = Field(description="Piece CID v2 (FRC-0069), bafkzcib….")
-    size: int = Field(description="Of the CAR file.")
-    padded_size: int = Field(description="Of the piece: a power of two.")
-    data_bytes: int = Field(description="Of the files in it.")
-    items: int = Field(description="Files, shards, links and empty folders in it.")
-    file_name: str = Field(description="In staging_dir.")
-    sha256: str | None = Field(description="Of the CAR file, hex; null if the project's car_sha256 is off.")
-    built_at: float = Field(description="Seconds since 1970.")
-    build_seconds: float
+    @computed_field(description="The same as container.")
+    def number(self) -> int:
+        """Of the container."""
+        return self.container
+
+    @computed_field(description="The same as piece_cid.")
+    def commp(self) -> str:
+        """The piece CID v1."""
+        return self.piece_cid
+
+    @computed_field(description="The same as car_size.")
+    def size(self) -> int:
+        """Of the CAR."""
+        return self.car_size
+
+    @computed_field(description="The same as piece_size.")
+    def padded_size(self) -> int:
+        """Of the piece."""
+        return self.piece_size
 
 
-class PlannedCar(BaseModel):
-    """A container of the plan. Sizes are bytes, and exact."""
+class PlannedCar(PlannedCarFacts):
+    """A container of the plan. Three fields have a second name, as in carfile_meta."""
 
-    number: int
-    items: int
-    data_bytes: int
-    size: int = Field(description="Of the CAR file.")
-    padded_size: int = Field(description="Of the piece.")
-    padding: int = Field(description="Bytes of the piece that hold no CAR.")
-    built: bool
+    @computed_field(description="The same as container.")
+    def number(self) -> int:
+        """Of the container."""
+        return self.container
+
+    @computed_field(description="The same as car_size.")
+    def size(self) -> int:
+        """Of the CAR."""
+        return self.car_size
+
+    @computed_field(description="The same as piece_size.")
+    def padded_size(self) -> int:
+        """Of the piece."""
+        return self.piece_size
 
 
 @router.get("/carfile_meta/{project}", responses=LINK | documented(404, 422), summary="CARs of a project")
@@ -61,7 +74,7 @@ def carfile_meta(
     page, more = first_page(list(cars.rows(context.catalog, project, after=cursor, limit=limit + 1)), limit)
     if more:
         link_next(request, response, page[-1].number)
-    return [_meta(row) for row in page]
+    return [CarMeta.of(row) for row in page]
 
 
 @router.get("/carfile_meta/{project}/{number}", responses=documented(404, 422), summary="One CAR")
@@ -73,7 +86,7 @@ def one_carfile_meta(project: Name, number: Number, context: Opened) -> CarMeta:
         raise Problem(
             404, "unknown-car", f"project {project!r} has no CAR {number} built: see GET /v0/plan/{project}"
         )
-    return _meta(found)
+    return CarMeta.of(found)
 
 
 @router.get("/plan/{project}", responses=LINK | documented(404, 422), summary="The plan of a project")
@@ -90,32 +103,4 @@ def plan(
     page, more = first_page(containers.rows(context.catalog, project, after=cursor, limit=limit + 1), limit)
     if more:
         link_next(request, response, page[-1].number)
-    return [
-        PlannedCar(
-            number=row.number,
-            items=row.items,
-            data_bytes=row.data_bytes,
-            size=row.car_size,
-            padded_size=row.piece_size,
-            padding=row.padding,
-            built=row.built,
-        )
-        for row in page
-    ]
-
-
-def _meta(row: CarRow) -> CarMeta:
-    return CarMeta(
-        number=row.number,
-        payload_cid=cid.to_text(row.payload_cid),
-        commp=cid.to_text(row.piece_cid_v1),
-        piece_cid_v2=cid.to_text(row.piece_cid_v2),
-        size=row.car_size,
-        padded_size=row.piece_size,
-        data_bytes=row.data_bytes,
-        items=row.items,
-        file_name=row.file_name,
-        sha256=row.sha256.hex() if row.sha256 else None,
-        built_at=row.built_at,
-        build_seconds=row.build_seconds,
-    )
+    return [PlannedCar.of(row) for row in page]

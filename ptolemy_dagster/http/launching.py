@@ -47,8 +47,8 @@ def launch(
     try:
         # two requests at once must not both find that nothing runs
         with catalog.lock(f"launch {name}", wait=_LOCK_SECONDS):
+            _require_idle(context, name)  # first: a stage that runs may be the one that is missing
             _require_earlier_stage(catalog, job, name)
-            _require_idle(context, name)
             register(context.dagster.instance, name)
             run_id = context.dagster.launch(job, name, config, **tags)
     except BusyError:

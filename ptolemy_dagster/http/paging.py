@@ -7,7 +7,10 @@ from urllib.parse import parse_qsl, quote
 from fastapi import Query, Request, Response
 
 MAX_LIMIT = 10_000
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="So many at most; the header Link leads on.")]
+Limit = Annotated[
+    int,
+    Query(ge=1, le=MAX_LIMIT, description="Rows at most; the header Link has the next page."),
+]
 NumberCursor = Annotated[
     int, Query(ge=-1, le=10**9, description="From the header Link of the page before; -1: from the first.")
 ]

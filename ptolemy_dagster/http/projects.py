@@ -1,14 +1,15 @@
-"""Projects: defining one, listing them, and how far one is."""
+"""Projects: define one, list all, and ask how far one is."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ptolemy_core.catalog import projects
-from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.errors import UnknownProjectError
+from ptolemy_core.facts.projects import StatusFacts
 from ptolemy_core.project import (
     MAX_GIB,
     MIN_GIB,
@@ -19,11 +20,10 @@ from ptolemy_core.project import (
     padding_warning,
     parse_project,
 )
-from ptolemy_core.status.rate import Progress, blitz_progress, task_progress
-from ptolemy_core.status.state import ProjectState
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
+from ptolemy_dagster.http.waiting import Wait, once
 from ptolemy_dagster.partitions import define, register
 from ptolemy_dagster.roots import require_inside
 from ptolemy_dagster.status import project_status
@@ -79,57 +79,29 @@ else:
     )
 
 
-class Work(BaseModel):
-    """One task that is under way."""
+class ListedProject(ProjectOut):
+    """A project in the list of all of them: its settings, and how far it is."""
 
-    task: str = Field(description="scan, verify, or build with a container's number.")
-    work: str = Field(description="scan, build, verify, root, manifest or delete-source.")
-    container: int | None = Field(description="Of a build.")
-    unit: Literal["bytes", "entries"]
-    done: int
-    total: int | None
-    per_second: float | None
-    seconds_left: float | None
-    started_at: float = Field(description="Seconds since 1970.")
-    updated_at: float
-
-
-class BuildProgress(BaseModel):
-    """How far the CARs of the plan are. Sizes are bytes, those of the total are exact."""
-
-    planned: int
-    built: int
-    bytes_done: int
-    bytes_total: int
-    bytes_per_second: float | None = Field(description="null while nothing is built.")
-    seconds_left: float | None
-
-
-class InNoCar(BaseModel):
-    """How many entries of the last scan are in no CAR, and won't be: `ptolemy skipped` names them."""
-
-    unreadable: int = Field(description="Files and folders that the scan couldn't read.")
-    special: int = Field(description="Named pipes, sockets and devices.")
-    dropped: int = Field(
-        description="Files that a build dropped, because they weren't what the scan had seen."
+    project: str = Field(description="The project's name, as name.")
+    status: str = Field(
+        description="As ptolemy called it: defined, executing scan, completed scan, executing containerization, "
+        "completed containerization; then executing blitz, blitz complete; failed ones as in blitz failed."
     )
-    own: int = Field(description="Folders that Ptolemy made for itself; not in the total.")
-    total: int
+    reason: str | None = Field(description="Why the last run failed; null: it didn't.")
 
 
-class ProjectStatus(BaseModel):
-    """How far a project is."""
+class ProjectStatus(StatusFacts):
+    """How far a project is, and its settings."""
 
     settings: ProjectOut
-    status: str = Field(examples=["executing blitz"])
-    run_id: str | None = Field(description="The last run.")
-    run_url: str | None
-    scanned: bool
-    unplanned: bool = Field(description="Whether the last scan found what no container holds yet.")
-    empty: bool = Field(description="Whether the scans found nothing to store.")
-    not_stored: InNoCar
-    cars: BuildProgress
-    tasks: list[Work]
+    run_url: str | None = Field(description="The last run's page in the web UI.")
+
+
+_PTOLEMYS_WORDS = {
+    "scan completed": "completed scan",
+    "containerization complete": "completed containerization",
+}
+"""What scripts of ptolemy wait for in the list of projects, where it isn't what Ptolemy says."""
 
 
 @router.post(
@@ -191,58 +163,40 @@ def list_projects(
     cursor: Annotated[
         str | None, Query(pattern=NAME_PATTERN, max_length=63, description="From the header Link.")
     ] = None,
-) -> list[ProjectOut]:
-    """Projects by name, with their settings."""
+) -> list[ListedProject]:
+    """Projects by name, with their settings and status."""
     page, more = first_page(projects.rows(context.catalog, after=cursor, limit=limit + 1), limit)
     if more:
         link_next(request, response, page[-1].name)
-    return [_described(project) for project in page]
+    return [_listed(context, project) for project in page]
 
 
 @router.get("/projects/{project}", responses=documented(404, 422), summary="Status of a project")
-def get_project(project: Name, context: Opened) -> ProjectStatus:
+async def get_project(project: Name, request: Request, context: Opened, wait: Wait = 0) -> ProjectStatus:
     """How far a project is, what runs now, how fast, and how long it will take."""
-    status = project_status(context.catalog, context.dagster.instance, project)
-    state = status.state
+    status = await once(
+        request,
+        wait,
+        lambda: project_status(context.catalog, context.dagster.instance, project),
+        lambda found: not found.under_way,
+    )
+    settings = await anyio.to_thread.run_sync(projects.get, context.catalog, project)
     return ProjectStatus(
-        settings=_described(projects.get(context.catalog, project)),
-        status=status.text,
-        run_id=status.run_id,
+        **dict(status.facts()),
+        settings=_described(settings),
         run_url=context.dagster.run_url(status.run_id) if status.run_id else None,
-        scanned=state.scanned,
-        unplanned=state.unplanned,
-        empty=state.is_empty,
-        not_stored=InNoCar(**state.not_stored.as_text()),
-        cars=_build_progress(state, blitz_progress(state)),
-        tasks=[_work(task, task_progress(task)) for task in state.tasks],
+    )
+
+
+def _listed(context: Context, project: Project) -> ListedProject:
+    status = project_status(context.catalog, context.dagster.instance, project.name)
+    return ListedProject(
+        **dict(_described(project)),
+        project=project.name,
+        status=_PTOLEMYS_WORDS.get(status.text, status.text),
+        reason=status.reason,
     )
 
 
 def _described(project: Project) -> ProjectOut:
     return ProjectOut(**project.model_dump(), warning=padding_warning(project.car_size))
-
-
-def _build_progress(state: ProjectState, progress: Progress) -> BuildProgress:
-    return BuildProgress(
-        planned=state.containers,
-        built=state.built,
-        bytes_done=progress.done,
-        bytes_total=state.car_bytes,
-        bytes_per_second=progress.rate or None,
-        seconds_left=progress.seconds_left,
-    )
-
-
-def _work(task: RunningTask, progress: Progress) -> Work:
-    return Work(
-        task=str(task.task),
-        work=task.task.work,
-        container=task.task.container,
-        unit=task.task.work.unit,
-        done=task.done,
-        total=task.total,
-        per_second=progress.rate or None,
-        seconds_left=progress.seconds_left,
-        started_at=task.started_at,
-        updated_at=task.updated_at,
-    )

@@ -1,18 +1,22 @@
-"""Runs: what one does, canceling it, and running it again."""
+"""Runs: how one is doing, canceling it, and launching it again."""
 
 from typing import Annotated, Literal
 
 import dagster as dg
-from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import Field
 
 from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.facts.fields import Facts, Moment, moment, moment_or_none
 from ptolemy_core.status.state import project_state
+from ptolemy_dagster.failures import why_ended
 from ptolemy_dagster.http.context import Context, in_thread, opened
 from ptolemy_dagster.http.dagster_api import PROJECT_TAG
 from ptolemy_dagster.http.launching import JOBS, Launched, launch
 from ptolemy_dagster.http.problems import Problem, documented
+from ptolemy_dagster.http.waiting import Wait, once
 from ptolemy_dagster.liveness import is_alive
+from ptolemy_dagster.status import LOST
 
 router = APIRouter(tags=["runs"])
 RETRY_TAG = "ptolemy/retry_of"
@@ -27,7 +31,7 @@ RunId = Annotated[
 ]
 
 
-class Run(BaseModel):
+class Run(Facts):
     """A run of a stage."""
 
     run_id: str
@@ -35,11 +39,13 @@ class Run(BaseModel):
     project: str
     stage: str = Field(description="scan, containerize, blitz, verify or onboard.")
     status: Literal["waiting", "running", "succeeded", "failed", "canceling", "canceled", "lost"] = Field(
-        description="lost: its process is gone without a word; retry it."
+        description="lost: its process ended without saying why; retry it."
     )
-    created_at: float = Field(description="Seconds since 1970.")
-    started_at: float | None
-    ended_at: float | None
+    reason: str | None = Field(description="Why it failed or was lost; null: it didn't, or wasn't.")
+    code: str | None = Field(description="Code of the error that it failed with, see docs/errors.md.")
+    created_at: Moment = Field(description="When it was launched.")
+    started_at: Moment | None = Field(description="When it left the queue.")
+    ended_at: Moment | None = Field(description="When it ended.")
 
 
 _WORDS: dict[
@@ -58,23 +64,30 @@ _WORDS: dict[
 
 
 @router.get("/runs/{run_id}", responses=documented(404, 422), summary="A run")
-def get_run(run_id: RunId, context: Annotated[Context, Depends(opened)]) -> Run:
-    """What became of a run."""
-    return _described(context, _record(context, run_id))
+async def get_run(
+    run_id: RunId, request: Request, context: Annotated[Context, Depends(opened)], wait: Wait = 0
+) -> Run:
+    """How a run is doing, or how it ended."""
+    return await once(
+        request,
+        wait,
+        lambda: _described(context, _record(context, run_id)),
+        lambda run: run.status not in ("waiting", "running", "canceling"),
+    )
 
 
 @router.post(
     "/runs/{run_id}/cancel", status_code=202, responses=documented(404, 409, 422, 503), summary="Cancel a run"
 )
 async def cancel(run_id: RunId, context: Annotated[Context, Depends(opened)]) -> Run:
-    """End a run. CARs that it has built stay; the next blitz goes on from there."""
+    """Cancel a run. CARs that are built stay; the next blitz builds the rest."""
     return await in_thread(context, _cancel, context, run_id)
 
 
 def _cancel(context: Context, run_id: str) -> Run:
     run = _record(context, run_id).dagster_run
     if run.is_finished:
-        raise Problem(409, "finished", f"run {run_id} ended already, it {_WORDS[run.status]}", run_id=run_id)
+        raise Problem(409, "finished", f"run {run_id} ended already: it {_WORDS[run.status]}", run_id=run_id)
     context.dagster.cancel(run_id)
     return _described(context, _record(context, run_id))
 
@@ -83,17 +96,17 @@ def _cancel(context: Context, run_id: str) -> Run:
     "/runs/{run_id}/retry", status_code=202, responses=documented(404, 409, 422, 503), summary="Run it again"
 )
 async def retry(run_id: RunId, context: Annotated[Context, Depends(opened)]) -> Launched:
-    """Launch the same stage again after a run failed, was canceled or lost; it does what is left to do."""
+    """Launch the same stage again after a run failed, was canceled or was lost; it does what is left to do."""
     return await in_thread(context, _retry, context, run_id)
 
 
 def _retry(context: Context, run_id: str) -> Launched:
-    described = get_run(run_id, context)
+    described = _described(context, _record(context, run_id))
     if described.status not in ("failed", "canceled", "lost"):
         raise Problem(
             409,
             "not-failed",
-            f"run {run_id} is {described.status}: only one that failed, was canceled or lost is run again",
+            f"run {run_id} is {described.status}: only one that failed, was canceled or was lost can be retried",
             run_id=run_id,
         )
     config = _record(context, run_id).dagster_run.run_config
@@ -110,15 +123,19 @@ def _record(context: Context, run_id: str) -> dg.RunRecord:
 def _described(context: Context, record: dg.RunRecord) -> Run:
     run = record.dagster_run
     project = run.tags.get(PROJECT_TAG, "")
+    is_lost = _is_lost(context.catalog, record, project)
+    why = why_ended(context.dagster.instance, run)
     return Run(
         run_id=run.run_id,
         run_url=context.dagster.run_url(run.run_id),
         project=project,
         stage=run.job_name,
-        status="lost" if _is_lost(context.catalog, record, project) else _WORDS[run.status],
-        created_at=record.create_timestamp.timestamp(),
-        started_at=record.start_time,
-        ended_at=record.end_time,
+        status="lost" if is_lost else _WORDS[run.status],
+        reason=LOST if is_lost else why.text,
+        code=why.code,
+        created_at=moment(record.create_timestamp.timestamp()),
+        started_at=moment_or_none(record.start_time),
+        ended_at=moment_or_none(record.end_time),
     )
 
 

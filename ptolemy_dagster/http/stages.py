@@ -29,7 +29,7 @@ async def scan(project: Name, context: Opened, accept_loss: AcceptLoss = False) 
 
 @router.post("/containerize/{project}", status_code=202, responses=_ANSWERS, summary="Containerize")
 async def containerize(project: Name, context: Opened) -> Launched:
-    """Plan containers for all that is scanned and stands in none; needs a scan."""
+    """Plan containers for everything scanned that is in none yet; needs a scan."""
     return await in_thread(context, launch, context, "containerize", project)
 
 

@@ -3,7 +3,6 @@
 Dagster's own child process of the multiprocess executor runs it, so a step does the same here as there.
 """
 
-import multiprocessing
 import os
 import socket
 import threading
@@ -28,8 +27,8 @@ from dagster_shared.error import SerializableErrorInfo
 from distributed import Worker, get_worker
 
 from ptolemy_dagster.instance import open_instance
+from ptolemy_dagster.internals import forkserver
 
-PRELOAD = ["dagster._core.executor.multiprocess", "ptolemy_dagster.internals.preload"]
 _GRACE = 15.0
 """Seconds that a step which isn't wanted any more has to clean up."""
 
@@ -80,17 +79,10 @@ def _end_with_worker(parent: int) -> None:
     os._exit(1)
 
 
-def forkserver() -> Any:
-    """The context that step processes come from, with the pipeline loaded."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    return context
-
-
 def run_step(step: Step) -> Outcome:
     """Run a step in a child process; Dask calls this in a thread of its worker."""
     worker, task = get_worker(), get_worker().get_current_task()
-    context = forkserver()
+    context = forkserver.context()
     stop = context.Event()
     outcome = Outcome(socket.gethostname())
     with open_instance() as instance:  # of this machine: its folders may be elsewhere

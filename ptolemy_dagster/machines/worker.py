@@ -71,9 +71,9 @@ async def _serve(scheduler: str, name: str, builds: int, say: Say) -> None:
     import dask
 
     dask.config.set(DASK)
-    from ptolemy_dagster.internals.dask_steps import forkserver
+    from ptolemy_dagster.internals import forkserver
 
-    forkserver()
+    forkserver.context()
     stop = asyncio.Event()
 
     def end() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-CHOSEN = ("kernel", "big-file", "small-files", "scan", "plan", "verify", "encryption")
+CHOSEN = ("kernel", "big-file", "small-files", "scan", "plan", "verify", "encryption", "generate")
 
 
 def test_benchmarks_run_and_agree(tmp_path: Path) -> None:
@@ -35,7 +35,16 @@ def test_benchmarks_run_and_agree(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     text = results.read_text()
-    for title in ("Kernel", "One big file", "Small files", "Scan", "Plan", "Verification", "Encryption"):
+    for title in (
+        "Kernel",
+        "One big file",
+        "Small files",
+        "Scan",
+        "Plan",
+        "Verification",
+        "Encryption",
+        "CARs that are generated",
+    ):
         assert f"### {title}" in text
     assert "WRONG" not in text
     assert [entry.name for entry in tmp_path.iterdir()] == ["results.md"]

@@ -85,13 +85,13 @@ def become_link(path: Path) -> None:
 CHANGES = [
     (grow, "its size was 100 bytes, now 104"),
     (shrink, "its size was 100 bytes, now 50"),
-    (touch, "its modification time is another"),
-    (rewrite_same_size, "its modification time is another"),
-    (Path.unlink, "is gone since the scan"),
-    (become_folder, "it is no regular file any more"),
-    (become_pipe, "it is no regular file any more"),
-    (become_socket, "it is no regular file any more"),
-    (become_link, "it is no regular file any more"),
+    (touch, "its modification time changed"),
+    (rewrite_same_size, "its modification time changed"),
+    (Path.unlink, "is missing since the scan"),
+    (become_folder, "it is no longer a regular file"),
+    (become_pipe, "it is no longer a regular file"),
+    (become_socket, "it is no longer a regular file"),
+    (become_link, "it is no longer a regular file"),
 ]
 
 
@@ -138,11 +138,11 @@ def folder_becomes_link(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "name", "reason"),
     [
-        (retarget, "link", "the link leads elsewhere"),
-        (link_becomes_file, "link", "it is no link any more"),
-        (folder_vanishes, "empty", "is gone since the scan"),
-        (folder_becomes_file, "empty", "it is no folder any more"),
-        (folder_becomes_link, "empty", "it is no folder any more"),
+        (retarget, "link", "the link has another target"),
+        (link_becomes_file, "link", "it is no longer a link"),
+        (folder_vanishes, "empty", "is missing since the scan"),
+        (folder_becomes_file, "empty", "it is no longer a folder"),
+        (folder_becomes_link, "empty", "it is no longer a folder"),
     ],
 )
 def test_changed_link_or_empty_folder_is_named(

@@ -54,7 +54,11 @@ def test_a_serial_project_waits_says_so_and_goes_on(sqlite: Backend, monkeypatch
 
     def leave(_: float) -> None:
         (shown,) = printed("status")
-        assert (shown["built"], shown["waiting"]["number"], shown["waiting"]["bytes"]) == (1, 1, size)
+        assert (shown["cars"]["built"], shown["waiting"]["container"], shown["waiting"]["bytes"]) == (
+            1,
+            1,
+            size,
+        )
         assert shown["status"].startswith("waiting for ")
         assert shown["missing"] == 1  # the file isn't the CAR
         told = ptolemy("status", "delta").stderr
@@ -172,9 +176,9 @@ def test_delete_source_is_a_dry_run_until_told(backend: Backend) -> None:
         ("000.bin", "file", 3000),
         ("001.bin", "file", 3000),
     ]
-    assert all(row["deleted_at"] and row["cid"].startswith("bafk") for row in journal)
+    assert all(row["deleted_at"] and row["file_cid"].startswith("bafk") for row in journal)
     assert len(printed("deleted", "delta", "--limit", 1)) == 1
-    assert journal[0]["cid"] in ptolemy("deleted", "delta").stdout
+    assert journal[0]["file_cid"] in ptolemy("deleted", "delta").stdout
     lines = (backend.root / "home" / "deleted" / "delta.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["deleting", "deleted"] * 2
 

@@ -181,7 +181,7 @@ def test_files_that_hold_no_key_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("hunter2")
     error = error_of("keys", "import", other)
-    assert f"line 1 of {other} is no key" in error
+    assert f"line 1 of {other} is not a key" in error
     assert "hunter2" not in error
     other.write_text("# nothing\n")
     assert "has no key in it" in error_of("keys", "import", other)
@@ -198,9 +198,7 @@ def test_a_keyring_that_others_can_read_is_an_error_of_each_command(ring: Keyrin
         ("export", "a"),
         ("destroy", "a", "--yes"),
     ):
-        assert "has mode 0644, so that others than its owner may use it: chmod 600" in error_of(
-            "keys", *arguments
-        )
+        assert "has mode 0644, so other users can access it: chmod 600" in error_of("keys", *arguments)
 
 
 def test_errors_have_codes_for_programs(ring: Keyring) -> None:

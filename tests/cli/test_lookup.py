@@ -52,8 +52,9 @@ def test_status_shows_each_project_and_its_progress(delta: Backend) -> None:
     ]
     build(delta)
     (row,) = printed("status", "delta")
-    assert (row["status"], row["containers"], row["built"], row["tasks"]) == ("blitz complete", 1, 1, [])
-    assert row["built_bytes"] == row["car_bytes"] > 0
+    assert (row["status"], row["reason"], row["tasks"]) == ("blitz complete", None, [])
+    assert (row["cars"]["planned"], row["cars"]["built"]) == (1, 1)
+    assert row["cars"]["bytes_done"] == row["cars"]["bytes_total"] > 0
     text = ptolemy("status").stdout
     assert "blitz complete" in text
     assert "1 of 1" in text
@@ -98,12 +99,12 @@ def test_find_by_prefix_pattern_and_version(delta: Backend) -> None:
     plan_small(delta.catalog, "delta", 1 << 20)
     assert [one["path"] for one in printed("find", "b/c", "--prefix")] == ["b/c.bin"]
     assert [one["path"] for one in printed("find", "**/*.bin", "--glob")] == ["b/c.bin"]
-    assert "don't go together" in error_of("find", "a", "--prefix", "--glob", code=2)
+    assert "can't be combined" in error_of("find", "a", "--prefix", "--glob", code=2)
     result = ptolemy("find", "", "--limit", 1)
-    assert "these are the first 1: --limit shows more" in result.stderr
+    assert "these are the first 1: --limit N shows more" in result.stderr
     (delta.root / "data/a.txt").unlink()
     plan_small(delta.catalog, "delta", 1 << 20)
-    assert "'a.txt' isn't there any more: --all shows the versions" in error_of("find", "a.txt")
+    assert "'a.txt' is gone: --all shows the versions" in error_of("find", "a.txt")
     (gone,) = printed("find", "a.txt", "--all")
     assert gone["current"] is False
     assert "replaced" in ptolemy("find", "a.txt", "--all").stdout
@@ -140,7 +141,7 @@ def test_root_is_the_folders_cid_and_its_history_is_kept(delta: Backend) -> None
 
 
 def test_manifest_writes_three_files(delta: Backend, tmp_path: Path) -> None:
-    assert "has no CAR built yet" in error_of("manifest", "delta")
+    assert "isn't scanned yet" in error_of("manifest", "delta")
     build(delta)
     assert {path.name for path in (delta.staging() / "manifests").iterdir()} == {
         "delta.manifest.parquet",
@@ -176,7 +177,7 @@ def test_find_looks_in_one_project_if_asked(delta: Backend) -> None:
 
 @pytest.mark.parametrize("what", ["nothing.txt", "bafkqaaa", "b/c.bin/d"])
 def test_find_without_a_match_exits_1(delta: Backend, what: str) -> None:
-    assert f"nothing is called {what!r}" in error_of("find", what)
+    assert f"no file or CID matches {what!r}" in error_of("find", what)
     result = ptolemy("find", what, "--json", code=1)
     assert json.loads(result.stdout) == []
 

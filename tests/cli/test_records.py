@@ -81,7 +81,7 @@ def test_a_file_that_vanished_is_skipped_listed_and_tried_again(delta: Backend) 
     assert [car["items"] for car in printed("blitz", "delta")] == [1]
     (record,) = printed("skipped", "delta")
     assert (record["path"], record["stage"], record["container"]) == ("a.txt", "blitz", 0)
-    assert record["reason"] == "is gone since the scan (No such file or directory)"
+    assert record["reason"] == "is missing since the scan (No such file or directory)"
     assert "a.txt" in ptolemy("skipped", "delta").stdout
     assert printed("skipped", "delta", "--current") == [record]
     path.write_bytes(b"back")
@@ -103,14 +103,14 @@ def test_changes_and_history_tell_what_scans_found(delta: Backend) -> None:
         ("changed", "a.txt", 5, 18),
         ("gone", "b/c.bin", 5000, None),
         ("added", "b/d.bin", None, 5000),
-        ("added", "new\\n.txt", None, 0),
+        ("added", "new\\x0a.txt", None, 0),
     ]
     first = printed("changes", "delta", "--scan", found["scan"] - 1)
     assert [c["what"] for c in first["changes"]] == ["added", "added"]
     assert "has no finished scan 99" in error_of("changes", "delta", "--scan", 99)
     old, new = printed("history", "delta", "a.txt")
     assert (old["size"], old["containers"], old["gone_scan"]) == (5, [0], found["scan"])
-    assert (new["size"], new["containers"], len(new["cars"])) == (18, [1], 1)
+    assert (new["size"], new["containers"], len(new["file_names"])) == (18, [1], 1)
     shown = ptolemy("history", "delta", "b").stdout
     assert "b/c.bin" in shown
     assert "000000" in shown

@@ -35,7 +35,7 @@ def test_stages_one_by_one_print_json(delta: Backend) -> None:
     assert printed("status", "delta")[0]["status"] == "scan completed"
     (plan,) = printed("containerize", "delta")
     assert dry == [plan]
-    assert (plan["number"], plan["items"], plan["data_bytes"], plan["built"]) == (0, 2, 5005, False)
+    assert (plan["container"], plan["items"], plan["data_bytes"], plan["built"]) == (0, 2, 5005, False)
     (car,) = printed("blitz", "delta")
     assert (car["car_size"], car["piece_size"]) == (plan["car_size"], plan["piece_size"])
     assert car["piece_cid"].startswith("baga6ea4seaq")

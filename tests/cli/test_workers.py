@@ -2,6 +2,7 @@
 
 import socket
 import time
+from datetime import datetime
 
 import pytest
 
@@ -24,7 +25,12 @@ def test_workers_are_listed_with_what_they_do(sqlite: Backend) -> None:
     with sqlite.catalog.write() as connection:
         for row in rows:
             connection.execute(table.insert().values(row | {"started_at": now - 99}))
-    assert printed("workers") == [row | {"started_at": now - 99, "lost": row["host"] == "c"} for row in rows]
+    listed = printed("workers")
+    for row, one in zip(rows, listed, strict=True):
+        assert one["lost"] is (row["host"] == "c")
+        assert [one[name] for name in ("host", "pid", "project", "container")] == list(row.values())[:4]
+        assert datetime.fromisoformat(one["started_at"]).timestamp() == pytest.approx(now - 99)
+        assert one["heartbeat_at"].endswith("Z")
     shown = [line.split("│")[1:-1] for line in ptolemy("workers").stdout.splitlines() if "│" in line]
     assert [[cell.strip() for cell in line[:5]] for line in shown] == [
         ["a", "7", "building", "delta", "000003"],

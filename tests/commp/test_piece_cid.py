@@ -123,7 +123,7 @@ def test_parsing_gives_root_and_sizes() -> None:
         (v2(b"\0", 2, ROOT[:-1]), "needs a height and a 32-byte root"),
         (v2(b"\0", 1, ROOT), "height 1"),
         (v2(b"\0", 32, ROOT), "height 32"),
-        (v2(varint.encode(128), 2, ROOT), "pads by 128"),
+        (v2(varint.encode(128), 2, ROOT), "has 128 bytes of padding"),
         (v2(b"\x80\x00", 2, ROOT), "not minimal"),
         (v2(b"\0", 2, ROOT[:-1] + b"\x80"), "254 bits"),
     ],

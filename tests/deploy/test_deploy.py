@@ -6,11 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 
 from ptolemy_core.catalog import PG_URL
-from ptolemy_dagster.cli.app import app
+from ptolemy_dagster.cli.app import loaded
 from ptolemy_dagster.http.settings import TOKEN_VARIABLE
 from ptolemy_dagster.machines.settings import SCHEDULER
 
@@ -22,7 +21,7 @@ SETTINGS = {PG_URL, SCHEDULER, TOKEN_VARIABLE, "PTOLEMY_BUILD_PROCESSES"}
 
 def require_known(arguments: list[str]) -> None:
     """See that these are a command of ptolemy and options that it has."""
-    command = typer.main.get_command(app).commands[arguments[0]]  # type: ignore[attr-defined]
+    command = loaded().commands[arguments[0]]
     options = {name for parameter in command.params for name in parameter.opts}
     assert {word for word in arguments[1:] if word.startswith("-")} <= options
 

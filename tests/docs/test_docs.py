@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from ptolemy_core.project import padding_warning
-from ptolemy_dagster.cli.app import app
+from ptolemy_dagster.cli.app import loaded
 from tests.pipeline.backend import REPOSITORY, Backend
 
 DOCS = REPOSITORY / "docs"
@@ -76,7 +75,7 @@ def test_the_tutorial_is_tested() -> None:
 def test_the_page_of_commands_has_each_command_with_each_option() -> None:
     page = hooks.commands_page()
     sections = {part.split("\n", 1)[0]: part for part in page.split("\n## ptolemy ")[1:]}
-    commands = get_command(app).commands  # type: ignore[attr-defined]
+    commands = loaded().commands
     assert sections.keys() == commands.keys()
     for name, command in commands.items():
         for below, one in getattr(command, "commands", {}).items():

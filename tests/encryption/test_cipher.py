@@ -149,7 +149,7 @@ def test_a_segment_of_another_version_of_the_same_file_is_refused() -> None:
 def test_what_is_no_encrypted_file_is_refused() -> None:
     with pytest.raises(DamagedError, match="isn't encrypted by Ptolemy"):
         files.decrypted_view(b"a" * 100)
-    with pytest.raises(DamagedError, match="0 bytes are no whole encrypted file"):
+    with pytest.raises(DamagedError, match="0 bytes are not a complete encrypted file"):
         files.decrypted_view(b"")
 
 

@@ -167,13 +167,13 @@ def test_each_name_costs_one_encryption_however_deep_it_is(monkeypatch: pytest.M
 def test_memory_for_folders_is_bounded_and_what_was_forgotten_comes_out_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(names, "_REMEMBERED", 500)
+    monkeypatch.setattr(names, "_CACHE_BYTES", 500)
     small, large = NameCipher(KEY), NameCipher(KEY)
     paths = [b"a%d\0b%d\0c" % (n % 7, n % 3) for n in range(60)]
     texts = [small.encrypt_path(path) for path in paths]
     assert [small.decrypt_path(text) for text in texts] == paths
     assert small._encrypted._bytes < 1000
-    monkeypatch.setattr(names, "_REMEMBERED", 1 << 25)
+    monkeypatch.setattr(names, "_CACHE_BYTES", 1 << 25)
     assert [large.encrypt_path(path) for path in paths] == texts
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core.encryption import SEGMENT, Segments, encrypted_size, plain_size
-from ptolemy_core.encryption.segments import MOST_SEGMENTS
+from ptolemy_core.encryption.segments import MAX_SEGMENTS
 from ptolemy_core.errors import DamagedError
 from tests.encryption import files
 
@@ -83,13 +83,13 @@ def test_only_sizes_of_encrypted_files_have_a_plain_size(size: int) -> None:
     if size in SIZES:
         assert plain_size(size, files.SMALL) == SIZES[size]
     else:
-        with pytest.raises(DamagedError, match=f"{size} bytes are no whole encrypted file"):
+        with pytest.raises(DamagedError, match=f"{size} bytes are not a complete encrypted file"):
             plain_size(size, files.SMALL)
 
 
 def test_a_file_of_more_segments_than_can_be_numbered_is_refused() -> None:
-    most = MOST_SEGMENTS * (SEGMENT - 16) - 40
-    assert Segments(most).count == MOST_SEGMENTS
+    most = MAX_SEGMENTS * (SEGMENT - 16) - 40
+    assert Segments(most).count == MAX_SEGMENTS
     with pytest.raises(ValueError, match=f"0 to {most} bytes"):
         Segments(most + 1)
     with pytest.raises(ValueError, match="more than 56 bytes"):

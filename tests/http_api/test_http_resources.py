@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,12 @@ from ptolemy_core.catalog import progress
 from ptolemy_core.catalog.workers import Heartbeat, list_workers
 from tests.http_api.client import Api
 from tests.pipeline.backend import Backend, in_process, plan_small, tiny_files
+
+
+def seconds(text: str) -> float:
+    """The time of an answer, which is in UTC, as seconds since 1970."""
+    assert text.endswith("Z")
+    return datetime.fromisoformat(text).timestamp()
 
 
 def build(backend: Backend, project: str = "delta", *jobs: str) -> None:
@@ -25,7 +32,8 @@ def test_create_takes_text_numbers_and_the_same_body_gets_the_same_answer(both: 
     assert (first["name"], first["shard_size"], first["car_size"]) == ("delta", 1, 2)
     assert "car_size=2 makes 4 GiB pieces" in first["warning"]
     assert both.create() == first
-    assert both.get("/v0/projects/") == [first]
+    listed = {"project": "delta", "status": "defined", "reason": None}
+    assert both.get("/v0/projects/") == [first | listed]
     with both.backend.instance() as instance:
         assert instance.get_dynamic_partitions("projects") == ["delta"]
 
@@ -117,7 +125,9 @@ def test_status_plan_and_cars_follow_the_stages(both: Api) -> None:
     assert car["commp"].startswith("baga6ea4seaq")
     assert car["piece_cid_v2"].startswith("bafkzcib")
     assert (both.backend.staging() / car["file_name"]).stat().st_size == car["size"]
-    assert time.time() - 600 < car["built_at"] <= time.time()
+    assert time.time() - 600 < seconds(car["built_at"]) <= time.time()
+    names = ("container", "piece_cid", "car_size", "piece_size")
+    assert [car[name] for name in names] == [car[name] for name in ("number", "commp", "size", "padded_size")]
     assert both.get("/v0/carfile_meta/delta/0") == car
     assert "no CAR 1 built" in both.problem("/v0/carfile_meta/delta/1", 404)
     status = both.get("/v0/projects/delta")
@@ -226,10 +236,10 @@ def test_nothing_in_a_path_is_a_pattern_or_sql(api: Api) -> None:
     api.create()
     build(api.backend, "delta", "scan")
     for text in ("%", "_.txt", "*", "?.txt", "[a].txt", "a%", "' OR 1=1 --", "$(id)", "../a.txt"):
-        assert "nothing is called" in api.problem(f"/v0/files?path={quote(text)}", 404)
-    assert "is no escaped path" in api.problem("/v0/files?path=a%5Cb", 422)
+        assert "no file or CID matches" in api.problem(f"/v0/files?path={quote(text)}", 404)
+    assert "is not a valid escaped path" in api.problem("/v0/files?path=a%5Cb", 422)
     assert "not a CID" in api.problem("/v0/files?cid=nonsense", 422)
-    assert "nothing is called" in api.problem("/v0/files?cid=bafkqaaa", 404)
+    assert "no file or CID matches" in api.problem("/v0/files?cid=bafkqaaa", 404)
 
 
 def test_workers_are_listed_with_their_heartbeat(both: Api) -> None:
@@ -241,7 +251,7 @@ def test_workers_are_listed_with_their_heartbeat(both: Api) -> None:
         (worker,) = both.get("/v0/workers/")
     assert worker["pid"] == os.getpid()
     assert worker["lost"] is False
-    assert abs(worker["heartbeat_at"] - time.time()) < 60
+    assert abs(seconds(worker["heartbeat_at"]) - time.time()) < 60
 
 
 def test_health_and_documentation_need_no_project(api: Api) -> None:

@@ -44,7 +44,7 @@ def test_a_key_is_random_and_there_for_everyone_who_opens_the_file(ring: Keyring
 
 def test_an_alias_is_made_once(ring: Keyring) -> None:
     ring.create("a")
-    with pytest.raises(SettingsError, match="has a key a already: `ptolemy keys rotate a`"):
+    with pytest.raises(SettingsError, match="already has a key a: use `ptolemy keys rotate a`"):
         ring.create("a")
 
 
@@ -134,10 +134,10 @@ def test_what_is_no_keyring_is_refused(ring: Keyring, tmp_path: Path) -> None:
     Path(ring.path).write_bytes(good.replace(b"keyring/1", b"keyring/2"))
     with pytest.raises(KeyStoreError, match="upgrade Ptolemy"):
         ring.aliases()
-    with pytest.raises(KeyStoreError, match="is no regular file"):
+    with pytest.raises(KeyStoreError, match="is not a regular file"):
         Keyring(str(tmp_path)).aliases()
     os.mkfifo(tmp_path / "pipe", 0o600)
-    with pytest.raises(KeyStoreError, match="is no regular file"):
+    with pytest.raises(KeyStoreError, match="is not a regular file"):
         Keyring(str(tmp_path / "pipe")).aliases()
 
 

@@ -39,7 +39,7 @@ def test_a_variable_holds_keys_of_any_aliases_and_versions() -> None:
 
 def test_a_variable_with_something_else_is_refused_without_quoting_it(tmp_path: Path) -> None:
     with pytest.raises(
-        DamagedError, match="line 1 of the environment variable PTOLEMY_KEYS is no key"
+        DamagedError, match="line 1 of the environment variable PTOLEMY_KEYS is not a key"
     ) as caught:
         open_keys(str(tmp_path), {"PTOLEMY_KEYS": "hunter2hunter2"})
     assert "hunter2" not in str(caught.value)
@@ -62,7 +62,7 @@ def test_no_shell_reads_the_command(tmp_path: Path) -> None:
     provider = CommandKeys(f"echo $HOME; touch {marker} #{{alias}} `touch {marker}`")
     with pytest.raises(DamagedError) as caught:
         provider.versions("a")
-    assert "is no key" in str(caught.value)
+    assert "is not a key" in str(caught.value)
     assert not marker.exists()
     with pytest.raises(SettingsError, match="a key's alias must be"):
         provider.versions("$(touch x)")

@@ -113,7 +113,7 @@ def test_a_data_key_of_another_length_is_refused_though_all_else_fits() -> None:
     made = new_data_key(FIXED, "a", "photos", "files")
     inner = aes_key_unwrap(bytes(range(32)), made.wrapped)
     short = aes_key_wrap(bytes(range(32)), inner[8:])
-    with pytest.raises(DamagedError, match="isn't what its record says"):
+    with pytest.raises(DamagedError, match="doesn't match its record"):
         unwrap(FIXED, _with(made, wrapped=short))
 
 

@@ -65,15 +65,15 @@ def main(examples: Path, folder: Path) -> None:
 
     from ptolemy_core.catalog import Catalog
     from ptolemy_core.errors import SettingsError
-    from ptolemy_core.stages.manifest import write_manifest
+    from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 
     catalog = Catalog(f"sqlite:///{folder}/state/catalog.db")
-    assert write_manifest(catalog, "example", form="csv").rows == 2
+    assert write_manifest(catalog, "example", ManifestOptions("csv")).rows == 2
     try:
         import pyarrow  # noqa: F401
     except ModuleNotFoundError:
         try:
-            write_manifest(catalog, "example", form="parquet")
+            write_manifest(catalog, "example", ManifestOptions("parquet"))
         except SettingsError as error:
             print("parquet:", error)
     print("done")

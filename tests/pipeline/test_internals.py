@@ -18,9 +18,12 @@ INTERNALS = ROOT / "ptolemy_dagster" / "internals"
 PRIVATE = ("dagster._", "dagster_postgres.", "dagster_shared.")
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "dagster._cli.cli": (),
     "dagster._core.definitions.reconstruct.ReconstructableJob": (),
-    "dagster._core.definitions.reconstruct.ReconstructableRepository": ("for_module", "get_definition"),
+    "dagster._core.definitions.reconstruct.ReconstructableRepository": (
+        "for_module",
+        "get_definition",
+        "get_reconstructable_job",
+    ),
     "dagster._core.definitions.unresolved_asset_job_definition.UnresolvedAssetJobDefinition": (),
     "dagster._core.errors.DagsterExecutionInterruptedError": (),
     "dagster._core.errors.DagsterSubprocessError": (),
@@ -37,10 +40,21 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "executor",
         "for_step",
         "instance",
+        "job",
         "reconstructable_job",
         "run_config",
         "run_id",
     ),
+    "dagster._core.execution.context.system.PlanExecutionContext": ("for_step",),
+    "dagster._core.execution.context_creation_job.PlanExecutionContextManager": (
+        "get_context",
+        "prepare_context",
+        "shutdown_context",
+    ),
+    "dagster._core.execution.plan.execute_plan._trigger_hook": (),
+    "dagster._core.execution.plan.execute_plan.dagster_event_sequence_for_step": (),
+    "dagster._core.executor.multiprocess.execute_step_out_of_process": (),
+    "dagster._utils.interrupts.capture_interrupts": (),
     "dagster._core.execution.plan.active.ActiveExecution": (
         "check_for_interrupts",
         "concurrency_event_iterator",
@@ -125,7 +139,15 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 """Each private name that is imported, and what is used or overridden of it."""
 
 CALLS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "dagster._cli.cli": (0, ("prog_name", "auto_envvar_prefix")),
+    "dagster._core.definitions.reconstruct.ReconstructableRepository.get_reconstructable_job": (2, ()),
+    "dagster._core.execution.context_creation_job.PlanExecutionContextManager": (
+        0,
+        ("job", "execution_plan", "run_config", "dagster_run", "instance", "retry_mode"),
+    ),
+    "dagster._core.execution.plan.execute_plan._trigger_hook": (2, ()),
+    "dagster._core.execution.plan.execute_plan.dagster_event_sequence_for_step": (1, ()),
+    "dagster._core.executor.multiprocess.execute_step_out_of_process": (10, ()),
+    "dagster._utils.interrupts.capture_interrupts": (0, ()),
     "dagster._core.definitions.reconstruct.ReconstructableRepository.for_module": (2, ()),
     "dagster._core.errors.DagsterSubprocessError": (1, ("subprocess_error_infos",)),
     "dagster._core.events.DagsterEvent.asset_materialization": (3, ()),
@@ -136,7 +158,7 @@ CALLS: dict[str, tuple[int, tuple[str, ...]]] = {
     "dagster._core.events.EngineEventData.interrupted": (1, ()),
     "dagster._core.execution.plan.active.ActiveExecution": (
         1,
-        ("retry_mode", "instance_concurrency_context"),
+        ("retry_mode", "instance_concurrency_context", "max_concurrent", "step_dependency_config"),
     ),
     "dagster._core.execution.plan.active.ActiveExecution.get_steps_to_execute": (2, ()),
     "dagster._core.execution.plan.active.ActiveExecution.handle_event": (2, ()),
@@ -285,7 +307,7 @@ def test_an_executor_still_says_what_it_requires() -> None:
 
 
 def test_the_step_process_still_preloads_modules_that_are_there() -> None:
-    from ptolemy_dagster.internals.dask_steps import PRELOAD
+    from ptolemy_dagster.internals.forkserver import PRELOAD
 
     for module in PRELOAD:
         assert importlib.util.find_spec(module), said(module, "is gone")

@@ -60,7 +60,7 @@ def test_a_deleted_source_fails_its_car_by_name(sqlite: Backend, instance: Any) 
     in_process("containerize", "delta", instance)
     (sqlite.root / "data" / "a.txt").unlink()
     result = in_process("blitz", "delta", instance, raise_on_error=False)
-    assert "data/a.txt is gone since the scan" in failure_of(result)
+    assert "data/a.txt is missing since the scan" in failure_of(result)
     assert sqlite.staged() == set()
 
 

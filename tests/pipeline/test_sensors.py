@@ -234,7 +234,7 @@ def test_a_skipped_file_is_shown_by_the_blitz_and_agrees_with_the_checks(backend
         ]
         shown = {key: value.value for key, value in event.materialization.metadata.items()}
         assert shown["skipped"] == 1
-        assert "| a | is gone since the scan" in str(shown["files skipped"])
+        assert "| a | is missing since the scan" in str(shown["files skipped"])
         for job in ("containerize", "verify"):
             checked = in_process(job, "delta", instance)
             assert [check.passed for check in checked.get_asset_check_evaluations()] == [True]
@@ -246,7 +246,7 @@ def test_a_skipped_file_is_shown_by_the_blitz_and_agrees_with_the_checks(backend
         assert in_process("blitz", "delta", instance).success  # of the new container nothing is left
         assert in_process("blitz", "delta", instance).success
         assert [row["reason"] for row in map(asdict, records.rows(backend.catalog, "delta"))] == [
-            "is gone since the scan (No such file or directory)"
+            "is missing since the scan (No such file or directory)"
         ] * 2
         assert len(backend.cars()) == 1
 

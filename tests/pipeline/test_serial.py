@@ -108,7 +108,7 @@ def test_the_sensor_launches_nothing_while_staging_is_not_there(sqlite: Backend,
     sqlite.staging().rename(sqlite.root / "unmounted")
     asked, reason = sense(instance)
     assert asked == []
-    assert "can't be read (No such file or directory): see that it is there and mounted" in reason
+    assert "can't be read (No such file or directory): check that it exists and is mounted" in reason
 
 
 def test_a_seal_hides_no_lost_batch_behind_an_old_wait(sqlite: Backend, instance: Any) -> None:

@@ -96,7 +96,13 @@ def held(backend: Backend, job: str, monkeypatch: pytest.MonkeyPatch, target: st
             "blitz complete",
         ),
         ("onboard", "ptolemy_core.stages.blitz.build_car", [], "executing blitz", "blitz complete"),
-        ("onboard", "ptolemy_core.stages.verify.verify_car", [], "executing verification", "blitz complete"),
+        (
+            "onboard",
+            "ptolemy_core.stages.verify_job.verify_car",
+            [],
+            "executing verification",
+            "blitz complete",
+        ),
     ],
 )
 def test_a_running_stage_is_executing(

@@ -20,7 +20,7 @@ from ptolemy_core.tree import LEFT_OUT, Kind
 from tests.car import scene
 from tests.stages.conftest import Scene
 
-LINK = "a folder on the way to it is a link now"
+LINK = "a folder in its path is now a link"
 TREE: scene.oracle.Content = {
     b"a": b"first",
     b"d": {

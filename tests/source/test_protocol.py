@@ -126,7 +126,7 @@ def test_another_version_is_refused_by_name(tmp_path: Path) -> None:
     inputs.stamps = Stamps(inputs.stamps.sizes, inputs.stamps.tokens, strong=True)
     source.version = 2
     with pytest.raises(
-        SourceError, match="memory:b'f' changed since the scan, it is another version"
+        SourceError, match="memory:b'f' changed since the scan, its version changed"
     ) as caught:
         build_car(compute_layout(inputs.items), inputs, str(tmp_path), ".p")
     assert caught.value.item == 0
@@ -139,7 +139,7 @@ def test_both_forms_of_the_rule_agree() -> None:
     assert [stamp.difference(one) for one in found] == [
         None,
         "its size was 5 bytes, now 6",
-        "its modification time is another",
+        "its modification time changed",
         "its size was 5 bytes, now 6",
     ]
     columns = Stamps(np.array([one.size for one in found]), np.array([one.token for one in found]))

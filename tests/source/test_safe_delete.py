@@ -270,7 +270,7 @@ def test_what_was_set_aside_and_is_another_is_kept_and_named(
     else:
         os.rename(path, tmp_path / aside.decode())
     path.write_bytes(b"newer")
-    with pytest.raises(DiffersError, match=f"kept beside it as {aside.decode()}"):
+    with pytest.raises(DiffersError, match=f"kept in the same folder as {aside.decode()}"):
         folder.settle(one, aside, (lambda *_: "its content is another") if wrong == "content" else confirmed)
     assert sorted(os.listdir(tmp_path)) == sorted([aside.decode(), "a"])
 

@@ -14,7 +14,7 @@ from ptolemy_core.catalog import projects
 from ptolemy_core.errors import SourceError, UnreadableError
 from ptolemy_core.kernel import folders
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.source.walk import look, walk
+from ptolemy_core.source.walk import entry_at, walk
 from ptolemy_core.stages import watch
 from ptolemy_core.tree import LEFT_OUT, Kind
 from tests.car import scene
@@ -22,7 +22,7 @@ from tests.stages.conftest import Scene
 
 LAST = (1 << 63) - 1
 FIRST = -1 << 63
-ODD = "its modification time is before 1677 or after 2262 and can't be kept: set another one with touch"
+ODD = "its modification time is before 1677 or after 2262 and can't be stored: set another one with touch"
 MEMORY = Path("/dev/shm")
 
 
@@ -87,7 +87,7 @@ def test_an_entry_whose_time_cannot_be_kept_is_left_out_by_name(tree: Path) -> N
         (b"e", b"f", b"l"), (LEFT_OUT, 0, ODD)
     )
     assert found[b"d\0f"][0] == Kind.FILE
-    assert look(bytes(tree / "f")).reason == ODD
+    assert entry_at(bytes(tree / "f")).reason == ODD
     for path in (tree, tree / "f"):
         with pytest.raises(SourceError, match="modification time"):
             root_cid(bytes(path))
@@ -106,7 +106,7 @@ def test_a_file_that_got_such_a_time_after_the_scan_has_changed(memory: Path) ->
     set_time(path, path.stat().st_mtime_ns + (1 << 64))
     rows, buffer = np.array([0]), mmap.mmap(-1, 4096)
     assert inputs.read_small(rows, buffer, np.array([0])).tolist() == [False]
-    with pytest.raises(SourceError, match="f changed since the scan, its modification time is another"):
+    with pytest.raises(SourceError, match="f changed since the scan, its modification time changed"):
         inputs.read_into(0, 0, [memoryview(bytearray(4))])
 
 

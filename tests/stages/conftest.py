@@ -17,7 +17,7 @@ from ptolemy_core.project import Project, parse_project
 from ptolemy_core.stages.blitz import Building, build_container, pending, seal
 from ptolemy_core.stages.containerize import PlanResult, containerize
 from ptolemy_core.stages.scan import ScanResult, scan
-from ptolemy_core.stages.verify import Verdict, verify
+from ptolemy_core.stages.verify import Verdict, Verifying, verify
 from tests.car import scene
 from tests.dag import oracle
 from tests.pipeline.fixtures import postgres
@@ -88,7 +88,8 @@ class Scene:
         return self.blitz()
 
     def verify(self, **options: Any) -> list[Verdict]:
-        return list(verify(self.catalog, self.name, profile=PROFILE, **options))
+        own = {key: options.pop(key) for key in ("number", "progress") if key in options}
+        return list(verify(self.catalog, self.name, Verifying(profile=PROFILE, **options), **own))
 
     def problems(self) -> list[str]:
         return [problem for verdict in self.verify() for problem in verdict.problems]

@@ -18,7 +18,7 @@ from ptolemy_core.interrupts import held
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.source import Inputs
 from ptolemy_core.stages.blitz import Building, build_container
-from ptolemy_core.stages.verify import verify
+from ptolemy_core.stages.verify import Verifying, verify
 from ptolemy_core.staging.output import partial_file
 
 from .conftest import PROFILE, Scene
@@ -65,9 +65,9 @@ def test_a_verification_that_is_canceled_reads_no_car_to_its_end(
         finally:
             ended.set()
 
-    monkeypatch.setattr("ptolemy_core.stages.verify.verify_car", endless)
+    monkeypatch.setattr("ptolemy_core.stages.verify_job.verify_car", endless)
     with pytest.raises(Interrupted):
-        list(verify(stage.catalog, stage.name, profile=PROFILE))
+        list(verify(stage.catalog, stage.name, Verifying(profile=PROFILE)))
     assert ended.is_set()
 
 

@@ -298,7 +298,7 @@ def test_names_that_no_hamt_can_hold_are_refused(tmp_path: Path, monkeypatch: py
         tree = FolderTree(spool, Profile(hamt_threshold=50))
         for name in (b"one", b"two"):
             tree.add(name, Target(cid.of_digest(cid.RAW, bytes(32)), 1))
-        with pytest.raises(PlanError, match="have the same hash, rename one: b'one, two'"):
+        with pytest.raises(PlanError, match="have the same hash, rename one of them: b'one, two'"):
             tree.finish()
 
 
@@ -307,14 +307,14 @@ def test_an_interrupt_leaves_no_named_root_without_a_record(
 ) -> None:
     stage.run(MIXED)
     before = stage.in_staging()
-    rename = Output.rename
+    publish = Output.publish
 
     def interrupted(*arguments: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        rename(*arguments)
+        publish(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Output, "rename", interrupted)
+        patched.setattr(Output, "publish", interrupted)
         with pytest.raises(KeyboardInterrupt):
             build(stage)
     (row,) = roots.rows(stage.catalog, stage.name)

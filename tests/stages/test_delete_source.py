@@ -233,12 +233,12 @@ def gone(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (touched, "its modification time is another"),
+        (touched, "its modification time changed"),
         (grown, "its size was 5 bytes, now 9"),
-        (linked, "it is no regular file any more"),
-        (foldered, "it is no regular file any more"),
-        (piped, "it is no regular file any more"),
-        (gone, "it is gone already"),
+        (linked, "it is no longer a regular file"),
+        (foldered, "it is no longer a regular file"),
+        (piped, "it is no longer a regular file"),
+        (gone, "it no longer exists"),
     ],
 )
 @pytest.mark.parametrize("really", [True, False])
@@ -268,7 +268,7 @@ def test_link_that_leads_elsewhere_or_is_none_stays(
     assert dict(delete(b"d\0link").held) == {"the link changed since the scan": 1}
     link.unlink()
     link.write_bytes(b"file")
-    assert dict(delete(b"d\0link").held) == {"it is no link any more": 1}
+    assert dict(delete(b"d\0link").held) == {"it is no longer a link": 1}
 
 
 def test_link_in_the_way_leads_nowhere(
@@ -280,7 +280,7 @@ def test_link_in_the_way_leads_nowhere(
     (delivered.target / "d").symlink_to(outside)
     result = delete(b"d", folders=True)
     assert (result.files, result.folders) == (0, 0)
-    assert dict(result.held) == {"a folder on the way to it is none any more, or is a link": 3}
+    assert dict(result.held) == {"a folder in its path is no longer a folder, or is a link": 3}
     assert sorted(os.listdir(outside)) == ["e", "link", "odd\n'\udcff"]
     assert (outside / "e" / "f").read_bytes() == b"deep"
 
@@ -306,7 +306,7 @@ def test_file_that_is_open_for_writing_stays(delivered: Scene, delete: Callable[
         except OSError:
             pytest.skip("this file system has no leases")
     with (delivered.target / "a").open("r+b"):
-        assert dict(delete(b"a", b"none").held) == {"somebody has it open for writing": 1}
+        assert dict(delete(b"a", b"none").held) == {"another process has it open for writing": 1}
     assert on_disk(delivered).count("a") == 1
     with (delivered.target / "big").open("rb"):  # readers don't mind
         assert delete(b"a", b"big").files == 2
@@ -408,7 +408,7 @@ def test_file_that_changes_between_journal_and_deletion_stays(
 
     monkeypatch.setattr(deletions, "intend", intend)
     result = delete()
-    assert (result.files, dict(result.held)) == (5, {"its modification time is another": 1})
+    assert (result.files, dict(result.held)) == (5, {"its modification time changed": 1})
     assert (delivered.target / "a").exists()
     assert "a" not in journaled(delivered)
     assert '"kept"' in (journal / "p.jsonl").read_text()

@@ -68,7 +68,7 @@ def test_what_others_have_yet_to_write_is_not_free(planned: Scene, monkeypatch: 
     promised = (1 << 20) - other.stat().st_blocks * 512
     need = size_of(planned, 0) + output.RESERVE + promised
     free(monkeypatch, need - 1)
-    with pytest.raises(StagingError, match=f"bytes free, {promised} of them for CARs that are being built"):
+    with pytest.raises(StagingError, match=f"bytes free, {promised} of them reserved for CARs being built"):
         planned.build(0)
     free(monkeypatch, need)
     assert planned.build(0)[1]

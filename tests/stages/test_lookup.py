@@ -173,7 +173,7 @@ def test_look_ups_read_ranges_of_indexes(built: Scene) -> None:
     assert "built_shard_by_cid" in plan
     assert "TEMP B-TREE" not in plan
     assert "Sort" not in plan.replace("Incremental Sort", "").replace("Sort Key", "")
-    pages = [located.held(), located.built(False), located.built(True)]
+    pages = [located.in_container(), located.built(False), located.built(True)]
     joined = [located._by_shard(page) for page in pages]
     for query in (*joined, *pages, located.cars_named(False), located.split_files(False)):
         plan = plan_of(built, query)

@@ -19,7 +19,7 @@ from ptolemy_core.errors import SettingsError, StageOrderError, StagingError
 from ptolemy_core.manifest import writers
 from ptolemy_core.manifest.schema import COLUMNS
 from ptolemy_core.stages.dataset import build_root
-from ptolemy_core.stages.manifest import Manifest, write_manifest
+from ptolemy_core.stages.manifest import Manifest, ManifestOptions, write_manifest
 from ptolemy_core.tree import paths
 from tests.dag import oracle
 
@@ -38,7 +38,9 @@ TREE: oracle.Content = {
 
 
 def write(stage: Scene, **options: Any) -> Manifest:
-    return write_manifest(stage.catalog, stage.name, profile=PROFILE, **options)
+    number = options.pop("number", None)
+    how = ManifestOptions(**options)
+    return write_manifest(stage.catalog, stage.name, how, number=number, profile=PROFILE)
 
 
 def rows_of(path: str) -> list[dict[str, Any]]:
@@ -112,7 +114,7 @@ def test_summary_is_what_a_provider_asks_for(built: Scene) -> None:
     root, _ = build_root(built.catalog, "p", profile=PROFILE)
     written = write(built, form="csv", url="https://cars.example/{project}/{piece_cid}.car?{container}")
     summary = json.loads(Path(written.summary).read_text())
-    assert summary["schema"] == "ptolemy-summary/1"
+    assert summary["schema"] == "ptolemy-summary/2"
     assert summary["root"]["root_cid"] == cid.to_text(root.root_cid)
     assert summary["root"]["url"] == f"https://cars.example/p/{summary['root']['piece_cid']}.car?root"
     assert summary["manifest"] == {

@@ -67,12 +67,12 @@ def lose_the_folder(target: Path) -> None:
 
 
 BAD: list[tuple[Callable[[Path], None], str]] = [
-    (vanish, "is gone since the scan (No such file or directory)"),
+    (vanish, "is missing since the scan (No such file or directory)"),
     (grow, "changed since the scan, its size was 200 bytes, now 320"),
-    (touch, "changed since the scan, its modification time is another"),
-    (become_a_pipe, "changed since the scan, it is no regular file any more"),
-    (become_a_link, "changed since the scan, it is no regular file any more"),
-    (lose_the_folder, "is gone since the scan (No such file or directory)"),
+    (touch, "changed since the scan, its modification time changed"),
+    (become_a_pipe, "changed since the scan, it is no longer a regular file"),
+    (become_a_link, "changed since the scan, it is no longer a regular file"),
+    (lose_the_folder, "is missing since the scan (No such file or directory)"),
 ]
 
 
@@ -121,8 +121,8 @@ def test_links_and_empty_folders_are_dropped_too(lenient: Scene) -> None:
     (lenient.target / "void").rmdir()
     lenient.blitz()
     assert {one.path: one.reason for one in skipped.rows(lenient.catalog, lenient.name)} == {
-        "link": "changed since the scan, the link leads elsewhere",
-        "void": "is gone since the scan (No such file or directory)",
+        "link": "changed since the scan, the link has another target",
+        "void": "is missing since the scan (No such file or directory)",
     }
     assert lenient.problems() == []
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ptolemy_core.catalog.schema import built_shard, car, file, shard
 from ptolemy_core.errors import StageOrderError
-from ptolemy_core.stages.verify import verify
+from ptolemy_core.stages.verify import Verifying, verify
 from tests.dag import oracle
 
 from .conftest import PROFILE, Scene
@@ -189,7 +189,7 @@ def test_interrupted_it_goes_on_with_the_others(built: Scene) -> None:
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        list(verify(built.catalog, built.name, profile=PROFILE, at_once=1, progress=progress))
+        list(verify(built.catalog, built.name, Verifying(at_once=1, profile=PROFILE), progress=progress))
     first = [row.verified_at is not None for row in built.cars()]
     assert first[0]
     assert not first[-1]

@@ -38,7 +38,7 @@ def test_a_scan_compares_a_folder_with_rows(project: Project, tmp_path: Path) ->
     spills: list[Spill[Change]] = [Spill(""), Spill("")]
     found = scan.work(job(project), iter([page]), None, spills, lambda *step: told.append(step))
     assert list(found.changes) == [([2, 3], [(b"b", 0, 1, 5, None, None), (b"c", 0, 1, 5, None, None)])]
-    assert (found.losses.known, found.losses.lost, told) == (3, 1, [(3, 3, 3)])
+    assert (found.losses.known, found.losses.lost, told) == (3, 1, [(3, 3)])
     page = KnownPage([(b"x%d" % k, 0, 1, 5, None, None) for k in range(9)], list(range(9)), [False] * 9, 9)
     with pytest.raises(LossError, match="9 of 9 entries"):
         scan.work(job(project), iter([page]), None, [Spill(""), Spill("")], lambda *_: None)

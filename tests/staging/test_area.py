@@ -78,11 +78,11 @@ def test_a_folder_that_is_away_is_named(tmp_path: Path) -> None:
     away = StagingArea(str(tmp_path / "away"))
     assert away.look("a.car") is None
     with pytest.raises(
-        StagingError, match="can't be read .No such file .*: see that it is there and mounted"
+        StagingError, match="can't be read .No such file .*: check that it exists and is mounted"
     ):
         away.sizes()
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StagingError, match="can't be looked at .Not a directory"):
+    with pytest.raises(StagingError, match="can't be accessed .Not a directory"):
         StagingArea(str(tmp_path / "file")).look("a.car")
 
 

@@ -1,7 +1,7 @@
-/* Opening entries beneath a folder, where no symbolic link can lead out of it.
+/* Opening entries beneath a folder, so that no symbolic link can lead out of it.
  *
- * One call of openat2 (Linux 5.6) where the kernel has it; else each folder on the way is opened within the one
- * above. Both refuse links in every place of the path, and "..". */
+ * One call of openat2 (Linux 5.6) where the system has it; otherwise each folder of the path is opened from its
+ * parent. Both refuse links anywhere in the path, and "..". */
 #define _GNU_SOURCE
 #include "files.h"
 
@@ -22,21 +22,21 @@ struct how { /* struct open_how of linux/openat2.h, which older systems don't ha
     uint64_t flags, mode, resolve;
 };
 
-enum { NO_SYMLINKS = 0x04, BENEATH = 0x08, TRIES = 16 };
+enum { NO_SYMLINKS = 0x04, BENEATH = 0x08, MAX_ATTEMPTS = 16 };
 
 static int open_at_once(int root, const char *path, int flags) {
     struct how how = {.flags = (uint64_t)(unsigned)flags, .resolve = NO_SYMLINKS | BENEATH};
-    for (int tries = 0;; tries++) {
+    for (int attempts = 0;; attempts++) {
         long file = syscall(SYS_openat2, root, path, &how, sizeof how);
         if (file >= 0) return (int)file;
         /* EAGAIN: something was renamed or mounted meanwhile, so the kernel can't be sure */
-        if (errno != EINTR && !(errno == EAGAIN && tries < TRIES)) return -errno;
+        if (errno != EINTR && !(errno == EAGAIN && attempts < MAX_ATTEMPTS)) return -errno;
     }
 }
 
-/* Whether the kernel has openat2 and lets us call it: old container run-times answer EPERM. */
+/* Whether openat2 exists and may be called: old container runtimes return EPERM. */
 static int has_openat2(void) {
-    static int known; /* 0: not asked yet, 1: yes, 2: no; two threads that ask at once get the same answer */
+    static int known; /* 0: unknown, 1: yes, 2: no; threads that check at the same time get the same result */
     int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
     if (!answer) {
         int file = open_at_once(AT_FDCWD, ".", O_PATH | O_CLOEXEC);
@@ -55,9 +55,9 @@ static int has_openat2(void) { return 0; }
 #endif
 
 #if defined(O_PATH)
-#define WAY (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) /* needs no more than the right to search it */
+#define FOLDER_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) /* only needs search permission */
 #else
-#define WAY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #endif
 
 static int open_by_steps(int root, const char *path, int flags) {
@@ -70,9 +70,9 @@ static int open_by_steps(int root, const char *path, int flags) {
         if (length > NAME_MAX) break;
         memcpy(name, path, length);
         name[length] = 0;
-        result = -EXDEV; /* as openat2 answers */
+        result = -EXDEV; /* as openat2 does */
         if (!length || !strcmp(name, "..")) break;
-        int opened = openat(folder, name, slash ? WAY : flags | O_NOFOLLOW);
+        int opened = openat(folder, name, slash ? FOLDER_FLAGS : flags | O_NOFOLLOW);
         result = opened >= 0 ? opened : -errno;
         if (result == -EINTR) continue;
         if (result < 0 || !slash) break;
@@ -92,7 +92,7 @@ static int open_short(int root, const char *path, int flags, int by_steps) {
     return open_by_steps(root, path, flags);
 }
 
-enum { PART = 4000 }; /* bytes of a path that one call takes; Linux allows 4095 */
+enum { PART = 4000 }; /* bytes of a path passed to one call, at most; Linux allows 4095 */
 
 int open_beneath(int root, const char *path, int flags, int by_steps) {
     int folder = root, result = 0;
@@ -104,7 +104,7 @@ int open_beneath(int root, const char *path, int flags, int by_steps) {
         result = -ENAMETOOLONG;
         if (!cut) break;
         *cut = 0;
-        result = open_short(folder, part, WAY, by_steps);
+        result = open_short(folder, part, FOLDER_FLAGS, by_steps);
         if (result < 0) break;
         if (folder != root) close(folder);
         folder = result;

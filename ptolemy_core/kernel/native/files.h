@@ -1,4 +1,4 @@
-/* What the files that open and list files share: opening beneath a folder, and times in nanoseconds. */
+/* Shared by the files that open and list entries: opening beneath a folder, and times in nanoseconds. */
 #ifndef PTOLEMY_FILES_H
 #define PTOLEMY_FILES_H
 
@@ -14,7 +14,7 @@
 #define CTIME st_ctim
 #endif
 
-/* Nanoseconds since 1970 into *out, modulo 2^64; whether they fit (years 1677 to 2262). */
+/* Stores nanoseconds since 1970 in *out, modulo 2^64; returns whether they fit (years 1677 to 2262). */
 static inline int nanoseconds(struct timespec time, int64_t *out) {
     int64_t seconds = (int64_t)time.tv_sec;
     int fits = !__builtin_mul_overflow(seconds, (int64_t)1000000000, out);
@@ -24,8 +24,8 @@ static inline int nanoseconds(struct timespec time, int64_t *out) {
            !__builtin_add_overflow(seconds, (int64_t)time.tv_nsec - 1000000000, &seconds);
 }
 
-/* Open the entry at `path` (names joined by '/') beneath an open folder, following no link; -errno if that fails.
- * by_steps: without openat2, a folder at a time. */
+/* Open the entry at `path` (names joined by '/') beneath an open folder without following links; -errno on failure.
+ * by_steps: one folder at a time, without openat2. */
 int open_beneath(int root, const char *path, int flags, int by_steps);
 
 #endif

@@ -1,4 +1,4 @@
-/* Listing a folder: its names in byte order, and what lstat says of each, with no interpreter between them. */
+/* Listing a folder: its names in byte order with the lstat of each, without the interpreter in between. */
 #define _GNU_SOURCE
 #include "files.h"
 
@@ -22,21 +22,21 @@ typedef struct {
 typedef struct {
     char *arena;
     entry *entries;
-    int64_t used, room, count, most;
+    int64_t used, arena_capacity, count, entry_capacity;
 } listing;
 
-static int grow(void **memory, int64_t *room, int64_t wanted, size_t item) {
-    if (wanted <= *room) return 1;
-    int64_t more = *room ? *room * 2 : 256;
+static int grow(void **memory, int64_t *capacity, int64_t wanted, size_t item) {
+    if (wanted <= *capacity) return 1;
+    int64_t more = *capacity ? *capacity * 2 : 256;
     while (more < wanted) more *= 2;
     void *larger = realloc(*memory, (size_t)more * item);
     if (!larger) return 0;
     *memory = larger;
-    *room = more;
+    *capacity = more;
     return 1;
 }
 
-/* All names but . and .. into the arena; 0, or errno. */
+/* Copy all names except . and .. into the arena; 0, or errno. */
 static int read_names(DIR *folder, listing *out) {
     for (;;) {
         errno = 0;
@@ -45,8 +45,8 @@ static int read_names(DIR *folder, listing *out) {
         const char *name = found->d_name;
         if (name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]))) continue;
         int64_t length = (int64_t)strlen(name);
-        if (!grow((void **)&out->arena, &out->room, out->used + length + 1, 1) ||
-            !grow((void **)&out->entries, &out->most, out->count + 1, sizeof(entry)))
+        if (!grow((void **)&out->arena, &out->arena_capacity, out->used + length + 1, 1) ||
+            !grow((void **)&out->entries, &out->entry_capacity, out->count + 1, sizeof(entry)))
             return ENOMEM;
         memcpy(out->arena + out->used, name, (size_t)length + 1);
         out->entries[out->count++] = (entry){.at = out->used, .length = length};
@@ -54,17 +54,17 @@ static int read_names(DIR *folder, listing *out) {
     }
 }
 
-/* Look at each name, in the folder's own order, which is the disk's; drop those that are gone meanwhile. */
-static void look(int folder, listing *out) {
+/* lstat each name in the folder's own order, which follows the disk; drop names that have vanished. */
+static void lstat_all(int folder, listing *out) {
     int64_t kept = 0;
     for (int64_t i = 0; i < out->count; i++) {
         entry e = out->entries[i];
-        struct stat is;
+        struct stat status;
         e.name = out->arena + e.at;
-        if (fstatat(folder, e.name, &is, AT_SYMLINK_NOFOLLOW) == 0) {
-            e.mode = (int64_t)is.st_mode;
-            e.size = (int64_t)is.st_size;
-            if (!nanoseconds(is.MTIME, &e.mtime)) e.mode |= NO_TIME, e.mtime = 0;
+        if (fstatat(folder, e.name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+            e.mode = (int64_t)status.st_mode;
+            e.size = (int64_t)status.st_size;
+            if (!nanoseconds(status.MTIME, &e.mtime)) e.mode |= NO_TIME, e.mtime = 0;
         } else if (errno == ENOENT) {
             continue;
         } else {
@@ -78,8 +78,8 @@ static void look(int folder, listing *out) {
 
 static int by_name(const void *a, const void *b) { return strcmp(((const entry *)a)->name, ((const entry *)b)->name); }
 
-static int64_t put_out(const listing *found, const char *prefix, int64_t length, char *paths, int64_t *modes,
-                       int64_t *sizes, int64_t *mtimes) {
+static int64_t copy_columns(const listing *found, const char *prefix, int64_t length, char *paths, int64_t *modes,
+                            int64_t *sizes, int64_t *mtimes) {
     for (int64_t i = 0; i < found->count; i++) {
         const entry *e = found->entries + i;
         memcpy(paths, prefix, (size_t)length);
@@ -93,13 +93,13 @@ static int64_t put_out(const listing *found, const char *prefix, int64_t length,
     return found->count;
 }
 
-/* List an open folder. Each path is the prefix and the name, with a slash, which no name can hold, behind it; modes
- * are st_mode, or -errno where an entry can't be looked at; mtimes are nanoseconds, and 0 with bit 32 set in the mode
- * where they don't fit in 64 bits.
- * Returns the number of entries, or -errno; -ERANGE with the needed entries and bytes in needs[0] and needs[1]
- * where a capacity doesn't suffice. */
+/* List an open folder. Each path is the prefix and the name, followed by a slash (which no name contains); modes are
+ * st_mode, or -errno where lstat failed; mtimes are nanoseconds, or 0 with bit 32 set in the mode if they don't fit
+ * in 64 bits.
+ * Returns the number of entries, or -errno; -ERANGE if a capacity is too small. needed[0] and needed[1] are the
+ * entries and bytes that are needed. */
 EXPORT int64_t ptolemy_list_folder(int folder, const char *prefix, int64_t length, char *paths, int64_t bytes,
-                                   int64_t *modes, int64_t *sizes, int64_t *mtimes, int64_t entries, int64_t *needs) {
+                                   int64_t *modes, int64_t *sizes, int64_t *mtimes, int64_t entries, int64_t *needed) {
     int own = fcntl(folder, F_DUPFD_CLOEXEC, 0); /* the stream closes it */
     if (own < 0) return -errno;
     DIR *stream = fdopendir(own);
@@ -111,15 +111,15 @@ EXPORT int64_t ptolemy_list_folder(int folder, const char *prefix, int64_t lengt
     rewinddir(stream);
     listing found = {0};
     int64_t result = -read_names(stream, &found);
-    needs[0] = found.count;
-    needs[1] = found.used + found.count * length;
-    if (result == 0 && (needs[0] > entries || needs[1] > bytes)) result = -ERANGE;
+    needed[0] = found.count;
+    needed[1] = found.used + found.count * length;
+    if (result == 0 && (needed[0] > entries || needed[1] > bytes)) result = -ERANGE;
     if (result == 0) {
-        look(folder, &found);
+        lstat_all(folder, &found);
         qsort(found.entries, (size_t)found.count, sizeof(entry), by_name);
-        result = put_out(&found, prefix, length, paths, modes, sizes, mtimes);
+        result = copy_columns(&found, prefix, length, paths, modes, sizes, mtimes);
     }
-    rewinddir(stream); /* both descriptors share one place: leave it as others expect it */
+    rewinddir(stream); /* both descriptors share one position: leave it at the start for the caller */
     closedir(stream);
     free(found.arena);
     free(found.entries);

@@ -1,0 +1,68 @@
+"""JSON schemas of what the command line, the HTTP API and manifests print. `python docs/schemas.py` writes them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ptolemy_core.facts import cars, files, projects
+from ptolemy_core.manifest.summary import Summary
+from ptolemy_dagster.http import carfile_meta, launching, problems, runs
+from ptolemy_dagster.http import files as http_files
+from ptolemy_dagster.http import projects as http_projects
+
+FOLDER = Path(__file__).parent / "schemas"
+
+PRINTED: dict[str, Any] = {
+    "blitz": list[cars.StagedCarFacts],
+    "cars": list[cars.StagedCarFacts],
+    "changes": files.ChangesFacts,
+    "containerize": list[cars.PlannedCarFacts],
+    "delete-source": projects.DeletionFacts,
+    "deleted": list[files.DeletedFacts],
+    "find": list[files.FileFacts],
+    "history": list[files.VersionFacts],
+    "manifest": projects.ManifestFacts,
+    "release": list[cars.ReleasedFacts],
+    "root": cars.RootFacts,
+    "root-history": list[cars.RootFacts],
+    "run": projects.RunFacts,
+    "scan": projects.ScanFacts,
+    "skipped": list[files.SkippedFacts],
+    "status": list[projects.LocalStatusFacts],
+    "verify": projects.VerifiedFacts,
+    "workers": list[projects.WorkerFacts],
+}
+"""What each command prints with --json; `root-history` is `root --history`."""
+
+ANSWERED: dict[str, Any] = {
+    "http-carfile_meta": list[carfile_meta.CarMeta],
+    "http-car": carfile_meta.CarMeta,
+    "http-files": list[http_files.FileOut],
+    "http-launched": launching.Launched,
+    "http-plan": list[carfile_meta.PlannedCar],
+    "http-problem": problems.ProblemDetails,
+    "http-project": http_projects.ProjectStatus,
+    "http-projects": list[http_projects.ListedProject],
+    "http-created": http_projects.ProjectOut,
+    "http-run": runs.Run,
+    "http-workers": list[projects.WorkerFacts],
+}
+"""What each address of the HTTP API answers."""
+
+SCHEMAS: dict[str, Any] = PRINTED | ANSWERED | {"manifest-summary": Summary}
+
+
+def schema_of(name: str) -> str:
+    """A schema as its file has it."""
+    schema = TypeAdapter(SCHEMAS[name]).json_schema(mode="serialization", by_alias=True)
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{name}.json"} | schema
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    for old in FOLDER.glob("*.json"):
+        old.unlink()
+    for each in SCHEMAS:
+        (FOLDER / f"{each}.json").write_text(schema_of(each), encoding="utf-8")

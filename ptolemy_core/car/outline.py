@@ -1,0 +1,167 @@
+"""The outline of a CAR, opened: what every block is and its digest, without the blocks.
+
+With it and the source, any byte range of the CAR can be generated: `generate`. The format: `outline_file`.
+Only what is needed is read, and each part is checked when it is read: damage gives an error and never a wrong byte.
+The file isn't mapped into memory, because a mapped file that is cut off kills the process.
+"""
+
+import errno
+import hashlib
+import os
+import zlib
+from bisect import bisect_right
+from functools import lru_cache
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptolemy_core.car.outline_file import CHUNK, HEADER_SIZE, PAGE, Header, checksum, damaged
+from ptolemy_core.car.outline_page import Page, Rows, Start
+from ptolemy_core.dag import cid
+from ptolemy_core.errors import OutlineError
+
+WINDOW = 1 << 20
+"""Bytes of a window, about: see `outline_page.cut_windows`."""
+
+_PAGES = 8
+_CHUNKS = 16
+"""Pages and chunks of digests that are kept: up to 2 MB a page of many large shards, 100 KB of small files."""
+
+_INDEX_LIMIT = 1 << 30
+
+
+class Outline:
+    """An open outline. Any thread may use it.
+
+    Attributes:
+        name: path of the file, for messages.
+        header: its header: the CAR's size, payload CID, and so on.
+
+    Raises:
+        OutlineError: the file is no outline, or damaged, or of another version, or can't be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        self._file = -1
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            size = os.fstat(self._file).st_size
+            self.header = Header.decode(os.pread(self._file, HEADER_SIZE, 0), path)
+            self._check_size(size)
+            index = self._read(self.header.index_at, self.header.size - self.header.index_at)
+        except OSError as error:
+            self.close()
+            raise _unreadable(path, error) from error
+        except BaseException:
+            self.close()
+            raise
+        if hashlib.sha256(index).digest() != self.header.index_digest:
+            self.close()
+            raise damaged(path, "its index")
+        self._pages = np.frombuffer(index, PAGE, self.header.pages)
+        self._checksums = index[self.header.pages * PAGE.itemsize :]
+        self._starts: list[int] = self._pages["offset"].tolist()
+        self.page = lru_cache(maxsize=_PAGES)(self._page)
+        self._chunk = lru_cache(maxsize=_CHUNKS)(self._load_chunk)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; nothing may be read any more."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def page_at(self, offset: int) -> Page:
+        """The page of the block whose section holds the CAR's byte `offset`, which lies after the CAR's header.
+
+        Raises:
+            OutlineError: the outline is damaged, or can't be read.
+        """
+        return self.page(bisect_right(self._starts, offset) - 1)
+
+    def digests(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The digests at these places, a row each.
+
+        Raises:
+            OutlineError: the outline is damaged, or can't be read.
+        """
+        out = np.empty((len(places), 32), dtype=np.uint8)
+        chunks = places // CHUNK
+        for number in np.unique(chunks).tolist():
+            here = chunks == number
+            out[here] = self._chunk(number)[places[here] - number * CHUNK]
+        return out
+
+    def _page(self, number: int) -> Page:
+        entry = self._pages[number]
+        first, header = int(entry["block"]), self.header
+        start = Start(first, int(entry["offset"]), int(entry["leaf"]), header.blocks - header.leaves)
+        data = self._checked(
+            int(entry["at"]), int(entry["length"]), entry["checksum"].tobytes(), f"page {number}"
+        )
+        try:
+            page = Page.of(Rows.decode(data), start, header.profile, WINDOW)
+        except (ValueError, zlib.error) as error:
+            raise OutlineError(f"page {number} of the outline {self.name} can't be read: {error}") from error
+        last = number + 1 == len(self._pages)
+        end = self.header.car_size if last else self._starts[number + 1]
+        blocks = self.header.blocks if last else int(self._pages["block"][number + 1])
+        if page.offset[-1] != end or first + len(page) != blocks:
+            raise OutlineError(f"page {number} of the outline {self.name} doesn't lead to the next page")
+        return page
+
+    def _load_chunk(self, number: int) -> NDArray[np.uint8]:
+        first = number * CHUNK
+        count = min(CHUNK, self.header.blocks - first)
+        expected = self._checksums[16 * number : 16 * number + 16]
+        data = self._checked(HEADER_SIZE + first * 32, count * 32, expected, f"its part {number} of digests")
+        return np.frombuffer(data, np.uint8).reshape(count, 32)
+
+    def _checked(self, at: int, size: int, expected: bytes, what: str) -> bytes:
+        try:
+            data = self._read(at, size)
+        except OSError as error:
+            raise _unreadable(self.name, error) from error
+        if checksum(data) != expected:
+            raise damaged(self.name, what)
+        return data
+
+    def _read(self, at: int, size: int) -> bytes:
+        parts: list[bytes] = []
+        while size:
+            part = os.pread(self._file, size, at)
+            if not part:
+                raise OSError(errno.EIO, "it ends too early")
+            parts.append(part)
+            at, size = at + len(part), size - len(part)
+        return b"".join(parts)
+
+    def _check_size(self, size: int) -> None:
+        header = self.header
+        index = header.size - header.index_at
+        if size != header.size:
+            raise OutlineError(
+                f"the outline {self.name} has {size} bytes, {header.size} were written: rebuild it from the source"
+            )
+        if index != header.pages * PAGE.itemsize + header.chunks * 16 or not 0 <= index <= _INDEX_LIMIT:
+            raise OutlineError(f"the header of the outline {self.name} contradicts itself")
+
+    def __repr__(self) -> str:
+        return f"<Outline {self.name} of {cid.to_text(self.header.payload_cid)}>"
+
+
+def _unreadable(path: str, error: OSError) -> OutlineError:
+    return OutlineError(
+        f"the outline {path} can't be read ({error.strerror}): see that it is there and readable, "
+        "or rebuild it from the source"
+    )

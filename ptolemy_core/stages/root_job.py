@@ -1,0 +1,239 @@
+"""The building of a data set's root, in three parts: load what it needs, do the work, record the result.
+
+`work` needs no catalog: it takes the entries in path order, page by page, and writes a CAR into the staging area.
+Memory holds the links of open folders only.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ptolemy_core import commp
+from ptolemy_core.car import nodes
+from ptolemy_core.car.folders import FolderTree, Target
+from ptolemy_core.car.spool import IN_OTHER_CAR, Spool
+from ptolemy_core.catalog import containers, entries, roots, scans
+from ptolemy_core.catalog.entries import LiveEntry
+from ptolemy_core.catalog.roots import RootRow
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.dag.stitch import FileNode
+from ptolemy_core.errors import BusyError, PlanError, ReceiptError, StageOrderError, StagingError
+from ptolemy_core.layout import HEADER_SIZE, item_extents
+from ptolemy_core.progress import Progress
+from ptolemy_core.project import Project
+from ptolemy_core.source.buffers import Buffers
+from ptolemy_core.stages.order import Stage, require
+from ptolemy_core.staging.area import area_of, root_part_name
+from ptolemy_core.tree import Kind
+
+_WRITE = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RootJob:
+    """All that the building of a root needs beside the entries.
+
+    Attributes:
+        project: its settings say where the staging folder is.
+        scan: the scan whose tree it is.
+        profile: of the DAG.
+        last: the project's newest root; None if it has none.
+    """
+
+    project: Project
+    scan: int
+    profile: Profile
+    last: RootRow | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether this scan has its root already: then only its CAR is to be built again."""
+        return self.last is not None and self.last.scan == self.scan
+
+
+def load(catalog: Catalog, project: Project, profile: Profile) -> RootJob:
+    """Read what the building of a root needs.
+
+    Raises:
+        StageOrderError: the project isn't scanned, or something of it is not planned or not built.
+    """
+    scan = _finished_scan(catalog, project.name)
+    return RootJob(project, scan, profile, next(roots.rows(catalog, project.name), None))
+
+
+def pages(catalog: Catalog, job: RootJob) -> Iterator[Sequence[LiveEntry]]:
+    """The entries that `work` takes.
+
+    Raises:
+        BusyError: after the last one, if a scan began meanwhile.
+    """
+    name = job.project.name
+    yield from entries.live_pages(catalog, name, job.profile)
+    if _finished_scan(catalog, name) != job.scan:
+        raise BusyError(f"project {name!r} was scanned meanwhile: try again")
+
+
+def work(job: RootJob, found: Iterable[Sequence[LiveEntry]], progress: Progress) -> tuple[RootRow, bool]:
+    """Put a tree together, and write its CAR into the staging folder. It needs no catalog.
+
+    Args:
+        job: what to build.
+        found: the entries in path order, page by page.
+        progress: called with entries done since the last call.
+
+    Returns:
+        the root, and whether a CAR was written: not where an earlier scan's root has the same tree.
+
+    Raises:
+        PlanError: two names can't be in one HAMT, or the CAR fits no piece.
+        StagingError: the staging folder can't take the CAR.
+    """
+    started = time.monotonic()
+    try:
+        with Spool(job.project.staging_dir) as spool:
+            tree = FolderTree(spool, job.profile)
+            count = data_bytes = left_out = 0
+            for page in found:
+                for entry, target in zip(page, _targets(page, spool, job.profile), strict=True):
+                    if target is None:
+                        left_out += 1
+                        continue
+                    tree.add(entry.path, target)
+                    count += 1
+                    data_bytes += entry.size if entry.kind == Kind.FILE else 0
+                progress(len(page))
+            root = tree.finish().cid
+            last = job.last
+            row = last if last is not None and not job.done and last.root_cid == root else None
+            built = row is None
+            row = row or _write_car(job.project, spool, root)
+    except OSError as error:
+        raise StagingError(
+            f"{job.project.staging_dir} can't take the CAR of the data set's root ({error.strerror}): "
+            "see that the folder is there and writable and has free space, then try again"
+        ) from error
+    row = replace(
+        row,
+        scan=job.scan,
+        entries=count,
+        data_bytes=data_bytes,
+        left_out=left_out,
+        built_at=time.time(),
+        build_seconds=time.monotonic() - started if built else row.build_seconds,
+    )
+    return row, built
+
+
+def record(catalog: Catalog, job: RootJob, row: RootRow) -> None:
+    """Write a new root.
+
+    Raises:
+        ReceiptError: the CAR was built again, as another one.
+    """
+    if not job.done:
+        roots.write(catalog, row)
+    elif job.last is not None and row.root_cid != job.last.root_cid:
+        raise ReceiptError(
+            f"the root of {row.project!r} at scan {job.scan} was {cid.to_text(job.last.root_cid)} and is now "
+            f"{cid.to_text(row.root_cid)}: scan, containerize and blitz, then try again"
+        )
+
+
+def _finished_scan(catalog: Catalog, name: str) -> int:
+    """The project's last scan; all that it found is planned and built."""
+    newest = scans.last(catalog, name, merged=True)
+    if newest is not None and not newest.finished:
+        raise StageOrderError.needs(name, "is being scanned, or its last scan was cut off", Stage.SCAN)
+    require(catalog, name, Stage.ROOT)
+    assert newest is not None
+    unplanned = containers.any_unplanned(catalog, name)
+    missing = sum(not row.built for row in containers.rows(catalog, name))
+    if unplanned or missing:
+        what = "files in no container" if unplanned else f"{missing} CARs to build"
+        raise StageOrderError(f"project {name!r} still has {what}: run `ptolemy run {name}` first")
+    return newest.number
+
+
+def _targets(page: Sequence[LiveEntry], spool: Spool, profile: Profile) -> Iterator[Target | None]:
+    """What a folder's link to each of these entries says; None: no CAR holds it."""
+    kinds = np.array([entry.kind for entry in page], dtype=np.int8)
+    sizes = np.array([entry.size for entry in page], dtype=np.int64)
+    tsizes = item_extents(kinds, sizes, profile).tsize.tolist()
+    for entry, tsize in zip(page, tsizes, strict=True):
+        if entry.cid is not None:
+            yield Target(entry.cid, tsize)
+        elif entry.split is not None:
+            yield _split(spool, entry.split)
+        else:
+            yield None
+
+
+def _split(spool: Spool, root: FileNode) -> Target:
+    """A split file: its nodes above the shards go into the spool."""
+
+    def put(node: FileNode) -> int:
+        if not node.block:
+            return IN_OTHER_CAR
+        return spool.add(node.cid, node.block, [put(child) for child in node.children])
+
+    return Target(root.cid, root.tsize, put(root))
+
+
+def _write_car(project: Project, spool: Spool, root: bytes) -> RootRow:
+    """The CAR, written into the staging folder; what isn't known of its row here is 0."""
+    size = HEADER_SIZE + spool.span
+    if size > commp.MAX_PAYLOAD:
+        raise PlanError(
+            f"the folders of {project.name!r} take {size} bytes, a piece holds {commp.MAX_PAYLOAD}: "
+            "make projects of parts of the folder"
+        )
+    area = area_of(project)
+    piece = commp.PieceCommitment()
+    sha256 = hashlib.sha256()
+    with area.attempt(root_part_name(project.name), size) as output:
+        at = 0
+        for chunk in _chunks(nodes.header(root), spool.sections()):
+            output.write(chunk, at)
+            piece.update(chunk)
+            sha256.update(chunk)
+            at += len(chunk)
+        output.sync()
+        digest = piece.digest()
+        v1 = commp.piece_cid_v1(digest)
+        output.publish(cid.to_text(v1) + ".car")
+    return RootRow(
+        project=project.name,
+        scan=0,
+        root_cid=root,
+        entries=0,
+        data_bytes=0,
+        left_out=0,
+        blocks=len(spool),
+        file_name=cid.to_text(v1) + ".car",
+        piece_cid_v1=v1,
+        piece_cid_v2=commp.piece_cid_v2(digest, size),
+        car_size=size,
+        piece_size=piece.piece_size,
+        sha256=sha256.digest(),
+        built_at=0.0,
+        build_seconds=0.0,
+    )
+
+
+def _chunks(header: bytes, sections: Iterator[bytes]) -> Iterator[memoryview]:
+    """Header and sections in aligned pieces for the output; each is good until the next one is asked for."""
+    buffer = memoryview(Buffers(_WRITE).take())
+    pending = bytearray(header)
+    for section in sections:
+        pending += section
+        while len(pending) >= _WRITE:
+            buffer[:_WRITE] = pending[:_WRITE]
+            del pending[:_WRITE]
+            yield buffer
+    buffer[: len(pending)] = pending
+    yield buffer[: len(pending)]

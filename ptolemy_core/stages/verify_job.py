@@ -1,0 +1,183 @@
+"""The verification of one CAR, in three parts: load what it needs, do the work, record the result.
+
+`work` needs no catalog: it runs on any machine that has the CAR, and with `source` the files that it was made of.
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+from ptolemy_core.catalog import delivery, shards
+from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.shards import BuiltShard
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.progress import Progress
+from ptolemy_core.project import Project
+from ptolemy_core.reader import Expected, verify_car
+from ptolemy_core.stages.car_listing import CarListing
+from ptolemy_core.stages.compare import Comparison, compare_with_source
+from ptolemy_core.staging.area import StagedFile, area_of
+from ptolemy_core.tree import paths
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the verification of one CAR found; `problems` are sentences, none if all is well.
+
+    Attributes:
+        car: the CAR's receipt.
+        blocks: read and hashed.
+        entries: files (or shards) and links that were found in it.
+        away: it is marked as delivered and not in the staging folder any more, so nothing was read.
+        known: it passed an earlier verification and its file hasn't changed since, so it wasn't read again.
+        compared, outdated: entries that were compared with the source, and that weren't, since they were changed
+            or deleted by now and a scan knows it.
+    """
+
+    car: CarRow
+    blocks: int
+    entries: int
+    problems: list[str]
+    away: bool = False
+    known: bool = False
+    compared: int = 0
+    outdated: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyJob:
+    """All that the verification of one CAR needs.
+
+    Attributes:
+        project: its settings say where the staging folder and the source are.
+        car: the CAR's receipt.
+        shards: what it must hold.
+        profile: of the DAG.
+        known: it needn't be read: it passed before and is unchanged.
+        source: compare it with the source.
+    """
+
+    project: Project
+    car: CarRow
+    shards: tuple[BuiltShard, ...]
+    profile: Profile
+    known: bool = False
+    source: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A CAR that was read wholly.
+
+    Attributes:
+        began: seconds since 1970.
+        file: as it was before and after; None if it changed meanwhile.
+        right: whether its content is.
+    """
+
+    began: float
+    file: StagedFile | None
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the work found: the verdict so far, the reading and the comparison, None where there was none."""
+
+    verdict: Verdict
+    reading: Reading | None = None
+    comparison: Comparison | None = None
+
+
+def load(
+    catalog: Catalog, project: Project, row: CarRow, profile: Profile, *, known: bool, source: bool
+) -> VerifyJob:
+    """Read what the verification of a CAR needs: nothing more of one that needn't be read."""
+    needed = source or not known
+    found = tuple(shards.built(catalog, row.container_id)) if needed else ()
+    return VerifyJob(project, row, found, profile, known, source)
+
+
+def work(job: VerifyJob, progress: Progress) -> Checked:
+    """Read a CAR, and compare it with the source where that is asked for. It needs no catalog.
+
+    Args:
+        job: what to verify.
+        progress: called with bytes read since the last call.
+    """
+    if job.known:
+        verdict, reading = Verdict(job.car, 0, 0, [], known=True), None
+    else:
+        verdict, reading = _read(job, progress)
+    if not job.source or not verdict.ok:
+        return Checked(verdict, reading)
+    found = compare_with_source(job.project, job.car, job.shards, progress)
+    problems = [f"{job.car.file_name}: {problem}" for problem in found.problems]
+    verdict = replace(verdict, problems=problems, compared=found.compared, outdated=found.outdated)
+    return Checked(verdict, reading, found)
+
+
+def record(catalog: Catalog, job: VerifyJob, checked: Checked) -> Verdict:
+    """Record whether a CAR is verified; one that may hold a mixture of a file's states isn't."""
+    row, verdict, reading, found = job.car, checked.verdict, checked.reading, checked.comparison
+    if found is not None and found.faults is not None:
+        delivery.record_comparison(catalog, row, found.faults, found.unread)
+    suspects = delivery.suspects(catalog, row) if reading is None or reading.right else []
+    if suspects:
+        delivery.set_unverified(catalog, row)
+    elif reading is not None and reading.right and reading.file is not None:
+        delivery.set_verified(catalog, row, reading.began, reading.file.ctime, reading.file.inode)
+    elif reading is not None and (not reading.right or row.verified_at is not None):
+        delivery.set_unverified(catalog, row, failed=not reading.right)
+    if suspects and not job.source:
+        more = f" and {len(suspects) - 1} more" if len(suspects) > 1 else ""
+        problem = (
+            f"{row.file_name}: {paths.display(suspects[0][0])}{more} differed from the source when they were "
+            "compared, with the size and time of the scan, so this CAR may hold a mixture of its states: compare "
+            f"again (ptolemy verify {row.project} --source), or touch the file and run the project again"
+        )
+        return replace(verdict, problems=[*verdict.problems, problem])
+    return verdict
+
+
+def _read(job: VerifyJob, progress: Progress) -> tuple[Verdict, Reading | None]:
+    """Read a CAR; no `Reading` if that couldn't be done."""
+    row = job.car
+    area = area_of(job.project)
+    listing = CarListing()
+    expect = Expected(
+        payload_cid=row.payload_cid,
+        piece_cid_v1=row.piece_cid_v1,
+        piece_cid_v2=row.piece_cid_v2,
+        car_size=row.car_size,
+        piece_size=row.piece_size,
+        sha256=row.sha256,
+    )
+    began = time.time()
+    before = area.look(row.file_name)
+    path = area.path(row.file_name)
+    try:
+        report = verify_car(
+            path, job.profile, expect=expect, on_entry=listing.add, progress=progress, sha256=False
+        )
+    except FileNotFoundError as error:
+        problem = (
+            f"{row.file_name} can't be read: {error.strerror}; if it was delivered, say so: "
+            f"ptolemy release {row.project}/{row.number} --note WHERE; else materialize car "
+            f"{row.project}|{row.number:06d} to build it again"
+        )
+        return Verdict(row, 0, 0, [problem]), None
+    except OSError as error:
+        return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {error.strerror}"]), None
+    problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
+    problems += [f"{row.file_name}: {problem}" for problem in listing.differences(job.shards)]
+    right = not problems
+    same = before if before is not None and before.regular and area.look(row.file_name) == before else None
+    if right and same is None:
+        problems.append(f"{row.file_name} was changed while it was read, or is a link: verify it again")
+    return Verdict(row, report.blocks, len(listing.found), problems), Reading(began, same, right)

@@ -1,0 +1,115 @@
+"""The commands: their names, what `--help` says of each in a line, and where they are.
+
+A command's module is imported when the command is used, so that none pays for what only others need.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: its module in this folder, its function there (or the table of a group), and its help in a line."""
+
+    module: str
+    name: str
+    help: str
+
+
+COMMANDS: dict[str, Command] = {
+    "create": Command("stages", "create", "Define a project. The same settings again change nothing."),
+    "set": Command(
+        "settings", "set_command", "Change settings that may change; without options, show all settings."
+    ),
+    "scan": Command("stages", "scan", "Walk the target folder into the catalog."),
+    "containerize": Command(
+        "stages", "containerize", "Plan containers; each CAR's exact size is known before any data is read."
+    ),
+    "blitz": Command(
+        "stages",
+        "blitz",
+        "Build all CARs that aren't built yet; of a serial project, those for which staging-dir has free space.",
+    ),
+    "run": Command("stages", "run", "Scan, containerize, blitz and verify."),
+    "verify": Command(
+        "stages",
+        "verify",
+        "Read CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong.",
+    ),
+    "status": Command("lookup", "status", "How far projects are, and what runs now."),
+    "cars": Command("lookup", "cars_command", "The built CARs of a project with their CIDs."),
+    "find": Command(
+        "lookup",
+        "find",
+        "Which CAR and piece holds a file and at which bytes, or what a CID names. Exit code 1 if nothing is found.",
+    ),
+    "changes": Command(
+        "records", "changes", "What a scan found added, changed and gone since the one before it."
+    ),
+    "history": Command(
+        "records",
+        "history",
+        "Versions of files that scans saw, and the CARs that hold them. Exit code 1 if there is none.",
+    ),
+    "skipped": Command(
+        "records",
+        "skipped",
+        "Entries that are in no CAR: left out by a scan, or dropped by a blitz, each with its reason.",
+    ),
+    "restore": Command(
+        "restore",
+        "restore",
+        "Restore a project, or files and folders of it, from its CARs. Run again to go on.",
+    ),
+    "extract": Command(
+        "extract",
+        "extract_command",
+        "Restore files and folders from CARs alone; split files are put together. Run again to go on.",
+    ),
+    "release": Command(
+        "delivery",
+        "release",
+        "Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz.",
+    ),
+    "delete-source": Command(
+        "delivery",
+        "delete_source",
+        "Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.",
+    ),
+    "deleted": Command(
+        "delivery", "deleted", "The journal of source files that were deleted after delivery."
+    ),
+    "root": Command(
+        "dataset",
+        "root",
+        "The root CID of the whole data set, and the CAR that leads from it to all others; made if it isn't there.",
+    ),
+    "manifest": Command(
+        "dataset",
+        "manifest",
+        "Write what stands in which CAR at which bytes, and a summary of the CARs with their CIDs.",
+    ),
+    "cid": Command(
+        "identify", "cid_command", "CIDs of files and folders under the UnixFS profile unixfs-v1-2025."
+    ),
+    "commp": Command("identify", "commp_command", "Piece CIDs (v1 and v2) and padded piece sizes of files."),
+    "scheduler": Command(
+        "machines",
+        "scheduler",
+        "Run the scheduler that worker machines join. Stop it with Ctrl-C or SIGTERM.",
+    ),
+    "worker": Command(
+        "machines", "worker", "Make this machine build CARs for a scheduler, until Ctrl-C or SIGTERM."
+    ),
+    "workers": Command(
+        "machines", "workers", "Which processes build CARs or wait for work, on all machines."
+    ),
+    "serve": Command("serve", "serve", "Serve the HTTP API, with Dagster's web UI and daemon beside it."),
+    "web-ui": Command(
+        "serve",
+        "web_ui",
+        "Serve Dagster's web UI and GraphQL, guarded against other sites and, with a token, other users.",
+    ),
+    "keys": Command(
+        "keys", "COMMANDS", "Keys that encrypt projects; each has an alias. Projects can't use them yet."
+    ),
+}

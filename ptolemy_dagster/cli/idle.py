@@ -1,0 +1,73 @@
+"""Whether a stage has anything to do, known before a run is launched, and without Dagster."""
+
+from typing import TYPE_CHECKING
+
+from ptolemy_core.catalog import Catalog, cars, containers, projects
+from ptolemy_core.errors import StagingError
+from ptolemy_core.stages import blitz
+from ptolemy_core.stages.car_state import is_away, is_verified
+from ptolemy_core.staging.area import area_of
+from ptolemy_core.status import free_space
+from ptolemy_core.status.state import project_state
+
+if TYPE_CHECKING:
+    from ptolemy_dagster.status import Runs
+
+
+def nothing_to_do(catalog: Catalog, job: str, name: str) -> str | None:
+    """Why a stage has nothing to do; None if it has, or perhaps has.
+
+    Only after a run that succeeded: one that failed or was killed may have left something that the next one settles,
+    and it is that run's end that `status` shows.
+    """
+    find = {"containerize": _planned, "blitz": _built, "verify": _verified}.get(job)
+    runs = runs_of(catalog) if find else None
+    if find is None or runs is None:
+        return None
+    last = runs.newest(name)
+    return find(catalog, name) if last is not None and last.status == "SUCCESS" else None
+
+
+def _planned(catalog: Catalog, name: str) -> str | None:
+    if containers.any_unplanned(catalog, name) or containers.any_stale(catalog, name):
+        return None
+    count = len(containers.rows(catalog, name))
+    return f"every file of {name} is in one of its {count:,} containers" if count else None
+
+
+def _built(catalog: Catalog, name: str) -> str | None:
+    state = project_state(catalog, name)
+    if not state.containers or blitz.pending(catalog, name) or state.waiting is not None:
+        return None
+    try:
+        if free_space.missing(catalog, projects.get(catalog, name)):
+            return None
+    except StagingError:
+        return None
+    return f"all {state.built:,} CARs of {name} are built"
+
+
+def _verified(catalog: Catalog, name: str) -> str | None:
+    project = projects.get(catalog, name)
+    area = area_of(project)
+    rows = list(cars.rows(catalog, name))
+    known = all(is_verified(row, area.look(row.file_name)) or is_away(project, row) for row in rows)
+    return (
+        f"all {len(rows):,} CARs of {name} were verified and haven't changed since"
+        if rows and known
+        else None
+    )
+
+
+def runs_of(catalog: Catalog) -> "Runs | None":
+    """Where runs are looked up: in Dagster's tables as they are, else by Dagster; None where nothing can run."""
+    if catalog.read_only:
+        return None
+    from ptolemy_dagster.internals.run_records import RunRecords, is_usual_storage
+
+    if is_usual_storage():
+        return RunRecords(catalog)
+    from ptolemy_dagster.instance import open_instance
+    from ptolemy_dagster.status import InstanceRuns
+
+    return InstanceRuns(open_instance())

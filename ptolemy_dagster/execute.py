@@ -1,0 +1,94 @@
+"""A run's process: `python -m ptolemy_dagster.execute REQUEST`, started by a command that waits for it.
+
+It tells the command what became of the run, so that the command needs no Dagster. Imports come late: the process that
+steps are forked from is started first, and imports the pipeline at the same time.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ptolemy_dagster.attached import end_with_command
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a command asks for.
+
+    Attributes:
+        job, project: the job's name, and the partition.
+        launch: a name of this launch that no other has.
+        command: the command's process.
+        answer: descriptor of the file that the answer is written to.
+        forks: whether steps are expected to need processes of their own.
+        config: the run's configuration.
+    """
+
+    job: str
+    project: str
+    launch: str
+    command: int
+    answer: int
+    forks: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_text(self) -> str:
+        """As the process takes it."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a run's process says of it.
+
+    Attributes:
+        began: whether there may be a run.
+        ended: whether all below is known.
+        run_id: the run's.
+        ok: whether it succeeded.
+        reasons, codes: why it failed, and the codes of its errors.
+    """
+
+    began: bool = False
+    ended: bool = False
+    run_id: str | None = None
+    ok: bool = False
+    reasons: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+
+    def write(self, descriptor: int) -> None:
+        """Put it into the answer's file, in place of an earlier one."""
+        text = json.dumps(asdict(self)).encode()
+        os.ftruncate(descriptor, 0)
+        written = 0
+        while written < len(text):
+            written += os.pwrite(descriptor, text[written:], written)
+
+
+def read_answer(descriptor: int) -> Answer:
+    """What the process has said so far; an empty answer if nothing, or if it died while it said it."""
+    size = os.fstat(descriptor).st_size
+    try:
+        return Answer(**json.loads(os.pread(descriptor, size, 0)))
+    except ValueError:
+        return Answer()
+
+
+def main() -> None:
+    """Execute the run that is asked for."""
+    request = Request(**json.loads(sys.argv[1]))
+    end_with_command(request.command)
+    if request.forks:
+        from ptolemy_dagster.internals import forkserver
+
+        forkserver.start()
+    from ptolemy_dagster.internals.foreground import execute
+
+    execute(request)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""What is said of built CARs whose files are gone."""
+
+from collections.abc import Sequence
+
+from ptolemy_core.catalog.cars import CarRow
+
+
+def missing(cars: Sequence[CarRow]) -> str:
+    """A sentence on CARs that are neither in staging nor marked as delivered; empty if there are none."""
+    if not cars:
+        return ""
+    names = ", ".join(f"{car.project}/{car.number}" for car in cars[:5]) + (", …" if len(cars) > 5 else "")
+    return (
+        f"{len(cars)} built CARs aren't whole in staging_dir and aren't marked as delivered ({names}): mark those "
+        "that are with `ptolemy release`, build lost ones again by materializing their partition of asset car"
+    )

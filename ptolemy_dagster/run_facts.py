@@ -1,0 +1,22 @@
+"""What is known of a run, whether Dagster says it or its storage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """A run.
+
+    Attributes:
+        run_id, job: its id, and the name of its job.
+        status: in Dagster's words: QUEUED, STARTED, SUCCESS and so on.
+        updated: when it was changed last, in seconds.
+        tags: its tags.
+    """
+
+    run_id: str
+    job: str
+    status: str
+    updated: float
+    tags: Mapping[str, str]

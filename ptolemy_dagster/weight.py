@@ -1,0 +1,75 @@
+"""How much work a step has: little is done in the run's own process, more in a process of its own.
+
+A tag of the step says what its work grows with. Steps without the tag, such as a batch of CARs, always get their own
+process: what they do may take long and much memory, and a crash of theirs is none of the run.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from ptolemy_core.catalog import Catalog, cars, projects, scans
+from ptolemy_core.stages.car_state import is_away, is_verified
+from ptolemy_core.staging.area import area_of
+
+TAG = "ptolemy/work"
+ENTRIES = {TAG: "entries"}
+"""Tags of a step whose work grows with a project's entries, read from the catalog or listed by a scan."""
+CARS = {TAG: "cars"}
+"""Tags of a step that reads the CARs that weren't verified yet."""
+
+FEW = 5_000
+"""Entries of a project whose rows take a moment."""
+
+_READING_OPTIONS = ("again", "source")
+
+
+def is_light(run: dg.DagsterRun, key: str, tags: Mapping[str, str]) -> bool:
+    """Whether a step of a run has little work. In doubt it has much."""
+    kind, name = tags.get(TAG), run.tags.get("dagster/partition")
+    if kind is None or name is None:
+        return False
+    try:
+        catalog = Catalog()
+        try:
+            if kind == "entries":
+                return _few_entries(catalog, name)
+            return not _asked_to_read(run.run_config, key) and _all_verified(catalog, name)
+        finally:
+            catalog.engine.dispose()
+    except Exception:  # the step will meet it, and say it
+        return False
+
+
+def _few_entries(catalog: Catalog, name: str) -> bool:
+    if not scans.holds_at_most(catalog, name, FEW):
+        return False
+    return _lists_at_most(projects.get(catalog, name).target_dir, FEW)
+
+
+def _lists_at_most(top: str, entries: int) -> bool:
+    """Whether a folder has so few entries."""
+    folders, found = [top], 0
+    while folders:
+        with os.scandir(folders.pop()) as listing:
+            for entry in listing:
+                found += 1
+                if found > entries:
+                    return False
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return True
+
+
+def _asked_to_read(run_config: Mapping[str, Any], key: str) -> bool:
+    config = run_config.get("ops", {}).get(key, {}).get("config", {})
+    return any(config.get(option) for option in _READING_OPTIONS)
+
+
+def _all_verified(catalog: Catalog, name: str) -> bool:
+    project = projects.get(catalog, name)
+    area = area_of(project)
+    rows: Iterable[cars.CarRow] = cars.rows(catalog, name)
+    return all(is_verified(row, area.look(row.file_name)) or is_away(project, row) for row in rows)

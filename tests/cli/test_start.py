@@ -1,0 +1,127 @@
+"""How commands start: what each imports, that the list of commands agrees with them, version and completion."""
+
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from ptolemy_dagster.cli.commands import COMMANDS
+from tests.cli.commands import ptolemy
+from tests.pipeline.backend import Backend
+from tests.pipeline.processes import runs
+
+HEAVY = {"dagster", "sqlalchemy", "alembic", "pyarrow", "numpy", "fastapi", "cryptography", "psycopg2"}
+
+
+def imported(backend: Backend, *arguments: str) -> set[str]:
+    """Which of the heavy packages a command has imported at its end."""
+    code = (
+        "import sys\n"
+        "from ptolemy_dagster.cli import main\n"
+        "try:\n    main()\n"
+        f"finally:\n    print('\\nHEAVY', *({HEAVY!r} & sys.modules.keys()), file=sys.__stderr__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=dict(backend.env),
+        cwd=backend.root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("HEAVY")]
+    assert "Traceback" not in done.stderr
+    return set(line.split()[1:])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_line_on_a_command_is_the_first_of_its_own_help(name: str) -> None:
+    command = COMMANDS[name]
+    module = import_module(f"ptolemy_dagster.cli.{command.module}")
+    found = getattr(module, command.name)
+    text = module.HELP if isinstance(found, dict) else inspect.getdoc(found)
+    assert command.help == text.split("\n\n")[0].replace("\n", " ")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"], []])
+def test_the_list_of_commands_needs_none_of_them(sqlite: Backend, arguments: list[str]) -> None:
+    assert imported(sqlite, *arguments) == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["cid", "x"], ["commp", "x"], ["extract", "x", "--list"], ["cid", "-h"]]
+)
+def test_a_command_on_files_needs_no_database(sqlite: Backend, arguments: list[str]) -> None:
+    (sqlite.root / "x").write_bytes(b"data")
+    assert imported(sqlite, *arguments) <= {"numpy"}
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["cars", "delta"], ["find", "a.txt"], ["scan", "nemo"]])
+def test_a_question_to_the_catalog_needs_no_dagster(delta: Backend, arguments: list[str]) -> None:
+    assert not imported(delta, *arguments) & {"dagster", "pyarrow", "fastapi", "cryptography"}
+
+
+def test_a_run_is_waited_for_without_dagster(delta: Backend) -> None:
+    assert "dagster" not in imported(delta, "scan", "delta")
+    (run,) = runs(delta)
+    assert (run.job_name, run.status.value) == ("scan", "SUCCESS")
+
+
+def test_the_version_is_printed() -> None:
+    assert ptolemy("--version").stdout.startswith("ptolemy ")
+
+
+def test_a_group_and_a_command_have_help_with_either_option() -> None:
+    assert "rotate" in ptolemy("keys", "-h").stdout
+    assert ptolemy("scan", "-h").stdout == ptolemy("scan", "--help").stdout
+    assert "--target-dir" in ptolemy("create", "-h").stdout
+
+
+def test_commands_and_options_are_completed_in_a_shell(sqlite: Backend) -> None:
+    def completed(words: str, at: int) -> str:
+        return subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "import sys; sys.argv[0] = 'ptolemy'; from ptolemy_dagster.cli import main; main()",
+            ],
+            env={
+                **sqlite.env,
+                "_PTOLEMY_COMPLETE": "complete_bash",
+                "COMP_WORDS": words,
+                "COMP_CWORD": str(at),
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout
+
+    assert completed("ptolemy cont", 1).split() == ["containerize"]
+    assert "--dry-run" in completed("ptolemy containerize --d", 2)
+
+
+def test_what_is_done_is_said_without_a_run(delta: Backend) -> None:
+    ptolemy("run", "delta")
+    count = len(runs(delta))
+    for stage in ("containerize", "blitz", "verify"):
+        assert "nothing to do: " in ptolemy(stage, "delta").stderr
+    assert len(runs(delta)) == count
+    (delta.root / "data" / "new.txt").write_bytes(b"new")
+    ptolemy("scan", "delta")
+    assert "nothing to do" not in ptolemy("containerize", "delta").stderr
+    assert "nothing to do" not in ptolemy("blitz", "delta").stderr
+    assert len(delta.cars()) == 2
+
+
+def test_a_failed_run_is_done_again_though_nothing_seems_left_to_do(delta: Backend) -> None:
+    ptolemy("run", "delta")
+    (name,) = delta.cars()
+    path = delta.staging() / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + b"x")
+    ptolemy("verify", "delta", code=1)
+    path.write_bytes(whole)
+    assert "nothing to do" not in ptolemy("blitz", "delta").stderr
+    assert "blitz complete" in ptolemy("status").stdout

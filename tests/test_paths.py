@@ -31,7 +31,7 @@ def test_plain_names_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("text", ["\0", "a\0b", "a\\x00b"])
 def test_a_nul_is_in_no_name(text: str) -> None:
-    with pytest.raises(ValueError, match="NUL character, which no name can hold"):
+    with pytest.raises(ValueError, match="NUL character, which no name can"):
         paths.unescape(text)
 
 

@@ -8,12 +8,10 @@ ROOT = Path(__file__).parents[1]
 PARAMETERS, LINES = 7, 60
 
 MANY_PARAMETERS = {
-    "ptolemy_core/reader/verify.py:verify_car": "the public reader: what is expected, two callbacks, two limits",
     "ptolemy_dagster/http/files.py:files": "FastAPI takes each parameter of the query as one of the function",
 }
 MANY_LINES = {
     "ptolemy_core/catalog/migrations/versions/0001_first.py:upgrade": "a migration is never changed",
-    "ptolemy_core/reader/verify.py:verify_car": "one pass over a CAR, with its report at the end",
     "ptolemy_core/restore/dag.py:leaves": "one loop over a DAG, each condition of it once",
     "ptolemy_dagster/cli/extract.py:extract_command": "typer takes the options as parameters, each with its help",
 }

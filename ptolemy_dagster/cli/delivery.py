@@ -112,8 +112,7 @@ def delete_source(
     )
     with output.errors_shown():
         catalog = open_catalog()
-        settings = projects.get(catalog, project)
-        chosen = [_below(catalog, settings, text) for text in path or []]
+        chosen = _chosen(catalog, project, path or [])
         with output.byte_progress() as bars:
             task = bars.add_task("read files", total=None, visible=False)
             result = delete(
@@ -129,6 +128,11 @@ def delete_source(
             _show(result, project)
         if path and really and not result.files and result.held:
             raise DeletionError("nothing was deleted")
+
+
+def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
+    settings = projects.get(catalog, project)
+    return [_below(catalog, settings, text) for text in typed]
 
 
 def _below(catalog: Catalog, project: Project, text: str) -> bytes:

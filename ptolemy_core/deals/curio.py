@@ -16,7 +16,7 @@ from ptolemy_core.deals.faults import Fault, Problem
 from ptolemy_core.deals.proposal import Offline, Proposal, Provider, Pull, Push, refuse
 from ptolemy_core.deals.redaction import redact
 from ptolemy_core.deals.states import DealState
-from ptolemy_core.deals.transport import Answer, HttpTransport, Transport
+from ptolemy_core.deals.transport import Answer, Transport
 from ptolemy_core.errors import DealError, DealRefusedError, DealUnknownError, ProviderAuthError
 from ptolemy_core.keys.wallets import Wallet
 
@@ -74,7 +74,11 @@ class CurioEngine:
             seconds: to wait for an answer.
         """
         self._find_wallet = find_wallet
-        self._transport = transport or HttpTransport()
+        if transport is None:
+            from ptolemy_core.deals.http_transport import HttpTransport  # needs requests
+
+            transport = HttpTransport()
+        self._transport = transport
         self._clock = clock
         self._seconds = seconds
 

@@ -1,21 +1,11 @@
 """One HTTP request and its answer, with the differences that matter for deals: not sent, no answer, an answer.
 
-A transport is one function of a request; everything else is built on it. This one uses requests. Redirects aren't
-followed, since a signature is for one path; passwords of .netrc aren't used; answers are read up to a limit of bytes
-and of time.
+A transport is one function of a request; everything else is built on it. The usual one is `http_transport`.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
-
-import requests
-import urllib3
-from requests.utils import get_environ_proxies
-
-LONGEST_ANSWER = 1 << 20
-_CHUNK = 1 << 14
 
 
 class Body(Protocol):
@@ -83,69 +73,3 @@ class Transport(Protocol):
             NotSentError: the server can't have seen the request.
             NoAnswerError: it may have.
         """
-
-
-class HttpTransport:
-    """A transport over requests, which keeps connections open. Any number of threads may use it."""
-
-    def __init__(self) -> None:
-        self._session = requests.Session()
-        self._session.trust_env = False  # a .netrc would replace our Authorization
-        self._session.headers.clear()
-        adapter = requests.adapters.HTTPAdapter(pool_connections=32, pool_maxsize=8)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
-
-    def __call__(self, request: Request) -> Answer:
-        """The answer; see `Transport`."""
-        try:
-            with self._session.request(
-                request.method,
-                request.url,
-                headers={"User-Agent": "ptolemy", "Accept-Encoding": "identity", **request.headers},
-                data=request.body,
-                timeout=request.seconds,
-                allow_redirects=False,
-                stream=True,
-                proxies=get_environ_proxies(request.url),
-            ) as answer:
-                body, until = bytearray(), time.monotonic() + 2 * request.seconds
-                for part in answer.iter_content(_CHUNK):
-                    body += part
-                    if len(body) > LONGEST_ANSWER:
-                        raise NoAnswerError(f"the answer is longer than {LONGEST_ANSWER} bytes")
-                    if time.monotonic() > until:
-                        raise NoAnswerError("the answer comes too slowly")
-                headers = {name.lower(): value for name, value in answer.headers.items()}
-                return Answer(answer.status_code, headers, bytes(body))
-        except requests.RequestException as error:
-            if _before_sending(error):
-                raise NotSentError(_reason(error)) from None
-            raise NoAnswerError(_reason(error)) from None
-
-
-def _before_sending(error: requests.RequestException) -> bool:
-    """Whether the connection itself failed."""
-    if isinstance(error, requests.exceptions.SSLError):  # others may come later
-        return "CERTIFICATE_VERIFY_FAILED" in str(error) or "WRONG_VERSION_NUMBER" in str(error)
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.InvalidURL):
-        return True
-    cause = error.args[0] if error.args else None
-    return isinstance(cause, urllib3.exceptions.MaxRetryError) and isinstance(
-        cause.reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError
-    )
-
-
-def _reason(error: requests.RequestException) -> str:
-    """A short reason; the error's own text has the URL."""
-    if isinstance(error, requests.ConnectTimeout):
-        return "no connection in time"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "no valid certificate or TLS failed"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy can't be used"
-    if _before_sending(error):
-        return "no connection"
-    return "the connection broke"

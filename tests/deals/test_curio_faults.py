@@ -11,7 +11,8 @@ import pytest
 from ptolemy_core.deals import DealState, Fault, Proposal, advance
 from ptolemy_core.deals.curio import CurioEngine
 from ptolemy_core.deals.curio_http import CurioClient
-from ptolemy_core.deals.transport import Answer, HttpTransport, NoAnswerError, NotSentError, Request
+from ptolemy_core.deals.http_transport import HttpTransport
+from ptolemy_core.deals.transport import Answer, NoAnswerError, NotSentError, Request
 from ptolemy_core.errors import (
     DealError,
     DealRefusedError,

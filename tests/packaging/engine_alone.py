@@ -21,6 +21,10 @@ class Blocker:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
+NEED_MORE = {"ptolemy_core.deals.http_transport": "requests"}
+"""Modules that need something that the engine alone doesn't, and what."""
+
+
 def import_all() -> int:
     """Import every module of the engine."""
     import ptolemy_core
@@ -31,7 +35,11 @@ def import_all() -> int:
         if not module.name.endswith(".libkernel")
     ]
     for name in found:
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if NEED_MORE.get(name) != error.name:
+                raise
     return len(found)
 
 

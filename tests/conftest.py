@@ -11,6 +11,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Heed SIGINT, which a shell's background jobs ignore: Dagster and its children would ignore SIGTERM then."""
+    """Heed SIGINT and SIGHUP, which may be ignored in the background: our children would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup ignores it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)

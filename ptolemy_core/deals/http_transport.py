@@ -1,7 +1,7 @@
 """The usual transport, over the library requests.
 
-Redirects aren't followed, since a signature is for one path. Passwords of .netrc aren't used. Answers are read up to a
-limit of bytes and of time.
+Redirects aren't followed, since a signature is for one path. Passwords of .netrc aren't used. Answers are read up to
+a limit of bytes and of time.
 """
 
 import time

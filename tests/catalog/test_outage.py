@@ -156,14 +156,19 @@ def test_a_scan_and_a_plan_outlast_broken_connections(
     target = Path(projects.get(catalog, "p").target_dir)
     for number in range(2500):
         (target / f"{number:04d}").write_bytes(b"%d" % number)
-    monkeypatch.setattr("ptolemy_core.stages.merge._BATCH", 500)
+    monkeypatch.setattr("ptolemy_core.stages.merge.BATCH", 500)
     broken = iter([True])
 
-    def once(found: int, _: int) -> None:
+    found = 0
+
+    def once(entries: int, _: int) -> None:
+        nonlocal found
+        found += entries
         if found >= 2000 and next(broken, False):
             break_connections(catalog)
 
     assert run_scan(catalog, "p", progress=once).files == 2500
+    assert next(broken, None) is None, "no connection was broken"
     with catalog.read() as connection:
         live = sa.select(sa.func.count(), sa.func.count(file.c.path.distinct())).where(
             file.c.gone_scan.is_(None)

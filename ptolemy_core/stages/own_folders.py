@@ -39,7 +39,19 @@ def _candidates(catalog: Catalog, project: Project) -> Iterator[tuple[str, str]]
     for name in projects.names(catalog):
         if name != project.name:
             yield projects.get(catalog, name).staging_dir, f"staging folder of project {name!r}"
-    yield os.path.join(project.target_dir, os.fsdecode(STATE)), "folder of a restore that isn't finished"
+    partial = os.path.join(project.target_dir, os.fsdecode(STATE))
+    if _holds_partial_files(partial):
+        yield partial, "folder of a restore that isn't finished"
+
+
+def _holds_partial_files(folder: str) -> bool:
+    """Whether a folder may be that of an unfinished restore: it has entries, and no folder among them."""
+    try:
+        with os.scandir(folder) as entries:
+            kinds = [entry.is_dir(follow_symlinks=False) for entry in entries]
+    except OSError:
+        return False
+    return bool(kinds) and not any(kinds)
 
 
 def _is_own(project: Project, catalog: Catalog) -> bool:

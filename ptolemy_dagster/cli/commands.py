@@ -35,8 +35,10 @@ COMMANDS: dict[str, Command] = {
         "verify",
         "Read CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong.",
     ),
-    "status": Command("lookup", "status", "How far projects are, and what runs now."),
-    "cars": Command("lookup", "cars_command", "The built CARs of a project with their CIDs."),
+    "status": Command("lookup", "status", "How far projects are, and what is running."),
+    "cars": Command(
+        "lookup", "cars_command", "The built CARs of a project, and the CAR of its root, with their CIDs."
+    ),
     "find": Command(
         "lookup",
         "find",
@@ -81,12 +83,12 @@ COMMANDS: dict[str, Command] = {
     "root": Command(
         "dataset",
         "root",
-        "The root CID of the whole data set, and the CAR that leads from it to all others; made if it isn't there.",
+        "Make the root CID of the whole data set, and a small CAR with the folder nodes that link all CARs.",
     ),
     "manifest": Command(
         "dataset",
         "manifest",
-        "Write what stands in which CAR at which bytes, and a summary of the CARs with their CIDs.",
+        "Write which bytes of which CAR hold each file, and a summary of the CARs with their CIDs.",
     ),
     "cid": Command(
         "identify", "cid_command", "CIDs of files and folders under the UnixFS profile unixfs-v1-2025."

@@ -90,12 +90,12 @@ def held(backend: Backend, job: str, monkeypatch: pytest.MonkeyPatch, target: st
         ),
         (
             "blitz",
-            "ptolemy_core.stages.blitz.build_car",
+            "ptolemy_core.stages.build_job.build_car",
             ["scan", "containerize"],
             "executing blitz",
             "blitz complete",
         ),
-        ("onboard", "ptolemy_core.stages.blitz.build_car", [], "executing blitz", "blitz complete"),
+        ("onboard", "ptolemy_core.stages.build_job.build_car", [], "executing blitz", "blitz complete"),
         (
             "onboard",
             "ptolemy_core.stages.verify_job.verify_car",
@@ -205,5 +205,5 @@ def test_a_killed_run_without_a_known_process_stops_executing(
     with sqlite.instance() as instance:
         recorded(sqlite, instance, "scan", dg.DagsterRunStatus.STARTED)
         assert project_status(sqlite.catalog, instance, "delta").text == "executing scan"
-        monkeypatch.setattr("ptolemy_dagster.liveness.STALE", 0.0)
+        monkeypatch.setattr("ptolemy_dagster.alive.STALE", 0.0)
         assert project_status(sqlite.catalog, instance, "delta").text == "scan failed"

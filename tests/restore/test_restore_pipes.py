@@ -54,9 +54,12 @@ def run(*arguments: str, given: bytes = b"", code: int = 0) -> "subprocess.Compl
 @pytest.mark.parametrize("kind", OTHERS)
 def test_no_reader_waits_for_what_is_not_a_file(places: dict[str, str], kind: str) -> None:
     path = places[kind]
-    said = {"pipe": "a named pipe", "device": "a device", "socket": "a socket", "folder": "Is a directory"}[
-        kind
-    ]
+    said = {
+        "pipe": "a named pipe",
+        "device": "a character device",
+        "socket": "a socket",
+        "folder": "Is a directory",
+    }[kind]
     for read in (verify_car, inspect_car, SeekableCar, lambda p: list(read_entries(p))):
         with pytest.raises(OSError, match=said):
             read(path)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 
 from ptolemy_core.restore import Extraction, ProjectRestore
+from ptolemy_core.restore.target import STATE
 from tests.car import scene
 from tests.dag import oracle
 from tests.stages.conftest import PROFILE, Scene
@@ -77,6 +78,7 @@ _COUNT = itertools.count()
 @given(content=CONTENTS)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_comes_back(make: Any, tmp_path: Path, content: dict[bytes, Any]) -> None:
+    assume(STATE not in content)  # a scan takes it for the folder of an unfinished restore
     name = f"p{next(_COUNT)}"
     stage = make(name)
     stage.run(content)

@@ -84,7 +84,7 @@ def test_a_build_that_is_canceled_reads_no_more_files(stage: Scene, monkeypatch:
         time.sleep(0.01)
         return np.zeros(len(items), dtype=np.bool_)
 
-    monkeypatch.setattr("ptolemy_core.car.assemble._SMALL_AT_ONCE", 1)
+    monkeypatch.setattr("ptolemy_core.car.assemble._SMALL_BATCH", 1)
     monkeypatch.setattr(Inputs, "read_small", slow)
     monkeypatch.setattr(Inputs, "read_into", lambda *_: time.sleep(0.01))
     with pytest.raises(Interrupted):

@@ -10,13 +10,16 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ptolemy_core import commp
 from ptolemy_core.errors import StagingError
-from ptolemy_core.project import Project
 from ptolemy_core.source.safe_delete import inode_of
 from ptolemy_core.staging import attempts, output
 from ptolemy_core.staging.output import Output, Space
+
+if TYPE_CHECKING:
+    from ptolemy_core.project import Project  # pydantic takes a while to load
 
 _READ = 16 << 20
 
@@ -201,6 +204,6 @@ class StagingArea:
             return os.path.realpath(self.folder) == os.path.realpath(other.folder)
 
 
-def area_of(project: Project) -> StagingArea:
+def area_of(project: "Project") -> StagingArea:
     """The staging area of a project."""
     return StagingArea(project.staging_dir)

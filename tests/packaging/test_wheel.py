@@ -135,7 +135,7 @@ def test_a_fresh_installation_takes_a_folder_to_verified_cars(built: Built, tmp_
     assert "create" in run(ptolemy, "--help", cwd=tmp_path, **home)
     folders = ("--target-dir", data, "--staging-dir", tmp_path / "cars")
     run(ptolemy, "create", "delta", *folders, "--car-size", 1, cwd=tmp_path, **home)
-    [car] = json.loads(run(ptolemy, "run", "delta", "--json", cwd=tmp_path, **home))
+    [car] = json.loads(run(ptolemy, "run", "delta", "--json", cwd=tmp_path, **home))["cars"]
     assert (tmp_path / "cars" / car["file_name"]).is_file()
     assert car["verified_at"]
     variant = run(

@@ -26,11 +26,6 @@ def parent(path: bytes) -> bytes:
     return path.rpartition(SEPARATOR)[0]
 
 
-def name_of(path: bytes) -> bytes:
-    """The last name of a path."""
-    return path.rpartition(SEPARATOR)[2]
-
-
 def names(path: bytes) -> list[bytes]:
     """The names of a path from the top; none for the top itself."""
     return path.split(SEPARATOR) if path else []
@@ -69,11 +64,6 @@ def at_or_below(path: bytes, folder: bytes) -> bool:
 def range_below(folder: bytes) -> tuple[bytes, bytes]:
     """The half-open range of all paths below a folder other than the top: first included, second excluded."""
     return folder + SEPARATOR, folder + bytes((SEPARATOR[0] + 1,))
-
-
-def real_path(root: bytes, path: bytes) -> bytes:
-    """The file system path of an entry below `root`."""
-    return root + b"/" + to_slashes(path) if path else root
 
 
 def display(path: bytes) -> str:

@@ -193,9 +193,9 @@ class DeletionFacts(Facts):
     files: int = field("entries", "Files, links and empty folders.")
     bytes: int = field("bytes", "Bytes of the files.", Unit.BYTES)
     folders: int = field("folders", "Folders that were left empty, and removed.")
-    held: dict[str, int] = field("kept", "How many entries stay, by reason.")
+    kept: dict[str, int] = field("kept", "How many entries stay, by reason.")
     sample: list[tuple[str, int]] = field("sample", "The first of them: path and bytes.")
-    held_sample: list[tuple[str, str]] = field(
+    kept_sample: list[tuple[str, str]] = field(
         "kept sample", "The first of those that stay: path and reason."
     )
 

@@ -24,7 +24,7 @@ Problem = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """An entry of a tree.
 
     Attributes:
@@ -151,10 +151,10 @@ class Folder:
         return (link.name or b"")[max(self.digits, 0) :]
 
 
-def root_entry(root: bytes, seen: Seen) -> Entry:
+def root_entry(root: bytes, seen: Seen) -> TreeEntry:
     """The entry of a root that is no folder: its name is its CID."""
     path = ROOT.child(cid_text(root).encode())
-    return Entry(path, seen.kind, seen.size, root, seen.spot, seen.target)
+    return TreeEntry(path, seen.kind, seen.size, root, seen.spot, seen.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ class Walk:
         self._stack: list[Folder] = []
         self._path_bytes = 0
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[TreeEntry]:
         wanted = self._tree.wanted
         try:
             seen = look(self._blocks, self._tree.root, self._near)
@@ -228,7 +228,7 @@ class Walk:
         self._stack.append(folder)
         self._path_bytes += folder.size
 
-    def _follow(self, folder: Folder, link: Link) -> Entry | None:
+    def _follow(self, folder: Folder, link: Link) -> TreeEntry | None:
         """Go where a link leads; the entry if it is asked for."""
         path = folder.path
         try:
@@ -261,4 +261,4 @@ class Walk:
         if not here.all:
             return None
         here.met = True
-        return Entry(path, seen.kind, seen.size, link.cid, seen.spot, seen.target, shard)
+        return TreeEntry(path, seen.kind, seen.size, link.cid, seen.spot, seen.target, shard)

@@ -63,7 +63,7 @@ def extract_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Restore files and folders from CARs alone; split files are put together. Run again to go on."""
+    """Restore files and folders from CARs alone; split files are put together. Run again to resume."""
     with output.errors_shown():
         given.not_empty([to], "--to")
         wanted = [paths.from_display(one) for one in given.not_empty(path, "--path")]

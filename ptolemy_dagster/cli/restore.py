@@ -42,7 +42,7 @@ def restore(
     sparse: Sparse = True,
     as_json: Json = False,
 ) -> None:
-    """Restore a project, or files and folders of it, from its CARs. Run again to go on."""
+    """Restore a project, or files and folders of it, from its CARs. Run again to resume."""
     if to is None and not listing:
         raise typer.BadParameter("give the folder to write to", param_hint="--to")
     with output.errors_shown():

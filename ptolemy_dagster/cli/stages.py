@@ -182,7 +182,7 @@ def blitz(
     project: Name,
     wait: Annotated[
         bool,
-        typer.Option("--wait", help="Serial: wait while staging-dir is full, and go on until all is built."),
+        typer.Option("--wait", help="Serial: wait while staging-dir is full, until all CARs are built."),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -95,7 +95,7 @@ class Extraction:
         except OSError as error:
             name = paths.display(os.fsencode(error.filename)) if error.filename else "a CAR"
             raise CarsError(f"{name} can't be read ({error.strerror})") from None
-        self._wanted = Wanted.of(tuple(path.split(b"\0")) for path in wanted if path)
+        self._wanted = Wanted.of(tuple(paths.names(path)) for path in wanted if path)
 
     def __enter__(self) -> "Extraction":
         return self

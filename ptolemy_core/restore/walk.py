@@ -15,6 +15,7 @@ from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import MAX_PATH_BYTES, Node, Seen, look, read_node
 from ptolemy_core.restore.naming import Furthest, Naming
 from ptolemy_core.restore.path import ROOT, Names, Path
+from ptolemy_core.tree import paths
 
 MAX_FANOUT = 1024
 """Slots of a HAMT node at most, as https://specs.ipfs.tech/unixfs/ bounds them."""
@@ -92,7 +93,7 @@ class Wanted:
         while todo:
             names, here = todo.pop()
             if here.asked and not here.met:
-                out.append(b"\0".join(names))
+                out.append(paths.join_names(names))
             todo += [((*names, name), below) for name, below in here._below.items()]
         return sorted(out)
 

@@ -209,7 +209,7 @@ def _list(extraction: Extraction, as_json: bool) -> None:
             problem=extraction.lacks(split),
         )
     for unmet in extraction.unmet():
-        problem(path_of(unmet.split(b"\0")), "isn't in these CARs")
+        problem(path_of(paths.names(unmet)), "isn't in these CARs")
     if as_json:
         output.print_json(rows)
     damage = extraction.damage()

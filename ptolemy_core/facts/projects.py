@@ -8,8 +8,15 @@ from ptolemy_core.catalog.workers import Worker
 from ptolemy_core.facts.cars import RootFacts, StagedCarFacts
 from ptolemy_core.facts.fields import Facts, Moment, Unit, field, moment
 from ptolemy_core.facts.files import NotStoredFacts
+from ptolemy_core.project import Project
 from ptolemy_core.status.rate import blitz_progress, task_progress
 from ptolemy_core.status.state import ProjectState
+
+
+class Created(Project):
+    """A project's settings, and whether `create` defined it now."""
+
+    created: bool = field("created", "False if it was defined with the same settings before.")
 
 
 class TaskFacts(Facts):

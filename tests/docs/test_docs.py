@@ -69,7 +69,7 @@ def test_examples_run(sqlite: Backend, page: str) -> None:
 
 
 def test_the_tutorial_is_tested() -> None:
-    assert "ptolemy blitz delta" in "".join(_TESTED.findall((DOCS / "tutorial.md").read_text("utf-8")))
+    assert "ptolemy blitz photos" in "".join(_TESTED.findall((DOCS / "tutorial.md").read_text("utf-8")))
 
 
 def test_the_page_of_commands_has_each_command_with_each_option() -> None:

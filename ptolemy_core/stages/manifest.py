@@ -6,7 +6,7 @@ record.
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ptolemy_core.catalog import cars, projects, roots
 from ptolemy_core.catalog.cars import CarRow
@@ -16,7 +16,7 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError, StageOrderError
-from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url
+from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url, default_format
 from ptolemy_core.manifest.rows import Page, pages
 from ptolemy_core.manifest.summary import ManifestFile, car_facts, cars_csv, summary_json
 from ptolemy_core.manifest.writers import sha256_of, whole_file, writer
@@ -44,12 +44,12 @@ class ManifestOptions:
     """How a manifest is written.
 
     Attributes:
-        form: "parquet", "csv" or "jsonl".
+        form: "parquet", "csv" or "jsonl"; Parquet needs PyArrow.
         folder: for the files; `manifests` in the staging folder without it.
         url: template of where CARs can be fetched, with placeholders as `{piece_cid}`.
     """
 
-    form: str = "parquet"
+    form: str = field(default_factory=default_format)
     folder: str | None = None
     url: str | None = None
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from ptolemy_core.catalog import waiting
+from ptolemy_core.manifest import default_format
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster import show
@@ -47,7 +48,7 @@ def dataset_root(
 class ManifestSettings(dg.Config):
     """How the manifest is written."""
 
-    format: str = "parquet"
+    format: str | None = None
     url: str | None = None
 
 
@@ -56,11 +57,11 @@ class ManifestSettings(dg.Config):
     deps=[built_cars, dataset_root],
     group_name=GROUP,
     owners=OWNERS,
-    kinds={"parquet"},
+    kinds={"table"},
     op_tags=ENTRIES,
     config_schema=plain(ManifestSettings),
-    description="What stands in which CAR at which bytes, and the summary of CARs, in the staging folder's "
-    "`manifests`; format is parquet, csv or jsonl, url a template as https://example.com/{piece_cid}.car.",
+    description="Which bytes of which CAR hold each file, and a summary of the CARs, in `manifests` in the staging "
+    "folder. format: parquet, csv or jsonl; url: a template such as https://example.com/{piece_cid}.car.",
 )
 def manifest(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Write the project's manifest."""
@@ -69,7 +70,7 @@ def manifest(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.
         written = write_manifest(
             catalog.open_for(context.partition_key),
             context.partition_key,
-            ManifestOptions(form=config.format, url=config.url or None),
+            ManifestOptions(form=config.format or default_format(), url=config.url or None),
         )
     return dg.MaterializeResult(
         metadata={

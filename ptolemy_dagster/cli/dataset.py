@@ -10,6 +10,7 @@ from ptolemy_core.catalog import projects, roots
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.facts.cars import RootFacts
 from ptolemy_core.facts.projects import ManifestFacts
+from ptolemy_core.manifest import default_format
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
@@ -69,7 +70,14 @@ def _show(found: list[RootRow], as_json: bool, history: bool) -> None:
 
 def manifest(
     project: Name,
-    form: Annotated[str, typer.Option("--format", "-f", help="parquet, csv or jsonl.")] = "parquet",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="parquet, csv or jsonl; default: parquet if PyArrow is installed, otherwise csv.",
+        ),
+    ] = None,
     car: Annotated[int | None, typer.Option("--car", min=0, help="Only the CAR of this number.")] = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="Folder for the files; default: manifests in staging-dir.")
@@ -81,7 +89,7 @@ def manifest(
 ) -> None:
     """Write which bytes of which CAR hold each file, and a summary of the CARs with their CIDs."""
     with output.errors_shown():
-        options = ManifestOptions(form, str(to) if to else None, url)
+        options = ManifestOptions(default_format() if form is None else form, str(to) if to else None, url)
         written = write_manifest(open_catalog(), project, options, number=car)
     if as_json:
         output.print_facts(ManifestFacts(**asdict(written)))

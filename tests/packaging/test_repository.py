@@ -43,6 +43,16 @@ def test_each_dependency_is_locked() -> None:
         assert {name_of(one) for one in needed} <= locked
 
 
+def test_pyarrow_is_needed_for_parquet_alone() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert [name for name, needed in extras.items() if "pyarrow" in map(name_of, needed)] == [
+        "parquet",
+        "dev",
+    ]
+    assert "pyarrow" not in map(name_of, PROJECT["project"]["dependencies"])
+    assert "\npyarrow==" not in (ROOT / "requirements.lock").read_text("utf-8")
+
+
 def test_both_licences_are_there_in_full() -> None:
     apache = (ROOT / "LICENSE-APACHE").read_text("utf-8")
     assert "Version 2.0, January 2004" in apache

@@ -25,9 +25,9 @@ def test_hooks_are_local_and_run_tools_that_the_lock_file_installs() -> None:
     repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
     assert [one["repo"] for one in repositories] == ["local"]
     tools = {hook["entry"].split()[0] for hook in repositories[0]["hooks"]}
-    assert tools == {".venv/bin/ruff", ".venv/bin/mypy", ".venv/bin/lint-imports"}
+    assert tools == {".venv/bin/ruff", ".venv/bin/codespell", ".venv/bin/mypy", ".venv/bin/lint-imports"}
     lock = (ROOT / "requirements-dev.lock").read_text("utf-8")
-    for name in ("ruff", "mypy", "import-linter"):
+    for name in ("ruff", "codespell", "mypy", "import-linter"):
         assert re.search(rf"^{name}==", lock, re.MULTILINE), name
 
 

@@ -82,7 +82,7 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
         ),
         (
             {"staging_budget": 100},
-            "staging_budget 100 GiB goes with load_type serial, and this project's is blitz",
+            "staging_budget 100 GiB needs load_type serial, and this project's is blitz",
         ),
         ({"staging_budget": 0}, "staging_budget must be whole GiB from 1 to 1000000, got 0"),
         ({"staging_budget": 1.5}, "staging_budget must be whole GiB from 1 to 1000000, got 1.5"),
@@ -90,7 +90,7 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
         ({"staging_budget": "2 GiB"}, "staging_budget must be whole GiB from 1 to 1000000, got '2 GiB'"),
         ({"target_dir": "in"}, "target_dir must be an absolute path, got 'in'"),
         ({"staging_dir": ""}, "staging_dir must be an absolute path, got ''"),
-        ({"target_dir": "/a\0b"}, "target_dir holds a NUL character"),
+        ({"target_dir": "/a\0b"}, "target_dir contains a NUL character"),
         ({"target_dir": 5}, "target_dir: Input should be a valid string, got 5"),
         ({"target_dir": "/data/\udcff"}, "target_dir"),
         (

@@ -16,46 +16,48 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "create": Command("stages", "create", "Define a project. The same settings again change nothing."),
-    "set": Command(
-        "settings", "set_command", "Change settings that may change; without options, show all settings."
+    "create": Command(
+        "stages", "create", "Create a project. Repeating it with the same settings changes nothing."
     ),
-    "scan": Command("stages", "scan", "Walk the target folder into the catalog."),
+    "set": Command(
+        "settings", "set_command", "Change settings of a project; without options, show all settings."
+    ),
+    "scan": Command("stages", "scan", "Record the entries of the target folder in the catalog."),
     "containerize": Command(
         "stages", "containerize", "Plan containers; each CAR's exact size is known before any data is read."
     ),
     "blitz": Command(
         "stages",
         "blitz",
-        "Build all CARs that aren't built yet; of a serial project, those for which staging-dir has free space.",
+        "Build all CARs that aren't built yet; in a serial project, as many as fit staging-dir.",
     ),
     "run": Command("stages", "run", "Scan, containerize, blitz and verify."),
     "verify": Command(
         "stages",
         "verify",
-        "Read CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong.",
+        "Read CARs back and check block hashes, trees and piece CIDs. Exit code 1 if anything is wrong.",
     ),
     "status": Command("lookup", "status", "How far projects are, and what is running."),
     "cars": Command(
-        "lookup", "cars_command", "The built CARs of a project, and the CAR of its root, with their CIDs."
+        "lookup",
+        "cars_command",
+        "List the built CARs of a project, and the CAR of its root, with their CIDs.",
     ),
     "find": Command(
         "lookup",
         "find",
-        "Which CAR and piece holds a file and at which bytes, or what a CID names. Exit code 1 if nothing is found.",
+        "Show which CAR and piece hold a file or CID, and at which bytes. Exit code 1 if nothing is found.",
     ),
-    "changes": Command(
-        "records", "changes", "What a scan found added, changed and gone since the one before it."
-    ),
+    "changes": Command("records", "changes", "List the entries that a scan found added, changed or gone."),
     "history": Command(
         "records",
         "history",
-        "Versions of files that scans saw, and the CARs that hold them. Exit code 1 if there is none.",
+        "List all versions of files, and the CARs that hold them. Exit code 1 if there are none.",
     ),
     "skipped": Command(
         "records",
         "skipped",
-        "Entries that are in no CAR: left out by a scan, or dropped by a blitz, each with its reason.",
+        "List entries that are in no CAR, with the reason: left out by a scan, or dropped by a blitz.",
     ),
     "restore": Command(
         "restore",
@@ -65,21 +67,19 @@ COMMANDS: dict[str, Command] = {
     "extract": Command(
         "extract",
         "extract_command",
-        "Restore files and folders from CARs alone; split files are put together. Run again to resume.",
+        "Restore files and folders from CARs alone; split files are joined. Run again to resume.",
     ),
     "release": Command(
         "delivery",
         "release",
-        "Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz.",
+        "Mark CARs as delivered: they can be removed from staging-dir, and blitz never rebuilds them.",
     ),
     "delete-source": Command(
         "delivery",
         "delete_source",
         "Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.",
     ),
-    "deleted": Command(
-        "delivery", "deleted", "The journal of source files that were deleted after delivery."
-    ),
+    "deleted": Command("delivery", "deleted", "List source files that were deleted after delivery."),
     "root": Command(
         "dataset",
         "root",
@@ -91,27 +91,29 @@ COMMANDS: dict[str, Command] = {
         "Write which bytes of which CAR hold each file, and a summary of the CARs with their CIDs.",
     ),
     "cid": Command(
-        "identify", "cid_command", "CIDs of files and folders under the UnixFS profile unixfs-v1-2025."
+        "identify", "cid_command", "Compute CIDs of files and folders (UnixFS profile unixfs-v1-2025)."
     ),
-    "commp": Command("identify", "commp_command", "Piece CIDs (v1 and v2) and padded piece sizes of files."),
+    "commp": Command(
+        "identify", "commp_command", "Compute piece CIDs (v1 and v2) and padded piece sizes of files."
+    ),
     "scheduler": Command(
         "machines",
         "scheduler",
         "Run the scheduler that worker machines join. Stop it with Ctrl-C or SIGTERM.",
     ),
     "worker": Command(
-        "machines", "worker", "Make this machine build CARs for a scheduler, until Ctrl-C or SIGTERM."
+        "machines", "worker", "Build CARs for a scheduler on this machine, until Ctrl-C or SIGTERM."
     ),
     "workers": Command(
-        "machines", "workers", "Which processes build CARs or wait for work, on all machines."
+        "machines", "workers", "List the processes that build CARs or wait for work, on all machines."
     ),
-    "serve": Command("serve", "serve", "Serve the HTTP API, with Dagster's web UI and daemon beside it."),
+    "serve": Command("serve", "serve", "Serve the HTTP API, and start Dagster's web UI and daemon."),
     "web-ui": Command(
         "serve",
         "web_ui",
         "Serve Dagster's web UI and GraphQL, guarded against other sites and, with a token, other users.",
     ),
     "keys": Command(
-        "keys", "COMMANDS", "Keys that encrypt projects; each has an alias. Projects can't use them yet."
+        "keys", "COMMANDS", "Manage keys for encryption, each with an alias. Projects can't use them yet."
     ),
 }

@@ -20,9 +20,7 @@ from ptolemy_dagster.cli.stages import Json, Name, open_catalog, run_stage
 
 def root(
     project: Name,
-    history: Annotated[
-        bool, typer.Option("--history", help="Show the roots made so far; make none.")
-    ] = False,
+    history: Annotated[bool, typer.Option("--history", help="Show all roots so far; create none.")] = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Write its CAR again if it isn't in staging-dir.")
     ] = False,

@@ -11,7 +11,7 @@ from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
 @changing
 def set_command(project: Name, *, as_json: Json = False, **settings: Any) -> None:
-    """Change settings that may change; without options, show all settings.
+    """Change settings of a project; without options, show all settings.
 
     Patterns take effect with the next scan. A list replaces the one before.
     """

@@ -223,14 +223,14 @@ def test_other_settings_under_the_same_name_are_refused(
     catalog: Catalog, project: Project, setting: str, value: Any, message: str
 ) -> None:
     projects.create(catalog, project)
-    with pytest.raises(SettingsError, match=f"defined already, with {message}: use another name"):
+    with pytest.raises(SettingsError, match=f"already exists, with {message}: use another name"):
         projects.create(catalog, parse_project(project.model_dump() | {setting: value}))
     assert projects.get(catalog, "p") == project
 
 
 def test_target_that_is_no_folder_is_refused(catalog: Catalog, project: Project) -> None:
     os.rmdir(project.target_dir)
-    with pytest.raises(SettingsError, match="is no folder: check the path, or mount it"):
+    with pytest.raises(SettingsError, match="isn't a folder: check the path, or mount it"):
         projects.create(catalog, project)
     Path(project.target_dir).write_bytes(b"")
     with pytest.raises(SettingsError, match="is no folder"):
@@ -241,7 +241,7 @@ def test_target_that_is_no_folder_is_refused(catalog: Catalog, project: Project)
 def test_staging_that_cannot_be_made_is_refused(catalog: Catalog, project: Project) -> None:
     Path(project.staging_dir).parent.write_bytes(b"")
     with pytest.raises(
-        SettingsError, match=r"can't be made \(Not a directory\): use a folder that you may write"
+        SettingsError, match=r"can't be made \(Not a directory\): use a folder that you can write to"
     ):
         projects.create(catalog, project)
 
@@ -265,7 +265,7 @@ def test_folders_without_the_rights_for_them_are_refused() -> None:
         closed, read_only, below = nobody.unprivileged(work).split("|")
         assert closed.endswith("closed' can't be read: change its permissions")
         assert read_only.endswith("out' can't be written: change its permissions")
-        assert "can't be made (Permission denied): use a folder that you may write" in below
+        assert "can't be made (Permission denied): use a folder that you can write to" in below
 
 
 PADDING = {

@@ -32,7 +32,7 @@ def home() -> str:
             folder = os.path.expanduser(chosen)
             if not os.path.isabs(folder):
                 raise SettingsError(
-                    f"{variable} must be an absolute path, got {chosen!r}, which would be another home in each "
+                    f"{variable} must be an absolute path, got {chosen!r}, which would be a different home in each "
                     f"folder: use {os.path.abspath(folder)}"
                 )
             return os.path.abspath(folder)
@@ -50,7 +50,7 @@ def require_plain(folder: str) -> None:
     """
     if any(character in folder for character in "*?["):
         raise SettingsError(
-            f"the folder of state {folder!r} has a *, ? or [ in its path, which Dagster takes for a pattern: "
+            f"the folder of state {folder!r} has a *, ? or [ in its path, which Dagster treats as a pattern: "
             "set DAGSTER_HOME to a path without them"
         )
 
@@ -75,7 +75,7 @@ def cannot_write(folder: str, error: OSError) -> StateError:
         else f"can't be written ({reason(error)})"
     )
     return StateError(
-        f"the folder of state {folder} {what}: set DAGSTER_HOME to a folder that this user may write"
+        f"the folder of state {folder} {what}: set DAGSTER_HOME to a folder that this user can write to"
     )
 
 

@@ -22,14 +22,15 @@ def create(catalog: Catalog, project: Project) -> bool:
         ProjectExistsError: a project of this name has other settings.
     """
     if not os.path.isdir(project.target_dir):
-        raise SettingsError(f"target_dir {project.target_dir!r} is no folder: check the path, or mount it")
+        raise SettingsError(f"target_dir {project.target_dir!r} isn't a folder: check the path, or mount it")
     if not os.access(project.target_dir, os.R_OK | os.X_OK):
         raise SettingsError(f"target_dir {project.target_dir!r} can't be read: change its permissions")
     try:
         os.makedirs(project.staging_dir, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"staging_dir {project.staging_dir!r} can't be made ({error.strerror}): use a folder that you may write"
+            f"staging_dir {project.staging_dir!r} can't be created ({error.strerror}): use a folder that you "
+            "can write to"
         ) from error
     if not os.access(project.staging_dir, os.W_OK | os.X_OK):
         raise SettingsError(f"staging_dir {project.staging_dir!r} can't be written: change its permissions")
@@ -44,7 +45,7 @@ def create(catalog: Catalog, project: Project) -> bool:
         fixed = any(row[key] != value for key, value in new.items() if key not in CHANGEABLE)
         remedy = "use another name" if fixed else f"use `ptolemy set {project.name}` to change that"
         raise ProjectExistsError(
-            f"project {project.name!r} is defined already, with {'; '.join(other)}: {remedy}"
+            f"project {project.name!r} already exists, with {'; '.join(other)}: {remedy}"
         )
     return False
 

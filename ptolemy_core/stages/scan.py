@@ -271,7 +271,7 @@ def _unreadable_said(project: Project, first: list[Entry], count: int) -> str:
     more = f"; and {count - len(first):,} more" if count > len(first) else ""
     what = "1 entry" if count == 1 else f"{count:,} entries"
     return (
-        f"{what} of {project.target_dir} can't be stored ({named}{more}), so nothing of this scan is recorded: make "
+        f"{what} of {project.target_dir} can't be stored ({named}{more}), so nothing was recorded: make "
         f"them readable for the user that scans, leave them out (ptolemy set {project.name} --exclude PATTERN), or "
         f"skip them with a record (ptolemy set {project.name} --on-error skip)"
     )

@@ -284,9 +284,11 @@ def _check_free(path: str | None) -> None:
         return
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.lexists(path):
-        raise SettingsError(f"{path} is there already: give another name for the backup")
+        raise SettingsError(f"{path} already exists: give another name for the backup")
     if not os.access(folder, os.W_OK):
-        raise SettingsError(f"the backup can't be written in {folder}: give a folder that is there and yours")
+        raise SettingsError(
+            f"the backup can't be written in {folder}: give an existing folder that you can write to"
+        )
 
 
 def _write_backup(alias: str, versions: list[Key], path: str) -> None:
@@ -298,11 +300,11 @@ def _write_backup(alias: str, versions: list[Key], path: str) -> None:
         write_private(path, text.encode())
     except FileExistsError:
         raise SettingsError(
-            f"{path} is there already, no backup was written: ptolemy keys export {alias} --to ANOTHER"
+            f"{path} already exists, no backup was written: ptolemy keys export {alias} --to ANOTHER"
         ) from None
     except OSError as error:
         raise KeyStoreError(
-            f"no backup was written, {path} can't be made ({error.strerror}): ptolemy keys export {alias} --to "
+            f"no backup was written, {path} can't be created ({error.strerror}): ptolemy keys export {alias} --to "
             "ANOTHER"
         ) from None
     output.say(f"a backup of key {alias} is in {path}; move it to a safe place that isn't this machine")

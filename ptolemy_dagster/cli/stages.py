@@ -65,7 +65,8 @@ def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
         output.print_json(Created(**defined.model_dump(), created=new).model_dump())
     else:
         output.say(
-            f"project {project} {'is created' if new else 'exists with these settings'}; next: ptolemy run {project}"
+            f"project {project} {'created' if new else 'already exists with these settings'}; "
+            f"next: ptolemy run {project}"
         )
 
 

@@ -169,7 +169,7 @@ def listener_on(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise SettingsError(
             f"nothing can listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
-            "--port, or end what listens there"
+            "--port, or stop the program that listens there"
         ) from None
 
 

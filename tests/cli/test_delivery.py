@@ -138,7 +138,7 @@ def test_release_marks_removes_and_takes_back(backend: Backend) -> None:
     table = ptolemy("cars", "delta").stdout
     assert "staging, delivered https://sp/7" in table
     back = ptolemy("release", "--undo", "delta/2")
-    assert "not marked as delivered any more" in back.stdout
+    assert "no longer marked as delivered" in back.stdout
     assert "its file isn't in staging_dir: it counts as missing now" in back.stderr
     assert "missing: neither in staging nor marked as delivered" in ptolemy("cars", "delta").stdout
     assert "1 built CARs aren't whole in staging_dir" in ptolemy("status", "delta").stderr
@@ -160,12 +160,12 @@ def test_delete_source_is_a_dry_run_until_told(backend: Backend) -> None:
     built(backend)
     data = backend.root / "data"
     kept = printed("delete-source", "delta")
-    assert (kept["files"], kept["kept"]) == (0, {"not all of it stands in a CAR that is delivered": 3})
+    assert (kept["files"], kept["kept"]) == (0, {"not all of it is in a CAR that is delivered": 3})
     ptolemy("release", "delta/0", "delta/1", "--remove")
     dry = ptolemy("delete-source", "delta")
     assert "000.bin" in dry.stdout
     assert "dry run, nothing was deleted; --delete would delete: 2 entries, 5.86 KiB" in dry.stderr
-    assert "1 stay: not all of it stands in a CAR that is delivered (as 002.bin)" in dry.stderr
+    assert "1 stay: not all of it is in a CAR that is delivered (as 002.bin)" in dry.stderr
     assert len(list(data.iterdir())) == 3
     done = printed("delete-source", "delta", "000.bin", "--delete")
     assert (done["deleted"], done["files"], done["bytes"]) == (True, 1, 3000)

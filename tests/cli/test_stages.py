@@ -119,9 +119,7 @@ def test_create_twice_is_fine_and_other_settings_are_refused(sqlite: Backend, tm
     first = printed(*arguments)
     assert (first["created"], first["car_size"], first["shard_size"]) == (True, 31, 1)
     assert printed(*arguments)["created"] is False
-    assert "project 'echo' is defined already, with car_size 31, not 7" in error_of(
-        *arguments, "--car-size", 7
-    )
+    assert "project 'echo' already exists, with car_size 31, not 7" in error_of(*arguments, "--car-size", 7)
 
 
 def test_create_takes_relative_folders(sqlite: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_the_same_create_is_answered_the_same_when_the_folder_is_away(api: Api) 
 def test_another_body_for_a_project_that_is_there_is_refused(api: Api) -> None:
     api.create()
     said = api.problem("/v0/create/delta", 409, "POST", json=api.settings(car_size=7))
-    assert "project 'delta' is defined already, with car_size 2, not 7" in said
+    assert "project 'delta' already exists, with car_size 2, not 7" in said
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def test_delete_source_is_a_dry_run_until_told(backend: Backend) -> None:
 def test_delete_source_of_what_may_not_be_deleted_exits_1(sqlite: Backend) -> None:
     built(sqlite)
     assert "nothing was deleted" in ptolemy("delete-source", "delta", "000.bin", "--delete", code=1).stderr
-    assert "saw nothing at 'nope'" in error_of("delete-source", "delta", "nope")
+    assert "found nothing at 'nope'" in error_of("delete-source", "delta", "nope")
     for outside in ("", ".", "..", "../data/000.bin", "/", "/etc/passwd", "a/../.."):
         message = error_of("delete-source", "delta", "--delete", "--", outside)
         assert f"{outside!r} isn't below target_dir" in message

@@ -82,7 +82,7 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
         ),
         (
             {"staging_budget": 100},
-            "staging_budget 100 GiB needs load_type serial, and this project's is blitz",
+            "staging_budget 100 GiB needs load_type serial, and this project's load_type is blitz",
         ),
         ({"staging_budget": 0}, "staging_budget must be whole GiB from 1 to 1000000, got 0"),
         ({"staging_budget": 1.5}, "staging_budget must be whole GiB from 1 to 1000000, got 1.5"),
@@ -233,7 +233,7 @@ def test_target_that_is_no_folder_is_refused(catalog: Catalog, project: Project)
     with pytest.raises(SettingsError, match="isn't a folder: check the path, or mount it"):
         projects.create(catalog, project)
     Path(project.target_dir).write_bytes(b"")
-    with pytest.raises(SettingsError, match="is no folder"):
+    with pytest.raises(SettingsError, match="isn't a folder"):
         projects.create(catalog, project)
     assert projects.names(catalog) == []
 
@@ -241,7 +241,7 @@ def test_target_that_is_no_folder_is_refused(catalog: Catalog, project: Project)
 def test_staging_that_cannot_be_made_is_refused(catalog: Catalog, project: Project) -> None:
     Path(project.staging_dir).parent.write_bytes(b"")
     with pytest.raises(
-        SettingsError, match=r"can't be made \(Not a directory\): use a folder that you can write to"
+        SettingsError, match=r"can't be created \(Not a directory\): use a folder that you can write to"
     ):
         projects.create(catalog, project)
 
@@ -265,7 +265,7 @@ def test_folders_without_the_rights_for_them_are_refused() -> None:
         closed, read_only, below = nobody.unprivileged(work).split("|")
         assert closed.endswith("closed' can't be read: change its permissions")
         assert read_only.endswith("out' can't be written: change its permissions")
-        assert "can't be made (Permission denied): use a folder that you can write to" in below
+        assert "can't be created (Permission denied): use a folder that you can write to" in below
 
 
 PADDING = {

@@ -100,7 +100,7 @@ def test_a_stage_that_cannot_start_says_why(delta: Backend, arguments: tuple[str
         ({"--shard-size": "9", "--car-size": "7"}, "shard_size 9 GiB is larger than car_size 7 GiB"),
         ({"--encryption": "age"}, "encryption 'age' is not offered"),
         ({"--load-type": "slow"}, 'load_type must be "blitz" or "serial", got \'slow\''),
-        ({"--target-dir": "/nowhere"}, "target_dir '/nowhere' is no folder"),
+        ({"--target-dir": "/nowhere"}, "target_dir '/nowhere' isn't a folder"),
         ({"--staging-dir": "{target}/out"}, "is inside target_dir"),
         ({"name": "a/b"}, "name must be 1 to 63 letters, digits, - or _"),
     ],

@@ -62,7 +62,7 @@ def test_another_body_for_a_project_that_is_there_is_refused(api: Api) -> None:
         ({"encryption": "age"}, "encryption 'age' is not offered"),
         ({"load_type": "slow"}, "load_type must be"),
         ({"target_dir": "data"}, "target_dir must be an absolute path, got 'data'"),
-        ({"target_dir": "/nowhere/at/all"}, "target_dir '/nowhere/at/all' is no folder"),
+        ({"target_dir": "/nowhere/at/all"}, "target_dir '/nowhere/at/all' isn't a folder"),
         ({"target_dir": "/a\0b"}, "target_dir contains a NUL character"),
         ({"target_dir": "/a\udcffb"}, "isn't UTF-8"),
         ({"target_dir": ["/data"]}, "target_dir"),

@@ -211,7 +211,7 @@ def test_a_token_file_may_end_with_a_newline(tmp_path: Path) -> None:
         ({"port": 70000}, "port must be 0 to 65535"),
         ({"rate": -1}, "rate-limit must be 0"),
         ({"roots": ["relative"]}, "must be an absolute path"),
-        ({"roots": ["/nowhere/at/all"]}, "is no folder"),
+        ({"roots": ["/nowhere/at/all"]}, "isn't a folder"),
         ({"ui_url": "ftp://x"}, "ui-url must start with http"),
     ],
 )

@@ -144,7 +144,7 @@ def test_files_that_repeat_are_refused_by_free_space_or_limit(
     for _ in range(40):
         dag = once(file_node([dag, dag]))
     path = write(tmp_path / "a.car", car(once(plain_directory([(b"big", dag)]))))
-    with pytest.raises(TargetError, match="4096 TiB are to be written"):
+    with pytest.raises(TargetError, match="4096 TiB must be written"):
         extract([path], tmp_path / "to")
     monkeypatch.setattr(Target, "free_bytes", lambda self: 1 << 60)
     with pytest.raises(LimitError, match=r"4,503,599,627,370,496 bytes.*64 GiB.*--max-bytes"):

@@ -13,7 +13,7 @@ from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
+from ptolemy_core.errors import BusyError, DeadCarError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.interrupts import Deferral, deferred
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
@@ -158,6 +158,11 @@ def _is_there(project: Project, row: CarRow) -> bool:
 
 
 def _require_sources(catalog: Catalog, row: CarRow) -> None:
+    if row.dead_at is not None:
+        raise DeadCarError(
+            f"CAR {row.project}/{row.number} can't be generated any more: {row.dead_reason}",
+            reason=row.dead_reason or "",
+        )
     gone = deletions.of_container(catalog, row.container_id)
     if gone:
         place = f" from {row.delivered_to}" if row.delivered_to else " from where it was delivered to"

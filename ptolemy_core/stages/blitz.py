@@ -97,7 +97,7 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
     lock = reservation.build_lock(name, number)
     with catalog.lock(lock, wait=reservation.WAIT):  # another process's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
-        if found is not None and (not how.rebuild or _is_there(project, found)):
+        if found is not None and (not how.rebuild or stored_cars.of_row(project, found).is_whole()):
             return False
         row = next(iter(containers.rows(catalog, name, number)), None)
         if row is None:
@@ -150,11 +150,6 @@ def _build_what_is_left(
         if left is None:
             return None
         row = left
-
-
-def _is_there(project: Project, row: CarRow) -> bool:
-    found = stored_cars.of_row(project, row).look()
-    return found is not None and found.is_whole(row.car_size)
 
 
 def _require_sources(catalog: Catalog, row: CarRow) -> None:

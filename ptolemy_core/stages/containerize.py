@@ -163,8 +163,9 @@ def work(job: PlanJob) -> Plan:
 def _preview(catalog: Catalog, job: PlanJob, made: Plan) -> PlanResult:
     """What a run that isn't dry would add."""
     first = container_plan.next_number(catalog, job.project.name, job.stale)
+    storage = job.project.car_storage
     rows = [
-        ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False)
+        ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False, storage)
         for k, c in enumerate(made.containers)
     ]
     warning = padding_warning(job.project.car_size)

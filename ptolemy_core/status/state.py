@@ -10,6 +10,7 @@ from ptolemy_core.catalog import (
     containers,
     dead_cars,
     progress,
+    projects,
     scans,
     skipped,
     waiting,
@@ -40,6 +41,7 @@ class ProjectState:
         rate: bytes of CARs a second, of the last minute's builds and those under way; 0 if there are none.
         not_stored: entries of the last scan that are in no CAR and won't be.
         dead: generated CARs that can't be generated any more, since their source changed.
+        car_storage: how CARs that aren't built yet will be stored.
     """
 
     scanned: bool
@@ -53,6 +55,7 @@ class ProjectState:
     rate: float = 0.0
     not_stored: NotStored = field(default=NotStored())
     dead: int = 0
+    car_storage: str = "staged"
 
     @property
     def done(self) -> str:
@@ -87,6 +90,7 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
         rate=_rate(recent.size, recent.began, [task for task in tasks if task.is_build]),
         not_stored=skipped.not_stored(catalog, name),
         dead=len(dead_cars.rows(catalog, name)),
+        car_storage=projects.get(catalog, name).car_storage,
     )
 
 

@@ -4,6 +4,7 @@ The same content may be in several CARs, of several projects: all of them are gi
 can open.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,14 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from ptolemy_core.catalog.cars import GENERATED, STAGED
 from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.schema import built_shard, car, container, dataset_root, file, project, shard
 from ptolemy_core.catalog.stitched import root_of_split
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.dag.stitch import FileNode
+from ptolemy_core.staging.stored import StoredCar
 from ptolemy_core.tree import Kind
 
 _MANY = 500
@@ -30,24 +33,21 @@ class HeldCar:
     """A built CAR as a server sees it.
 
     Attributes:
-        project, public: whose it is, and whether anyone may have it.
+        stored: where its bytes come from.
+        public: whether anyone may have it.
         container_id: of the container; None for the CAR of a data set's root.
-        target_dir, staging_dir: where its source and its file are.
-        file_name, payload_cid, piece_cid_v1, piece_cid_v2, car_size: of its receipt; CIDs binary, size in bytes.
         blocks: about how many a response with all that is below its root has.
     """
 
-    project: str
+    stored: StoredCar
     public: bool
     container_id: int | None
-    target_dir: str
-    staging_dir: str
-    file_name: str
-    payload_cid: bytes
-    piece_cid_v1: bytes
-    piece_cid_v2: bytes
-    car_size: int
     blocks: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the CAR."""
+        return self.stored.car_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,33 @@ class HeldSplit:
     shards: tuple[HeldItem, ...]
 
 
-_OWN = (project.c.name, project.c.public_pieces, container.c.id, project.c.target_dir, project.c.staging_dir)
-_NAMES = ("file_name", "payload_cid", "piece_cid_v1", "piece_cid_v2", "car_size")
-_CAR = (*_OWN, *(car.c[name] for name in _NAMES), 2 * container.c["items"] + container.c.data_bytes / _LEAF)
+_CAR = (
+    project.c.name,
+    project.c.public_pieces,
+    project.c.target_dir,
+    project.c.staging_dir,
+    container.c.id,
+    container.c.number,
+    2 * container.c["items"] + container.c.data_bytes / _LEAF,
+    car.c.file_name,
+    car.c.payload_cid,
+    car.c.piece_cid_v1,
+    car.c.piece_cid_v2,
+    car.c.car_size,
+    car.c.piece_size,
+    car.c.built_at,
+    car.c.car_storage,
+    car.c.dead_at,
+    car.c.dead_reason,
+)
 
 
 def pieces(catalog: Catalog, cid: bytes, *, public: bool) -> list[HeldCar]:
     """The CARs with this piece CID, of either version; `public`: only those that anyone may have."""
     wanted = sa.or_(car.c.piece_cid_v1 == cid, car.c.piece_cid_v2 == cid)
     root = sa.or_(dataset_root.c.piece_cid_v1 == cid, dataset_root.c.piece_cid_v2 == cid)
-    return [*_containers(catalog, wanted, public), *_roots(catalog, root, public)]
+    found = [*_containers(catalog, wanted, public), *_roots(catalog, root, public)]
+    return sorted(found, key=lambda one: (one.stored.dead is not None, one.stored.generated))
 
 
 def payloads(catalog: Catalog, cid: bytes, *, public: bool) -> list[HeldCar]:
@@ -202,15 +219,21 @@ def _roots(catalog: Catalog, wanted: sa.ColumnElement[bool], public: bool) -> li
         sa.select(
             project.c.name,
             project.c.public_pieces,
-            sa.null(),
             project.c.target_dir,
             project.c.staging_dir,
+            sa.null(),
+            sa.null(),
+            root.blocks + root.entries + root.data_bytes / _LEAF,
             root.file_name,
             root.root_cid,
             root.piece_cid_v1,
             root.piece_cid_v2,
             root.car_size,
-            root.blocks + root.entries + root.data_bytes / _LEAF,
+            root.piece_size,
+            root.built_at,
+            sa.literal(STAGED),
+            sa.null(),
+            sa.null(),
         )
         .select_from(dataset_root)
         .join(project, project.c.name == root.project)
@@ -225,5 +248,21 @@ def _roots(catalog: Catalog, wanted: sa.ColumnElement[bool], public: bool) -> li
 
 def _held(row: Sequence[Any]) -> HeldCar:
     values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
-    values[1], values[-1] = bool(values[1]), int(values[-1])
-    return HeldCar(*values)
+    name, public, target, staging, container_id, number, blocks, file_name, payload, v1, v2, *rest = values
+    car_size, piece_size, built_at, storage, dead_at, reason = rest
+    stored = StoredCar(
+        project=name,
+        number=number,
+        file_name=file_name,
+        payload_cid=payload,
+        piece_cid_v1=v1,
+        piece_cid_v2=v2,
+        car_size=car_size,
+        piece_size=piece_size,
+        built_at=built_at,
+        generated=storage == GENERATED,
+        staging_dir=staging,
+        source=os.fsencode(target),
+        dead=None if dead_at is None else reason or "its source changed",
+    )
+    return HeldCar(stored, bool(public), container_id, int(blocks))

@@ -64,7 +64,7 @@ class Body:
                 return None
         if self._literal or self._once is not None or self._span is None:
             return None
-        descriptor = getattr(self._taken.car, "descriptor", None)
+        descriptor = self._taken.car.fileno
         if descriptor is None:
             return None
         return descriptor, self._at, self._span.offset + self._span.length - self._at

@@ -232,7 +232,7 @@ class FolderTarget:
         found = self._find(wanted)
         if found is not None and _decoded(found[0])[1].type in (Type.DIRECTORY, Type.HAMT):
             return FolderTarget(self.holdings, self.car, *found, self.public)
-        return file_target(self.holdings, wanted, public=self.public, of=self.car.project)
+        return file_target(self.holdings, wanted, public=self.public, of=self.car.stored.project)
 
     def _gathered(self) -> Iterator[Part]:
         """All below a folder of a data set's root: folders from this CAR, files from the others."""
@@ -250,7 +250,7 @@ class FolderTarget:
             found = self._find(wanted)
             node, unixfs = _decoded(found[0]) if found else (None, None)
             if found is None or node is None or unixfs is None or unixfs.type == Type.FILE:
-                target = file_target(self.holdings, wanted, public=self.public, of=self.car.project)
+                target = file_target(self.holdings, wanted, public=self.public, of=self.car.stored.project)
                 if target is None:
                     raise StagingError(f"no CAR here has {wanted.hex()}, which is below the data set's root")
                 yield from target.everything()
@@ -258,13 +258,15 @@ class FolderTarget:
             yield Span(self.car, found[0].offset, found[0].end - found[0].offset)
             links = [link.cid for link in node.links]
             todo.append(iter(links))
-            places.append(served.items(self.holdings.catalog, links, public=self.public, of=self.car.project))
+            places.append(
+                served.items(self.holdings.catalog, links, public=self.public, of=self.car.stored.project)
+            )
 
     def _node(self, wanted: bytes) -> Section:
         found = self._find(wanted)
         if found is None:
             raise StagingError(
-                f"a node of the folder {self.cid.hex()} isn't in {self.car.file_name}: verify it"
+                f"a node of the folder {self.cid.hex()} isn't in {self.car.stored.file_name}: verify it"
             )
         return found[0]
 
@@ -290,7 +292,7 @@ def resolve(holdings: Holdings, wanted: bytes, *, public: bool) -> Target | None
     held = holdings.library.first_of(choice)
     with holdings.library.use(held) as car:
         section = folders.read_section(car, HEADER_SIZE)
-    end = held.car_size if held.container_id is not None else 0
+    end = held.size if held.container_id is not None else 0
     return FolderTarget(holdings, held, section, end, public)
 
 
@@ -319,7 +321,7 @@ def _index(holdings: Holdings, held: HeldCar) -> FolderIndex:
             pages = served.extents(holdings.catalog, held.container_id)
             return folders.index_container(car, pages, holdings.profile)
 
-    return holdings.indexes.get(held.payload_cid, make)
+    return holdings.indexes.get(held.stored.payload_cid, make)
 
 
 def _decoded(section: Section) -> tuple[Node, UnixFs]:

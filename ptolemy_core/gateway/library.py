@@ -7,24 +7,16 @@ opened anew.
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ptolemy_core.car.generate import GeneratedCar
-from ptolemy_core.car.outline import Outline
-from ptolemy_core.car.outlined import outline_name
-from ptolemy_core.car.reading import CarBytes
 from ptolemy_core.catalog.served import HeldCar
-from ptolemy_core.errors import NotFoundError, OutlineError, PtolemyError
-from ptolemy_core.source import open_source
-from ptolemy_core.staging.car import StagedCar
+from ptolemy_core.errors import NotFoundError, PtolemyError
+from ptolemy_core.staging.stored import OpenCar
 
 MOST = 64
 """CARs that are open at once."""
-
-_WINDOWS = 4 << 20
-"""Bytes that a generated CAR keeps for readers of small ranges."""
 
 _Key = tuple[str, str]
 
@@ -39,15 +31,11 @@ class FullError(PtolemyError):
 class _Open:
     """An open CAR, how many use it, the file it came from, and that file's identity when it was opened."""
 
-    car: CarBytes
+    car: OpenCar
     path: str
     identity: tuple[int, int, int]
     users: int = 0
     dropped: bool = False
-
-
-Opener = Callable[[HeldCar], tuple[CarBytes, str]]
-"""Opens a CAR; gives it with the path of the file that it is read from, or of its outline."""
 
 
 class Library:
@@ -55,12 +43,10 @@ class Library:
 
     Args:
         most: that are open at once.
-        opener: of CARs.
     """
 
-    def __init__(self, most: int = MOST, opener: Opener | None = None) -> None:
+    def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._opener = opener or open_held
         self._open: OrderedDict[_Key, _Open] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -68,7 +54,7 @@ class Library:
         return len(self._open)
 
     @contextmanager
-    def use(self, held: HeldCar) -> Iterator[CarBytes]:
+    def use(self, held: HeldCar) -> Iterator[OpenCar]:
         """The CAR, open while the block lasts; raises as `take`."""
         taken = self.take(held)
         try:
@@ -80,26 +66,24 @@ class Library:
         """The CAR, open until it is given back.
 
         Raises:
-            NotFoundError: neither it nor its outline is there.
+            NotFoundError: its file was removed.
             StagingError, OutlineError: it can't be read, or has another size.
+        DeadCarError: its source changed.
             FullError: too many are in use.
         """
-        key = (held.staging_dir, held.file_name)
+        stored = held.stored
+        path = stored.outline_path if stored.generated else stored.path
+        key = (path, stored.dead or "")
         with self._lock:
             found = self._open.get(key)
             if found is not None and _identity(found.path) != found.identity:
                 self._drop(key)
                 found = None
             if found is None:
+                if not stored.generated and not os.path.lexists(path):
+                    raise NotFoundError(f"{path} isn't there any more")
                 self._make_room()
-                car, path = self._opener(held)
-                found = _Open(car, path, _identity(path))
-                if car.size != held.car_size:
-                    found.car.close()
-                    raise NotFoundError(
-                        f"{path} is a CAR of {car.size} bytes, {held.file_name} has {held.car_size}"
-                    )
-                self._open[key] = found
+                found = self._open[key] = _Open(stored.open(), path, _identity(path))
             self._open.move_to_end(key)
             found.users += 1
             return found
@@ -150,18 +134,3 @@ def _identity(path: str) -> tuple[int, int, int]:
     except OSError:
         return (0, 0, 0)
     return (status.st_dev, status.st_ino, status.st_size)
-
-
-def open_held(held: HeldCar) -> tuple[CarBytes, str]:
-    """Open a CAR that is staged, or else one that is generated from its outline."""
-    path = os.path.join(held.staging_dir, held.file_name)
-    if os.path.lexists(path):
-        return StagedCar(path), path
-    outline = os.path.join(held.staging_dir, outline_name(held.file_name))
-    if not os.path.lexists(outline):
-        raise NotFoundError(f"the CAR {held.file_name} isn't in {held.staging_dir} any more")
-    opened = Outline(outline)
-    if opened.header.payload_cid != held.payload_cid:
-        opened.close()
-        raise OutlineError(f"the outline {outline} is of another CAR: rebuild it from the source")
-    return GeneratedCar(opened, open_source(os.fsencode(held.target_dir)), cache=_WINDOWS), outline

@@ -72,9 +72,9 @@ def answer_piece(
 
 
 def _answer(held: HeldCar, request: PieceRequest) -> Answer | Refusal:
-    name = cid.to_text(held.piece_cid_v1)
+    name = cid.to_text(held.stored.piece_cid_v1)
     etag = f'"{name}"'
-    decision = decide(request.method, request.headers, etag, held.car_size)
+    decision = decide(request.method, request.headers, etag, held.size)
     headers = {
         **SHARED,
         "Accept-Ranges": "bytes",
@@ -86,15 +86,15 @@ def _answer(held: HeldCar, request: PieceRequest) -> Answer | Refusal:
             return Refusal(
                 416,
                 "bad-range",
-                f"the range {request.headers['range'][:100]!r} is outside of the CAR's {held.car_size} bytes",
-                {"Accept-Ranges": "bytes", "Content-Range": decision.content_range(held.car_size)},
+                f"the range {request.headers['range'][:100]!r} is outside of the CAR's {held.size} bytes",
+                {"Accept-Ranges": "bytes", "Content-Range": decision.content_range(held.size)},
             )
         case Outcome.OTHER:
             return Refusal(412, "other-version", f"the ETag is {etag}, If-Match asks for another one")
         case Outcome.SAME:
             return Answer(304, headers)
         case Outcome.PART:
-            headers["Content-Range"] = decision.content_range(held.car_size)
+            headers["Content-Range"] = decision.content_range(held.size)
     headers["Content-Type"] = CAR_TYPE
     headers["Content-Disposition"] = f'attachment; filename="{name}.car"'
     part = Span(held, decision.first, decision.length)

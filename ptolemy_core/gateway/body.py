@@ -7,8 +7,8 @@ from ptolemy_core.dag import cid, varint
 from ptolemy_core.gateway.answer import Answer, Part, Span
 from ptolemy_core.gateway.library import Library
 
-_SECTION_HEAD = 9 + cid.SIZE
-"""Bytes that hold the length and the CID of any section of ours."""
+_LENGTH = 9
+"""Bytes of a section's length at most."""
 
 
 class Body:
@@ -109,7 +109,7 @@ class _Once:
 
     def __init__(self) -> None:
         self._seen: set[bytes] = set()
-        self._rest = b""
+        self._rest = bytearray()
         self._began = False
 
     def literal(self, part: bytes) -> bytes:
@@ -121,32 +121,25 @@ class _Once:
 
     def filtered(self, data: bytes | memoryview) -> bytes:
         """The whole sections that are there by now, without those that came before."""
-        buffer = self._rest + data
-        at, kept = 0, []
-        while len(buffer) - at >= _SECTION_HEAD:
-            length, begin = varint.decode(buffer, at)
-            end = begin + length
-            if end > len(buffer):
-                break
-            digest = buffer[begin : begin + cid.SIZE]
-            if digest not in self._seen:
-                self._seen.add(digest)
-                kept.append(buffer[at:end])
-            at = end
-        self._rest = buffer[at:]
-        if self._rest and len(self._rest) < _SECTION_HEAD:
-            self._last(kept)
+        self._rest += data
+        kept, at = [], 0
+        with memoryview(self._rest) as buffer:
+            while (found := _section(buffer, at)) is not None:
+                begin, end = found
+                binary = bytes(buffer[begin : begin + cid.SIZE])
+                if binary not in self._seen:
+                    self._seen.add(binary)
+                    kept.append(bytes(buffer[at:end]))
+                at = end
+        del self._rest[:at]
         return b"".join(kept)
 
-    def _last(self, kept: list[bytes]) -> None:
-        """Take a short section at the buffer's end, if it is whole."""
-        try:
-            length, begin = varint.decode(self._rest)
-        except ValueError:
-            return
-        if begin + length == len(self._rest):
-            digest = self._rest[begin : begin + cid.SIZE]
-            if digest not in self._seen:
-                self._seen.add(digest)
-                kept.append(self._rest)
-            self._rest = b""
+
+def _section(buffer: memoryview, at: int) -> tuple[int, int] | None:
+    """Where the CID of the section at `at` begins, and its end; None if it isn't all there."""
+    try:
+        length, begin = varint.decode(bytes(buffer[at : at + _LENGTH]))
+    except ValueError:
+        return None
+    begin += at
+    return None if begin + length > len(buffer) else (begin, begin + length)

@@ -68,7 +68,7 @@ def read_section(car: CarBytes, offset: int) -> Section:
 class FolderIndex:
     """Offsets of nodes in a CAR by their CIDs, and the ends of what is below them."""
 
-    def __init__(self, keys: array[int], offsets: array[int], ends: array[int]) -> None:
+    def __init__(self, keys: "array[int]", offsets: "array[int]", ends: "array[int]") -> None:
         known = _column(keys, np.uint64)
         order = np.argsort(known, kind="stable")
         self._keys = known[order]
@@ -197,7 +197,7 @@ def _key(binary: bytes) -> int:
     return int.from_bytes(binary[-8:], "little")
 
 
-def _column(values: array[int], kind: type[np.generic]) -> NDArray[np.generic]:
+def _column(values: "array[int]", kind: type[np.generic]) -> NDArray[np.generic]:
     return np.frombuffer(values, dtype=kind) if values else np.empty(0, dtype=kind)
 
 

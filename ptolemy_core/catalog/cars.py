@@ -65,8 +65,17 @@ class CarRow:
         return self.car_storage == GENERATED
 
 
-def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds: float) -> None:
+def write_receipt(
+    catalog: Catalog, container_id: int, built: BuiltCar, seconds: float, car_storage: str = STAGED
+) -> None:
     """Record a built CAR, the CIDs of its shards, and the states in which their files were read.
+
+    Args:
+        catalog: of the project.
+        container_id: the container's.
+        built: the CAR.
+        seconds: that its build took.
+        car_storage: how it is stored.
 
     Raises:
         ReceiptError: the plan changed while the CAR was built.
@@ -82,6 +91,7 @@ def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds:
         "sha256": built.sha256,
         "built_at": time.time(),
         "build_seconds": seconds,
+        "car_storage": car_storage,
     }
     try:
         _insert(catalog, row, built)

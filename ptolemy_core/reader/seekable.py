@@ -31,6 +31,10 @@ _LARGE = 64 << 10
 """Bytes from which a section is large; also the bytes read in advance when sections aren't read in order."""
 _HEAD = 128
 """Bytes from a section's start that include its length and any common CID."""
+_FIRST = 64
+"""Bytes of the first read of ranges: a header with one root, and nothing that may not be readable."""
+_LEAST = (_HEAD, 41, 37)
+"""Bytes that are tried where more can't be read: of the largest head of a section, and of an empty leaf's section."""
 _PREFIXES = (profile_cid.RAW_PREFIX, profile_cid.DAG_PB_PREFIX)
 
 CarFile = str | bytes | PathLike[str] | BinaryIO | Ranges
@@ -74,9 +78,10 @@ class SeekableCar:
         self._index: Index | None = None
         self._fault: CarError | None = None
         try:
+            first = _FIRST if isinstance(self._file, RangeFile) else _LARGE
             self.size = size_of(cast(BinaryIO, self._file))
             reader = CarReader(
-                cast(BinaryIO, self._file), self.name, max_section=max_section, read_size=_LARGE
+                cast(BinaryIO, self._file), self.name, max_section=max_section, read_size=first
             )
         except BaseException:
             self._file.close()
@@ -271,8 +276,14 @@ class SeekableCar:
         return None
 
     def _fill(self, offset: int, size: int) -> None:
-        size = max(_HEAD, min(size, self._end - offset))
-        self._window, self._base = self._pread(size, offset), offset
+        most = max(_HEAD, min(size, self._end - offset))
+        for wanted in (most, *(least for least in _LEAST if least < most)):
+            try:
+                self._window, self._base = self._pread(wanted, offset), offset
+                return
+            except OSError:
+                if wanted == _LEAST[-1] or not isinstance(self._file, RangeFile):
+                    raise  # of ranges, the next section may be what can't be read
 
     def _pread(self, size: int, offset: int) -> bytes:
         if isinstance(self._file, RangeFile):

@@ -237,7 +237,8 @@ class Blocks:
         try:
             data = car.read(found.section)
         except (CarError, OSError) as error:
-            raise BlockError(f"the block {cid_text(found.cid)} can't be read: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise BlockError(f"the block {cid_text(found.cid)} can't be read: {why}") from None
         if not hash_matches(parsed, data):
             raise BlockError(
                 f"the block {cid_text(found.cid)} {hash_fault(parsed)} ({car.name} at byte {found.section.offset})"

@@ -14,11 +14,12 @@ CAR share the work. Every leaf of a generated CAR is compared with its digest be
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from ptolemy_core import commp
 from ptolemy_core.car.generate import GeneratedCar
 from ptolemy_core.car.outline import Outline
 from ptolemy_core.car.outlined import outline_name
@@ -26,12 +27,12 @@ from ptolemy_core.car.reading import CarBytes, check_range
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeadCarError, OutlineError, StagingError
 from ptolemy_core.source import Source, open_source
+from ptolemy_core.staging.area import OUTLINES, StagedFile, StagingArea
 from ptolemy_core.staging.car import StagedCar
 
-OUTLINES = "outlines"
-"""Folder of a staging area that holds outlines."""
 STEP = 1 << 20
 """Bytes of a part of `ranges`."""
+_READ = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class StoredCar:
     @property
     def outline_path(self) -> str:
         """Its outline: of a generated CAR, or of a staged one that keeps an outline too."""
-        return outline_path(self.staging_dir, self.file_name)
+        return os.path.join(self.staging_dir, OUTLINES, outline_name(self.file_name))
 
     def open(self, source: Source | None = None) -> "OpenCar":
         """Open it for reading. Takes milliseconds, whatever the CAR's size.
@@ -98,6 +99,11 @@ class StoredCar:
                 "what is left",
                 reason=self.dead,
             )
+        if self.look() is None:
+            raise OutlineError(
+                f"the outline {self.outline_path} is missing: ptolemy rebuild {self.label} makes it again from the "
+                "source"
+            )
         outline = Outline(self.outline_path)
         if outline.header.payload_cid != self.payload_cid or outline.header.car_size != self.car_size:
             outline.close()
@@ -106,6 +112,43 @@ class StoredCar:
                 f"{cid.to_text(outline.header.payload_cid)}: ptolemy rebuild {self.label} makes it again"
             )
         return OpenCar(self, GeneratedCar(outline, source or open_source(self.source)))
+
+    def look(self) -> StagedFile | None:
+        """Its file as it is now, or its outline, which counts as large as the CAR; None if that isn't there.
+
+        Raises:
+            StagingError: lstat failed.
+        """
+        area = StagingArea(self.staging_dir)
+        if not self.generated:
+            return area.look(self.file_name)
+        found = area.look(self.kept_name)
+        return None if found is None else replace(found, size=self.car_size)
+
+    @property
+    def kept_name(self) -> str:
+        """What is kept of it in its staging area: the name of its file, or the path of its outline."""
+        return os.path.join(OUTLINES, outline_name(self.file_name)) if self.generated else self.file_name
+
+    def piece_cid(self, progress: Callable[[int], None] | None = None) -> tuple[bytes, StagedFile] | None:
+        """The piece CID v2 of its bytes as they are now, and its file or outline; None if that changed meanwhile.
+
+        Raises:
+            OSError: its file can't be read.
+            SourceError, OutlineError: it can't be generated.
+        """
+        if not self.generated:
+            return StagingArea(self.staging_dir).piece_cid(self.file_name, progress)
+        before = self.look()
+        piece = commp.PieceCommitment()
+        with self.open() as car:
+            for part in car.ranges(0, car.size, _READ):
+                piece.update(part)
+                if progress:
+                    progress(len(part))
+        if before is None or self.look() != before:
+            return None
+        return commp.piece_cid_v2(piece.digest(), self.car_size), before
 
     def _open_file(self) -> StagedCar:
         car = StagedCar(self.path)
@@ -174,8 +217,3 @@ class OpenCar:
             size = min(step, end - offset)
             yield self._content.read(offset, size)
             offset += size
-
-
-def outline_path(staging_dir: str, file_name: str) -> str:
-    """The outline of the CAR of this file name."""
-    return os.path.join(staging_dir, OUTLINES, outline_name(file_name))

@@ -7,10 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from ptolemy_core.car import BuiltCar
-from ptolemy_core.errors import DeadCarError, OutlineError, SourceChangedError, StagingError
+from ptolemy_core.car import BuildOptions, BuiltCar
+from ptolemy_core.dag import cid
+from ptolemy_core.errors import (
+    DeadCarError,
+    OutlineError,
+    SourceChangedError,
+    StagingError,
+    StagingFullError,
+)
+from ptolemy_core.layout import compute_layout
 from ptolemy_core.reader import SeekableCar, verify_car
-from ptolemy_core.staging.stored import OUTLINES, StoredCar
+from ptolemy_core.staging.area import OUTLINES
+from ptolemy_core.staging.build import Kept, build_car
+from ptolemy_core.staging.outlines import rebuild_outline
+from ptolemy_core.staging.stored import StoredCar
 from tests.car import scene
 from tests.car.generated import outlined
 from tests.car.test_build_bytes import TREE
@@ -82,7 +93,7 @@ def test_another_cars_outline_is_refused(both: tuple[StoredCar, StoredCar], tmp_
     with pytest.raises(OutlineError, match="outline of another CAR"):
         both[1].open()
     os.unlink(both[1].outline_path)
-    with pytest.raises(OutlineError, match="can't be read"):
+    with pytest.raises(OutlineError, match=r"is missing: ptolemy rebuild alpha/3"):
         both[1].open()
 
 
@@ -97,3 +108,80 @@ def test_a_changed_source_is_named_by_whatever_reads_the_car(
         car.read(0, car.size)
     with pytest.raises(OSError, match=name.name):
         verify_car(both[1].open(), scene.SMALL)
+
+
+def test_a_lost_outline_is_rebuilt_and_the_same(both: tuple[StoredCar, StoredCar], tmp_path: Path) -> None:
+    path = Path(both[1].outline_path)
+    before = path.read_bytes()
+    path.unlink()
+    again(both[1], tmp_path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_no_outline_is_rebuilt_from_other_bytes(both: tuple[StoredCar, StoredCar], tmp_path: Path) -> None:
+    path, big = Path(both[1].outline_path), tmp_path / "tree" / "big"
+    path.unlink()
+    old = big.stat()
+    big.write_bytes(bytes(old.st_size))
+    os.utime(big, ns=(old.st_atime_ns, old.st_mtime_ns))
+    with pytest.raises(SourceChangedError, match=f"not {cid.to_text(both[1].payload_cid)}"):
+        again(both[1], tmp_path)
+    assert os.listdir(path.parent) == []
+
+
+def again(one: StoredCar, folder: Path) -> None:
+    """Rebuild the outline of a CAR of the tree in a folder."""
+    items, inputs = scene.whole(os.fsencode(folder / "tree"))
+    rebuild_outline(
+        one, compute_layout(items, scene.SMALL), inputs, BuildOptions(unit=1016), profile=scene.SMALL
+    )
+
+
+def test_a_build_may_keep_the_outline_beside_the_car(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = scene.write_tree(tmp_path / "tree", TREE)
+    items, inputs = scene.whole(path)
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    layout = compute_layout(items, scene.SMALL)
+    named: list[str] = []
+    replace_file = os.replace
+
+    def replaced(old: str, new: str) -> None:
+        named.append(os.path.basename(new))
+        replace_file(old, new)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    kept = Kept(outline=True, profile=scene.SMALL)
+    built = build_car(layout, inputs, str(staging), ".x.part", BuildOptions(unit=1016), kept=kept)
+    outline = built.file_name.replace(".car", ".outline")
+    assert named == [outline, built.file_name]  # the outline first
+    assert sorted(os.listdir(staging)) == [built.file_name, OUTLINES]
+    assert os.listdir(staging / OUTLINES) == [outline]
+    staged = stored(built, staging, tmp_path / "tree", generated=False)
+    with staged.open() as file, replace(staged, generated=True).open() as generated:
+        assert file.read(0, file.size) == generated.read(0, file.size)
+
+
+def test_no_car_gets_its_name_if_its_outline_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, inputs = scene.whole(scene.write_tree(tmp_path / "tree", TREE))
+    staging = tmp_path / "staging"
+    staging.mkdir()
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ptolemy_core.car.outlined.write_outline_to", full)
+    with pytest.raises(StagingFullError, match="is full"):
+        build_car(
+            compute_layout(items, scene.SMALL),
+            inputs,
+            str(staging),
+            ".x.part",
+            BuildOptions(unit=1016),
+            kept=Kept(outline=True, profile=scene.SMALL),
+        )
+    assert os.listdir(staging) == [OUTLINES]
+    assert os.listdir(staging / OUTLINES) == []

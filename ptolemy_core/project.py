@@ -89,6 +89,11 @@ class Project(BaseModel):
         "they are read; a change holds for CARs that aren't built yet",
         changeable=True,
     )
+    public_pieces: bool = _setting(
+        False,
+        "whether the piece server gives this project's CARs to anyone; if not, only with a token or a signed URL",
+        changeable=True,
+    )
     staging_budget: int | None = _setting(
         None,
         "GiB that finished CARs of a serial project may take in staging_dir before the next one waits; "

@@ -115,6 +115,14 @@ COMMANDS: dict[str, Command] = {
         "machines", "workers", "Which processes build CARs or wait for work, on all machines."
     ),
     "serve": Command("serve", "serve", "Serve the HTTP API, with Dagster's web UI and daemon beside it."),
+    "serve-pieces": Command(
+        "serve",
+        "serve_pieces",
+        "Serve pieces to storage providers at /piece/CID, and files to IPFS clients at /ipfs/CID.",
+    ),
+    "piece-url": Command(
+        "serve", "piece_url", "Print URLs of pieces that work without a token until they expire."
+    ),
     "web-ui": Command(
         "serve",
         "web_ui",

@@ -66,12 +66,17 @@ class Unplanned:
         """All of both."""
         names = [*self.paths, *other.paths]
         order = sorted(range(len(names)), key=names.__getitem__)
-        return Unplanned(
-            np.concatenate([self.ids, other.ids])[order],
-            [names[k] for k in order],
-            np.concatenate([self.kinds, other.kinds])[order],
-            np.concatenate([self.sizes, other.sizes])[order],
+        both = Unplanned(
+            np.concatenate([self.ids, other.ids]),
+            names,
+            np.concatenate([self.kinds, other.kinds]),
+            np.concatenate([self.sizes, other.sizes]),
         )
+        return both.take(order)
+
+    def take(self, rows: Sequence[int]) -> "Unplanned":
+        """Those with these indexes, in this order."""
+        return Unplanned(self.ids[rows], [self.paths[k] for k in rows], self.kinds[rows], self.sizes[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,13 +367,15 @@ def totals(catalog: Catalog, project: str) -> Totals:
 class Content:
     """The items of one container and what the scan saw of their files; see `source.Inputs`.
 
-    `file_ids` are the catalog's ids of the items' files.
+    `file_ids` are the catalog's ids of the items' files, `headers` those of encrypted files (None: not one). Ranges
+    and sizes are those of the source, also of an encrypted project.
     """
 
     items: Items
     stamps: Stamps
     targets: dict[int, bytes]
     file_ids: NDArray[np.int64]
+    headers: Sequence[bytes | None] = ()
 
 
 @survives_outage
@@ -385,6 +392,7 @@ def content(catalog: Catalog, container_id: int) -> Content:
             file.c.mtime,
             file.c.id,
             file.c.target,
+            file.c.header,
         )
         .join(file, file.c.id == shard.c.file_id)
         .where(shard.c.container_id == container_id)
@@ -393,12 +401,14 @@ def content(catalog: Catalog, container_id: int) -> Content:
     paths: list[bytes] = []
     numbers: list[NDArray[np.int64]] = []
     targets: dict[int, bytes] = {}
+    headers: list[bytes | None] = []
     with catalog.read() as connection:
         for page in connection.execution_options(yield_per=_BATCH).execute(query).partitions():
             base = len(paths)
             paths += [bytes(row[0]) for row in page]
             numbers.append(np.array([row[1:8] for row in page], dtype=np.int64))
             targets |= {base + k: bytes(row[8]) for k, row in enumerate(page) if row[8] is not None}
+            headers += [None if row[9] is None else bytes(row[9]) for row in page]
     table = np.concatenate(numbers) if numbers else np.zeros((0, 7), dtype=np.int64)
     items = Items(
         paths,
@@ -408,4 +418,4 @@ def content(catalog: Catalog, container_id: int) -> Content:
         table[:, 3].astype(np.int32),
     )
     stamps = Stamps(table[:, 4].copy(), table[:, 5].copy())
-    return Content(items, stamps, targets, table[:, 6].copy())
+    return Content(items, stamps, targets, table[:, 6].copy(), headers)

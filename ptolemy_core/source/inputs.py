@@ -13,7 +13,7 @@ from ptolemy_core.errors import SourceError
 from ptolemy_core.kernel import Buffer
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.source import refusals
-from ptolemy_core.source.protocol import ReadsMany, Source, State
+from ptolemy_core.source.protocol import Files, ReadsMany, State
 from ptolemy_core.source.stamps import Stamps
 from ptolemy_core.tree import Kind
 
@@ -28,7 +28,7 @@ class Inputs:
         targets: targets of symbolic links, by item index.
     """
 
-    def __init__(self, source: Source, items: Items, stamps: Stamps, targets: Mapping[int, bytes]) -> None:
+    def __init__(self, source: Files, items: Items, stamps: Stamps, targets: Mapping[int, bytes]) -> None:
         self.source = source
         self.items = items
         self.stamps = stamps

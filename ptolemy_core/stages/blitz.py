@@ -15,6 +15,7 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.interrupts import Hold, held
+from ptolemy_core.keys import KeyProvider
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.stages import build_job, reservation
@@ -47,12 +48,14 @@ class Building:
         profile: of the DAG.
         rebuild: also build a CAR that has a receipt, where its file isn't in the staging folder any more.
         progress: called with bytes of the CAR done since the last call.
+        keys: of encrypted projects; None: as configured.
     """
 
     options: BuildOptions = DEFAULT_OPTIONS
     profile: Profile = UNIXFS_V1_2025
     rebuild: bool = False
     progress: Progress | None = None
+    keys: KeyProvider | None = None
 
 
 _USUAL = Building()
@@ -135,11 +138,11 @@ def _build_what_is_left(
                     if how.progress:
                         how.progress(done)
 
-                return job, build_job.work(job, how.options, progress=report)
+                return job, build_job.work(job, how.options, keys=how.keys, progress=report)
         except SourceError as error:
             if found is not None or project.on_error != "skip":
                 raise
-            left = drop_unreadable(catalog, job, error)
+            left = drop_unreadable(catalog, job, error, how.keys)
         if left is None:
             return None
         row = left

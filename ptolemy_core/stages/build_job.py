@@ -14,10 +14,13 @@ from ptolemy_core.catalog.containers import ContainerRow, Content
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.errors import ReceiptError
+from ptolemy_core.keys import KeyProvider, WrappedKey
 from ptolemy_core.layout import Layout, compute_layout
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.source import Inputs, open_source
+from ptolemy_core.stages.car_form import CarForm, in_car
+from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 from ptolemy_core.staging.area import part_name
 from ptolemy_core.staging.build import build_car
 
@@ -32,6 +35,7 @@ class BuildJob:
         content: its items and their stamps.
         profile: of the DAG.
         receipt: of a CAR that is built again; None for a new one.
+        wrapped: data keys of an encrypted project.
     """
 
     project: Project
@@ -39,26 +43,42 @@ class BuildJob:
     content: Content
     profile: Profile
     receipt: CarRow | None = None
+    wrapped: tuple[WrappedKey, ...] = ()
 
-    def inputs(self) -> Inputs:
+    def car_form(self, keys: KeyProvider | None = None) -> CarForm:
+        """The content as it is in the CAR.
+
+        Raises:
+            EncryptionError: the project's key isn't there.
+        """
+        return in_car(self.content, project_cipher(self.wrapped, keys, self.profile))
+
+    def inputs(self, form: CarForm) -> Inputs:
         """What the build reads."""
-        source = open_source(self.project.target_bytes)
-        return Inputs(source, self.content.items, self.content.stamps, self.content.targets)
+        return form.inputs(open_source(self.project.target_bytes))
 
 
 def load(
     catalog: Catalog, project: Project, row: ContainerRow, profile: Profile, receipt: CarRow | None
 ) -> BuildJob:
     """Read what the building of a container needs."""
-    return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt)
+    wrapped = ensure_data_keys(catalog, project)
+    return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt, wrapped)
 
 
-def work(job: BuildJob, options: BuildOptions, *, progress: Progress | None = None) -> BuiltCar:
+def work(
+    job: BuildJob,
+    options: BuildOptions,
+    *,
+    keys: KeyProvider | None = None,
+    progress: Progress | None = None,
+) -> BuiltCar:
     """Build the CAR of a job into its staging area. It needs no catalog.
 
     Args:
         job: what to build.
         options: how; whether the SHA-256 is recorded is the project's setting.
+        keys: of encrypted projects; by default as configured.
         progress: called with bytes of the CAR done since the last call.
 
     Raises:
@@ -66,11 +86,13 @@ def work(job: BuildJob, options: BuildOptions, *, progress: Progress | None = No
         StagingError: the staging area can't take the CAR.
         BusyError: another process builds it, or took over.
         ReceiptError: the layout isn't the one that was planned.
+        EncryptionError: the project's key isn't there.
     """
     project = job.project
+    form = job.car_form(keys)
     return build_car(
-        _lay_out(job),
-        job.inputs(),
+        _lay_out(job, form),
+        job.inputs(form),
         project.staging_dir,
         part_name(project.name, job.container.number),
         replace(options, sha256=project.car_sha256),
@@ -78,7 +100,7 @@ def work(job: BuildJob, options: BuildOptions, *, progress: Progress | None = No
     )
 
 
-def _lay_out(job: BuildJob) -> Layout:
+def _lay_out(job: BuildJob, form: CarForm) -> Layout:
     """Where every byte of the job's CAR goes.
 
     Raises:
@@ -86,7 +108,7 @@ def _lay_out(job: BuildJob) -> Layout:
     """
     row = job.container
     with interrupts.let_through():
-        layout = compute_layout(job.content.items, job.profile)
+        layout = compute_layout(form.items, job.profile)
     if layout.car_size != row.car_size:
         raise ReceiptError(
             f"container {row.number} of {job.project.name!r} was planned as {row.car_size} bytes and lays out as "

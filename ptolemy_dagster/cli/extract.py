@@ -6,7 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.catalog import home
+from ptolemy_core.encryption import ProjectCipher
+from ptolemy_core.encryption.opening import open_cipher
+from ptolemy_core.errors import PtolemyError, SettingsError
+from ptolemy_core.keys import open_keys
+from ptolemy_core.manifest.sealed import wrapped_keys_in
 from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.reader.seekable import CarFile
@@ -46,6 +51,13 @@ def extract_command(
     complete: Annotated[
         bool, typer.Option("--complete", help="These are all CARs there are: no shard follows those in them.")
     ] = False,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key",
+            help="Decrypt: an encrypted manifest of the project, or its .keys.json. The alias's key must be there.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     sparse: Sparse = True,
     max_entries: Annotated[
@@ -71,6 +83,7 @@ def extract_command(
         allow_open_files(len(cars))
         limits = Limits(max_entries, max_bytes, max_depth)
         files = _files(cars, None if listing else to)
+        cipher = _cipher(key) if key is not None else None
         with output.byte_progress() as bars:
             reading = bars.add_task("reading folders", total=None, visible=bars.console.is_terminal)
             seen = 0
@@ -88,6 +101,7 @@ def extract_command(
                 complete=complete,
                 limits=limits,
                 walked=walked,
+                cipher=cipher,
             ) as extraction:
                 extraction.select().check_complete()
                 if listing:
@@ -118,6 +132,14 @@ def _files(cars: list[Path], to: str | None) -> list[CarFile]:
     if len({os.fsencode(car) for car in streams}) < len(streams):
         raise PtolemyError("standard input is given twice: it can be read once")
     return [given.open_seekable(car, to) if car in streams else os.fsencode(car) for car in cars]
+
+
+def _cipher(file: str) -> ProjectCipher:
+    """The ciphers of the project whose data keys are in a file."""
+    try:
+        return open_cipher(wrapped_keys_in(file), open_keys(home()))
+    except OSError as error:
+        raise SettingsError(f"--key {file} can't be read ({error.strerror})") from None
 
 
 def _binary(text: str) -> bytes:
@@ -196,8 +218,9 @@ def _list(extraction: Extraction, as_json: bool) -> None:
 
     for entry, path, shard in extraction.entries(problem):
         if shard is None:
-            link = {"target": paths.display(entry.target)} if entry.target is not None else {}
-            row(entry.kind, entry.size, entry.cid, bytes(path), **link)
+            target = extraction.real_target(entry)
+            link = {"target": paths.display(target)} if target is not None else {}
+            row(entry.kind, extraction.real_size(entry), entry.cid, bytes(path), **link)
     for split in extraction.survey().splits.values():
         numbers = sorted(split.shards)
         row(
@@ -212,6 +235,10 @@ def _list(extraction: Extraction, as_json: bool) -> None:
         problem(path_of(unmet.split(b"\0")), "isn't in these CARs")
     if as_json:
         output.print_json(rows)
+    if extraction.has_hidden_names:
+        output.say(
+            "names in these CARs look encrypted: --key decrypts them, with a manifest or PROJECT.keys.json"
+        )
     damage = extraction.damage()
     warn(damage)
     if problems:

@@ -88,10 +88,16 @@ class Project(BaseModel):
         "CPU again",
         changeable=True,
     )
+    car_storage: Literal["staged", "generated"] = _setting(
+        "staged",
+        "staged writes CARs as files; generated keeps an outline of each and makes its bytes from the source when "
+        "they are read; a change holds for CARs that aren't built yet",
+        changeable=True,
+    )
     staging_budget: int | None = _setting(
         None,
         "GiB that finished CARs of a serial project may take in staging_dir before the next one waits; "
-        "by default room for two of the largest",
+        "by default enough for two of the largest",
     )
 
     @field_validator("name")
@@ -130,7 +136,7 @@ class Project(BaseModel):
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MAX_BUDGET:
             raise ValueError(
-                f"staging_budget must be whole GiB from 1 to {_MAX_BUDGET}, got {value!r}: room for one CAR or more"
+                f"staging_budget must be whole GiB from 1 to {_MAX_BUDGET}, got {value!r} (at least one CAR)"
             )
         return value
 
@@ -150,6 +156,13 @@ class Project(BaseModel):
     def _known_load_type(cls, value: Any) -> Any:
         if value not in ("blitz", "serial"):
             raise ValueError(f'load_type must be "blitz" or "serial", got {value!r}')
+        return value
+
+    @field_validator("car_storage", mode="before")
+    @classmethod
+    def _known_storage(cls, value: Any) -> Any:
+        if value not in ("staged", "generated"):
+            raise ValueError(f'car_storage must be "staged" or "generated", got {value!r}')
         return value
 
     @field_validator("on_error", mode="before")
@@ -252,21 +265,21 @@ class Project(BaseModel):
 
     def shard_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
         """shard_size in bytes."""
-        return self.shard_size * profile.unit
+        return self.shard_size * profile.size_unit
 
     def car_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
         """car_size in bytes."""
-        return self.car_size * profile.unit
+        return self.car_size * profile.size_unit
 
     def budget_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int | None:
         """Bytes that this project's CARs may take in staging_dir; None in a blitz, which has no budget."""
         if self.load_type != "serial":
             return None
-        return (self.staging_budget or 2 * self._least_budget(profile)) * profile.unit
+        return (self.staging_budget or 2 * self._least_budget(profile)) * profile.size_unit
 
     def _least_budget(self, profile: Profile) -> int:
         """Whole units that hold the largest CAR of this car_size: one that fills its piece."""
-        return -(-commp.capacity(commp.piece_size(self.car_bytes(profile))) // profile.unit)
+        return -(-commp.capacity(commp.piece_size(self.car_bytes(profile))) // profile.size_unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +358,7 @@ def padding_warning(car_size: int, profile: Profile = UNIXFS_V1_2025) -> str | N
     waste = _waste(car_size, profile)
     if waste <= _BAD_PADDING:
         return None
-    piece = commp.piece_size(car_size * profile.unit) // profile.unit
+    piece = commp.piece_size(car_size * profile.size_unit) // profile.size_unit
     better = piece - 1 if piece - 1 > car_size else 2 * car_size + 1
     return (
         f"car_size={car_size} makes {piece} GiB pieces that are {waste:.0%} padding; "
@@ -354,5 +367,5 @@ def padding_warning(car_size: int, profile: Profile = UNIXFS_V1_2025) -> str | N
 
 
 def _waste(car_size: int, profile: Profile) -> float:
-    size = car_size * profile.unit
+    size = car_size * profile.size_unit
     return 1 - size / commp.piece_size(size)

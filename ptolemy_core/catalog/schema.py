@@ -172,6 +172,10 @@ car = Table(
     Column("file_inode", BigInteger),
     Column("failed_at", Float),
     Column("seen_at", Float),
+    Column("car_storage", String, nullable=False, server_default="staged"),
+    # of a generated CAR: when a scan found that its source changed, and which files
+    Column("dead_at", Float),
+    Column("dead_reason", String),
 )
 
 built_shard = Table(

@@ -27,7 +27,7 @@ from ptolemy_core.restore.report import Report
 from ptolemy_core.restore.selection import Selection, select
 from ptolemy_core.restore.shards import Split
 from ptolemy_core.restore.target import STATE, EntryError, Target, check_free_space, state_name
-from ptolemy_core.restore.walk import Entry, Problem, Walk, Wanted
+from ptolemy_core.restore.walk import Problem, TreeEntry, Walk, Wanted
 from ptolemy_core.restore.write import Writer
 from ptolemy_core.tree import paths
 
@@ -104,7 +104,7 @@ class Extraction:
         self._cipher = cipher
         self._hidden: bool | None = None
         in_cars = [cipher.car_path(path) if cipher else path for path in wanted if path]
-        self._wanted = Wanted.of(tuple(path.split(b"\0")) for path in in_cars)
+        self._wanted = Wanted.of(tuple(paths.names(path)) for path in in_cars)
 
     def __enter__(self) -> "Extraction":
         return self
@@ -129,7 +129,7 @@ class Extraction:
             )
         return self._selection
 
-    def entries(self, problem: Problem) -> Iterator[tuple[Entry, Path, int | None]]:
+    def entries(self, problem: Problem) -> Iterator[tuple[TreeEntry, Path, int | None]]:
         """Entries of all CARs that are asked for: each with its real path, and its number if it is a shard.
 
         An entry itself is as its CAR has it; one whose name can't be decrypted is a problem.
@@ -187,11 +187,11 @@ class Extraction:
         behind = furthest is not None and furthest.is_behind(bytes(last.path))
         return split.lacks(self._complete or behind)
 
-    def real_size(self, entry: Entry) -> int:
+    def real_size(self, entry: TreeEntry) -> int:
         """Bytes of a file that isn't a shard once decrypted; 0 if it can't be."""
         return self._plain.known_size(entry.size) if entry.kind == "file" else entry.size
 
-    def real_target(self, entry: Entry) -> bytes | None:
+    def real_target(self, entry: TreeEntry) -> bytes | None:
         """The target of a link once decrypted; None of what isn't a link, or can't be decrypted."""
         try:
             return None if entry.target is None else self._plain.target(entry)
@@ -209,7 +209,7 @@ class Extraction:
         return [self._cipher.real_path(path) for path in unmet] if self._cipher else unmet
 
     def damage(self) -> list[str]:
-        """Sentences about CARs that are cut, or have rubbish behind their last block; after a walk."""
+        """Sentences about CARs that are cut, or have other bytes after their last block; after a walk."""
         return self._blocks.damage()
 
     def write(

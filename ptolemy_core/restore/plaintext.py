@@ -17,7 +17,7 @@ from ptolemy_core.restore.blocks import Blocks
 from ptolemy_core.restore.dag import leaves
 from ptolemy_core.restore.path import Path, path_of
 from ptolemy_core.restore.report import FileItem, Segment
-from ptolemy_core.restore.walk import Entry
+from ptolemy_core.restore.walk import TreeEntry
 from ptolemy_core.tree import paths
 
 MAX_NAME = 255
@@ -52,7 +52,7 @@ class Plaintext:
             path if all(len(one.name) <= MAX_NAME for one in path.upwards()) else path_of(map(_short, path))
         )
 
-    def target(self, entry: Entry) -> bytes:
+    def target(self, entry: TreeEntry) -> bytes:
         """The real target of a link.
 
         Raises:
@@ -76,7 +76,7 @@ class Plaintext:
         except DamagedError:
             return 0
 
-    def file(self, path: Path, parts: Sequence[Entry]) -> FileItem:
+    def file(self, path: Path, parts: Sequence[TreeEntry]) -> FileItem:
         """The file whose whole content is in these entries, to write to a real path.
 
         Raises:
@@ -103,7 +103,7 @@ class Plaintext:
         return bytes(out)
 
 
-def as_stored(path: Path, parts: Sequence[Entry]) -> FileItem:
+def as_stored(path: Path, parts: Sequence[TreeEntry]) -> FileItem:
     """A file, or some shards of one, as CARs have it."""
     segments = []
     at = 0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import data_keys, home, projects, scans, views
+from ptolemy_core.catalog import data_keys, projects, scans, stored_cars, views
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.views import Entries, Shard, Stored, View
@@ -19,12 +19,13 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.dag.stitch import file_cid
 from ptolemy_core.encryption import PLAIN, Form, Header, ProjectCipher
 from ptolemy_core.encryption.opening import open_cipher
-from ptolemy_core.errors import DamagedError, PtolemyError, StageOrderError
-from ptolemy_core.keys import open_keys
+from ptolemy_core.errors import DamagedError, OutlineError, PtolemyError, SourceError, StageOrderError
+from ptolemy_core.keys import configured_keys
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
+from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import read_node
 from ptolemy_core.restore.durable import sync_file_system
@@ -32,6 +33,7 @@ from ptolemy_core.restore.path import path_of
 from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.target import EntryError, Target, check_free_space, state_name
 from ptolemy_core.restore.write import Writer
+from ptolemy_core.staging.stored import StoredCar
 from ptolemy_core.tree import Kind, paths
 
 
@@ -47,13 +49,26 @@ class NeededCar:
 
     Attributes:
         car: its receipt.
-        path: where it is, None if it isn't found.
+        path: where it is, or its outline if it is generated; None if it isn't found.
         reason: why it is missing.
+        generated: what it is generated from; None of a CAR that is a file.
     """
 
     car: CarRow
     path: str | None
     reason: str = ""
+    generated: StoredCar | None = None
+
+    def open(self) -> CarFile:
+        """What its blocks are read from.
+
+        Raises:
+            OutlineError, SourceError: it can't be generated.
+        """
+        if self.generated is not None:
+            return self.generated.open()
+        assert self.path is not None
+        return self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +209,7 @@ def load(
     needs = Needs(
         entries=totals.entries,
         size=totals.size,
-        cars=[_found(row, folders or [project.staging_dir]) for row in views.holding(catalog, view)],
+        cars=[_needed(project, row, folders) for row in views.holding(catalog, view)],
         unbuilt=[paths.display(path) for path in totals.unbuilt],
     )
     taken = views.names_at_top(catalog, view, state_name(()))
@@ -205,7 +220,7 @@ def _cipher(catalog: Catalog, project: Project, profile: Profile) -> ProjectCiph
     if not project.is_encrypted:
         return None
     wrapped = data_keys.data_keys(catalog, project.name)
-    return open_cipher(wrapped, open_keys(home()), segment=profile.chunk)
+    return open_cipher(wrapped, configured_keys(), segment=profile.chunk)
 
 
 def _require_known(catalog: Catalog, view: View) -> None:
@@ -249,8 +264,8 @@ def work(
     report = Report()
     here = [one for one in job.needs.cars if one.path is not None]
     try:
-        blocks = Blocks([one.path for one in here if one.path], index=False)
-    except (CarError, OSError) as error:
+        blocks = Blocks([one.open() for one in here], index=False)
+    except (CarError, OSError, OutlineError, SourceError) as error:
         raise RestoreError(f"a CAR can't be opened: {error}") from None
     try:
         for one, opened in zip(here, blocks.cars, strict=True):
@@ -377,6 +392,19 @@ def _lost(lost: list[Shard]) -> str:
         return why
     numbers = ", ".join(str(one.number) for one in lost[:10]) + ("…" if len(lost) > 10 else "")
     return f"shard {numbers}: {why}"
+
+
+def _needed(project: Project, row: CarRow, folders: Sequence[str]) -> NeededCar:
+    """Look for a CAR; a generated one needs no file, but may have been written as one into a folder."""
+    found = _found(row, folders or [project.staging_dir])
+    if found.path is not None or folders or not row.is_generated:
+        return found
+    stored = stored_cars.of_row(project, row)
+    if stored.dead is not None:
+        return NeededCar(row, None, f"it can't be generated any more: {stored.dead}")
+    if stored.look() is None:
+        return NeededCar(row, None, f"its outline is missing: ptolemy rebuild {stored.label} makes it again")
+    return NeededCar(row, stored.outline_path, generated=stored)
 
 
 def _found(row: CarRow, folders: Sequence[str]) -> NeededCar:

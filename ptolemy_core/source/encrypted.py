@@ -1,7 +1,8 @@
 """A source that encrypts files, names and link targets as they are read: what CARs of encrypted projects hold.
 
 Paths are those in CARs, and stamps have the sizes of encrypted files. Any thread encrypts any segment, since the
-header of each version of a file is known.
+header of each version of a file is known. Outlines keep a header, which is public, and the path behind it: so a CAR's
+bytes can be generated from its outline, the source and the project's keys.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.encryption import Encrypted, FileCipher, Header, ProjectCipher, plain_size
+from ptolemy_core.encryption.headers import PREFIX, SALT
 from ptolemy_core.encryption.segments import HEADER, TAG
 from ptolemy_core.errors import DamagedError
 from ptolemy_core.kernel import Buffer
@@ -21,26 +23,33 @@ from ptolemy_core.tree import Kind, paths
 
 
 class Original(NamedTuple):
-    """What an entry in a CAR was made of: its path in the source, and of a file the header of its version."""
+    """What an entry in a CAR was made of: its path in the source, that in the CAR, and of a file its header."""
 
     path: bytes
+    car_path: bytes
     header: bytes | None
 
 
 class EncryptedSource:
-    """The entries of one or more CARs, encrypted.
+    """The entries of CARs, encrypted.
 
     Args:
         plain: the source.
         cipher: of the project.
-        originals: of all entries, by their paths in CARs.
+        originals: of entries, by their paths in CARs; others are found by paths that outlines keep.
     """
 
-    def __init__(self, plain: Files, cipher: ProjectCipher, originals: Mapping[bytes, Original]) -> None:
+    def __init__(
+        self, plain: Files, cipher: ProjectCipher, originals: Mapping[bytes, Original] | None = None
+    ) -> None:
         self._plain = plain
         self._cipher = cipher
-        self._originals = originals
+        self._originals = originals or {}
         self._many = plain if isinstance(plain, ReadsMany) else None
+
+    def kept_path(self, path: bytes) -> bytes:
+        """The path that an outline keeps of a file: its header and its path in the CAR."""
+        return (self._original(path).header or b"") + path
 
     def name(self, path: bytes) -> str:
         """The entry's name in the source."""
@@ -52,8 +61,9 @@ class EncryptedSource:
         Raises:
             SourceError: the file can't be read, or changed.
         """
-        cipher, plain = self._file(path, stamp.size), self._plain_stamp(stamp)
-        reader = _OneFile(self._plain, self._original(path).path, plain)
+        original, plain = self._original(path), self._plain_stamp(stamp)
+        cipher = self._file(original, stamp.size)
+        reader = _OneFile(self._plain, original.path, plain)
         Encrypted(reader, cipher).read(offset, buffers)
         if not reader.was_read:  # an empty file, or a range without plaintext
             return self._plain.read(reader.path, 0, [], plain)
@@ -79,7 +89,7 @@ class EncryptedSource:
                 at, size = int(offsets[row]), int(stamps.sizes[row])
                 with view[at : at + size] as out, out[HEADER : size - TAG] as inner:
                     if good[k]:
-                        self._file(names[row], size).encrypt(0, inner, out)
+                        self._file(chosen[k], size).encrypt(0, inner, out)
                     else:
                         out[:] = bytes(size)
         done[rows], states[rows] = good, found
@@ -92,23 +102,25 @@ class EncryptedSource:
 
     def link(self, path: bytes) -> bytes:
         """The encrypted target of a link."""
-        return self._cipher.car_target(path, self._plain.link(self._original(path).path))
+        original = self._original(path)
+        return self._cipher.car_target(original.car_path, self._plain.link(original.path))
 
     def _original(self, path: bytes) -> Original:
-        try:
-            return self._originals[path]
-        except KeyError:
-            raise refusals.missing(paths.display(path), "it isn't an entry of this CAR") from None
+        known = self._originals.get(path)
+        if known is not None:
+            return known
+        header, car_path = path[: SALT + PREFIX], path[SALT + PREFIX :]
+        known = self._originals.get(car_path)
+        return Original(known.path if known else self._cipher.real_path(car_path), car_path, header)
 
-    def _file(self, path: bytes, size: int) -> FileCipher:
-        header = self._original(path).header
-        if header is None:
+    def _file(self, original: Original, size: int) -> FileCipher:
+        if original.header is None:
             raise DamagedError(
-                f"{self.name(path)} has no salt in the catalog, so it can't be encrypted: the catalog is damaged, "
-                "use a copy of it"
+                f"{paths.display(original.path)} has no salt in the catalog, so it can't be encrypted: the catalog "
+                "is damaged, use a copy of it"
             )
         plain = plain_size(size, self._cipher.form.segment)
-        return self._cipher.file(path, Header.of_bytes(header), plain)
+        return self._cipher.file(original.car_path, Header.of_bytes(original.header), plain)
 
     def _plain_stamp(self, stamp: Stamp) -> Stamp:
         return Stamp(plain_size(stamp.size, self._cipher.form.segment), stamp.token, stamp.strong)

@@ -99,3 +99,11 @@ class ReadsMany(Protocol):
             which files were read and have their stamps (`read` reports what is wrong with the others), and one row
             per file with its `State`.
         """
+
+
+@runtime_checkable
+class KeepsPaths(Protocol):
+    """An optional capability of `Files`: other paths that can be kept, and read without knowing more of an entry."""
+
+    def kept_path(self, path: bytes) -> bytes:
+        """The path to keep in an outline for an entry's path."""

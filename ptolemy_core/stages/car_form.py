@@ -55,7 +55,7 @@ def in_car(content: Content, cipher: ProjectCipher | None) -> CarForm:
         {k: cipher.car_target(car_paths[k], target) for k, target in targets.items()},
         cipher,
         {
-            car_path: Original(path, header)
+            car_path: Original(path, car_path, header)
             for car_path, path, header in zip(car_paths, items.paths, content.headers, strict=True)
         },
     )

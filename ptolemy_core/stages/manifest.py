@@ -17,7 +17,7 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError, StageOrderError
-from ptolemy_core.keys import WrappedKey
+from ptolemy_core.keys import WrappedKey, configured_keys
 from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url
 from ptolemy_core.manifest.rows import Page, pages
 from ptolemy_core.manifest.sealed import ENDING, keys_json, sealed
@@ -26,7 +26,7 @@ from ptolemy_core.manifest.writers import sha256_of, whole_file, writer
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.stages.order import Stage, require
-from ptolemy_core.stages.project_keys import configured_keys, ensure_data_keys
+from ptolemy_core.stages.project_keys import ensure_data_keys
 
 FOLDER = "manifests"
 """Within the staging folder, where nothing else is said."""

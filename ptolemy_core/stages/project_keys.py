@@ -2,19 +2,14 @@
 
 from collections.abc import Sequence
 
-from ptolemy_core.catalog import Catalog, data_keys, home, projects
+from ptolemy_core.catalog import Catalog, data_keys, projects
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.encryption import ProjectCipher
 from ptolemy_core.encryption.opening import open_cipher
 from ptolemy_core.errors import EncryptionError
-from ptolemy_core.keys import KeyProvider, Use, WrappedKey, new_data_key, open_keys
+from ptolemy_core.keys import KeyProvider, Use, WrappedKey, configured_keys, new_data_key
 from ptolemy_core.keys.providers import newest_key
 from ptolemy_core.project import Project
-
-
-def configured_keys() -> KeyProvider:
-    """The keys that the environment configures; see `keys.open_keys`."""
-    return open_keys(home())
 
 
 def define_project(catalog: Catalog, project: Project, keys: KeyProvider | None = None) -> bool:

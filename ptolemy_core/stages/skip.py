@@ -5,7 +5,7 @@ What is left is the container that there would be if the dropped files had never
 
 import os
 
-from ptolemy_core.catalog import containers, scans
+from ptolemy_core.catalog import container_plan, containers, scans
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import SourceError, SourceUnreadableError
@@ -44,12 +44,12 @@ def drop_unreadable(
     kept = [item for item in range(len(content.items)) if item not in bad]
     shards = content.items.shards
     dropped = [
-        containers.Dropped(int(content.file_ids[item]), int(shards[item]), reason)
+        container_plan.Dropped(int(content.file_ids[item]), int(shards[item]), reason)
         for item, reason in sorted(bad.items())
     ]
     planned = measured(form.items.take(kept), 0, len(kept), job.profile) if kept else None
-    left = containers.Left(planned, content.items.take(kept), content.file_ids[kept])
-    containers.drop(catalog, project.name, row, left, dropped)
+    left = container_plan.Left(planned, content.items.take(kept), content.file_ids[kept])
+    container_plan.drop(catalog, project.name, row, left, dropped)
     return next((new for new in containers.rows(catalog, project.name) if new.number == row.number), None)
 
 

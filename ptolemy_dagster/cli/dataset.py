@@ -11,11 +11,11 @@ from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.facts.cars import RootFacts
 from ptolemy_core.facts.projects import ManifestFacts
+from ptolemy_core.keys import configured_keys
 from ptolemy_core.manifest.sealed import unseal
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
-from ptolemy_core.stages.project_keys import configured_keys
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, run_stage
 

@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from ptolemy_core.catalog import Catalog, cars, containers, projects
+from ptolemy_core.catalog import Catalog, cars, container_plan, containers, projects
 from ptolemy_core.errors import StagingError
 from ptolemy_core.stages import blitz
-from ptolemy_core.stages.car_state import is_away, is_verified
-from ptolemy_core.staging.area import area_of
+from ptolemy_core.stages.car_state import is_away, is_verified, look
 from ptolemy_core.status import free_space
 from ptolemy_core.status.state import project_state
 
@@ -29,7 +28,7 @@ def nothing_to_do(catalog: Catalog, job: str, name: str) -> str | None:
 
 
 def _planned(catalog: Catalog, name: str) -> str | None:
-    if containers.any_unplanned(catalog, name) or containers.any_stale(catalog, name):
+    if container_plan.any_unplanned(catalog, name) or container_plan.any_stale(catalog, name):
         return None
     count = len(containers.rows(catalog, name))
     return f"every file of {name} is in one of its {count:,} containers" if count else None
@@ -49,9 +48,8 @@ def _built(catalog: Catalog, name: str) -> str | None:
 
 def _verified(catalog: Catalog, name: str) -> str | None:
     project = projects.get(catalog, name)
-    area = area_of(project)
     rows = list(cars.rows(catalog, name))
-    known = all(is_verified(row, area.look(row.file_name)) or is_away(project, row) for row in rows)
+    known = all(is_verified(row, look(project, row)) or is_away(project, row) for row in rows)
     return (
         f"all {len(rows):,} CARs of {name} were verified and haven't changed since"
         if rows and known

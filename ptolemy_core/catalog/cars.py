@@ -35,7 +35,7 @@ class CarRow:
     it failed verification, if it hasn't passed since. `seen_at`: when it was marked as delivered while its file was
     there and known to be the whole CAR. None: it wasn't. `car_storage`: "staged" or "generated". `dead_at`,
     `dead_reason`: when a scan found that the source of a generated CAR changed, and what did. `wrapped`: of a
-    generated CAR, the data keys of its project, if that is encrypted.
+    generated CAR, the data keys of its project, if that is encrypted. `named`: whether it is known to have its name.
     """
 
     container_id: int
@@ -62,6 +62,7 @@ class CarRow:
     car_storage: str = STAGED
     dead_at: float | None = None
     dead_reason: str | None = None
+    named: bool = True
     wrapped: "tuple[WrappedKey, ...]" = ()
 
     @property
@@ -74,7 +75,13 @@ _COLUMNS = [name for name in CarRow.__dataclass_fields__ if name != "wrapped"]
 
 
 def write_receipt(
-    catalog: Catalog, container_id: int, built: BuiltCar, seconds: float, car_storage: str = STAGED
+    catalog: Catalog,
+    container_id: int,
+    built: BuiltCar,
+    seconds: float,
+    car_storage: str = STAGED,
+    *,
+    named: bool = True,
 ) -> None:
     """Record a built CAR, the CIDs of its shards, and the states in which their files were read.
 
@@ -84,6 +91,7 @@ def write_receipt(
         built: the CAR.
         seconds: that its build took.
         car_storage: how it is stored.
+        named: whether it has its name already; see `encrypted_cars`.
 
     Raises:
         ReceiptError: the plan changed while the CAR was built.
@@ -100,6 +108,7 @@ def write_receipt(
         "built_at": time.time(),
         "build_seconds": seconds,
         "car_storage": car_storage,
+        "named": named,
     }
     try:
         _insert(catalog, row, built)

@@ -16,6 +16,10 @@ from ptolemy_core.source import Stamps
 _BATCH = 20_000
 
 
+_IS_BUILT = sa.and_(car.c.container_id.is_not(None), car.c.named)
+"""A CAR whose receipt was written before it got its name isn't built until it is known to have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
     """A container of the plan: its number within the project, exact sizes in bytes, and whether it is built."""
@@ -60,7 +64,7 @@ def rows(
             container.c.data_bytes,
             container.c.car_size,
             container.c.piece_size,
-            car.c.container_id.is_not(None),
+            _IS_BUILT,
         )
         .outerjoin(car, car.c.container_id == container.c.id)
         .where(container.c.project == project)
@@ -88,13 +92,12 @@ class Totals:
 @survives_outage
 def totals(catalog: Catalog, project: str) -> Totals:
     """What `rows` adds up to, quick for any number of containers."""
-    is_built = car.c.container_id.is_not(None)
     query = (
         sa.select(
             sa.func.count(),
-            sa.func.count(car.c.container_id),
+            sa.func.sum(sa.case((_IS_BUILT, 1), else_=0)),
             sa.func.sum(container.c.car_size),
-            sa.func.sum(sa.case((is_built, container.c.car_size), else_=0)),
+            sa.func.sum(sa.case((_IS_BUILT, container.c.car_size), else_=0)),
         )
         .select_from(container)
         .outerjoin(car, car.c.container_id == container.c.id)

@@ -6,14 +6,22 @@ from dataclasses import dataclass
 
 from ptolemy_core.car import BuildOptions, BuiltCar
 from ptolemy_core.car.options import DEFAULT_OPTIONS
-from ptolemy_core.catalog import cars, containers, deletions, projects, skipped, stored_cars
+from ptolemy_core.catalog import (
+    cars,
+    containers,
+    deletions,
+    encrypted_cars,
+    projects,
+    skipped,
+    stored_cars,
+)
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
+from ptolemy_core.errors import BusyError, ReceiptError, SourceChangedError, SourceError, StageOrderError
 from ptolemy_core.interrupts import Deferral, deferred
 from ptolemy_core.keys import KeyProvider
 from ptolemy_core.progress import Progress
@@ -100,7 +108,10 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
     lock = reservation.build_lock(name, number)
     with catalog.lock(lock, wait=reservation.WAIT):  # another process's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
-        if found is not None and (not how.rebuild or _is_there(project, found)):
+        if found is not None and not found.named and _is_there(project, found):
+            encrypted_cars.set_named(catalog, found.container_id)  # its build was killed after that
+            return True
+        if found is not None and found.named and (not how.rebuild or _is_there(project, found)):
             return False
         row = next(iter(containers.rows(catalog, name, number)), None)
         if row is None:
@@ -145,8 +156,12 @@ def _build_what_is_left(
                     if how.progress:
                         how.progress(done)
 
-                return job, build_job.work(job, how.options, keys=how.keys, progress=report)
+                complete = build_job.before_name(catalog, job, time.monotonic())
+                built = build_job.work(job, how.options, keys=how.keys, progress=report, complete=complete)
+                return job, built
         except SourceError as error:
+            if found is not None and not found.named and isinstance(error, SourceChangedError):
+                encrypted_cars.abandon(catalog, found.container_id)
             if found is not None or project.on_error != "skip":
                 raise
             left = drop_unreadable(catalog, job, error, how.keys)

@@ -4,11 +4,13 @@
 area, and in a test without a database. `record` writes once.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ptolemy_core import interrupts
 from ptolemy_core.car import BuildOptions, BuiltCar
-from ptolemy_core.catalog import cars, containers, delivery, stored_cars, waiting
+from ptolemy_core.catalog import cars, containers, delivery, encrypted_cars, stored_cars, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow, Content
 from ptolemy_core.catalog.store import Catalog
@@ -18,7 +20,7 @@ from ptolemy_core.keys import KeyProvider, WrappedKey
 from ptolemy_core.layout import Layout, compute_layout
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
-from ptolemy_core.source import Inputs, open_source
+from ptolemy_core.source import Inputs, open_source, refusals
 from ptolemy_core.stages.car_form import CarForm, in_car
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 from ptolemy_core.staging.area import part_name
@@ -37,6 +39,7 @@ class BuildJob:
         profile: of the DAG.
         receipt: of a CAR that is built again; None for a new one.
         wrapped: data keys of an encrypted project.
+        cids: of a CAR of an encrypted project that is built again, the CIDs that its items have.
     """
 
     project: Project
@@ -45,6 +48,7 @@ class BuildJob:
     profile: Profile
     receipt: CarRow | None = None
     wrapped: tuple[WrappedKey, ...] = ()
+    cids: tuple[bytes, ...] = ()
 
     @property
     def car_storage(self) -> str:
@@ -76,7 +80,10 @@ def load(
 ) -> BuildJob:
     """Read what the building of a container needs."""
     wrapped = ensure_data_keys(catalog, project)
-    return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt, wrapped)
+    cids: list[bytes] = []
+    if project.is_encrypted and receipt is not None:
+        cids = encrypted_cars.item_cids(catalog, row.id)
+    return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt, wrapped, tuple(cids))
 
 
 def work(
@@ -85,6 +92,7 @@ def work(
     *,
     keys: KeyProvider | None = None,
     progress: Progress | None = None,
+    complete: Callable[[BuiltCar], None] | None = None,
 ) -> BuiltCar | None:
     """Build the CAR of a job into its staging area. It needs no catalog.
 
@@ -95,6 +103,7 @@ def work(
         options: how; whether the SHA-256 is recorded is the project's setting.
         keys: of encrypted projects; by default as configured.
         progress: called with bytes of the CAR done since the last call.
+        complete: called with the complete CAR before it gets its name.
 
     Raises:
         SourceError: a file isn't what the scan saw.
@@ -122,7 +131,7 @@ def work(
         project.staging_dir,
         part_name(project.name, job.container.number),
         options,
-        kept=job.kept,
+        kept=replace(job.kept, complete=complete),
         progress=progress,
     )
 
@@ -144,6 +153,42 @@ def _lay_out(job: BuildJob, form: CarForm) -> Layout:
     return layout
 
 
+def before_name(catalog: Catalog, job: BuildJob, started: float) -> Callable[[BuiltCar], None] | None:
+    """What is done with a complete CAR of an encrypted project before it gets its name; see `encrypted_cars`.
+
+    A new CAR's receipt is written. One that was built again is compared with its receipt.
+
+    Args:
+        catalog: of the project.
+        job: that builds the CAR.
+        started: when that began, by `time.monotonic`.
+    """
+    if not job.project.is_encrypted:
+        return None
+
+    def complete(built: BuiltCar) -> None:
+        if job.receipt is None:
+            seconds = time.monotonic() - started
+            cars.write_receipt(catalog, job.container.id, built, seconds, job.car_storage, named=False)
+            return
+        wrong = [
+            k for k, (item, cid) in enumerate(zip(built.items, job.cids, strict=True)) if item.cid != cid
+        ]
+        if not wrong:
+            return
+        if job.receipt.named:
+            encrypted_cars.renew(catalog, [int(job.content.file_ids[k]) for k in wrong])
+        source = open_source(job.project.target_bytes)
+        error = refusals.changed(
+            source.name(job.content.items.paths[wrong[0]]),
+            "other bytes than its CAR was built with, though its size and time are the same",
+        )
+        error.item = wrong[0]
+        raise error
+
+    return complete
+
+
 def record(catalog: Catalog, job: BuildJob, built: BuiltCar | None, seconds: float) -> None:
     """Write the receipt of a new CAR; of one that was built again, that its new file isn't verified.
 
@@ -158,10 +203,16 @@ def record(catalog: Catalog, job: BuildJob, built: BuiltCar | None, seconds: flo
     """
     if job.receipt is None:
         assert built is not None
-        cars.write_receipt(catalog, job.container.id, built, seconds, job.car_storage)
+        if job.project.is_encrypted:
+            encrypted_cars.set_named(catalog, job.container.id)  # `before_name` wrote the receipt
+        else:
+            cars.write_receipt(catalog, job.container.id, built, seconds, job.car_storage)
         waiting.clear(catalog, job.project.name)
         return
     delivery.set_unverified(catalog, job.receipt)
+    if not job.receipt.named:
+        encrypted_cars.set_named(catalog, job.container.id)
+        waiting.clear(catalog, job.project.name)
     if built is not None and built.piece_cid_v2 != job.receipt.piece_cid_v2:
         raise ReceiptError(
             f"container {job.receipt.number} of {job.receipt.project!r} was rebuilt as {built.file_name}, its "

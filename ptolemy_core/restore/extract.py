@@ -68,7 +68,6 @@ class Extraction:
         complete: these are all CARs there are, so that no shard follows the ones in them.
         limits: of what is walked over and written.
         walked: called with the entries looked at since the last call, before anything is written.
-        cipher: of an encrypted project, whose names, links and files are then decrypted.
 
     Raises:
         CarsError: one can't be opened, or isn't a CAR.
@@ -84,7 +83,6 @@ class Extraction:
         complete: bool = False,
         limits: Limits | None = None,
         walked: Callable[[int], None] = lambda entries: None,
-        cipher: ProjectCipher | None = None,
     ) -> None:
         self._roots = tuple(roots)
         self._raw_names = raw_names
@@ -100,17 +98,26 @@ class Extraction:
         except OSError as error:
             name = paths.display(os.fsencode(error.filename)) if error.filename else "a CAR"
             raise CarsError(f"{name} can't be read ({error.strerror})") from None
-        self._plain = Plaintext(self._blocks, cipher)
-        self._cipher = cipher
+        self._asked = tuple(path for path in wanted if path)
         self._hidden: bool | None = None
-        in_cars = [cipher.car_path(path) if cipher else path for path in wanted if path]
-        self._wanted = Wanted.of(tuple(paths.names(path)) for path in in_cars)
+        self.decrypt(None)
 
     def __enter__(self) -> "Extraction":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._blocks.close()
+
+    def decrypt(self, cipher: ProjectCipher | None) -> None:
+        """Decrypt names, links and files from now on; to be called before anything else.
+
+        Args:
+            cipher: of the CARs' project; None decrypts nothing.
+        """
+        self._cipher = cipher
+        self._plain = Plaintext(self._blocks, cipher)
+        in_cars = [cipher.car_path(path) if cipher else path for path in self._asked]
+        self._wanted = Wanted.of(tuple(paths.names(path)) for path in in_cars)
 
     def select(self) -> Selection:
         """The trees that are extracted; found at the first call.

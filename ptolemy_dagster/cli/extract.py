@@ -101,8 +101,8 @@ def extract_command(
                 complete=complete,
                 limits=limits,
                 walked=walked,
-                cipher=cipher,
             ) as extraction:
+                extraction.decrypt(cipher)
                 extraction.select().check_complete()
                 if listing:
                     bars.update(reading, visible=False)

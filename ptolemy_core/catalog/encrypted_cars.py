@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import bulk
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.schema import built_shard, car, container, file, scan, shard
+from ptolemy_core.catalog.schema import built_shard, car, container, file, replaced_shard, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.encryption import random_headers
 from ptolemy_core.tree import Kind
@@ -22,15 +22,27 @@ _COPIED = ("project", "path", "kind", "size", "mtime", "target", "reason")
 
 
 @survives_outage
-def item_cids(catalog: Catalog, container_id: int) -> list[bytes]:
-    """The CIDs of a built CAR's items, in their order."""
-    query = (
-        sa.select(built_shard.c.cid)
-        .where(built_shard.c.container_id == container_id)
-        .order_by(built_shard.c.position)
+def known_cids(catalog: Catalog, container_id: int) -> dict[int, bytes]:
+    """The CIDs that items of a container must have, by position: those of its CAR, if it has a receipt.
+
+    Else those that shards had in dead CARs, in whose place they are planned.
+    """
+    own = sa.select(built_shard.c.position, built_shard.c.cid).where(
+        built_shard.c.container_id == container_id
+    )
+    same = sa.and_(
+        replaced_shard.c.file_id == shard.c.file_id,
+        replaced_shard.c.start == shard.c.start,
+        replaced_shard.c.length == shard.c.length,
+    )
+    replaced = (
+        sa.select(shard.c.position, replaced_shard.c.cid)
+        .join(replaced_shard, same)
+        .where(shard.c.container_id == container_id)
     )
     with catalog.read() as connection:
-        return [bytes(value) for value in connection.scalars(query)]
+        found = connection.execute(own).all() or connection.execute(replaced).all()
+    return {row.position: bytes(row.cid) for row in found}
 
 
 @survives_outage

@@ -118,6 +118,8 @@ _COLUMNS = (
     car.c.file_name,
     project.c.encryption,
     project.c.encrypt_names,
+    car.c.car_storage,
+    car.c.dead_reason,
 )
 _BY_FILE = (
     sa.select(*_COLUMNS)

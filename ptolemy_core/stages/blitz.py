@@ -21,7 +21,14 @@ from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import BusyError, ReceiptError, SourceChangedError, SourceError, StageOrderError
+from ptolemy_core.errors import (
+    BusyError,
+    DeadCarError,
+    ReceiptError,
+    SourceChangedError,
+    SourceError,
+    StageOrderError,
+)
 from ptolemy_core.interrupts import Deferral, deferred
 from ptolemy_core.keys import KeyProvider
 from ptolemy_core.progress import Progress
@@ -108,10 +115,11 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
     lock = reservation.build_lock(name, number)
     with catalog.lock(lock, wait=reservation.WAIT):  # another process's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
-        if found is not None and not found.named and _is_there(project, found):
+        there = found is not None and stored_cars.of_row(project, found).is_whole()
+        if found is not None and not found.named and there:
             encrypted_cars.set_named(catalog, found.container_id)  # its build was killed after that
             return True
-        if found is not None and found.named and (not how.rebuild or _is_there(project, found)):
+        if found is not None and found.named and (not how.rebuild or there):
             return False
         row = next(iter(containers.rows(catalog, name, number)), None)
         if row is None:
@@ -170,12 +178,12 @@ def _build_what_is_left(
         row = left
 
 
-def _is_there(project: Project, row: CarRow) -> bool:
-    found = stored_cars.of_row(project, row).look()
-    return found is not None and found.is_whole(row.car_size)
-
-
 def _require_sources(catalog: Catalog, row: CarRow) -> None:
+    if row.dead_at is not None:
+        raise DeadCarError(
+            f"CAR {row.project}/{row.number} can't be generated any more: {row.dead_reason}",
+            reason=row.dead_reason or "",
+        )
     gone = deletions.of_container(catalog, row.container_id)
     if gone:
         place = f" from {row.delivered_to}" if row.delivered_to else " from where it was delivered to"

@@ -5,8 +5,8 @@ area, and in a test without a database. `record` writes once.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from ptolemy_core import interrupts
 from ptolemy_core.car import BuildOptions, BuiltCar
@@ -39,7 +39,7 @@ class BuildJob:
         profile: of the DAG.
         receipt: of a CAR that is built again; None for a new one.
         wrapped: data keys of an encrypted project.
-        cids: of a CAR of an encrypted project that is built again, the CIDs that its items have.
+        cids: of an encrypted project, the CIDs that items must have, since they had them before, by position.
     """
 
     project: Project
@@ -48,7 +48,7 @@ class BuildJob:
     profile: Profile
     receipt: CarRow | None = None
     wrapped: tuple[WrappedKey, ...] = ()
-    cids: tuple[bytes, ...] = ()
+    cids: Mapping[int, bytes] = field(default_factory=dict)
 
     @property
     def car_storage(self) -> str:
@@ -80,10 +80,8 @@ def load(
 ) -> BuildJob:
     """Read what the building of a container needs."""
     wrapped = ensure_data_keys(catalog, project)
-    cids: list[bytes] = []
-    if project.is_encrypted and receipt is not None:
-        cids = encrypted_cars.item_cids(catalog, row.id)
-    return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt, wrapped, tuple(cids))
+    cids = encrypted_cars.known_cids(catalog, row.id) if project.is_encrypted else {}
+    return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt, wrapped, cids)
 
 
 def work(
@@ -156,7 +154,7 @@ def _lay_out(job: BuildJob, form: CarForm) -> Layout:
 def before_name(catalog: Catalog, job: BuildJob, started: float) -> Callable[[BuiltCar], None] | None:
     """What is done with a complete CAR of an encrypted project before it gets its name; see `encrypted_cars`.
 
-    A new CAR's receipt is written. One that was built again is compared with its receipt.
+    Its items are compared with what they were before, if they were built. A new CAR's receipt is written.
 
     Args:
         catalog: of the project.
@@ -167,16 +165,13 @@ def before_name(catalog: Catalog, job: BuildJob, started: float) -> Callable[[Bu
         return None
 
     def complete(built: BuiltCar) -> None:
-        if job.receipt is None:
-            seconds = time.monotonic() - started
-            cars.write_receipt(catalog, job.container.id, built, seconds, job.car_storage, named=False)
-            return
-        wrong = [
-            k for k, (item, cid) in enumerate(zip(built.items, job.cids, strict=True)) if item.cid != cid
-        ]
+        wrong = [k for k, cid in sorted(job.cids.items()) if built.items[k].cid != cid]
         if not wrong:
+            if job.receipt is None:
+                seconds = time.monotonic() - started
+                cars.write_receipt(catalog, job.container.id, built, seconds, job.car_storage, named=False)
             return
-        if job.receipt.named:
+        if job.receipt is None or job.receipt.named:
             encrypted_cars.renew(catalog, [int(job.content.file_ids[k]) for k in wrong])
         source = open_source(job.project.target_bytes)
         error = refusals.changed(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.catalog import container_plan, containers, projects
+from ptolemy_core.catalog import container_plan, containers, dead_cars, projects
 from ptolemy_core.catalog.container_plan import Unplanned
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.outage import survives_outage
@@ -61,6 +61,7 @@ class PlanJob:
         files: that are in no container, or partly, in path order.
         kept: of files that are partly in built containers, the numbers of the shards there.
         wrapped: data keys of an encrypted project.
+        lost: ids of containers whose CARs are dead: what is left of their files is among those to be planned.
     """
 
     project: Project
@@ -69,6 +70,7 @@ class PlanJob:
     files: Unplanned
     kept: Mapping[int, frozenset[int]] = field(default_factory=dict)
     wrapped: tuple[WrappedKey, ...] = ()
+    lost: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ def containerize(
                 return _preview(catalog, job, made)
             with catalog.write() as connection:  # a plan is there as a whole or not at all
                 check_lock()
-                if container_plan.take_back(connection, job.stale):
+                held = dead_cars.set_aside(connection, name, job.lost)
+                if held and container_plan.take_back(connection, job.stale):
                     if made.containers:
                         container_plan.save(connection, name, made.containers, made.items, made.file_ids)
                     break
@@ -142,11 +145,12 @@ def load(catalog: Catalog, name: str, profile: Profile, keys: KeyProvider | None
     wrapped = ensure_data_keys(catalog, project, keys)
     with catalog.read() as connection:
         stale = container_plan.stale(connection, name)
-        found = container_plan.read_unplanned(connection, name, built_only=bool(stale))
-        kept = container_plan.partly_built(connection, name) if stale else None
-    if kept is None:
-        return PlanJob(project, profile, stale, found, wrapped=wrapped)
-    return PlanJob(project, profile, stale, found.merged(kept.files), kept.shards, wrapped)
+        lost = dead_cars.lost(connection, name)
+        found = container_plan.read_unplanned(connection, name, built_only=stale is not None)
+        kept = container_plan.partly_built(connection, name) if stale is not None else None
+    if stale is None or kept is None:
+        return PlanJob(project, profile, frozenset(), found, wrapped=wrapped)
+    return PlanJob(project, profile, stale, found.merged(kept.files), kept.shards, wrapped, lost)
 
 
 def work(job: PlanJob, keys: KeyProvider | None = None) -> Plan:
@@ -184,8 +188,9 @@ def work(job: PlanJob, keys: KeyProvider | None = None) -> Plan:
 def _preview(catalog: Catalog, job: PlanJob, made: Plan) -> PlanResult:
     """What a run that isn't dry would add."""
     first = container_plan.next_number(catalog, job.project.name, job.stale)
+    storage = job.project.car_storage
     rows = [
-        ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False)
+        ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False, storage)
         for k, c in enumerate(made.containers)
     ]
     warning = padding_warning(job.project.car_size)

@@ -36,6 +36,7 @@ class Verdict:
         known: it passed an earlier verification and its file hasn't changed since, so it wasn't read again.
         compared, outdated: entries that were compared with the source, and that weren't, since they were changed
             or deleted by now and a scan knows it.
+        dead: it can't be generated any more, as a scan found, so nothing was read.
     """
 
     car: CarRow
@@ -46,6 +47,7 @@ class Verdict:
     known: bool = False
     compared: int = 0
     outdated: int = 0
+    dead: bool = False
 
     @property
     def ok(self) -> bool:

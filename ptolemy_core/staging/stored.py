@@ -147,6 +147,24 @@ class StoredCar:
         found = area.look(self.kept_name)
         return None if found is None else replace(found, size=self.car_size)
 
+    def is_whole(self) -> bool:
+        """Whether its file has its size, or its outline is there and undamaged.
+
+        Raises:
+            StagingError: lstat failed.
+        """
+        found = self.look()
+        if found is None or not found.is_whole(self.car_size):
+            return False
+        if self.generated:
+            try:
+                with Outline(self.outline_path) as outline:
+                    outline.check()
+                    return outline.header.payload_cid == self.payload_cid
+            except OutlineError:
+                return False
+        return True
+
     @property
     def kept_name(self) -> str:
         """What is kept of it in its staging area: the name of its file, or the path of its outline."""

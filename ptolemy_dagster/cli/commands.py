@@ -67,6 +67,15 @@ COMMANDS: dict[str, Command] = {
         "extract_command",
         "Restore files and folders from CARs alone; split files are put together. Run again to resume.",
     ),
+    "export": Command(
+        "car_bytes", "export", "Write a CAR as a file, wherever its bytes are; the file is checked."
+    ),
+    "cat": Command("car_bytes", "cat", "Bytes of a CAR, or a range of them, on standard output."),
+    "rebuild": Command(
+        "car_bytes",
+        "rebuild",
+        "Make the lost outline of a generated CAR again, or the lost file of a staged one.",
+    ),
     "release": Command(
         "delivery",
         "release",

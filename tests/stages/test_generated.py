@@ -292,7 +292,7 @@ def test_sources_of_generated_cars_are_never_deleted(generated: Scene, tmp_path:
         profile=PROFILE,
     )
     assert result.files == 0
-    assert all("is generated" in reason for reason in result.held)
+    assert all("is generated" in reason for reason in result.kept)
     assert a_file(generated).exists()
 
 

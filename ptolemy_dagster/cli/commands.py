@@ -129,6 +129,11 @@ COMMANDS: dict[str, Command] = {
         "Serve Dagster's web UI and GraphQL, guarded against other sites and, with a token, other users.",
     ),
     "keys": Command(
-        "keys", "COMMANDS", "Keys that encrypt projects; each has an alias. Projects can't use them yet."
+        "keys", "COMMANDS", "Keys that encrypt projects; each has an alias, which is a project's setting."
+    ),
+    "decrypt": Command(
+        "dataset",
+        "decrypt",
+        "Decrypt a manifest; it takes the key of the project's alias and nothing else.",
     ),
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ptolemy_core.facts import cars, files, projects
+from ptolemy_core.facts import cars, deals, files, projects
 from ptolemy_core.manifest.summary import Summary
 from ptolemy_dagster.http import carfile_meta, launching, problems, runs
 from ptolemy_dagster.http import files as http_files
@@ -19,11 +19,19 @@ PRINTED: dict[str, Any] = {
     "cars": list[cars.StagedCarFacts],
     "changes": files.ChangesFacts,
     "containerize": list[cars.PlannedCarFacts],
+    "deals-expiring": list[deals.DealFacts],
+    "deals-list": list[deals.DealFacts],
+    "deals-make": deals.MadeDealsFacts,
+    "deals-plan": deals.DealPlanFacts,
+    "deals-show": deals.DealHistoryFacts,
+    "deals-track": deals.DealRoundFacts,
     "delete-source": projects.DeletionFacts,
     "deleted": list[files.DeletedFacts],
     "find": list[files.FileFacts],
     "history": list[files.VersionFacts],
     "manifest": projects.ManifestFacts,
+    "providers-check": list[deals.CheckedProviderFacts],
+    "providers-list": list[deals.ProviderFacts],
     "release": list[cars.ReleasedFacts],
     "root": cars.RootFacts,
     "root-history": list[cars.RootFacts],
@@ -34,7 +42,7 @@ PRINTED: dict[str, Any] = {
     "verify": projects.VerifiedFacts,
     "workers": list[projects.WorkerFacts],
 }
-"""What each command prints with --json; `root-history` is `root --history`."""
+"""What each command prints with --json; `root-history` is `root --history`, `deals-list` is `deals list`."""
 
 ANSWERED: dict[str, Any] = {
     "http-carfile_meta": list[carfile_meta.CarMeta],

@@ -128,7 +128,7 @@ class OutlineError(PtolemyError):
     code = "outline-unusable"
 
 
-class NoRoomError(StagingError):
+class StagingBudgetError(StagingError):
     """The finished CARs of a serial project fill its staging budget: the next one waits until some have left.
 
     Attributes:

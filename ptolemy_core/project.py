@@ -92,7 +92,7 @@ class Project(BaseModel):
     staging_budget: int | None = _setting(
         None,
         "GiB that finished CARs of a serial project may take in staging_dir before the next one waits; "
-        "by default room for two of the largest",
+        "by default enough for two of the largest",
     )
 
     replicas: int | None = _setting(
@@ -171,7 +171,7 @@ class Project(BaseModel):
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MAX_BUDGET:
             raise ValueError(
-                f"staging_budget must be whole GiB from 1 to {_MAX_BUDGET}, got {value!r}: room for one CAR or more"
+                f"staging_budget must be whole GiB from 1 to {_MAX_BUDGET}, got {value!r} (at least one CAR)"
             )
         return value
 
@@ -323,21 +323,21 @@ class Project(BaseModel):
 
     def shard_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
         """shard_size in bytes."""
-        return self.shard_size * profile.unit
+        return self.shard_size * profile.size_unit
 
     def car_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
         """car_size in bytes."""
-        return self.car_size * profile.unit
+        return self.car_size * profile.size_unit
 
     def budget_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int | None:
         """Bytes that this project's CARs may take in staging_dir; None in a blitz, which has no budget."""
         if self.load_type != "serial":
             return None
-        return (self.staging_budget or 2 * self._least_budget(profile)) * profile.unit
+        return (self.staging_budget or 2 * self._least_budget(profile)) * profile.size_unit
 
     def _least_budget(self, profile: Profile) -> int:
         """Whole units that hold the largest CAR of this car_size: one that fills its piece."""
-        return -(-commp.capacity(commp.piece_size(self.car_bytes(profile))) // profile.unit)
+        return -(-commp.capacity(commp.piece_size(self.car_bytes(profile))) // profile.size_unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,7 +416,7 @@ def padding_warning(car_size: int, profile: Profile = UNIXFS_V1_2025) -> str | N
     waste = _waste(car_size, profile)
     if waste <= _BAD_PADDING:
         return None
-    piece = commp.piece_size(car_size * profile.unit) // profile.unit
+    piece = commp.piece_size(car_size * profile.size_unit) // profile.size_unit
     better = piece - 1 if piece - 1 > car_size else 2 * car_size + 1
     return (
         f"car_size={car_size} makes {piece} GiB pieces that are {waste:.0%} padding; "
@@ -425,5 +425,5 @@ def padding_warning(car_size: int, profile: Profile = UNIXFS_V1_2025) -> str | N
 
 
 def _waste(car_size: int, profile: Profile) -> float:
-    size = car_size * profile.unit
+    size = car_size * profile.size_unit
     return 1 - size / commp.piece_size(size)

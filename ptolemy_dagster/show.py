@@ -138,7 +138,7 @@ def _metadata(facts: Facts, names: Iterable[str]) -> dict[str, dg.MetadataValue 
 
 
 def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:
-    """A project's CARs; the CIDs, which are long, behind what fits any window."""
+    """A project's CARs; the CIDs, which are long, in the last columns."""
     names = ("container", "car_size", "piece_size", "items", "payload_cid", "piece_cid")
     kept = [CarFacts.of(row) for row in cars]
     return table(

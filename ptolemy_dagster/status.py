@@ -148,7 +148,7 @@ def status_of(catalog: Catalog, runs: Runs | None, name: str) -> Status:
         text = (
             f"waiting for {readable(state.waiting.bytes)} in staging"
             if state.waiting.bytes
-            else "room to go on"
+            else "ready to continue"
         )
     return Status(name, text, state, run.run_id if run else None)
 

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from ptolemy_core.catalog import located, pattern, projects
-from ptolemy_core.catalog.pattern import PathRange
+from ptolemy_core.catalog import located, path_range, projects
+from ptolemy_core.catalog.path_range import PathRange
 from ptolemy_core.catalog.schema import dataset_root
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
@@ -72,7 +72,7 @@ def find_path(
         gone: also versions that a later scan found changed or gone, after one another.
         profile: of the DAGs.
     """
-    return _in_range(catalog, pattern.entry_or_below(text), project, gone, profile)
+    return _in_range(catalog, path_range.entry_or_below(text), project, gone, profile)
 
 
 def find_prefix(
@@ -84,7 +84,7 @@ def find_prefix(
     profile: Profile = UNIXFS_V1_2025,
 ) -> Iterator[Found]:
     """All entries whose path begins with this text; see `find_path`."""
-    return _in_range(catalog, pattern.prefix(text), project, gone, profile)
+    return _in_range(catalog, path_range.prefix(text), project, gone, profile)
 
 
 def find_glob(
@@ -95,11 +95,11 @@ def find_glob(
     gone: bool = True,
     profile: Profile = UNIXFS_V1_2025,
 ) -> Iterator[Found]:
-    """All entries whose path matches a pattern (see `catalog.pattern`).
+    """All entries whose path matches a pattern (see `catalog.path_range`).
 
     Only paths that begin as the pattern does before its first wildcard are read.
     """
-    return _in_range(catalog, pattern.glob(text), project, gone, profile)
+    return _in_range(catalog, path_range.glob(text), project, gone, profile)
 
 
 def find_cid(

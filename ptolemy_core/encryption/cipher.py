@@ -86,7 +86,7 @@ def associated_data(path: bytes) -> bytes:
         path: NUL-joined names as in the CAR (encrypted, if names are), without the suffixes of `layout.names`: all
             shards of a file have the path of the whole file.
     """
-    return _LABEL + path.replace(paths.SEPARATOR, b"/")
+    return _LABEL + paths.to_slashes(path)
 
 
 class FileCipher:

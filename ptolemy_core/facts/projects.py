@@ -8,8 +8,15 @@ from ptolemy_core.catalog.workers import Worker
 from ptolemy_core.facts.cars import RootFacts, StagedCarFacts
 from ptolemy_core.facts.fields import Facts, Moment, Unit, field, moment
 from ptolemy_core.facts.files import NotStoredFacts
+from ptolemy_core.project import Project
 from ptolemy_core.status.rate import blitz_progress, task_progress
 from ptolemy_core.status.state import ProjectState
+
+
+class Created(Project):
+    """A project's settings, and whether `create` defined it now."""
+
+    created: bool = field("created", "False if it was defined with the same settings before.")
 
 
 class TaskFacts(Facts):
@@ -193,9 +200,9 @@ class DeletionFacts(Facts):
     files: int = field("entries", "Files, links and empty folders.")
     bytes: int = field("bytes", "Bytes of the files.", Unit.BYTES)
     folders: int = field("folders", "Folders that were left empty, and removed.")
-    held: dict[str, int] = field("kept", "How many entries stay, by reason.")
+    kept: dict[str, int] = field("kept", "How many entries stay, by reason.")
     sample: list[tuple[str, int]] = field("sample", "The first of them: path and bytes.")
-    held_sample: list[tuple[str, str]] = field(
+    kept_sample: list[tuple[str, str]] = field(
         "kept sample", "The first of those that stay: path and reason."
     )
 

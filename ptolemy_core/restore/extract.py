@@ -24,7 +24,7 @@ from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.selection import Selection, select
 from ptolemy_core.restore.shards import Split
 from ptolemy_core.restore.target import STATE, EntryError, Target, check_free_space, state_name
-from ptolemy_core.restore.walk import Entry, Problem, Walk, Wanted
+from ptolemy_core.restore.walk import Problem, TreeEntry, Walk, Wanted
 from ptolemy_core.restore.write import Writer
 from ptolemy_core.tree import paths
 
@@ -95,7 +95,7 @@ class Extraction:
         except OSError as error:
             name = paths.display(os.fsencode(error.filename)) if error.filename else "a CAR"
             raise CarsError(f"{name} can't be read ({error.strerror})") from None
-        self._wanted = Wanted.of(tuple(path.split(b"\0")) for path in wanted if path)
+        self._wanted = Wanted.of(tuple(paths.names(path)) for path in wanted if path)
 
     def __enter__(self) -> "Extraction":
         return self
@@ -120,7 +120,7 @@ class Extraction:
             )
         return self._selection
 
-    def entries(self, problem: Problem) -> Iterator[tuple[Entry, Path, int | None]]:
+    def entries(self, problem: Problem) -> Iterator[tuple[TreeEntry, Path, int | None]]:
         """Entries of all CARs that are asked for: each with its real path, and its number if it is a shard.
 
         Raises:
@@ -173,7 +173,7 @@ class Extraction:
         return self._wanted.unmet()
 
     def damage(self) -> list[str]:
-        """Sentences about CARs that are cut, or have rubbish behind their last block; after a walk."""
+        """Sentences about CARs that are cut, or have other bytes after their last block; after a walk."""
         return self._blocks.damage()
 
     def write(
@@ -265,7 +265,7 @@ def _forget_shards(target: Target, split: Split) -> None:
                 target.forget((INCOMPLETE, *names[:-1], car_names.encode(names[-1], number)))
 
 
-def _item(path: Path, parts: Sequence[Entry]) -> FileItem:
+def _item(path: Path, parts: Sequence[TreeEntry]) -> FileItem:
     segments = []
     at = 0
     for part in parts:

@@ -14,7 +14,7 @@ from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
-from ptolemy_core.interrupts import Hold, held
+from ptolemy_core.interrupts import Deferral, deferred
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.stages import build_job, reservation
@@ -77,7 +77,7 @@ def build_container(
     Raises:
         UnknownProjectError, StageOrderError: no such project or container.
         SourceError: a file isn't what the scan saw.
-        StagingError: the staging folder can't take the CAR; a NoRoomError where finished CARs must leave it first.
+        StagingError: the staging folder can't take the CAR; a StagingBudgetError if finished CARs must leave first.
         ReceiptError: the plan changed meanwhile.
     """
     project = projects.get(catalog, name)
@@ -107,9 +107,12 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         if found is not None:
             _require_sources(catalog, found)
-        with reservation.reserved(catalog, project, number, row.car_size, how.profile), held() as hold:
+        with (
+            reservation.reserved(catalog, project, number, row.car_size, how.profile),
+            deferred() as deferral,
+        ):
             started = time.monotonic()
-            finished = _build_what_is_left(catalog, project, row, found, how, hold)
+            finished = _build_what_is_left(catalog, project, row, found, how, deferral)
             if finished is None:
                 return False
             job, built = finished
@@ -120,17 +123,22 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
 
 
 def _build_what_is_left(
-    catalog: Catalog, project: Project, row: ContainerRow, found: CarRow | None, how: Building, hold: Hold
+    catalog: Catalog,
+    project: Project,
+    row: ContainerRow,
+    found: CarRow | None,
+    how: Building,
+    deferral: Deferral,
 ) -> tuple[BuildJob, BuiltCar] | None:
     """Build a container, where the project says so without the files that can't be; None if nothing is left."""
     while True:
-        with hold.interruptible():
+        with deferral.interruptible():
             job = build_job.load(catalog, project, row, how.profile, found)
         try:
             with Reporter(catalog, project.name, Task(Work.BUILD, row.number), row.car_size) as reporter:
 
                 def report(done: int) -> None:
-                    hold.check()
+                    deferral.check()
                     reporter.advance(done)
                     if how.progress:
                         how.progress(done)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from ptolemy_core.catalog.shards import BuiltShard
 from ptolemy_core.layout import names
-from ptolemy_core.reader import Entry
+from ptolemy_core.reader import CarEntry
 from ptolemy_core.tree import KIND_NAMES, Kind, paths
 
 _SHOWN = 20
@@ -22,7 +22,7 @@ class CarListing:
         self._folders: set[bytes] = set()
         self._twice: list[bytes] = []
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: CarEntry) -> None:
         """Note an entry that was found."""
         parts = [names.decode(part) for part in entry.path.split(b"/")]
         path = paths.join_names(part for part, _ in parts)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.catalog import containers, projects
-from ptolemy_core.catalog.containers import ContainerRow, Unplanned
+from ptolemy_core.catalog import container_plan, containers, projects
+from ptolemy_core.catalog.container_plan import Unplanned
+from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
@@ -101,9 +102,9 @@ def containerize(
                 return _preview(catalog, job, made)
             with catalog.write() as connection:  # a plan is there as a whole or not at all
                 check_lock()
-                if containers.take_back(connection, job.stale):
+                if container_plan.take_back(connection, job.stale):
                     if made.containers:
-                        containers.save(connection, name, made.containers, made.items, made.file_ids)
+                        container_plan.save(connection, name, made.containers, made.items, made.file_ids)
                     break
                 connection.rollback()
         else:
@@ -123,9 +124,9 @@ def load(catalog: Catalog, name: str, profile: Profile) -> PlanJob:
     """Read what planning must know."""
     project = projects.get(catalog, name)
     with catalog.read() as connection:
-        stale = containers.stale(connection, name)
-        found = containers.read_unplanned(connection, name, built_only=bool(stale))
-        kept = containers.partly_built(connection, name) if stale else None
+        stale = container_plan.stale(connection, name)
+        found = container_plan.read_unplanned(connection, name, built_only=bool(stale))
+        kept = container_plan.partly_built(connection, name) if stale else None
     if kept is None:
         return PlanJob(project, profile, stale, found)
     return PlanJob(project, profile, stale, found.merged(kept.files), kept.shards)
@@ -157,7 +158,7 @@ def work(job: PlanJob) -> Plan:
 
 def _preview(catalog: Catalog, job: PlanJob, made: Plan) -> PlanResult:
     """What a run that isn't dry would add."""
-    first = containers.next_number(catalog, job.project.name, job.stale)
+    first = container_plan.next_number(catalog, job.project.name, job.stale)
     rows = [
         ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False)
         for k, c in enumerate(made.containers)

@@ -15,7 +15,7 @@ from ptolemy_core import commp
 from ptolemy_core.car import nodes
 from ptolemy_core.car.folders import FolderTree, Target
 from ptolemy_core.car.spool import IN_OTHER_CAR, Spool
-from ptolemy_core.catalog import containers, entries, roots, scans
+from ptolemy_core.catalog import container_plan, containers, entries, roots, scans
 from ptolemy_core.catalog.entries import LiveEntry
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.store import Catalog
@@ -151,7 +151,7 @@ def _finished_scan(catalog: Catalog, name: str) -> int:
         raise StageOrderError.needs(name, "is being scanned, or its last scan was cut off", Stage.SCAN)
     require(catalog, name, Stage.ROOT)
     assert newest is not None
-    unplanned = containers.any_unplanned(catalog, name)
+    unplanned = container_plan.any_unplanned(catalog, name)
     missing = sum(not row.built for row in containers.rows(catalog, name))
     if unplanned or missing:
         what = "files in no container" if unplanned else f"{missing} CARs to build"

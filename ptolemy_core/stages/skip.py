@@ -5,7 +5,7 @@ What is left is the container that there would be if the dropped files had never
 
 import os
 
-from ptolemy_core.catalog import containers, scans
+from ptolemy_core.catalog import container_plan, containers, scans
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import SourceError, SourceUnreadableError
@@ -40,12 +40,12 @@ def drop_unreadable(catalog: Catalog, job: BuildJob, error: SourceError) -> Cont
     items = content.items.take(kept)
     shards = content.items.shards
     dropped = [
-        containers.Dropped(int(content.file_ids[item]), int(shards[item]), reason)
+        container_plan.Dropped(int(content.file_ids[item]), int(shards[item]), reason)
         for item, reason in sorted(bad.items())
     ]
     planned = measured(items, 0, len(kept), job.profile) if kept else None
-    left = containers.Left(planned, items, content.file_ids[kept])
-    containers.drop(catalog, project.name, row, left, dropped)
+    left = container_plan.Left(planned, items, content.file_ids[kept])
+    container_plan.drop(catalog, project.name, row, left, dropped)
     return next((new for new in containers.rows(catalog, project.name) if new.number == row.number), None)
 
 

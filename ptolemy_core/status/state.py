@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import cars, containers, progress, scans, skipped, waiting
+from ptolemy_core.catalog import cars, container_plan, containers, progress, scans, skipped, waiting
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.catalog.skipped import NotStored
@@ -66,7 +66,7 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
     recent = cars.built_since(catalog, name, time.time() - _RECENT)
     return ProjectState(
         scanned=scans.is_scanned(catalog, name),
-        unplanned=containers.any_unplanned(catalog, name),
+        unplanned=container_plan.any_unplanned(catalog, name),
         containers=totals.containers,
         built=totals.built,
         car_bytes=totals.car_bytes,

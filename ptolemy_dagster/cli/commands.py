@@ -60,12 +60,12 @@ COMMANDS: dict[str, Command] = {
     "restore": Command(
         "restore",
         "restore",
-        "Restore a project, or files and folders of it, from its CARs. Run again to go on.",
+        "Restore a project, or files and folders of it, from its CARs. Run again to resume.",
     ),
     "extract": Command(
         "extract",
         "extract_command",
-        "Restore files and folders from CARs alone; split files are put together. Run again to go on.",
+        "Restore files and folders from CARs alone; split files are put together. Run again to resume.",
     ),
     "release": Command(
         "delivery",

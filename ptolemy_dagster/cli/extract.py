@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ptolemy_core.errors import PtolemyError
+from ptolemy_core.facts.plain import ListedFacts, ProblemFacts, RestoredFacts
 from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.reader.seekable import CarFile
@@ -63,7 +64,7 @@ def extract_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Restore files and folders from CARs alone; split files are put together. Run again to go on."""
+    """Restore files and folders from CARs alone; split files are put together. Run again to resume."""
     with output.errors_shown():
         given.not_empty([to], "--to")
         wanted = [paths.from_display(one) for one in given.not_empty(path, "--path")]
@@ -135,20 +136,18 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
         typer.Exit: all was, but a CAR is damaged.
     """
     if as_json:
-        problems = [{"path": path, "reason": reason} for path, reason in report.problems]
-        output.print_json(
-            {
-                "to": paths.display(os.path.abspath(to)),
-                "files": report.files,
-                "links": report.links,
-                "empty_folders": report.folders,
-                "already_there": report.kept,
-                "bytes_written": report.written_bytes,
-                "problems": problems,
-                "more_problems": report.more_problems,
-                "warnings": report.warnings,
-            }
+        done = RestoredFacts(
+            to=paths.display(os.path.abspath(to)),
+            files=report.files,
+            links=report.links,
+            empty_folders=report.folders,
+            already_there=report.kept,
+            bytes_written=report.written_bytes,
+            problems=[ProblemFacts(path=path, reason=reason) for path, reason in report.problems],
+            more_problems=report.more_problems,
+            warnings=report.warnings,
         )
+        output.print_json(done)
     else:
         kept = f"; {report.kept:,} entries were there already" if report.kept else ""
         output.say(
@@ -174,7 +173,7 @@ def warn(warnings: list[str]) -> None:
 def _list(extraction: Extraction, as_json: bool) -> None:
     problems: list[tuple[bytes, str]] = []
     more = 0
-    rows: list[dict[str, Any]] = []
+    rows: list[ListedFacts] = []
 
     def problem(path: TreePath, reason: str) -> None:
         nonlocal more
@@ -183,33 +182,37 @@ def _list(extraction: Extraction, as_json: bool) -> None:
         else:
             more += 1
 
-    def row(kind: str, size: int, cid: bytes | None, name: bytes, **more: object) -> None:
-        path = paths.display(name)
+    def show_row(row: ListedFacts) -> None:
         if as_json:
-            rows.append(
-                {"kind": kind, "size": size, "cid": cid_text(cid) if cid else None, "path": path} | more
-            )
+            rows.append(row)
             return
-        shown = {"directory": "dir", "symlink": "link"}.get(kind, kind)
-        said = "".join(f"  [{value}]" for value in more.values() if value)
-        typer.echo(f"{shown:5} {size:>15,}  {cid_text(cid) if cid else '':59}  {path}{said}")
+        shown = {"directory": "dir", "symlink": "link"}.get(row["kind"], row["kind"])
+        notes = (row.get("target"), row.get("shards"), row.get("problem"))
+        said = "".join(f"  [{note}]" for note in notes if note)
+        typer.echo(f"{shown:5} {row['size']:>15,}  {row['cid'] or '':59}  {row['path']}{said}")
 
     for entry, path, shard in extraction.entries(problem):
         if shard is None:
-            link = {"target": paths.display(entry.target)} if entry.target is not None else {}
-            row(entry.kind, entry.size, entry.cid, bytes(path), **link)
+            row = ListedFacts(
+                kind=entry.kind, size=entry.size, cid=cid_text(entry.cid), path=paths.display(bytes(path))
+            )
+            if entry.target is not None:
+                row["target"] = paths.display(entry.target)
+            show_row(row)
     for split in extraction.survey().splits.values():
         numbers = sorted(split.shards)
-        row(
-            "file",
-            split.size,
-            None,
-            bytes(split.path),
-            shards=f"shards {numbers[0]} to {numbers[-1]}",
-            problem=extraction.lacks(split),
+        show_row(
+            ListedFacts(
+                kind="file",
+                size=split.size,
+                cid=None,
+                path=paths.display(bytes(split.path)),
+                shards=f"shards {numbers[0]} to {numbers[-1]}",
+                problem=extraction.lacks(split),
+            )
         )
     for unmet in extraction.unmet():
-        problem(path_of(unmet.split(b"\0")), "isn't in these CARs")
+        problem(path_of(paths.names(unmet)), "isn't in these CARs")
     if as_json:
         output.print_json(rows)
     damage = extraction.damage()

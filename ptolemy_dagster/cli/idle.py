@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ptolemy_core.catalog import Catalog, cars, containers, projects
+from ptolemy_core.catalog import Catalog, cars, container_plan, containers, projects
 from ptolemy_core.errors import StagingError
 from ptolemy_core.stages import blitz
 from ptolemy_core.stages.car_state import is_away, is_verified
@@ -29,7 +29,7 @@ def nothing_to_do(catalog: Catalog, job: str, name: str) -> str | None:
 
 
 def _planned(catalog: Catalog, name: str) -> str | None:
-    if containers.any_unplanned(catalog, name) or containers.any_stale(catalog, name):
+    if container_plan.any_unplanned(catalog, name) or container_plan.any_stale(catalog, name):
         return None
     count = len(containers.rows(catalog, name))
     return f"every file of {name} is in one of its {count:,} containers" if count else None

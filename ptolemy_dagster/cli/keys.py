@@ -9,6 +9,7 @@ import typer
 
 from ptolemy_core.catalog import data_keys, home
 from ptolemy_core.errors import KeyStoreError, PtolemyError, SettingsError, UnknownKeyError
+from ptolemy_core.facts.plain import KeyFacts
 from ptolemy_core.keys import Key, KeyChain, Keyring, keyring_path, open_keys, unreadable_without
 from ptolemy_core.keys.key import KEY_BYTES, check_alias, parse_keys, to_text
 from ptolemy_core.keys.private_file import write_private
@@ -76,14 +77,14 @@ def list_keys(as_json: Json = False) -> None:
     with output.errors_shown():
         chain = _keys()
         rows = [
-            {
-                "alias": alias,
-                "version": key.version,
-                "id": key.id or None,
-                "created": key.created or None,
-                "destroyed": key.destroyed or None,
-                "place": provider.place,
-            }
+            KeyFacts(
+                alias=alias,
+                version=key.version,
+                id=key.id or None,
+                created=key.created or None,
+                destroyed=key.destroyed or None,
+                place=provider.place,
+            )
             for provider in chain.providers
             for alias in provider.aliases()
             for key in provider.versions(alias)

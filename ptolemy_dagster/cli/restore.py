@@ -8,6 +8,7 @@ import typer
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import PtolemyError
+from ptolemy_core.facts.plain import NeededCarFacts, NeedsFacts
 from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.restore import Needs, ProjectRestore, Report
 from ptolemy_core.sizes import readable
@@ -42,7 +43,7 @@ def restore(
     sparse: Sparse = True,
     as_json: Json = False,
 ) -> None:
-    """Restore a project, or files and folders of it, from its CARs. Run again to go on."""
+    """Restore a project, or files and folders of it, from its CARs. Run again to resume."""
     if to is None and not listing:
         raise typer.BadParameter("give the folder to write to", param_hint="--to")
     with output.errors_shown():
@@ -98,19 +99,19 @@ def _require(needs: Needs, partial: bool) -> None:
 def _list(needs: Needs, as_json: bool) -> None:
     if as_json:
         rows = [
-            {
-                "container": one.car.number,
-                "piece_cid": cid.to_text(one.car.piece_cid_v1),
-                "piece_cid_v2": cid.to_text(one.car.piece_cid_v2),
-                "payload_cid": cid.to_text(one.car.payload_cid),
-                "car_size": one.car.car_size,
-                "path": one.path,
-                "missing": one.reason or None,
-            }
+            NeededCarFacts(
+                container=one.car.number,
+                piece_cid=cid.to_text(one.car.piece_cid_v1),
+                piece_cid_v2=cid.to_text(one.car.piece_cid_v2),
+                payload_cid=cid.to_text(one.car.payload_cid),
+                car_size=one.car.car_size,
+                path=one.path,
+                missing=one.reason or None,
+            )
             for one in needs.cars
         ]
         output.print_json(
-            {"entries": needs.entries, "bytes": needs.size, "unbuilt": needs.unbuilt, "cars": rows}
+            NeedsFacts(entries=needs.entries, bytes=needs.size, unbuilt=needs.unbuilt, cars=rows)
         )
     else:
         output.print_table(

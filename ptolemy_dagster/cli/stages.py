@@ -11,7 +11,7 @@ from ptolemy_core.catalog import Catalog, cars, containers, place, projects, roo
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts, RootFacts, StagedCarFacts
 from ptolemy_core.facts.files import NotStoredFacts
-from ptolemy_core.facts.projects import LeftOutFacts, RunFacts, ScanFacts, VerifiedFacts
+from ptolemy_core.facts.projects import Created, LeftOutFacts, RunFacts, ScanFacts, VerifiedFacts
 from ptolemy_core.project import padding_warning, parse_project
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages import scan as scan_stage
@@ -62,7 +62,7 @@ def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
     if warning:
         output.say(f"warning: {warning}")
     if as_json:
-        output.print_json(defined.model_dump() | {"created": new})
+        output.print_json(Created(**defined.model_dump(), created=new).model_dump())
     else:
         output.say(
             f"project {project} {'is defined' if new else 'was defined so already'}; next: ptolemy run {project}"
@@ -182,7 +182,7 @@ def blitz(
     project: Name,
     wait: Annotated[
         bool,
-        typer.Option("--wait", help="Serial: wait while staging-dir is full, and go on until all is built."),
+        typer.Option("--wait", help="Serial: wait while staging-dir is full, until all CARs are built."),
     ] = False,
     as_json: Json = False,
 ) -> None:

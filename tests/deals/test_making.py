@@ -13,7 +13,7 @@ from tests.stages.conftest import PROFILE, Scene, catalog_url, make, stage
 
 __all__ = ["catalog_url", "make", "postgres", "stage"]
 
-FILES = {b"f%d" % k: bytes([k]) * PROFILE.unit for k in range(8)}
+FILES = {b"f%d" % k: bytes([k]) * PROFILE.size_unit for k in range(8)}
 both = pytest.mark.parametrize("catalog_url", ["sqlite", "postgres"], indirect=True)
 
 

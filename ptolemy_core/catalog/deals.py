@@ -140,14 +140,19 @@ def _add(connection: Connection, rows: Sequence[DealRow]) -> None:
 
 
 @survives_outage
-def record(catalog: Catalog, changes: Sequence[Change]) -> int:
+def record(catalog: Catalog, changes: Sequence[Change], at: float | None = None) -> int:
     """Write what became of deals, in one transaction; returns how many were written.
 
     A deal that meanwhile is in another state than the one that its change was decided for stays as it is.
+
+    Args:
+        catalog: of the deals.
+        changes: what became of them.
+        at: when, seconds since 1970; None: now.
     """
     if not changes:
         return 0
-    now = time.time()
+    now = time.time() if at is None else at
     written = 0
     with catalog.write() as connection:
         pieces = set()

@@ -188,7 +188,7 @@ class _Round:
     def record(self, changes: Sequence[Change]) -> None:
         """Write changes, and count them; that something is being sent doesn't count."""
         with self._lock:
-            deals.record(self._catalog, changes)
+            deals.record(self._catalog, changes, self._rounds.now())
             for change in changes:
                 if change.state not in (change.deal.state, DealState.SENT):
                     self.result.moved[change.state] += 1
@@ -322,6 +322,8 @@ class _Provider:
         """The provider refused a proposal, or says that it doesn't have a deal."""
         current = DealState(row.state)
         if current == DealState.SENT and is_stuck(row):
+            if row.tries + 1 < TRIES + _LOST:
+                return self._unanswered(row, error, now)
             return Change(row, DealState.CANCELLED, False, f"it never arrived: {error}", GAVE_UP)
         if current == DealState.SENT and error.fault != Fault.UNKNOWN_DEAL:
             return Change(row, DealState.REJECTED, False, str(error), error.fault)

@@ -1,6 +1,7 @@
 """A project with built CARs, a server of its pieces, and stand-in providers that deals are made with."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -134,7 +135,7 @@ def dealing(scene: Scene, tmp_path: Path, names: tuple[str, ...] = ("anna", "ber
             scene.catalog, ProviderRow(name, "curio", "mainnet", address, provider.url, rate=10_000)
         )
     try:
-        one = Dealing(scene, servers, 1_790_000_000.0, made.__getitem__, tmp_path)
+        one = Dealing(scene, servers, time.time(), made.__getitem__, tmp_path)
         one.settings(
             replicas=2,
             providers=list(names),

@@ -81,6 +81,10 @@ COMMANDS: dict[str, Command] = {
         "release",
         "Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz.",
     ),
+    "providers": Command("providers", "COMMANDS", "Storage providers that deals are made with."),
+    "deals": Command(
+        "deals", "COMMANDS", "Deals with storage providers: planned, made, followed until they are active."
+    ),
     "delete-source": Command(
         "delivery",
         "delete_source",

@@ -42,4 +42,6 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def _said(value: object) -> object:
     if isinstance(value, tuple):
         return "  ".join(value)
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else value

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ptolemy_core.facts import cars, files, projects
+from ptolemy_core.facts import cars, files, inspected, projects
 from ptolemy_core.manifest.summary import Summary
 from ptolemy_dagster.http import carfile_meta, launching, problems, runs
 from ptolemy_dagster.http import files as http_files
@@ -21,9 +21,13 @@ PRINTED: dict[str, Any] = {
     "containerize": list[cars.PlannedCarFacts],
     "delete-source": projects.DeletionFacts,
     "deleted": list[files.DeletedFacts],
+    "delete": projects.RemovedFacts,
     "find": list[files.FileFacts],
     "history": list[files.VersionFacts],
+    "inspect": list[inspected.InspectedFacts],
+    "logs": list[projects.LogLineFacts],
     "manifest": projects.ManifestFacts,
+    "prep": projects.PreparedFacts,
     "release": list[cars.ReleasedFacts],
     "root": cars.RootFacts,
     "root-history": list[cars.RootFacts],

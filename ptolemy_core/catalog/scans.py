@@ -71,6 +71,17 @@ def finish(connection: Connection, number: int, mounts: Mounts) -> None:
     connection.execute(scans.update().where(scans.c.id == number).values(values))
 
 
+def set_mounts(catalog: Catalog, project: str, mounts: Mounts) -> None:
+    """Let the last finished scan have found these file systems: its data has moved, and is the same."""
+    newest = sa.select(sa.func.max(scans.c.id)).where(
+        scans.c.project == project, scans.c.finished_at.is_not(None)
+    )
+    with catalog.write() as connection:
+        number = connection.scalar(newest)
+        values = {"mounts": json.dumps(mounts.as_json())}
+        connection.execute(scans.update().where(scans.c.id == number).values(values))
+
+
 @survives_outage
 def is_scanned(catalog: Catalog, project: str) -> bool:
     """Whether a scan of a project was finished."""

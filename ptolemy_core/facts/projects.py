@@ -5,7 +5,7 @@ from typing import Literal, Self
 from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.catalog.workers import Worker
-from ptolemy_core.facts.cars import RootFacts, StagedCarFacts
+from ptolemy_core.facts.cars import CarFacts, RootFacts, StagedCarFacts
 from ptolemy_core.facts.fields import Facts, Moment, Unit, field, moment
 from ptolemy_core.facts.files import NotStoredFacts
 from ptolemy_core.status.rate import blitz_progress, task_progress
@@ -165,6 +165,26 @@ class RunFacts(Facts):
     not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
 
 
+class ManifestFacts(Facts):
+    """What `ptolemy manifest` wrote."""
+
+    manifest: str = field("manifest", "Path of the manifest.")
+    summary: str = field("summary", "Path of the summary as JSON.")
+    table: str = field("table", "Path of the summary as CSV.")
+    cars: int = field("CARs", "How many CARs are in it.")
+    rows: int = field("rows", "How many rows it has.")
+
+
+class PreparedFacts(Facts):
+    """What `ptolemy prep` made."""
+
+    cars: list[CarFacts] = field("CARs", "All CARs of the folder.")
+    built: int = field("built", "How many of them this run built; the others were there already.")
+    root: RootFacts = field("root", "The root of the data set.")
+    manifest: ManifestFacts = field("manifest", "Paths of the manifest and its summary.")
+    not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
+
+
 class VerifiedFacts(Facts):
     """What `ptolemy verify` found; if anything is wrong, the command fails instead."""
 
@@ -174,16 +194,6 @@ class VerifiedFacts(Facts):
     read: int = field("read", "How many of them were read this time.")
     delivered: int = field("delivered", "CARs that are delivered and not there any more.")
     not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
-
-
-class ManifestFacts(Facts):
-    """What `ptolemy manifest` wrote."""
-
-    manifest: str = field("manifest", "Path of the manifest.")
-    summary: str = field("summary", "Path of the summary as JSON.")
-    table: str = field("table", "Path of the summary as CSV.")
-    cars: int = field("CARs", "How many CARs are in it.")
-    rows: int = field("rows", "How many rows it has.")
 
 
 class DeletionFacts(Facts):
@@ -198,6 +208,28 @@ class DeletionFacts(Facts):
     held_sample: list[tuple[str, str]] = field(
         "kept sample", "The first of those that stay: path and reason."
     )
+
+
+class LogLineFacts(Facts):
+    """A line of what a run said."""
+
+    at: Moment = field("time", "When.")
+    level: str = field("level", "debug, info, warning, error or critical.")
+    step: str | None = field("step", "The step that said it; null: the run itself.")
+    message: str = field("message", "What it said.")
+
+
+class RemovedFacts(Facts):
+    """What the removal of a project removed, or would."""
+
+    project: str = field("project", "Its name.")
+    removed: bool = field("removed", "False: a dry run, nothing was removed.")
+    cars: int = field("CARs", "Built CARs that the catalog had of it.")
+    undelivered: int = field("undelivered", "How many of them weren't marked as delivered.")
+    files: list[str] = field(
+        "files", "Files in staging_dir that were deleted, or would be; none unless asked for."
+    )
+    bytes: int = field("bytes", "Bytes of these files.", Unit.BYTES)
 
 
 class WorkerFacts(Facts):

@@ -20,6 +20,17 @@ COMMANDS: dict[str, Command] = {
     "set": Command(
         "settings", "set_command", "Change settings that may change; without options, show all settings."
     ),
+    "rename": Command("projects", "rename_command", "Give a project another name."),
+    "delete": Command(
+        "projects",
+        "delete_command",
+        "Remove a project from the catalog and the web UI; its CARs stay. A dry run without --yes.",
+    ),
+    "prep": Command(
+        "prepare",
+        "prep",
+        "Make verified CARs and a manifest of a folder, in one go: no project is needed. Run again to resume.",
+    ),
     "scan": Command("stages", "scan", "Walk the target folder into the catalog."),
     "containerize": Command(
         "stages", "containerize", "Plan containers; each CAR's exact size is known before any data is read."
@@ -44,6 +55,7 @@ COMMANDS: dict[str, Command] = {
         "find",
         "Which CAR and piece holds a file and at which bytes, or what a CID names. Exit code 1 if nothing is found.",
     ),
+    "logs": Command("logs", "logs_command", "What the runs of a project said: the last one, or another."),
     "changes": Command(
         "records", "changes", "What a scan found added, changed and gone since the one before it."
     ),
@@ -94,6 +106,11 @@ COMMANDS: dict[str, Command] = {
         "identify", "cid_command", "CIDs of files and folders under the UnixFS profile unixfs-v1-2025."
     ),
     "commp": Command("identify", "commp_command", "Piece CIDs (v1 and v2) and padded piece sizes of files."),
+    "inspect": Command(
+        "inspect",
+        "inspect_command",
+        "Read CARs of any tool: whether they are sound and whole, their CIDs, and what is unusual in them.",
+    ),
     "scheduler": Command(
         "machines",
         "scheduler",

@@ -49,6 +49,8 @@ class BuildFacts(Facts):
 
     planned: int = field("CARs planned", "Containers of the plan.")
     built: int = field("CARs built", "How many of them are built.")
+    verified: int = field("verified", "How many of the built ones passed verification.")
+    delivered: int = field("delivered", "How many of the built ones are marked as delivered.")
     bytes_done: int = field("done", "Bytes of CARs that are built or being built.", Unit.BYTES)
     bytes_total: int = field("total", "Bytes of all planned CARs.", Unit.BYTES)
     bytes_per_second: float | None = field("rate", "Bytes of CARs a second; null while nothing is built.")
@@ -61,6 +63,8 @@ class BuildFacts(Facts):
         return cls(
             planned=state.containers,
             built=state.built,
+            verified=state.verified,
+            delivered=state.delivered,
             bytes_done=progress.done,
             bytes_total=state.car_bytes,
             bytes_per_second=progress.rate or None,
@@ -128,6 +132,8 @@ class StatusFacts(Facts):
 class LocalStatusFacts(StatusFacts):
     """How far a project is, with a look into its staging_dir."""
 
+    target_dir: str = field("target_dir", "The folder that is stored.")
+    staging_dir: str = field("staging_dir", "The folder for its CARs.")
     missing: int | None = field(
         "missing", "Built CARs that are neither whole in staging_dir nor delivered; null: it can't be read."
     )
@@ -161,6 +167,7 @@ class RunFacts(Facts):
 
     project: str = field("project", "Name of the project.")
     cars: list[StagedCarFacts] = field("CARs", "All built CARs of the project.")
+    manifest: str | None = field("manifest", "Path of the manifest; null: none is written yet.")
     root: RootFacts | None = field("root", "The root of the data set; null: nothing is stored.")
     not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
 

@@ -30,6 +30,7 @@ class ProjectState:
         waiting: what the next CAR of a serial project waits for; None if it doesn't wait.
         rate: bytes of CARs a second, of the last minute's builds and those under way; 0 if there are none.
         not_stored: entries of the last scan that are in no CAR and won't be.
+        verified, delivered: built CARs that passed verification, and that are marked as delivered.
     """
 
     scanned: bool
@@ -42,6 +43,8 @@ class ProjectState:
     waiting: Waiting | None = None
     rate: float = 0.0
     not_stored: NotStored = field(default=NotStored())
+    verified: int = 0
+    delivered: int = 0
 
     @property
     def done(self) -> str:
@@ -75,6 +78,8 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
         waiting=_waiting(catalog, name),
         rate=_rate(recent.size, recent.began, [task for task in tasks if task.is_build]),
         not_stored=skipped.not_stored(catalog, name),
+        verified=totals.verified,
+        delivered=totals.delivered,
     )
 
 

@@ -18,7 +18,7 @@ from ptolemy_core.catalog import Catalog, containers, projects, skipped, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import PtolemyError, StagingError
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import batch, blitz, reservation
 from ptolemy_core.stages.blitz import Building
 from ptolemy_core.status import free_space
@@ -107,7 +107,7 @@ def pending(
         return
     total = sum(row.car_size for row in todo)
     step = math.ceil(len(todo) / (1 if serial else _batches(total)))
-    context.log.info(f"{len(todo)} CARs to build, {readable(total)}, {step} in a batch")
+    context.log.info(f"{counted(len(todo), 'CAR')} to build, {readable(total)}, {step} in a batch")
     for low in range(0, len(todo), step):
         batch = [row.number for row in todo[low : low + step]]
         yield dg.DynamicOutput(batch, mapping_key=f"from_{batch[0]:06d}_to_{batch[-1]:06d}")
@@ -190,11 +190,13 @@ def seal(
         dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
         missing = free_space.missing(catalog.open(), projects.get(catalog.open(), name))
     if dropped:
-        context.log.warning(f"{len(dropped)} files were skipped, the first is {dropped[0].path}")
+        context.log.warning(
+            f"{counted(len(dropped), 'file was', 'files were')} skipped, the first is {dropped[0].path}"
+        )
     _record_missing_events(context, name, sealed)
     all_bytes = sum(row.car_size for row in sealed)
     kept_out = skipped.not_stored(catalog.open(), name)
-    said = f"build 100%, {len(sealed):,} CARs, {readable(all_bytes)}"
+    said = f"build 100%, {counted(len(sealed), 'CAR')}, {readable(all_bytes)}"
     Live(context, catalog.open(), "build").ended(f"{said}; {kept_out}" if kept_out.total else said)
     return dg.Output(
         None,

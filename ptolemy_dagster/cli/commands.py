@@ -40,13 +40,17 @@ COMMANDS: dict[str, Command] = {
         "blitz",
         "Build all CARs that aren't built yet; of a serial project, those for which staging-dir has free space.",
     ),
-    "run": Command("stages", "run", "Scan, containerize, blitz and verify."),
+    "run": Command(
+        "stages",
+        "run",
+        "Scan, containerize, blitz and verify; then make the root of the data set and the manifest.",
+    ),
     "verify": Command(
         "stages",
         "verify",
         "Read CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong.",
     ),
-    "status": Command("lookup", "status", "How far projects are, and what is running."),
+    "status": Command("status", "status", "How far projects are, and what is running."),
     "cars": Command(
         "lookup", "cars_command", "The built CARs of a project, and the CAR of its root, with their CIDs."
     ),
@@ -123,11 +127,7 @@ COMMANDS: dict[str, Command] = {
         "machines", "workers", "Which processes build CARs or wait for work, on all machines."
     ),
     "serve": Command("serve", "serve", "Serve the HTTP API, with Dagster's web UI and daemon beside it."),
-    "web-ui": Command(
-        "serve",
-        "web_ui",
-        "Serve Dagster's web UI and GraphQL, guarded against other sites and, with a token, other users.",
-    ),
+    "ui": Command("serve", "ui", "Serve Dagster's web UI and GraphQL, with its daemon beside it."),
     "keys": Command(
         "keys", "COMMANDS", "Keys that encrypt projects; each has an alias. Projects can't use them yet."
     ),

@@ -14,7 +14,7 @@ from ptolemy_core.facts.fields import text_of
 from ptolemy_core.facts.files import DeletedFacts
 from ptolemy_core.facts.projects import DeletionFacts
 from ptolemy_core.project import Project
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import release as release_stage
 from ptolemy_core.stages.delete_source import DeletionResult, Options
 from ptolemy_core.stages.delete_source import delete_source as delete
@@ -160,12 +160,12 @@ def _show(result: DeletionResult, project: str) -> None:
     if result.files > len(result.sample):
         output.say(f"… and {result.files - len(result.sample):,} more")
     did = "deleted" if result.deleted else "dry run, nothing was deleted; --delete would delete"
-    output.say(f"{did}: {result.files:,} entries, {readable(result.bytes)}")
+    output.say(f"{did}: {counted(result.files, 'entry', 'entries')}, {readable(result.bytes)}")
     if result.folders:
-        output.say(f"{result.folders:,} empty folders removed")
+        output.say(f"{counted(result.folders, 'empty folder')} removed")
     for reason, count in sorted(result.held.items(), key=lambda item: -item[1]):
         example = next((path for path, why in result.held_sample if why == reason), None)
-        output.say(f"{count:,} stay: {reason}" + (f" (as {example})" if example else ""))
+        output.say(f"{counted(count, 'stays', 'stay')}: {reason}" + (f" (as {example})" if example else ""))
     if result.deleted and result.files:
         output.say(f"ptolemy deleted {project} lists all that was deleted")
 

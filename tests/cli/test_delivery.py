@@ -141,7 +141,7 @@ def test_release_marks_removes_and_takes_back(backend: Backend) -> None:
     assert "not marked as delivered any more" in back.stdout
     assert "its file isn't in staging_dir: it counts as missing now" in back.stderr
     assert "missing: neither in staging nor marked as delivered" in ptolemy("cars", "delta").stdout
-    assert "1 built CARs aren't whole in staging_dir" in ptolemy("status", "delta").stderr
+    assert "1 built CAR isn't whole in staging_dir" in ptolemy("status", "delta").stderr
 
 
 def test_release_of_what_is_no_car_or_not_whole_changes_nothing(sqlite: Backend) -> None:

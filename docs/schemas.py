@@ -28,7 +28,7 @@ PRINTED: dict[str, Any] = {
     "logs": list[projects.LogLineFacts],
     "manifest": projects.ManifestFacts,
     "prep": projects.PreparedFacts,
-    "release": list[cars.ReleasedFacts],
+    "release": list[cars.ReleasedFacts | cars.ReleasedRootFacts],
     "root": cars.RootFacts,
     "root-history": list[cars.RootFacts],
     "run": projects.RunFacts,

@@ -14,5 +14,6 @@ def missing(cars: Sequence[CarRow]) -> str:
     verb = "isn't" if len(cars) == 1 else "aren't"
     return (
         f"{counted(len(cars), 'built CAR')} {verb} whole in staging_dir and {verb} marked as delivered ({names}): "
-        "mark those that are with `ptolemy release`, build lost ones again by materializing their partition of asset car"
+        "mark those that are with `ptolemy release`, build lost ones again by materializing their partition of "
+        "asset car"
     )

@@ -117,6 +117,16 @@ def last_mounts(catalog: Catalog, project: str) -> Mounts | None:
     return from_json(json.loads(kept)) if kept else None
 
 
+def last_news(catalog: Catalog, project: str) -> tuple[int, int]:
+    """The last scans that found something new or changed, and something gone; 0 where none did."""
+    query = sa.select(sa.func.max(files.c.first_scan), sa.func.max(files.c.gone_scan)).where(
+        files.c.project == project
+    )
+    with catalog.read() as connection:
+        first, gone = connection.execute(query).one()
+    return first or 0, gone or 0
+
+
 def has_entries(catalog: Catalog, project: str) -> bool:
     """Whether the last scan left a live entry that can be stored."""
     query = sa.select(files.c.id).where(*_live(project), files.c.kind >= 0)

@@ -331,12 +331,16 @@ def _root_row(root: RootFacts, there: Mapping[str, int]) -> tuple[str, ...]:
         readable(root.piece_size),
         f"{root.blocks:,}",
         "",
-        _file_state(root.file_name, root.car_size, there) or "not in staging",
+        _places(_file_state(root.file_name, root.car_size, there), root),
     )
 
 
 def _where(car: CarFacts, there: Mapping[str, int]) -> str:
-    staged = _file_state(car.file_name, car.car_size, there)
+    return _places(_file_state(car.file_name, car.car_size, there), car)
+
+
+def _places(staged: str, car: CarFacts | RootFacts) -> str:
+    """Where a CAR is: in staging, delivered, or lost."""
     places = [staged] if staged else []
     if car.delivered_at is not None:
         places.append(f"delivered {car.delivered_to or ''}".strip())

@@ -22,7 +22,7 @@ def say(catalog: Catalog, project: str) -> None:
     if found is None:
         return
     now = project_state(catalog, project)
-    what = f"{now.built:,} of {counted(now.containers, 'CAR')} built"
+    what = f"{now.built:,} of {counted(now.containers, 'CAR is', 'CARs are')} built"
     if not found.bytes:
         output.say(f"{what}, and there is room for the next one: ptolemy blitz {project}")
         return

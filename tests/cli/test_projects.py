@@ -181,3 +181,27 @@ def test_logs_tell_of_the_last_run_and_why_it_failed(quick: Backend) -> None:
     listed = ptolemy("logs", "delta", "--runs").stdout
     assert [job in listed for job in ("scan", "containerize", "blitz")] == [True] * 3
     assert "has no run 'ffff'" in error_of("logs", "delta", "--run", "ffff")
+
+
+def test_the_cars_of_a_root_are_listed_and_released_like_others(quick: Backend) -> None:
+    ptolemy("run", "delta")
+    root = printed("root", "delta")
+    path = quick.staging() / root["file_name"]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + b"x")
+    assert "isn't the CAR that was built" in error_of("release", "delta/root")
+    path.write_bytes(whole)
+    (done,) = is_as_published("release", printed("release", "delta/root", "--note", "cold store"))
+    assert (done["done"], done["delivered_to"]) == ("marked as delivered", "cold store")
+    assert "delivered cold store" in ptolemy("cars", "delta").stdout
+    assert "file removed" in ptolemy("release", root["piece_cid_v2"], "--remove").stdout
+    assert not path.exists()
+    assert "gone already" in ptolemy("release", "delta/root", "--remove").stdout
+    assert "missing: neither" not in ptolemy("cars", "delta").stdout
+    ptolemy("release", "delta/root", "--undo")
+    assert "missing: neither" in ptolemy("cars", "delta").stdout
+    assert "was never marked as delivered" in error_of("release", "delta/root", "--remove")
+    assert "no built CAR" in error_of("release", "gamma/root")
+    both = printed("release", "delta/0", root["file_name"])
+    assert len(both) == 2
+    assert both[1]["warning"] == "its file wasn't in staging_dir any more"

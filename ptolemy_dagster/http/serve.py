@@ -132,6 +132,7 @@ def _say(listener: socket.socket, settings: ApiSettings, dagster: Dagster) -> No
     lines = [
         f"API      {place}/v0/projects   (described at {place}/docs)",
         f"web UI   {dagster.ui_url}",
+        f"projects {place}/",
         f"logs     {log_folder()}",
         f"token    {'asked for' if settings.token else 'none: only this machine reaches the API'}",
         f"folders  {', '.join(settings.roots) or 'any that this user may use'}",

@@ -43,11 +43,13 @@ class Project(BaseModel):
     name: str = Field(
         description="1 to 63 letters, digits, - or _, starting with a letter or digit; the Dagster partition key"
     )
-    target_dir: str = Field(
-        description="absolute path of the folder to store; links in it are kept as links and never followed"
+    target_dir: str = _setting(
+        ...,
+        "absolute path of the folder to store; links in it are kept as links and never followed",
+        changeable=True,
     )
-    staging_dir: str = Field(
-        description="absolute path of the folder for finished CARs; not inside target_dir"
+    staging_dir: str = _setting(
+        ..., "absolute path of the folder for finished CARs; not inside target_dir", changeable=True
     )
     shard_size: int = _setting(1, "files larger than this are split; whole GiB, 1 to 31, at most car_size")
     car_size: int = _setting(

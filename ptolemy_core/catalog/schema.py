@@ -223,6 +223,8 @@ dataset_root = Table(
     Column("sha256", LargeBinary, nullable=False),
     Column("built_at", Float, nullable=False),
     Column("build_seconds", Float, nullable=False),
+    Column("delivered_at", Float),
+    Column("delivered_to", String),
     UniqueConstraint("project", "scan"),
 )
 

@@ -19,7 +19,7 @@ from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore import Extraction, Limits, Report
 from ptolemy_core.restore.path import Path as TreePath
 from ptolemy_core.restore.path import path_of
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 
@@ -187,9 +187,9 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
         )
         output.print_json(done)
     else:
-        kept = f"; {report.kept:,} entries were there already" if report.kept else ""
+        kept = f"; {counted(report.kept, 'entry was', 'entries were')} there already" if report.kept else ""
         output.say(
-            f"{report.files:,} files ({readable(report.written_bytes)}), {report.links:,} links, "
+            f"{counted(report.files, 'file')} ({readable(report.written_bytes)}), {counted(report.links, 'link')}, "
             f"{report.folders:,} folders written to {paths.display(to)}{kept}"
         )
     warn(report.warnings)

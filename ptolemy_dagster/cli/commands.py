@@ -19,8 +19,16 @@ COMMANDS: dict[str, Command] = {
     "create": Command(
         "stages", "create", "Create a project. Repeating it with the same settings changes nothing."
     ),
-    "set": Command(
-        "settings", "set_command", "Change settings of a project; without options, show all settings."
+    "rename": Command("projects", "rename_command", "Rename a project."),
+    "delete": Command(
+        "projects",
+        "delete_command",
+        "Remove a project from the catalog and the web UI, and keep its CARs. A dry run without --yes.",
+    ),
+    "prep": Command(
+        "prepare",
+        "prep",
+        "Make verified CARs and a manifest from a folder, without a project. Run again to resume.",
     ),
     "scan": Command("stages", "scan", "Record the entries of the target folder in the catalog."),
     "containerize": Command(
@@ -31,13 +39,17 @@ COMMANDS: dict[str, Command] = {
         "blitz",
         "Build all CARs that aren't built yet; in a serial project, as many as fit staging-dir.",
     ),
-    "run": Command("stages", "run", "Scan, containerize, blitz and verify."),
+    "run": Command(
+        "stages",
+        "run",
+        "Scan, containerize, blitz and verify; then make the root of the data set and the manifest.",
+    ),
     "verify": Command(
         "stages",
         "verify",
         "Read CARs back and check block hashes, trees and piece CIDs. Exit code 1 if anything is wrong.",
     ),
-    "status": Command("lookup", "status", "How far projects are, and what is running."),
+    "status": Command("status", "status", "How far projects are, and what is running."),
     "cars": Command(
         "lookup",
         "cars_command",
@@ -48,6 +60,7 @@ COMMANDS: dict[str, Command] = {
         "find",
         "Show which CAR and piece hold a file or CID, and at which bytes. Exit code 1 if nothing is found.",
     ),
+    "logs": Command("logs", "logs_command", "Show the log of a project's last run, or of another run."),
     "changes": Command("records", "changes", "List the entries that a scan found added, changed or gone."),
     "history": Command(
         "records",
@@ -69,11 +82,22 @@ COMMANDS: dict[str, Command] = {
         "extract_command",
         "Restore files and folders from CARs alone; split files are joined. Run again to resume.",
     ),
+    "export": Command(
+        "car_bytes", "export", "Write a CAR to a file, staged or generated, and check the file."
+    ),
+    "cat": Command("car_bytes", "cat", "Write a CAR, or a byte range of it, to standard output."),
+    "rebuild": Command(
+        "car_bytes",
+        "rebuild",
+        "Rebuild the lost outline of a generated CAR, or the lost file of a staged one.",
+    ),
     "release": Command(
         "delivery",
         "release",
         "Mark CARs as delivered: they can be removed from staging-dir, and blitz never rebuilds them.",
     ),
+    "providers": Command("providers", "COMMANDS", "Manage storage providers."),
+    "deals": Command("deals", "COMMANDS", "Plan, propose and follow deals with storage providers."),
     "delete-source": Command(
         "delivery",
         "delete_source",
@@ -96,6 +120,11 @@ COMMANDS: dict[str, Command] = {
     "commp": Command(
         "identify", "commp_command", "Compute piece CIDs (v1 and v2) and padded piece sizes of files."
     ),
+    "inspect": Command(
+        "inspect",
+        "inspect_command",
+        "Check CARs of any tool: damage, missing blocks, all CIDs, and anything unusual.",
+    ),
     "scheduler": Command(
         "machines",
         "scheduler",
@@ -108,12 +137,19 @@ COMMANDS: dict[str, Command] = {
         "machines", "workers", "List the processes that build CARs or wait for work, on all machines."
     ),
     "serve": Command("serve", "serve", "Serve the HTTP API, and start Dagster's web UI and daemon."),
-    "web-ui": Command(
+    "serve-pieces": Command(
         "serve",
-        "web_ui",
-        "Serve Dagster's web UI and GraphQL, guarded against other sites and, with a token, other users.",
+        "serve_pieces",
+        "Serve pieces to storage providers at /piece/CID, and files to IPFS clients at /ipfs/CID.",
     ),
-    "keys": Command(
-        "keys", "COMMANDS", "Manage keys for encryption, each with an alias. Projects can't use them yet."
+    "piece-url": Command(
+        "serve", "piece_url", "Print URLs of pieces that work without a token until they expire."
+    ),
+    "ui": Command("serve", "ui", "Serve Dagster's web UI and GraphQL, and start its daemon."),
+    "keys": Command("keys", "COMMANDS", "Manage the keys that encrypt projects, each with an alias."),
+    "decrypt": Command(
+        "dataset",
+        "decrypt",
+        "Decrypt a manifest with the key of the project's alias.",
     ),
 }

@@ -19,7 +19,7 @@ from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, open_catalog
 
 HELP = (
-    "Manage the keys that encrypt projects, each with an alias. A project uses one with `--encryption ALIAS`.\n\n"
+    "Manage the keys that encrypt projects, each with an alias.\n\nA project uses one with `--encryption ALIAS`. "
     "Keys are in a keyring, a file that only you can read: PTOLEMY_KEYRING, by default keyring.json in DAGSTER_HOME. "
     "It may also come from PTOLEMY_KEYS (the text that `export` prints), or from a command that prints that text: "
     "PTOLEMY_KEY_COMMAND, as in `vault kv get -field=keys secret/ptolemy/{alias}`.\n\n"

@@ -2,7 +2,7 @@
 
 `protocol` defines what a source is; `posix` implements it for a local folder, `safe_delete` deletes there, and
 `encrypted` encrypts files as they are read. Other folders of the engine use the protocol only. Which entries belong
-to a project is `rules`; what becomes of the bytes is `car`.
+to a project is `rules`; what is done with the bytes is `car`.
 """
 
 from ptolemy_core.source.inputs import Inputs

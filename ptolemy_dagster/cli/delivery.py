@@ -120,22 +120,20 @@ def delete_source(
     trust_stamps: Annotated[
         bool,
         typer.Option(
-            "--trust-stamps",
-            help="Don't reread files whose size, times and inode are the same as in the build.",
+            "--trust-stamps", help="Don't reread files with the size, times and inode of the build."
         ),
     ] = False,
     trust_marks: Annotated[
         bool,
         typer.Option(
-            "--trust-marks",
-            help="Accept CARs that had left staging-dir before they were marked as delivered.",
+            "--trust-marks", help="Accept CARs that were moved before they were marked as delivered."
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.
 
-    Each file is read once more before it goes, and compared with the CID that the catalog has.
+    Each file is read once more before it is deleted, and its CID compared with the catalog.
     """
     options = Options(
         really=really,

@@ -89,7 +89,7 @@ def get(catalog: Catalog, name: str) -> Project:
     if row is None:
         known = ", ".join(names(catalog)[:10]) or "none yet"
         raise UnknownProjectError(f"no project {name!r}: create it first (projects: {known})")
-    return _project(row)
+    return of_row(row)
 
 
 @survives_outage
@@ -99,16 +99,21 @@ def rows(catalog: Catalog, *, after: str | None = None, limit: int | None = None
     if after is not None:
         query = query.where(table.c.name > after)
     with catalog.read() as connection:
-        return [_project(row) for row in connection.execute(query).mappings()]
+        return [of_row(row) for row in connection.execute(query).mappings()]
 
 
 @survives_outage
-def names(catalog: Catalog) -> list[str]:
-    """Names of all projects, sorted."""
+def names(catalog: Catalog, *, after: str | None = None, limit: int | None = None) -> list[str]:
+    """Names of all projects, sorted; as `rows`, only some of them."""
+    query = sa.select(table.c.name)
+    if after is not None:
+        query = query.where(table.c.name > after)
     with catalog.read() as connection:
-        return sorted(connection.scalars(sa.select(table.c.name)))
+        if limit is None:
+            return sorted(connection.scalars(query))
+        return list(connection.scalars(query.order_by(table.c.name).limit(limit)))
 
 
-def _project(row: sa.RowMapping) -> Project:
+def of_row(row: sa.RowMapping) -> Project:
     """The project of a row; its values were checked when they were written."""
     return Project.model_construct(**{key: row[key] for key in Project.model_fields})

@@ -127,6 +127,13 @@ def load(catalog: Catalog, name: str, options: ManifestOptions, number: int | No
     return ManifestJob(project, built, next(roots.rows(catalog, name), None), options, stem)
 
 
+def usual_path(project: Project) -> str:
+    """Where a project's manifest is written if nothing else is said."""
+    return (
+        f"{os.path.join(os.path.abspath(project.staging_dir), FOLDER, project.name)}.manifest.{_USUAL.form}"
+    )
+
+
 def all_pages(catalog: Catalog, job: ManifestJob, profile: Profile) -> Iterator[Page]:
     """The rows of all CARs of a manifest, some thousands at a time."""
     for car in job.cars:

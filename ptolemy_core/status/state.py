@@ -4,13 +4,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import cars, containers, progress, scans, skipped, waiting
+from ptolemy_core.catalog import cars, containers, overview, progress, scans, skipped, waiting
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.errors import StagingError
+from ptolemy_core.project import Project
 from ptolemy_core.status import free_space
 
 _RECENT = 60.0
@@ -76,6 +77,29 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
         rate=_rate(recent.size, recent.began, [task for task in tasks if task.is_build]),
         not_stored=skipped.not_stored(catalog, name),
     )
+
+
+def project_states(catalog: Catalog, names: Sequence[str]) -> dict[str, tuple[Project, ProjectState]]:
+    """Settings and states of many projects, in few statements; of names that no project has, nothing."""
+    found: dict[str, tuple[Project, ProjectState]] = {}
+    for name, one in overview.of(catalog, names, _RECENT).items():
+        if one.busy or one.incomplete:
+            found[name] = one.project, project_state(catalog, name)
+            continue
+        totals = one.totals
+        found[name] = (
+            one.project,
+            ProjectState(
+                scanned=one.scanned,
+                unplanned=one.unplanned,
+                containers=totals.containers,
+                built=totals.built,
+                car_bytes=totals.car_bytes,
+                built_bytes=totals.built_bytes,
+                tasks=[],
+            ),
+        )
+    return found
 
 
 def _waiting(catalog: Catalog, name: str) -> Waiting | None:

@@ -36,13 +36,16 @@ def status(
     as_json: Json = False,
 ) -> None:
     """How far projects are, and what is running."""
-    from ptolemy_dagster.status import status_of
+    from ptolemy_dagster.status import status_of, statuses_of
 
     with output.errors_shown():
         catalog = open_catalog()
         chosen = [project] if project else projects.names(catalog)
         found_in = runs_of(catalog)
-        found = [status_of(catalog, found_in, name) for name in chosen]
+        by_name = statuses_of(catalog, found_in, chosen)
+        found = [
+            by_name[name][1] if name in by_name else status_of(catalog, found_in, name) for name in chosen
+        ]
     if as_json:
         output.print_facts([_status_facts(catalog, one) for one in found])
         return

@@ -13,6 +13,10 @@ from ptolemy_core.catalog.text import is_text
 from ptolemy_core.errors import ProjectExistsError, SettingsError, UnknownProjectError
 from ptolemy_core.project import CHANGEABLE, Project, parse_project
 
+_BY_NAME = sa.select(table).where(table.c.name == sa.bindparam("wanted"))
+_NAMED = 10
+"""Projects that are named where the one asked for isn't there."""
+
 
 def create(catalog: Catalog, project: Project) -> bool:
     """Define a project, and make its staging folder; False if it was defined so already.
@@ -85,9 +89,9 @@ def get(catalog: Catalog, name: str) -> Project:
     row = None
     if is_text(name):  # databases refuse to look for anything else
         with catalog.read() as connection:
-            row = connection.execute(sa.select(table).where(table.c.name == name)).mappings().first()
+            row = connection.execute(_BY_NAME, {"wanted": name}).mappings().first()
     if row is None:
-        known = ", ".join(names(catalog)[:10]) or "none yet"
+        known = ", ".join(names(catalog, limit=_NAMED)) or "none yet"
         raise UnknownProjectError(f"no project {name!r}: create it first (projects: {known})")
     return of_row(row)
 

@@ -50,6 +50,7 @@ class EventStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         """Open the storage in a folder."""
         self._kept: OrderedDict[str, tuple[Engine, int]] = OrderedDict()
+        self._tables: set[str] = set()
         super().__init__(base_dir)
 
     @contextmanager
@@ -96,6 +97,12 @@ class EventStorage(SqliteEventLogStorage):
 
     def _forget(self, shard: str) -> None:
         self._kept.pop(shard)[0].dispose()
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the database for all runs has a table: tables stay."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     def wipe(self) -> None:
         """Remove all events."""

@@ -99,6 +99,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "_connect",
         "_db_lock",
         "_initdb",
+        "has_table",
         "_store_asset_event",
         "_store_asset_event_tags",
         "index_transaction",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ptolemy_core.garbage import imports_kept
+from ptolemy_core.garbage import collect_seldom, imports_kept
 from ptolemy_dagster.attached import end_with_command
 
 
@@ -91,6 +91,7 @@ def main() -> None:
         import ptolemy_dagster.storage  # noqa: F401 named in dagster.yaml
         from ptolemy_dagster.internals.foreground import execute
 
+    collect_seldom()
     execute(request)
 
 

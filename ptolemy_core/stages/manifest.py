@@ -158,8 +158,8 @@ def work(job: ManifestJob, rows: Iterable[Page], progress: Progress) -> Manifest
     with whole_file(path) as file, writer(file, form, {"ptolemy.project": job.project.name}) as write:
         for page in rows:
             write(page)
-            count += len(page)
-            progress(len(page))
+            count += len(page[0])
+            progress(len(page[0]))
     about = ManifestFile(
         file=os.path.basename(path), schema_=MANIFEST_SCHEMA, rows=count, sha256=sha256_of(path)
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ptolemy_core.catalog import delivery, shards
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.shards import BuiltShard
+from ptolemy_core.catalog.shards import BuiltShards
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.progress import Progress
@@ -64,7 +64,7 @@ class VerifyJob:
 
     project: Project
     car: CarRow
-    shards: tuple[BuiltShard, ...]
+    shards: BuiltShards
     profile: Profile
     known: bool = False
     source: bool = False
@@ -99,7 +99,7 @@ def load(
 ) -> VerifyJob:
     """Read what the verification of a CAR needs: nothing more of one that needn't be read."""
     needed = source or not known
-    found = tuple(shards.built(catalog, row.container_id)) if needed else ()
+    found = shards.built(catalog, row.container_id) if needed else shards.NONE
     return VerifyJob(project, row, found, profile, known, source)
 
 
@@ -149,7 +149,7 @@ def _read(job: VerifyJob, progress: Progress) -> tuple[Verdict, Reading | None]:
     """Read a CAR; no `Reading` if that couldn't be done."""
     row = job.car
     area = area_of(job.project)
-    listing = CarListing()
+    listing = CarListing(job.shards)
     expect = Expected(
         payload_cid=row.payload_cid,
         piece_cid_v1=row.piece_cid_v1,
@@ -175,9 +175,9 @@ def _read(job: VerifyJob, progress: Progress) -> tuple[Verdict, Reading | None]:
     except OSError as error:
         return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {error.strerror}"]), None
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
-    problems += [f"{row.file_name}: {problem}" for problem in listing.differences(job.shards)]
+    problems += [f"{row.file_name}: {problem}" for problem in listing.differences()]
     right = not problems
     same = before if before is not None and before.regular and area.look(row.file_name) == before else None
     if right and same is None:
         problems.append(f"{row.file_name} was changed while it was read, or is a link: verify it again")
-    return Verdict(row, report.blocks, len(listing.found), problems), Reading(began, same, right)
+    return Verdict(row, report.blocks, listing.count, problems), Reading(began, same, right)

@@ -5,7 +5,7 @@ And what makes each step process end with its run's worker.
 
 import os
 
-from ptolemy_core.garbage import imports_kept
+from ptolemy_core.garbage import collect_seldom, imports_kept
 from ptolemy_dagster.attached import end_with_run
 
 with imports_kept():  # so that what the steps' processes share stays shared
@@ -20,4 +20,5 @@ with imports_kept():  # so that what the steps' processes share stays shared
 
     ReconstructableRepository.for_module("ptolemy_dagster.definitions", "defs").get_definition()
 
+collect_seldom()
 os.register_at_fork(after_in_child=end_with_run)  # each step's process is a fork of this one

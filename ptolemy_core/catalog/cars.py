@@ -102,6 +102,7 @@ def _insert(catalog: Catalog, row: dict[str, Any], built: BuiltCar) -> None:
                 )
                 for position, item in enumerate(built.items)
             ],
+            scattered=True,
         )
 
 

@@ -1,7 +1,7 @@
 """Rows of a query as columns: millions of them, without an object for each."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,6 +11,38 @@ PAGE = 10_000
 
 Columns = list[Sequence[Any]]
 """The values of each of a query's columns; at least one row."""
+
+
+class Packed(Sequence[bytes]):
+    """Values of one length, side by side: a fifth of what an object for each takes."""
+
+    def __init__(self, length: int) -> None:
+        """None yet, of so many bytes each."""
+        self._length = length
+        self._bytes = bytearray()
+
+    def extend(self, values: Iterable[bytes]) -> None:
+        """Add values."""
+        self._bytes += b"".join(values)
+
+    def __len__(self) -> int:
+        return len(self._bytes) // self._length
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes]: ...
+
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
+        numbers = range(len(self))[at]
+        if isinstance(numbers, range):
+            return [self[number] for number in numbers]
+        return bytes(self._bytes[numbers * self._length : (numbers + 1) * self._length])
+
+    def __iter__(self) -> Iterator[bytes]:
+        data, length = self._bytes, self._length
+        return (bytes(data[at : at + length]) for at in range(0, len(data), length))
 
 
 def pages(

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ptolemy_core.catalog.containers import Totals
+from ptolemy_core.catalog.containers import IS_BUILT, Totals
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.projects import of_row
 from ptolemy_core.catalog.schema import car, container, file, progress, project, scan, shard, skipped, waiting
@@ -19,6 +19,8 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
 from ptolemy_core.project import Project
 
+_TOTALS = ("containers", "built", "bytes", "built_bytes", "verified", "delivered")
+"""Columns with `Totals`, in its order."""
 _AT_ONCE = 500
 """Projects in one statement."""
 
@@ -33,7 +35,7 @@ class Overview:
         unplanned: whether the last scan found what no container holds yet.
         totals: of its containers.
         busy: whether work is under way, or it waits for free space, or CARs were built since the time asked for.
-        incomplete: whether an entry of the last scan was left out, or a build dropped something.
+        incomplete: whether an entry of the last scan was left out, a build dropped something, or a CAR is dead.
     """
 
     project: Project
@@ -57,11 +59,12 @@ def _query() -> sa.Select[Any]:
         sa.select(
             container.c.project,
             sa.func.count().label("containers"),
-            sa.func.count(car.c.container_id).label("built"),
+            sa.func.sum(sa.case((IS_BUILT, 1), else_=0)).label("built"),
             sa.func.sum(container.c.car_size).label("bytes"),
-            sa.func.sum(sa.case((car.c.container_id.is_not(None), container.c.car_size), else_=0)).label(
-                "built_bytes"
-            ),
+            sa.func.sum(sa.case((IS_BUILT, container.c.car_size), else_=0)).label("built_bytes"),
+            sa.func.count(car.c.verified_at).label("verified"),
+            sa.func.count(car.c.delivered_at).label("delivered"),
+            sa.func.count(car.c.dead_at).label("dead"),
             sa.func.max(car.c.built_at).label("last"),
         )
         .outerjoin_from(container, car, car.c.container_id == container.c.id)
@@ -80,14 +83,18 @@ def _query() -> sa.Select[Any]:
             sums.c.built,
             sums.c.bytes,
             sums.c.built_bytes,
+            sums.c.verified,
+            sums.c.delivered,
             sa.or_(
                 _exists(progress, progress.c.work.is_not(None)),
                 _exists(waiting),
                 sums.c.last > sa.bindparam("since"),
             ).label("is_busy"),
-            sa.or_(_exists(file, file.c.gone_scan.is_(None), file.c.kind < zero), _exists(skipped)).label(
-                "is_incomplete"
-            ),
+            sa.or_(
+                _exists(file, file.c.gone_scan.is_(None), file.c.kind < zero),
+                _exists(skipped),
+                sums.c.dead > 0,
+            ).label("is_incomplete"),
         )
         .outerjoin_from(project, sums, sums.c.project == project.c.name)
         .where(project.c.name.in_(sa.bindparam("names", expanding=True)))
@@ -116,7 +123,7 @@ def of(catalog: Catalog, names: Sequence[str], recent: float) -> dict[str, Overv
                     of_row(row),
                     bool(row["is_scanned"]),
                     bool(row["is_unplanned"]),
-                    Totals(*(int(row[key] or 0) for key in ("containers", "built", "bytes", "built_bytes"))),
+                    Totals(*(int(row[key] or 0) for key in _TOTALS)),
                     bool(row["is_busy"]),
                     bool(row["is_incomplete"]),
                 )

@@ -1,16 +1,20 @@
 """The shards of a built CAR, with the file versions that they are of."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
+import numpy as np
 import sqlalchemy as sa
 
-from ptolemy_core.catalog.columns import Columns, pages
+from ptolemy_core.catalog.columns import Columns, Packed, pages
 from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import built_shard, deletion, file, shard
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
+from ptolemy_core.encryption import Form
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.tree import Kind
 
@@ -41,6 +45,7 @@ class BuiltShard:
         cid, car_offset: of its root block.
         live: whether the last scan still saw this version, and it wasn't deleted since.
         read_ctime: the file's time of change when the build read it; None where that isn't known.
+        header: of an encrypted file's version; None: it isn't one.
     """
 
     position: int
@@ -56,6 +61,18 @@ class BuiltShard:
     car_offset: int
     live: bool
     read_ctime: int | None
+    header: bytes | None = None
+
+    def range_in_car(self, form: Form) -> tuple[int, int]:
+        """Start and length of the shard in CARs."""
+        if self.kind == Kind.FILE:
+            return (
+                form.file_range(self.size, self.start, self.length)
+                if form.files
+                else (self.start, self.length)
+            )
+        one = np.array([self.length], dtype=np.int64)
+        return self.start, int(form.sizes(np.array([self.kind], dtype=np.int8), one)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +80,14 @@ class BuiltShards(Sequence[BuiltShard]):
     """The shards of a built container in its order, as columns: a row is made when it is asked for.
 
     Attributes:
-        columns: of `BuiltShard`, in its order and as the catalog has them.
+        columns: of `BuiltShard`, in its order and as the catalog has them; those that `listed` doesn't tell may have
+            been left out, and then there are no rows.
     """
 
     columns: Columns
 
     def __len__(self) -> int:
-        return len(self.columns[0])
+        return len(self.columns[_PATH])
 
     @overload
     def __getitem__(self, at: int) -> BuiltShard: ...
@@ -80,7 +98,7 @@ class BuiltShards(Sequence[BuiltShard]):
     def __getitem__(self, at: int | slice) -> "BuiltShard | BuiltShards":
         if isinstance(at, slice):
             return BuiltShards([column[at] for column in self.columns])
-        position, file_id, path, kind, size, mtime, number, start, length, cid, offset, live, read = (
+        position, file_id, path, kind, size, mtime, number, start, length, own, offset, live, read, header = (
             column[at] for column in self.columns
         )
         return BuiltShard(
@@ -93,55 +111,37 @@ class BuiltShards(Sequence[BuiltShard]):
             number=None if number == WHOLE else number,
             start=start,
             length=length,
-            cid=cid,
+            cid=own,
             car_offset=offset,
             live=bool(live),
             read_ctime=read,
+            header=header,
         )
 
-    @property
-    def paths(self) -> Sequence[bytes]:
-        """Paths of the files."""
-        return self.columns[2]
-
-    @property
-    def kinds(self) -> Sequence[int]:
-        """Their kinds: numbers of `Kind`."""
-        return self.columns[3]
-
-    @property
-    def numbers(self) -> Sequence[int]:
-        """Numbers of the shards; `WHOLE` for a whole file, a link or an empty folder."""
-        return self.columns[6]
-
-    @property
-    def lengths(self) -> Sequence[int]:
-        """Bytes of the shards."""
-        return self.columns[8]
-
-    @property
-    def cids(self) -> Sequence[bytes]:
-        """Of their root blocks."""
-        return self.columns[9]
-
-    @property
-    def offsets(self) -> Sequence[int]:
-        """Of their root blocks' sections in the CAR."""
-        return self.columns[10]
+    def listed(self) -> Iterator[tuple[bytes, int, int, int, bytes, int]]:
+        """Path, kind, number, length, CID and offset in the CAR of each; the number as in the catalog."""
+        return zip(*(self.columns[k] for k in _LISTED), strict=True)
 
 
+_FIELDS = list(BuiltShard.__dataclass_fields__)
+_LISTED = [_FIELDS.index(name) for name in ("path", "kind", "number", "length", "cid", "car_offset")]
+_PATH = _FIELDS.index("path")
+_OBJECTS = ("path", "read_ctime", "header")
+"""Columns that aren't plain numbers, or may be null."""
 NONE = BuiltShards([[] for _ in BuiltShard.__dataclass_fields__])
 """No shards."""
 
 
 @survives_outage
-def built(catalog: Catalog, container_id: int) -> BuiltShards:
-    """All shards of a built container, in its order."""
-    found: Columns = [[] for _ in BuiltShard.__dataclass_fields__]
+def built(catalog: Catalog, container_id: int, *, listed: bool = False) -> BuiltShards:
+    """All shards of a built container, in its order; if only `listed`, what that tells of them."""
+    found: list[Any] = [[] if name in _OBJECTS else array("q") for name in _FIELDS]
+    found[_FIELDS.index("cid")] = Packed(cid.SIZE)
+    columns = [found[k] for k in _LISTED] if listed else found
     with catalog.read() as connection:
-        for page in pages(connection, _BUILT, key=container_id):
-            for column, more in zip(found, page, strict=True):
-                column += more  # type: ignore[operator]  # lists
+        for page in pages(connection, _LISTED_ONLY if listed else _BUILT, key=container_id):
+            for column, more in zip(columns, page, strict=True):
+                column.extend(more)
     return BuiltShards(found)
 
 
@@ -160,9 +160,12 @@ _BUILT = (
         built_shard.c.car_offset,
         _LIVE.label("live"),
         built_shard.c.read_ctime,
+        file.c.header,
     )
+    .select_from(file)
     .join(shard, shard.c.file_id == file.c.id)
     .join(built_shard, SAME_SHARD)
     .where(shard.c.container_id == sa.bindparam("key"))
     .order_by(shard.c.position)
 )
+_LISTED_ONLY = _BUILT.with_only_columns(*(list(_BUILT.selected_columns)[k] for k in _LISTED))

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ptolemy_core.catalog import located
+from ptolemy_core.catalog import located, projects
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.located import Contents
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import Profile
+from ptolemy_core.encryption.opening import form_of
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.manifest.schema import COLUMNS
 from ptolemy_core.tree import KIND_NAMES, paths
@@ -19,12 +20,13 @@ Page = list[Sequence[Any]]
 
 def pages(catalog: Catalog, car: CarRow, profile: Profile) -> Iterator[Page]:
     """All rows of a CAR, some thousands at a time."""
+    form = form_of(projects.get(catalog, car.project), profile.chunk)
     with catalog.read() as connection:
         for found in located.contents(connection, car.container_id):
-            yield _page(found, car, profile)
+            yield _page(found, car, found.spans(form, profile))
 
 
-def _page(found: Contents, car: CarRow, profile: Profile) -> Page:
+def _page(found: Contents, car: CarRow, spans: list[int]) -> Page:
     count = len(found.path)
     cids = cid.to_texts(found.cid)
     page: Page = [
@@ -45,7 +47,7 @@ def _page(found: Contents, car: CarRow, profile: Profile) -> Page:
         [cid.to_text(car.payload_cid)] * count,
         [cid.to_text(car.piece_cid_v1)] * count,
         found.car_offset,
-        located.spans_of(found.kind, found.length, profile),
+        spans,
         found.first_scan,
         [gone is None for gone in found.gone_scan],
     ]

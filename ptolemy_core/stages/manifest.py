@@ -148,6 +148,13 @@ def load(catalog: Catalog, name: str, options: ManifestOptions, number: int | No
     return ManifestJob(project, built, root, options, stem, ensure_data_keys(catalog, project))
 
 
+def usual_path(project: Project) -> str:
+    """Where a project's manifest is written if nothing else is said."""
+    folder = os.path.join(os.path.abspath(project.staging_dir), FOLDER)
+    ending = ENDING if project.is_encrypted else ""
+    return os.path.join(folder, f"{project.name}.manifest.{_USUAL.form}{ending}")
+
+
 def all_pages(catalog: Catalog, job: ManifestJob, profile: Profile) -> Iterator[Page]:
     """The rows of all CARs of a manifest, some thousands at a time."""
     for car in job.cars:
@@ -179,8 +186,8 @@ def work(job: ManifestJob, rows: Iterable[Page], progress: Progress) -> Manifest
         write = files.enter_context(writer(file, form, {"ptolemy.project": job.project.name}))
         for page in rows:
             write(page)
-            count += len(page)
-            progress(len(page))
+            count += len(page[0])
+            progress(len(page[0]))
     about = ManifestFile(
         file=os.path.basename(path), schema_=MANIFEST_SCHEMA, rows=count, sha256=sha256_of(path)
     )

@@ -12,19 +12,17 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
 from ptolemy_core.errors import ProjectExistsError, SettingsError, UnknownProjectError
 from ptolemy_core.project import CHANGEABLE, Project, parse_project
+from ptolemy_core.source import open_target
 
 
 def create(catalog: Catalog, project: Project) -> bool:
     """Define a project, and make its staging folder; False if it was defined so already.
 
     Raises:
-        SettingsError: target_dir is no readable folder, or staging_dir can't be written.
+        SettingsError: target_dir is no readable folder or URL, or staging_dir can't be written.
         ProjectExistsError: a project of this name has other settings.
     """
-    if not os.path.isdir(project.target_dir):
-        raise SettingsError(f"target_dir {project.target_dir!r} is no folder: check the path, or mount it")
-    if not os.access(project.target_dir, os.R_OK | os.X_OK):
-        raise SettingsError(f"target_dir {project.target_dir!r} can't be read: change its permissions")
+    open_target(project).require_usable()
     try:
         os.makedirs(project.staging_dir, exist_ok=True)
     except OSError as error:

@@ -6,8 +6,9 @@ size or time.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
 
 from ptolemy_core.progress import Progress
 from ptolemy_core.reader.hashes import hash_matches, is_profile_cid, mismatches, parse_cid
@@ -17,6 +18,10 @@ from ptolemy_core.source.buffers import Buffers
 BATCH_BYTES = 16 << 20
 """Bytes that are hashed together; sixteen leaves of the profile."""
 BATCH_LEAVES = 512
+
+ReadAt: TypeAlias = Callable[[memoryview, int], int]
+"""Fills a buffer with a file's bytes from an offset, and returns how many there were."""
+
 MAX_LEAF = 8 << 20
 """Bytes of a leaf at most: `reader.MAX_SECTION`."""
 
@@ -61,7 +66,7 @@ def batches(leaves: Iterable[Leaf]) -> Iterator[list[Leaf]]:
 
 
 def compare(
-    descriptor: int,
+    read: ReadAt,
     leaves: Iterable[Leaf],
     pool: ThreadPoolExecutor,
     *,
@@ -72,7 +77,7 @@ def compare(
     """Each leaf with whether the file has its bytes, in order.
 
     Args:
-        descriptor: of the file, open for reading.
+        read: fills a buffer with the file's bytes from an offset, and returns how many there were.
         leaves: of the file, by their places in it.
         pool: that reads and hashes.
         ahead: batches under way at once.
@@ -90,7 +95,7 @@ def compare(
         try:
             first = batch[0].start
             size = batch[-1].start + batch[-1].length - first
-            got = read_at(descriptor, view[:size], first)
+            got = read(view[:size], first)
             there = [(leaf, leaf.start - first) for leaf in batch if leaf.start + leaf.length <= first + got]
             return set(wrong_leaves(view, there)) | set(range(len(there), len(batch)))
         finally:

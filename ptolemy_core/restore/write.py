@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -18,7 +19,7 @@ from typing import NamedTuple, Self
 from ptolemy_core.progress import Progress
 from ptolemy_core.reader.hashes import cid_text, hash_fault, parse_cid
 from ptolemy_core.restore.blocks import BlockError, Blocks
-from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, wrong_leaves
+from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, read_at, wrong_leaves
 from ptolemy_core.restore.dag import Leaf, leaves
 from ptolemy_core.restore.holes import BLOCK, data_runs
 from ptolemy_core.restore.path import Path
@@ -181,7 +182,12 @@ class Writer:
             return False
         try:
             wanted = self._leaves(item, [])
-            return all(right for _, right in compare(descriptor, wanted, self._pool, buffers=self._buffers))
+            return all(
+                right
+                for _, right in compare(
+                    partial(read_at, descriptor), wanted, self._pool, buffers=self._buffers
+                )
+            )
         finally:
             os.close(descriptor)
 
@@ -234,7 +240,9 @@ class Writer:
 
     def _unwritten(self, file: _Open, ranges: Iterator[Leaf]) -> Iterator[Leaf]:
         """Of a partial file, the leaves that an earlier run didn't write."""
-        for leaf, right in compare(file.descriptor, ranges, self._pool, buffers=self._buffers):
+        for leaf, right in compare(
+            partial(read_at, file.descriptor), ranges, self._pool, buffers=self._buffers
+        ):
             if right:
                 self._progress(leaf.length)
             else:

@@ -17,7 +17,7 @@ from ptolemy_core.errors import ReceiptError
 from ptolemy_core.layout import Layout, compute_layout
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
-from ptolemy_core.source import Inputs, open_source
+from ptolemy_core.source import Inputs, open_target
 from ptolemy_core.staging.area import part_name
 from ptolemy_core.staging.build import build_car
 
@@ -42,7 +42,7 @@ class BuildJob:
 
     def inputs(self) -> Inputs:
         """What the build reads."""
-        source = open_source(self.project.target_bytes)
+        source = open_target(self.project)
         return Inputs(source, self.content.items, self.content.stamps, self.content.targets)
 
 

@@ -4,8 +4,6 @@ The source is read again and each of its ranges hashed against the leaf that the
 leaves themselves are verified before. Versions that were superseded or are gone, as a scan saw, aren't compared.
 """
 
-import os
-import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,22 +11,19 @@ from dataclasses import dataclass
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.delivery import SourceFault
 from ptolemy_core.catalog.shards import BuiltShard
-from ptolemy_core.kernel.files import open_beneath
+from ptolemy_core.errors import SourceChangedError, SourceError
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.compare import compare
 from ptolemy_core.restore.dag import leaves, read_node
-from ptolemy_core.source import Stamp, beneath
-from ptolemy_core.source.stamps import wrapped
+from ptolemy_core.source import Stamp, Target, open_target, refusals
 from ptolemy_core.staging.area import area_of
 from ptolemy_core.tree import Kind, paths
 
 MAX_DIFFERENCES = 100
 """Differences of one CAR that are named."""
-
-_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +65,16 @@ def compare_with_source(
     unread: set[int] = set()
     live = outdated = 0
     try:
-        with (
-            beneath.opened(project.target_bytes) as root,
-            ThreadPoolExecutor(2, thread_name_prefix="compare") as pool,
-        ):
+        target = open_target(project)
+        target.mounts()  # that it is there
+        with ThreadPoolExecutor(2, thread_name_prefix="compare") as pool:
             for one in shards:
                 if not one.live:
                     outdated += 1
                     progress(one.length if one.kind == Kind.FILE else 0)
                     continue
                 live += 1
-                found = _difference(blocks, root, one, pool, progress)
+                found = _difference(blocks, target, one, pool, progress)
                 if found:
                     reason, suspect = found
                     if suspect is None:
@@ -88,8 +82,10 @@ def compare_with_source(
                     else:
                         faults.append(SourceFault(one.position, one.file_id, reason.strip(" ;"), suspect))
                     problems.append(f"{paths.display(one.path)}{reason}")
-    except OSError as error:
-        why = f"can't be compared with the source: target_dir can't be read ({error.strerror})"
+    except SourceError as error:
+        cause = error.__cause__
+        said = cause.strerror if isinstance(cause, OSError) else str(error)
+        why = f"can't be compared with the source: target_dir can't be read ({said})"
         return Comparison([*problems[:MAX_DIFFERENCES], why], None)
     finally:
         blocks.close()
@@ -100,7 +96,7 @@ def compare_with_source(
 
 def _difference(
     blocks: Blocks,
-    root: int,
+    target: Target,
     row: BuiltShard,
     pool: ThreadPoolExecutor,
     progress: Progress,
@@ -109,36 +105,41 @@ def _difference(
 
     None instead of that: the entry can't be read.
     """
-    path, spot = row.path, Spot(0, row.car_offset)
+    spot, scanned = Spot(0, row.car_offset), Stamp(row.size, row.mtime)
     try:
         if row.kind == Kind.SYMLINK:
-            same = beneath.readlink(root, path) == read_node(blocks, row.cid, spot).unixfs.data
+            same = target.link(row.path) == read_node(blocks, row.cid, spot).unixfs.data
             return None if same else (" leads elsewhere in the source", False)
         if row.kind == Kind.DIRECTORY:
-            is_folder = stat.S_ISDIR(beneath.lstat(root, path).st_mode)
-            return None if is_folder else (" is no folder in the source any more", False)
-        descriptor = open_beneath(root, path, _FILE)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                return " is no regular file in the source any more", False
-            stamp, found = Stamp(row.size, row.mtime), Stamp(status.st_size, wrapped(status.st_mtime_ns))
-            changed = "; it was modified after the scan" if found.token != stamp.token else ""
-            if found.size != stamp.size:
-                sizes = f"{found.size} bytes in the source, {stamp.size} when it was scanned"
+            target.check(row.path, row.kind, scanned)
+            return None
+        with target.opened(row.path) as file:
+            changed = "; it was modified after the scan" if file.stamp.token != scanned.token else ""
+            if file.stamp.size != scanned.size:
+                sizes = f"{file.stamp.size} bytes in the source, {scanned.size} when it was scanned"
                 return f" has {sizes}{changed}", False
             wanted = leaves(blocks, row.cid, row.length, spot, row.start)
-            for leaf, right in compare(descriptor, wanted, pool, progress=progress):
+            for leaf, right in compare(file.read_at, wanted, pool, progress=progress):
                 if not right:
                     last = leaf.start + leaf.length - 1
-                    suspect = not changed and row.read_ctime in (None, wrapped(status.st_ctime_ns))
+                    suspect = not changed and row.read_ctime in (None, file.ctime)
                     return f" differs from the source in bytes {leaf.start} to {last}{changed}", suspect
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if beneath.is_behind_link(root, path):
-            return " can't be compared with the source: a folder in its path is now a link", None
-        return f" can't be read in the source ({error.strerror})", None
+    except SourceError as error:
+        return _unread(row, error)
     except BlockError as error:
         return f" can't be compared with the source: {error}", True
     return None
+
+
+def _unread(row: BuiltShard, error: SourceError) -> tuple[str, bool | None]:
+    """What to say of an entry that can't be read in the source, and False if it is another kind of entry by now."""
+    if refusals.BEHIND_LINK in error.reason:
+        return f" can't be compared with the source: {refusals.BEHIND_LINK}", None
+    cause = error.__cause__
+    changed = isinstance(error, SourceChangedError)
+    if row.kind == Kind.DIRECTORY and changed and not isinstance(cause, FileNotFoundError):
+        return " is no folder in the source any more", False
+    if refusals.NOT_A_FILE in error.reason and cause is None:
+        return " is no regular file in the source any more", False
+    why = cause.strerror if isinstance(cause, OSError) else error.reason
+    return f" can't be read in the source ({why})", None

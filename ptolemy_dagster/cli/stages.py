@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.catalog import Catalog, cars, containers, place, projects, roots, scans, shards, skipped
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts, RootFacts, StagedCarFacts
@@ -54,7 +55,10 @@ def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
     from ptolemy_dagster.partitions import define
 
     with output.errors_shown():
-        folders = {name: os.path.abspath(settings[name]) for name in ("target_dir", "staging_dir")}
+        folders = {
+            name: settings[name] if urls.is_url(settings[name]) else os.path.abspath(settings[name])
+            for name in ("target_dir", "staging_dir")
+        }
         defined = parse_project({"name": project} | settings | folders)
         instance = open_instance()
         new = define(open_catalog(), instance, defined)

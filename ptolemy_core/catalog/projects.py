@@ -66,6 +66,8 @@ def change(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:
             "define another project"
         )
     new = parse_project(get(catalog, name).model_dump() | settings)
+    if new.is_remote and "source_profile" in settings:
+        open_target(new).require_usable()
     values = {key: getattr(new, key) for key in settings}
     if values:
         with catalog.write() as connection:

@@ -6,11 +6,11 @@ brings, and is refused where that is another one; so no read can mix two version
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source import refusals
 from ptolemy_core.source.filesystem import FileSystem, Mounts
 from ptolemy_core.source.key_tree import belonging, entry_of, settled
-from ptolemy_core.source.listing import Lister, pages
+from ptolemy_core.source.listing import Object
 from ptolemy_core.source.protocol import BATCH, Entry, FolderSeen
 from ptolemy_core.source.sorted_runs import RUN, SortedRuns
 from ptolemy_core.source.stamps import Stamp, Stamps
@@ -30,26 +30,24 @@ from ptolemy_core.source.store_errors import (
     GoneError,
     Retry,
     StoreError,
-    of_exception,
     patience,
     retried,
 )
-from ptolemy_core.source.tokens import token_of
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 from ptolemy_core.urls import Location
 
 IN_FLIGHT = 32
 """Small objects that are asked for at once."""
 
-_CHUNK = 1 << 20
-"""Bytes of an answer that are copied at once."""
-
 _LOOKING = 5.0
 """Seconds that a store may be away while a project is defined: then somebody waits."""
 
 
-class StoreLister(Lister, Protocol):
-    """A lister that also says whether there is anything below a prefix."""
+class Keys(Protocol):
+    """Says which keys there are. Thread-safe; each method raises StoreError."""
+
+    def objects(self, prefix: str) -> Iterator[list[Object]]:
+        """All objects whose keys begin with the prefix, in any order."""
 
     def any(self, prefix: str, seconds: float | None = None) -> bool:
         """Whether a key begins with the prefix; the store may be away for so long."""
@@ -89,10 +87,10 @@ class Client(Protocol):
 class ObjectSource:
     """The objects below a prefix; thread-safe, see `protocol.Source`."""
 
-    def __init__(self, location: Location, lister: StoreLister, client: Client, endpoint: str) -> None:
+    def __init__(self, location: Location, keys: Keys, client: Client, endpoint: str) -> None:
         """Objects of a location, at an endpoint."""
         self.location = location
-        self._lister = lister
+        self._keys = keys
         self._client = client
         self._endpoint = endpoint
         self._pool: ThreadPoolExecutor | None = None
@@ -119,7 +117,7 @@ class ObjectSource:
             SourceError: the store doesn't say.
         """
         with self._listing():
-            return not self._lister.any(self.location.prefix)
+            return not self._keys.any(self.location.prefix)
 
     def require_usable(self) -> None:
         """See that the store lists what is below the prefix.
@@ -128,7 +126,7 @@ class ObjectSource:
             SettingsError: it doesn't.
         """
         try:
-            self._lister.any(self.location.prefix, _LOOKING)
+            self._keys.any(self.location.prefix, _LOOKING)
         except StoreError as error:
             raise SettingsError(
                 f"target_dir {str(self.location)!r} can't be listed ({error}): check the name, the endpoint and the "
@@ -146,7 +144,7 @@ class ObjectSource:
         prefix = self.location.prefix
         with SortedRuns(RUN) as runs:
             with self._listing():
-                for page in pages(self._lister, prefix):
+                for page in self._keys.objects(prefix):
                     runs.add(
                         [
                             entry_of(
@@ -226,7 +224,7 @@ class ObjectSource:
         """
         with self._reading(path):
             if kind == Kind.DIRECTORY:
-                if not retried(lambda: self._lister.any(self._key(path) + "/")):
+                if not retried(lambda: self._keys.any(self._key(path) + "/")):
                     raise GoneError("no such object")
                 return
             self._compare(path, retried(lambda: self._client.head(self._key(path))), stamp)
@@ -320,77 +318,3 @@ class _Filler:
             self._current = self._current[step:]
             done += step
         return done
-
-
-def obstore_client(make: Callable[[], Any]) -> "ObstoreClient":
-    """The client of a store of obstore's, which `make` makes; its faults are told without secrets.
-
-    Raises:
-        SettingsError: its settings can't be.
-    """
-    try:
-        return ObstoreClient(make())
-    except Exception as error:  # what obstore raises has no common base
-        raise SettingsError(
-            f"the store can't be used with the settings that the environment gives ({type(error).__name__}): "
-            "check them (docs/sources.md)"
-        ) from None
-
-
-class ObstoreClient:
-    """A client on obstore; see `Client`."""
-
-    def __init__(self, store: Any) -> None:
-        """Read from a store of obstore's."""
-        import obstore
-
-        self._api: Any = obstore
-        self._store = store
-
-    def head(self, key: str) -> Head:
-        """What the store says of an object."""
-        try:
-            return _head(self._api.head(self._store, key))
-        except Exception as error:
-            raise of_exception(error) from None
-
-    def get(self, key: str, start: int, end: int) -> "ObstoreAnswer":
-        """A range of an object."""
-        try:
-            result = self._api.get(self._store, key, options={"range": (start, end)})
-            return ObstoreAnswer(_head(result.meta), result, start)
-        except StoreError:
-            raise
-        except Exception as error:
-            raise of_exception(error) from None
-
-    def whole(self, key: str) -> tuple[Head, memoryview]:
-        """A small object."""
-        try:
-            result = self._api.get(self._store, key)
-            return _head(result.meta), memoryview(result.bytes())
-        except Exception as error:
-            raise of_exception(error) from None
-
-
-@dataclass(frozen=True, slots=True)
-class ObstoreAnswer:
-    """A range that is being read; see `Answer`."""
-
-    head: Head
-    result: Any
-    start: int
-
-    def parts(self) -> Iterator[memoryview]:
-        """The bytes, as they come."""
-        if self.result.range[0] != self.start:
-            raise StoreError("it doesn't heed ranges")
-        try:
-            for part in self.result.stream(min_chunk_size=_CHUNK):
-                yield memoryview(part)
-        except Exception as error:
-            raise of_exception(error) from None
-
-
-def _head(meta: Any) -> Head:
-    return Head(meta["size"], token_of(meta["e_tag"], meta["last_modified"]))

@@ -1,14 +1,16 @@
 """Sources that are URLs: which kind a URL is of, and what it takes to open it."""
 
 import importlib.util
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.source.objects import ObjectSource, obstore_client
+from ptolemy_core.source.objects import ObjectSource
+from ptolemy_core.source.profiles import read_profile
 from ptolemy_core.urls import Location
 
-CLIENT_OPTIONS = {
+CLIENT_OPTIONS: Any = {
     "connect_timeout": timedelta(seconds=10),
     "read_timeout": timedelta(seconds=60),
     "timeout": timedelta(minutes=10),
@@ -26,39 +28,86 @@ def open_remote(location: Location, profile: str | None) -> ObjectSource:
     Raises:
         SettingsError: what it needs isn't installed, or its settings can't be.
     """
-    if location.scheme == "s3":
-        _require("botocore", "obstore")
-        return _s3(location, profile)
-    raise SettingsError(f"{location.scheme}:// can't be read yet: use s3:// or a folder")
-
-
-def _require(*modules: str) -> None:
+    opener, modules = _OPENERS[location.scheme]
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         raise SettingsError(
-            f"a target_dir that is a URL needs {' and '.join(missing)}: pip install 'ptolemy[remote]'"
+            f"a target_dir that is a {location.scheme}:// URL needs {' and '.join(missing)}: "
+            "pip install 'ptolemy[remote]'"
         )
+    return opener(location, profile)
 
 
 def _s3(location: Location, profile: str | None) -> ObjectSource:
     from obstore.store import S3Store
 
     from ptolemy_core.source import s3
+    from ptolemy_core.source.obstore_client import ObstoreClient, made
 
     account = s3.account(profile)
     is_signed = account.credentials() is not None
+    signing: Any = {"credential_provider": account.provide} if is_signed else {"skip_signature": True}
 
-    def store() -> Any:
-        options: Any = CLIENT_OPTIONS | {"allow_http": account.endpoint.startswith("http:")}
-        signing: Any = {"credential_provider": account.provide} if is_signed else {"skip_signature": True}
+    def make() -> Any:
         return S3Store(
             location.place,
             endpoint=account.endpoint,
             region=account.region,
-            client_options=options,
+            client_options=CLIENT_OPTIONS | {"allow_http": account.endpoint.startswith("http:")},
             retry_config=RETRIES,
             **signing,
         )
 
-    lister = s3.S3Lister(account, location.place)
-    return ObjectSource(location, lister, obstore_client(store), account.endpoint)
+    return ObjectSource(
+        location, s3.S3Lister(account, location.place), ObstoreClient(made(make)), account.endpoint
+    )
+
+
+def _google(location: Location, profile: str | None) -> ObjectSource:
+    from obstore.store import GCSStore
+
+    values: Any = read_profile(profile, "google_")
+
+    def make() -> Any:
+        options = CLIENT_OPTIONS | {"allow_http": True}  # of an emulator, which its settings name
+        return GCSStore(location.place, client_options=options, retry_config=RETRIES, **values)
+
+    return _by_obstore(location, make, "https://storage.googleapis.com")
+
+
+def _azure(location: Location, profile: str | None) -> ObjectSource:
+    import os
+
+    from obstore.store import AzureStore
+
+    values: Any = read_profile(profile, "azure_")
+    account = values.get("azure_storage_account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+
+    def make() -> Any:
+        options = CLIENT_OPTIONS | {"allow_http": True}  # of an emulator, which its settings name
+        return AzureStore(location.place, client_options=options, retry_config=RETRIES, **values)
+
+    return _by_obstore(location, make, f"https://{account}.blob.core.windows.net")
+
+
+def _by_obstore(location: Location, make: Callable[[], Any], endpoint: str) -> ObjectSource:
+    from ptolemy_core.source.obstore_client import ObstoreClient, ObstoreKeys, made
+
+    store = made(make)
+    client = ObstoreClient(store)
+    return ObjectSource(location, ObstoreKeys(store, client), client, endpoint)
+
+
+def _none(location: Location, profile: str | None) -> ObjectSource:
+    raise SettingsError(f"{location.scheme}:// can't be read yet: use s3://, gs://, az:// or a folder")
+
+
+_OPENERS: dict[str, tuple[Callable[[Location, str | None], ObjectSource], tuple[str, ...]]] = {
+    "s3": (_s3, ("botocore", "obstore")),
+    "gs": (_google, ("obstore",)),
+    "az": (_azure, ("obstore",)),
+    "https": (_none, ("obstore",)),
+    "http": (_none, ("obstore",)),
+    "sftp": (_none, ("asyncssh",)),
+}
+"""How URLs are opened, and the modules that it takes, by scheme."""

@@ -9,7 +9,7 @@ Listing: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 
 import os
 import re
-import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 from xml.etree import ElementTree
 
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.source.listing import Object, Page
+from ptolemy_core.source.listing import Object, Page, pages
 from ptolemy_core.source.store_errors import StoreError, of_response, retried
 from ptolemy_core.source.tokens import token_of
 
@@ -101,7 +101,7 @@ def account(profile: str | None) -> Account:
 
 
 class S3Lister:
-    """Lists a bucket; see `listing.Lister`."""
+    """Lists a bucket; see `listing.Lister` and `objects.Keys`."""
 
     def __init__(self, account: Account, bucket: str, page_size: int = 1000) -> None:
         """List a bucket, so many keys a request."""
@@ -117,7 +117,6 @@ class S3Lister:
             timeout=60,
             max_pool_connections=32,
         )
-        self._lock = threading.Lock()
 
     def page(
         self, prefix: str, *, after: str = "", following: str | None = None, folded: bool = False
@@ -135,6 +134,10 @@ class S3Lister:
         elif after:
             query["start-after"] = after
         return parse_page(retried(lambda: self._get(query)))
+
+    def objects(self, prefix: str) -> Iterator[list[Object]]:
+        """All objects whose keys begin with the prefix, listed side by side."""
+        return pages(self, prefix)
 
     def any(self, prefix: str, seconds: float | None = None) -> bool:
         """Whether a key begins with the prefix; the store may be away for so long."""

@@ -55,6 +55,9 @@ class ListOfKeys:
                 found.append(Object(key, len(key), 1))
         return Page(found, folders, None)
 
+    def objects(self, prefix: str) -> Iterator[list[Object]]:
+        return pages(self, prefix)
+
     def any(self, prefix: str, seconds: float | None = None) -> bool:
         return any(key.startswith(prefix) for key in self.keys)
 
@@ -201,6 +204,9 @@ class Million:
         keys = [f"{k // 1000:03}/{k % 1000:03}" for k in range(number, min(self.count, number + 1000))]
         ended = number + 1000 >= self.count
         return Page([Object(key, 5, number) for key in keys], [], None if ended else keys[-1])
+
+    def objects(self, prefix: str) -> Iterator[list[Object]]:
+        return pages(self, prefix)
 
     def any(self, prefix: str, seconds: float | None = None) -> bool:
         return True

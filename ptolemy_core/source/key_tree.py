@@ -18,8 +18,13 @@ _CONTROL = frozenset(range(32)) | {127}
 _BOTH = "is a key and also a folder of other keys: a tree can't hold both"
 
 
-def entry_of(key: bytes, size: int, token: int) -> Entry:
+def entry_of(key: bytes, size: int, token: int, reason: str | None = None) -> Entry:
     """The entry of a key below the source's prefix; a key that a tree can't hold has a reason."""
+    entry = _entry_of(key, size, token)
+    return entry if reason is None else entry._replace(kind=LEFT_OUT, reason=reason)
+
+
+def _entry_of(key: bytes, size: int, token: int) -> Entry:
     if not _CONTROL.isdisjoint(key):
         shown = b"".join(b"\\x%02x" % c if c in _CONTROL else bytes((c,)) for c in key)
         return _left_out(shown, size, token, "its key has a control character")
@@ -66,9 +71,10 @@ def settled(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def _twice(one: Entry, other: Entry) -> Entry:
-    """What becomes of two keys with one path, such as `a` and the empty `a/`."""
+    """What becomes of two keys with one path, such as `a` and the empty `a/`, or of one that a list names twice."""
     kept = one if one.kind != Kind.DIRECTORY else other
-    return kept._replace(kind=LEFT_OUT, reason=kept.reason or _BOTH)
+    why = _BOTH if Kind.DIRECTORY in (one.kind, other.kind) else "is there twice"
+    return kept._replace(kind=LEFT_OUT, reason=kept.reason or why)
 
 
 def belonging(entries: Iterable[Entry], rules: Rules | None) -> Iterator[Entry]:

@@ -23,11 +23,15 @@ _DEPTH = 4
 
 
 class Object(NamedTuple):
-    """A key with its size and token; `key` is whole, with the source's prefix."""
+    """A key with its size and token, and why it is left out, if it is known already.
+
+    `key` is whole, with the source's prefix.
+    """
 
     key: str
     size: int
     token: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,9 @@ class Keys(Protocol):
     def any(self, prefix: str, seconds: float | None = None) -> bool:
         """Whether a key begins with the prefix; the store may be away for so long."""
 
+    def has_folder(self, key: str) -> bool:
+        """Whether there is a folder of that key, which has no slash at its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -145,15 +148,7 @@ class ObjectSource:
         with SortedRuns(RUN) as runs:
             with self._listing():
                 for page in self._keys.objects(prefix):
-                    runs.add(
-                        [
-                            entry_of(
-                                one.key[len(prefix) :].encode("utf-8", "surrogateescape"), one.size, one.token
-                            )
-                            for one in page
-                            if len(one.key) > len(prefix)
-                        ]
-                    )
+                    runs.add([_entry(one, len(prefix)) for one in page if len(one.key) > len(prefix)])
             found = settled(belonging(runs, rules))
             while batch := list(itertools.islice(found, size)):
                 yield batch
@@ -224,7 +219,7 @@ class ObjectSource:
         """
         with self._reading(path):
             if kind == Kind.DIRECTORY:
-                if not retried(lambda: self._keys.any(self._key(path) + "/")):
+                if not self._keys.has_folder(self._key(path)):
                     raise GoneError("no such object")
                 return
             self._compare(path, retried(lambda: self._client.head(self._key(path))), stamp)
@@ -274,6 +269,12 @@ class ObjectSource:
             raise refusals.changed(self.name(path), "it was overwritten") from None
         except StoreError as error:
             raise refusals.unreadable(self.name(path), str(error)) from None
+
+
+def _entry(found: Object, skipped: int) -> Entry:
+    """The entry of an object; so many characters of its key are the source's prefix."""
+    key = found.key[skipped:].encode("utf-8", "surrogateescape")
+    return entry_of(key, found.size, found.token, found.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,18 @@ class ObstoreKeys:
         """Whether a key begins with the prefix; the store may be away for so long."""
         return retried(lambda: next(self._pages(prefix, None), None) is not None, seconds)
 
+    def has_folder(self, key: str) -> bool:
+        """Whether the level of the key has a folder of its name: obstore doesn't list a marker below itself."""
+        parent = key.rpartition("/")[0] or None
+        return retried(lambda: key in self._folders(parent))
+
+    def _folders(self, parent: str | None) -> list[str]:
+        try:
+            found: list[str] = self._api.list_with_delimiter(self._store, parent)["common_prefixes"]
+        except Exception as error:
+            raise of_exception(error) from None
+        return found
+
     def _pages(self, prefix: str, after: str | None) -> Iterator[list[Any]]:
         try:
             for page in self._api.list(

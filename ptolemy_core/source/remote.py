@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -98,16 +99,43 @@ def _by_obstore(location: Location, make: Callable[[], Any], endpoint: str) -> O
     return ObjectSource(location, ObstoreKeys(store, client), client, endpoint)
 
 
-def _none(location: Location, profile: str | None) -> ObjectSource:
-    raise SettingsError(f"{location.scheme}:// can't be read yet: use s3://, gs://, az:// or a folder")
+def _web(location: Location, profile: str | None) -> ObjectSource:
+    from obstore.store import HTTPStore
+
+    from ptolemy_core.source.obstore_client import ObstoreClient, made
+    from ptolemy_core.source.url_list import UrlList
+
+    _require_no_profile(location, profile, "a web server has none")
+    base = f"{location.scheme}://{location.place}"
+    options = CLIENT_OPTIONS | {"allow_http": location.scheme == "http"}
+    client = ObstoreClient(
+        made(lambda: HTTPStore.from_url(base, client_options=options, retry_config=RETRIES))
+    )
+    folder = replace(location, path=location.path.rpartition("/")[0])
+    return ObjectSource(folder, UrlList(client, location), client, location.scheme + ":/")
+
+
+def _ssh(location: Location, profile: str | None) -> ObjectSource:
+    from ptolemy_core.source.sftp import Sftp
+
+    _require_no_profile(location, profile, "~/.ssh/config says which keys a host wants")
+    server = Sftp(location)
+    return ObjectSource(location, server, server, "sftp:/")
+
+
+def _require_no_profile(location: Location, profile: str | None, why: str) -> None:
+    if profile is not None:
+        raise SettingsError(
+            f"source_profile {profile!r} can't be used with {location.scheme}://: {why}; leave it out"
+        )
 
 
 _OPENERS: dict[str, tuple[Callable[[Location, str | None], ObjectSource], tuple[str, ...]]] = {
     "s3": (_s3, ("botocore", "obstore")),
     "gs": (_google, ("obstore",)),
     "az": (_azure, ("obstore",)),
-    "https": (_none, ("obstore",)),
-    "http": (_none, ("obstore",)),
-    "sftp": (_none, ("asyncssh",)),
+    "https": (_web, ("obstore",)),
+    "http": (_web, ("obstore",)),
+    "sftp": (_ssh, ("asyncssh",)),
 }
 """How URLs are opened, and the modules that it takes, by scheme."""

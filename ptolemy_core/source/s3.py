@@ -144,6 +144,10 @@ class S3Lister:
         query = {"list-type": "2", "encoding-type": "url", "max-keys": "1", "prefix": prefix}
         return bool(parse_page(retried(lambda: self._get(query), seconds)).objects)
 
+    def has_folder(self, key: str) -> bool:
+        """Whether a key begins with this one and a slash."""
+        return self.any(key + "/")
+
     def _get(self, query: dict[str, str]) -> str:
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest

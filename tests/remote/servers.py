@@ -1,5 +1,6 @@
 """Object stores that the tests start: moto's server, and versitygw where it is installed."""
 
+import json
 import os
 import shutil
 import socket
@@ -124,3 +125,48 @@ def versitygw(folder: Path) -> Iterator[Store]:
     with running(command, store.endpoint, folder / "versitygw.log"):
         store.client.create_bucket(Bucket=store.bucket)
         yield store
+
+
+AZURITE = shutil.which("azurite-blob") or ""
+AZURE_ACCOUNT = "devstoreaccount1"
+AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""The published key of every emulator."""
+
+FAKE_GCS = shutil.which("fake-gcs-server") or ""
+
+
+@contextmanager
+def azurite(folder: Path) -> Iterator[dict[str, str]]:
+    """Microsoft's emulator of Azure Blob Storage; yields the environment that leads to it."""
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    command = [AZURITE, "--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--blobPort", str(port)]
+    with running(command, endpoint, folder / "azurite.log"):
+        yield {
+            "AZURE_STORAGE_ACCOUNT_NAME": AZURE_ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": AZURE_KEY,
+            "AZURE_STORAGE_USE_EMULATOR": "true",
+            "AZURITE_BLOB_STORAGE_URL": endpoint,
+        }
+
+
+@contextmanager
+def fake_gcs(folder: Path) -> Iterator[dict[str, str]]:
+    """An emulator of Google Cloud Storage in Go; yields the environment that leads to it."""
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    key = folder / "account.json"
+    key.write_text(
+        json.dumps(
+            {
+                "gcs_base_url": endpoint,
+                "disable_oauth": True,
+                "client_email": "",
+                "private_key": "",
+                "private_key_id": "",
+            }
+        )
+    )
+    command = [FAKE_GCS, "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
+    with running([*command, "-public-host", f"127.0.0.1:{port}"], endpoint, folder / "gcs.log"):
+        yield {"GOOGLE_SERVICE_ACCOUNT": str(key), "endpoint": endpoint}

@@ -1,5 +1,6 @@
 """URLs of data that isn't on a local disk: which there are, and their one spelling."""
 
+import os
 from dataclasses import dataclass
 
 from ptolemy_core.errors import SettingsError
@@ -36,6 +37,11 @@ class Location:
 def is_url(text: str) -> bool:
     """Whether a setting names a URL and not a folder."""
     return "://" in text
+
+
+def absolute(text: str) -> str:
+    """The absolute path of a folder that a user typed; a URL as it is."""
+    return text if is_url(text) else os.path.abspath(text)
 
 
 def parse(text: str) -> Location:

@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeAlias
+from functools import partial
 
 from ptolemy_core.progress import Progress
 from ptolemy_core.reader.hashes import hash_matches, is_profile_cid, mismatches, parse_cid
@@ -18,9 +18,6 @@ from ptolemy_core.source.buffers import Buffers
 BATCH_BYTES = 16 << 20
 """Bytes that are hashed together; sixteen leaves of the profile."""
 BATCH_LEAVES = 512
-
-ReadAt: TypeAlias = Callable[[memoryview, int], int]
-"""Fills a buffer with a file's bytes from an offset, and returns how many there were."""
 
 MAX_LEAF = 8 << 20
 """Bytes of a leaf at most: `reader.MAX_SECTION`."""
@@ -65,6 +62,10 @@ def batches(leaves: Iterable[Leaf]) -> Iterator[list[Leaf]]:
         yield batch
 
 
+ReadAt = Callable[[memoryview, int], int]
+"""Fills a buffer with a file's bytes from an offset; returns how many there were."""
+
+
 def compare(
     read: ReadAt,
     leaves: Iterable[Leaf],
@@ -77,7 +78,7 @@ def compare(
     """Each leaf with whether the file has its bytes, in order.
 
     Args:
-        read: fills a buffer with the file's bytes from an offset, and returns how many there were.
+        read: reads the file.
         leaves: of the file, by their places in it.
         pool: that reads and hashes.
         ahead: batches under way at once.
@@ -125,6 +126,11 @@ def compare(
         for _, future in running:
             if not future.cancelled():
                 future.exception()
+
+
+def reader_of(descriptor: int) -> ReadAt:
+    """Reads an open file."""
+    return partial(read_at, descriptor)
 
 
 def read_at(descriptor: int, view: memoryview, offset: int) -> int:

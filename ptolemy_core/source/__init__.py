@@ -1,8 +1,8 @@
 """Where data comes from: entries with their stamps, and byte ranges of files.
 
 `protocol` defines what a source is; `posix` implements it for a local folder, and `safe_delete` deletes there;
-`remote` opens URLs, and `objects` implements object stores. Other folders of the engine use the protocol only. Which
-entries belong to a project is `rules`; what becomes of the bytes
+`remote` opens URLs, and `objects` implements object stores; `encrypted` encrypts files as they are read. Other
+folders of the engine use the protocol only. Which entries belong to a project is `rules`; what becomes of the bytes
 is `car`.
 """
 
@@ -11,14 +11,25 @@ from typing import TYPE_CHECKING
 from ptolemy_core import urls
 from ptolemy_core.source.inputs import Inputs
 from ptolemy_core.source.posix import PosixSource
-from ptolemy_core.source.protocol import Entry, Source, State, Target
+from ptolemy_core.source.protocol import Entry, Files, Source, State, Target
 from ptolemy_core.source.stamps import Stamp, Stamps
 from ptolemy_core.source.walk import OwnFolders
 
 if TYPE_CHECKING:  # what only builds has no need of settings and their checks
     from ptolemy_core.project import Project
 
-__all__ = ["Entry", "Inputs", "Source", "Stamp", "Stamps", "State", "Target", "open_source", "open_target"]
+__all__ = [
+    "Entry",
+    "Files",
+    "Inputs",
+    "Source",
+    "Stamp",
+    "Stamps",
+    "State",
+    "Target",
+    "open_source",
+    "open_target",
+]
 
 
 def open_source(place: bytes, profile: str | None = None, own: OwnFolders | None = None) -> Target:

@@ -74,6 +74,7 @@ _CAR = (
     project.c.name,
     project.c.public_pieces,
     project.c.target_dir,
+    project.c.source_profile,
     project.c.staging_dir,
     container.c.id,
     container.c.number,
@@ -220,6 +221,7 @@ def _roots(catalog: Catalog, wanted: sa.ColumnElement[bool], public: bool) -> li
             project.c.name,
             project.c.public_pieces,
             project.c.target_dir,
+            project.c.source_profile,
             project.c.staging_dir,
             sa.null(),
             sa.null(),
@@ -248,7 +250,21 @@ def _roots(catalog: Catalog, wanted: sa.ColumnElement[bool], public: bool) -> li
 
 def _held(row: Sequence[Any]) -> HeldCar:
     values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
-    name, public, target, staging, container_id, number, blocks, file_name, payload, v1, v2, *rest = values
+    (
+        name,
+        public,
+        target,
+        profile,
+        staging,
+        container_id,
+        number,
+        blocks,
+        file_name,
+        payload,
+        v1,
+        v2,
+        *rest,
+    ) = values
     car_size, piece_size, built_at, storage, dead_at, reason = rest
     stored = StoredCar(
         project=name,
@@ -263,6 +279,7 @@ def _held(row: Sequence[Any]) -> HeldCar:
         generated=storage == GENERATED,
         staging_dir=staging,
         source=os.fsencode(target),
+        profile=profile,
         dead=None if dead_at is None else reason or "its source changed",
     )
     return HeldCar(stored, bool(public), container_id, int(blocks))

@@ -122,6 +122,11 @@ def delete_source(
             journal can't be written.
     """
     project = projects.get(catalog, name)
+    if project.is_remote:
+        raise DeletionError(
+            f"target_dir {project.target_dir!r} is a URL, and Ptolemy deletes nothing there: once `ptolemy status "
+            f"{name}` says that its CARs are delivered, delete with the store's own tools"
+        )
     require(catalog, name, Stage.DELETE_SOURCE)
     wanted = _outermost(chosen)
     for path in wanted:
@@ -250,7 +255,7 @@ def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -
     for name in projects.names(catalog):
         other = projects.get(catalog, name)
         theirs = other.target_dir
-        if name == project.name or name in options.ignore:
+        if name == project.name or name in options.ignore or other.is_remote:
             continue
         inside = _place_within(ours, theirs)
         if inside is None:

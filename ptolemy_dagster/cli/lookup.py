@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog import find as look_up
 from ptolemy_core.errors import NotFoundError
@@ -91,7 +92,7 @@ def _places(catalog: Catalog, what: str, project: str | None) -> list[tuple[str,
 
     `./x` is x, and an absolute path is what it is below the target_dir of the projects that have it.
     """
-    if what.startswith("/"):
+    if what.startswith("/") or urls.is_url(what):
         tops = {
             name: projects.get(catalog, name).target_dir
             for name in ([project] if project else projects.names(catalog))

@@ -11,6 +11,7 @@ import typer
 from ptolemy_core import urls
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog import find as look_up
+from ptolemy_core.catalog.cars import GENERATED
 from ptolemy_core.errors import NotFoundError
 from ptolemy_core.facts.files import FileFacts
 from ptolemy_core.sizes import readable
@@ -127,7 +128,18 @@ def _nothing(
 
 def _show_found(found: Sequence[look_up.Found]) -> None:
     output.print_table(
-        ("project", "path", "size", "CID", "CAR", "piece CID", "offset", "bytes in the CAR", "version"),
+        (
+            "project",
+            "path",
+            "size",
+            "CID",
+            "CAR",
+            "piece CID",
+            "offset",
+            "bytes in the CAR",
+            "version",
+            "storage",
+        ),
         [
             (
                 one.project,
@@ -139,6 +151,7 @@ def _show_found(found: Sequence[look_up.Found]) -> None:
                 "" if one.car_offset is None else one.car_offset,
                 "" if one.car_length is None else one.car_length,
                 "" if one.current else "replaced",
+                "dead" if one.dead else one.car_storage if one.car_storage == GENERATED else "",
             )
             for one in found
         ],

@@ -33,14 +33,22 @@ def serve(
         str | None, typer.Option(help="A Dagster webserver that runs already; none is started then.")
     ] = None,
     daemon: Annotated[bool, typer.Option(help="Start dagster-daemon, unless one runs already.")] = True,
+    pieces: Annotated[
+        bool,
+        typer.Option(
+            help="Serve pieces too, at /piece/CID and /ipfs/CID; `serve-pieces` is the better place."
+        ),
+    ] = False,
 ) -> None:
     """Serve the HTTP API, with Dagster's web UI and daemon beside it."""
     with output.errors_shown():
         from ptolemy_dagster.cli.stages import open_catalog
+        from ptolemy_dagster.http.piece_server import PieceSettings, parse_access
         from ptolemy_dagster.http.serve import Beside
         from ptolemy_dagster.http.serve import serve as run
         from ptolemy_dagster.http.settings import parse_settings
 
+        served = PieceSettings(parse_access(None, None)) if pieces else None
         settings = parse_settings(
             host,
             port,
@@ -50,7 +58,7 @@ def serve(
             rate=rate_limit,
             ui_url=ui_url,
         )
-        run(open_catalog(), settings, Beside(dagster_url, ui_port, daemon))
+        run(open_catalog(), settings, Beside(dagster_url, ui_port, daemon, served))
 
 
 def web_ui(

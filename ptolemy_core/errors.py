@@ -134,7 +134,7 @@ class OutlineError(PtolemyError):
     code = "outline-unusable"
 
 
-class NoRoomError(StagingError):
+class StagingBudgetError(StagingError):
     """The finished CARs of a serial project fill its staging budget: the next one waits until some have left.
 
     Attributes:
@@ -160,6 +160,12 @@ class ReceiptError(PtolemyError):
     """A CAR and the plan in the catalog don't agree."""
 
     code = "receipt-mismatch"
+
+
+class VerificationError(PtolemyError):
+    """A CAR isn't what was built: the message says what is wrong with which."""
+
+    code = "check-failed"
 
 
 class DeliveryError(PtolemyError):

@@ -9,6 +9,7 @@ from pydantic import Field
 from ptolemy_core.catalog import cars as receipts
 from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.catalog.skipped import not_stored
+from ptolemy_core.sizes import counted
 from ptolemy_core.stages.verify import Verifying, verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
@@ -66,7 +67,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
     """Read all CARs of the project back that weren't since they changed."""
     config = VerifyOptions(**context.op_execution_context.op_config)
     problems: list[str] = []
-    cars = known = away = blocks = entries = size = compared = outdated = 0
+    cars = known = away = dead = blocks = entries = size = compared = outdated = 0
     with as_failure():
         opened = catalog.open_for(context.partition_key)
     total = sum(row.car_size for row in receipts.rows(opened, context.partition_key))
@@ -82,8 +83,9 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
     verdicts = verify(opened, context.partition_key, how, progress=report)
     with as_failure(), closing(verdicts):
         for verdict in verdicts:
-            if verdict.away:
-                away += 1
+            if verdict.away or verdict.dead:
+                away += verdict.away
+                dead += verdict.dead
                 continue
             known += verdict.known
             cars += 1
@@ -95,7 +97,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
             problems += verdict.problems
             for problem in verdict.problems:
                 context.log.error(problem)
-    live.ended(f"verify {cars:,} CARs, {len(problems):,} problems")
+    live.ended(f"verify {counted(cars, 'CAR')}, {counted(len(problems), 'problem')}")
     return dg.AssetCheckResult(
         passed=not problems,
         description=_said(problems),
@@ -103,6 +105,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
             "CARs": cars,
             "passed before and unchanged, not read again": known,
             "delivered, not in staging": away,
+            "dead, since their source changed": dead,
             "in no CAR, so not verified": str(not_stored(opened, context.partition_key)) or "none",
             "blocks": blocks,
             "entries": entries,

@@ -58,7 +58,7 @@ class Source:
         return Known(self.path, self.kind, self.size, self.mtime, self.target, inode)
 
     @property
-    def held_back(self) -> str | None:
+    def kept_because(self) -> str | None:
         """Why the catalog doesn't let it be deleted; None if it does."""
         if not self.shards or self.covered != self.size:
             return "not containerized"
@@ -313,6 +313,13 @@ def settle(catalog: Catalog, project: str, scan: int) -> int:
             .where(mine, finished, file.c.gone_scan == scan)
         ).scalar_one()
     return count
+
+
+def count(catalog: Catalog, project: str) -> int:
+    """How many sources of a project were deleted after delivery."""
+    query = sa.select(sa.func.count()).where(deletion.c.project == project)
+    with catalog.read() as connection:
+        return int(connection.scalar(query) or 0)
 
 
 def of_container(catalog: Catalog, container_id: int) -> int:

@@ -5,11 +5,18 @@ from typing import Literal, Self
 from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.catalog.workers import Worker
-from ptolemy_core.facts.cars import RootFacts, StagedCarFacts
+from ptolemy_core.facts.cars import CarFacts, RootFacts, StagedCarFacts
 from ptolemy_core.facts.fields import Facts, Moment, Unit, field, moment
 from ptolemy_core.facts.files import NotStoredFacts
+from ptolemy_core.project import Project
 from ptolemy_core.status.rate import blitz_progress, task_progress
 from ptolemy_core.status.state import ProjectState
+
+
+class Created(Project):
+    """A project's settings, and whether `create` defined it now."""
+
+    created: bool = field("created", "False if it was defined with the same settings before.")
 
 
 class TaskFacts(Facts):
@@ -49,6 +56,8 @@ class BuildFacts(Facts):
 
     planned: int = field("CARs planned", "Containers of the plan.")
     built: int = field("CARs built", "How many of them are built.")
+    verified: int = field("verified", "How many of the built ones passed verification.")
+    delivered: int = field("delivered", "How many of the built ones are marked as delivered.")
     bytes_done: int = field("done", "Bytes of CARs that are built or being built.", Unit.BYTES)
     bytes_total: int = field("total", "Bytes of all planned CARs.", Unit.BYTES)
     bytes_per_second: float | None = field("rate", "Bytes of CARs a second; null while nothing is built.")
@@ -61,6 +70,8 @@ class BuildFacts(Facts):
         return cls(
             planned=state.containers,
             built=state.built,
+            verified=state.verified,
+            delivered=state.delivered,
             bytes_done=progress.done,
             bytes_total=state.car_bytes,
             bytes_per_second=progress.rate or None,
@@ -95,6 +106,8 @@ class StatusFacts(Facts):
     empty: bool = field("empty", "Whether the scans found nothing to store.")
     not_stored: NotStoredFacts = field("in no CAR", "Entries of the last scan that are in no CAR.")
     cars: BuildFacts = field("CARs", "The CARs of the plan.")
+    car_storage: str = field("storage", "staged or generated: how CARs that aren't built yet will be stored.")
+    dead: int = field("dead CARs", "Generated CARs whose source changed: they can't be read any more.")
     waiting: WaitingFacts | None = field("waiting", "Of a serial project whose staging_dir is full.")
     tasks: list[TaskFacts] = field("tasks", "What is under way now.")
 
@@ -119,6 +132,8 @@ class StatusFacts(Facts):
             empty=state.is_empty,
             not_stored=NotStoredFacts.of(state.not_stored),
             cars=BuildFacts.of(state),
+            car_storage=state.car_storage,
+            dead=state.dead,
             waiting=None if state.waiting is None else WaitingFacts.of(state.waiting),
             tasks=[TaskFacts.of(task) for task in state.tasks],
             **more,
@@ -128,6 +143,8 @@ class StatusFacts(Facts):
 class LocalStatusFacts(StatusFacts):
     """How far a project is, with a look into its staging_dir."""
 
+    target_dir: str = field("target_dir", "The folder that is stored.")
+    staging_dir: str = field("staging_dir", "The folder for its CARs.")
     missing: int | None = field(
         "missing", "Built CARs that are neither whole in staging_dir nor delivered; null: it can't be read."
     )
@@ -153,6 +170,7 @@ class ScanFacts(Facts):
     largest: int = field("largest file", "Bytes of the largest file.", Unit.BYTES)
     left_out_sample: list[LeftOutFacts] = field("left out", "Some of those left out.")
     not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
+    dead: list[str] = field("dead CARs", "Generated CARs that this scan found dead, with what changed.")
     empty: bool = field("empty", "Whether there is nothing to store.")
 
 
@@ -161,18 +179,8 @@ class RunFacts(Facts):
 
     project: str = field("project", "Name of the project.")
     cars: list[StagedCarFacts] = field("CARs", "All built CARs of the project.")
+    manifest: str | None = field("manifest", "Path of the manifest; null: none is written yet.")
     root: RootFacts | None = field("root", "The root of the data set; null: nothing is stored.")
-    not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
-
-
-class VerifiedFacts(Facts):
-    """What `ptolemy verify` found; if anything is wrong, the command fails instead."""
-
-    project: str = field("project", "Name of the project.")
-    ok: Literal[True] = field("ok", "Always true.")
-    cars: int = field("CARs", "CARs in staging_dir, all of them verified.")
-    read: int = field("read", "How many of them were read this time.")
-    delivered: int = field("delivered", "CARs that are delivered and not there any more.")
     not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
 
 
@@ -186,6 +194,28 @@ class ManifestFacts(Facts):
     rows: int = field("rows", "How many rows it has.")
 
 
+class PreparedFacts(Facts):
+    """What `ptolemy prep` made."""
+
+    cars: list[CarFacts] = field("CARs", "All CARs of the folder.")
+    built: int = field("built", "How many of them this run built; the others were there already.")
+    root: RootFacts = field("root", "The root of the data set.")
+    manifest: ManifestFacts = field("manifest", "Paths of the manifest and its summary.")
+    not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
+
+
+class VerifiedFacts(Facts):
+    """What `ptolemy verify` found; if anything is wrong, the command fails instead."""
+
+    project: str = field("project", "Name of the project.")
+    ok: Literal[True] = field("ok", "Always true.")
+    cars: int = field("CARs", "CARs in staging_dir, all of them verified.")
+    read: int = field("read", "How many of them were read this time.")
+    delivered: int = field("delivered", "CARs that are delivered and not there any more.")
+    dead: int = field("dead", "Generated CARs whose source changed: they weren't read.")
+    not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
+
+
 class DeletionFacts(Facts):
     """What `ptolemy delete-source` deleted, or would."""
 
@@ -193,11 +223,33 @@ class DeletionFacts(Facts):
     files: int = field("entries", "Files, links and empty folders.")
     bytes: int = field("bytes", "Bytes of the files.", Unit.BYTES)
     folders: int = field("folders", "Folders that were left empty, and removed.")
-    held: dict[str, int] = field("kept", "How many entries stay, by reason.")
+    kept: dict[str, int] = field("kept", "How many entries stay, by reason.")
     sample: list[tuple[str, int]] = field("sample", "The first of them: path and bytes.")
-    held_sample: list[tuple[str, str]] = field(
+    kept_sample: list[tuple[str, str]] = field(
         "kept sample", "The first of those that stay: path and reason."
     )
+
+
+class LogLineFacts(Facts):
+    """A line of what a run said."""
+
+    at: Moment = field("time", "When.")
+    level: str = field("level", "debug, info, warning, error or critical.")
+    step: str | None = field("step", "The step that said it; null: the run itself.")
+    message: str = field("message", "What it said.")
+
+
+class RemovedFacts(Facts):
+    """What the removal of a project removed, or would."""
+
+    project: str = field("project", "Its name.")
+    removed: bool = field("removed", "False: a dry run, nothing was removed.")
+    cars: int = field("CARs", "Built CARs that the catalog had of it.")
+    undelivered: int = field("undelivered", "How many of them weren't marked as delivered.")
+    files: list[str] = field(
+        "files", "Files in staging_dir that were deleted, or would be; none unless asked for."
+    )
+    bytes: int = field("bytes", "Bytes of these files.", Unit.BYTES)
 
 
 class WorkerFacts(Facts):

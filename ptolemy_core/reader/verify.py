@@ -14,7 +14,7 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader import car as reader_car
 from ptolemy_core.reader.car import MAX_SECTION, Batch, CarReader, Section
 from ptolemy_core.reader.digests import Digests
-from ptolemy_core.reader.entry import Entry, ExpectedEntry
+from ptolemy_core.reader.entry import CarEntry, ExpectedEntry
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
 from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
@@ -93,12 +93,12 @@ class CarReport:
 class _Counts:
     """Counts entries and passes them on."""
 
-    def __init__(self, receivers: list[Callable[[Entry], None]]) -> None:
+    def __init__(self, receivers: list[Callable[[CarEntry], None]]) -> None:
         self.of_kind = {"file": 0, "directory": 0, "symlink": 0}
         self.file_bytes = 0
         self._receivers = receivers
 
-    def entry(self, entry: Entry) -> None:
+    def entry(self, entry: CarEntry) -> None:
         self.of_kind[entry.kind] += 1
         if entry.kind == "file":
             self.file_bytes += entry.size
@@ -114,7 +114,7 @@ class _Blocks:
         root: binary CID of the first root, if there is one.
     """
 
-    def __init__(self, profile: Profile, findings: Findings, on_entry: Callable[[Entry], None]) -> None:
+    def __init__(self, profile: Profile, findings: Findings, on_entry: Callable[[CarEntry], None]) -> None:
         self.count = 0
         self.root: bytes | None = None
         self._profile = profile
@@ -167,7 +167,7 @@ def verify_car(
     profile: Profile = UNIXFS_V1_2025,
     *,
     expect: Expected | None = None,
-    on_entry: Callable[[Entry], None] | None = None,
+    on_entry: Callable[[CarEntry], None] | None = None,
     progress: Callable[[int], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     sha256: bool = True,
@@ -229,7 +229,7 @@ def read_entries(
     profile: Profile = UNIXFS_V1_2025,
     *,
     max_section: int = MAX_SECTION,
-) -> Iterator[Entry]:
+) -> Iterator[CarEntry]:
     """The entries of a CAR that Ptolemy built, in depth-first order; each block's hash is checked first.
 
     Args:
@@ -243,7 +243,7 @@ def read_entries(
     """
     findings = Findings(1)
     name = fsdecode(path)
-    entries: list[Entry] = []
+    entries: list[CarEntry] = []
     with open_regular(path) as file:
         reader = CarReader(file, name, max_section=max_section)
         if len(reader.header.roots) != 1:

@@ -222,7 +222,7 @@ class Blocks:
         return f"; {'; '.join(faults[:_NAMED])}{more}" if faults else ""
 
     def damage(self, ends: Sequence[int] | None = None) -> list[str]:
-        """Of each CAR that isn't whole, a sentence that says so: it is cut, or has rubbish behind its last block.
+        """Of each CAR that isn't whole, a sentence that says so: it is cut, or has other bytes after its last block.
 
         Args:
             ends: byte offset behind the last block of each CAR, where they are known; else they are looked for.

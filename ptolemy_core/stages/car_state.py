@@ -24,6 +24,11 @@ def is_away(project: Project, row: CarRow) -> bool:
     return row.delivered_at is not None and look(project, row) is None
 
 
+def is_settled(project: Project, row: CarRow) -> bool:
+    """Whether there is nothing to verify: it passed and is unchanged, or it is delivered and gone, or dead."""
+    return row.dead_at is not None or is_verified(row, look(project, row)) or is_away(project, row)
+
+
 def look(project: Project, row: CarRow) -> StagedFile | None:
     """A CAR's file as it is now; of a generated one its outline, which counts as large as the CAR."""
     return stored_cars.of_row(project, row).look()

@@ -74,7 +74,8 @@ def verify(
     rows = list(cars.rows(catalog, name, number))
     if not rows:
         raise StageOrderError.needs(name, f"has no CAR of container {number} built yet", Stage.BLITZ)
-    away = {row.number for row in rows if is_away(project, row)}
+    dead = {row.number for row in rows if row.dead_at is not None}
+    away = dead | {row.number for row in rows if is_away(project, row)}
     known: set[int] = set()
     if not how.again:
         known = {row.number for row in rows if is_verified(row, look(project, row))} - away
@@ -91,7 +92,7 @@ def verify(
 
         def one(row: CarRow, advance: Callable[[int], None]) -> Verdict:
             if row.number in away:
-                return Verdict(row, 0, 0, [], away=True)
+                return Verdict(row, 0, 0, [], away=row.number not in dead, dead=row.number in dead)
             job = verify_job.load(
                 catalog, project, row, how.profile, known=row.number in known, source=how.source
             )

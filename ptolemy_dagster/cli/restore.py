@@ -11,13 +11,14 @@ from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.views import Entries, Stored, View
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import PtolemyError, SettingsError
+from ptolemy_core.facts.plain import NeededCarFacts, NeedsFacts
 from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.restore import Needs, Report
 from ptolemy_core.restore.from_manifest import load_manifest
 from ptolemy_core.restore.http_ranges import HttpOptions
 from ptolemy_core.restore.project import RestoreJob, Writing, load, work
 from ptolemy_core.restore.remote import Servers
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 from ptolemy_dagster.cli.chosen import tree_path
@@ -73,7 +74,7 @@ def restore(
     sparse: Sparse = True,
     as_json: Json = False,
 ) -> None:
-    """Restore a project, or files and folders of it, from its CARs. Run again to go on."""
+    """Restore a project, or files and folders of it, from its CARs. Run again to resume."""
     if to is None and not listing:
         raise typer.BadParameter("give the folder to write to", param_hint="--to")
     with output.errors_shown():
@@ -95,7 +96,8 @@ def restore(
         assert to is not None
         _require(needs, partial)
         if not as_json:
-            output.say(f"{needs.entries:,} entries, {readable(needs.size)}, from {len(needs.cars):,} CARs")
+            entries, from_cars = counted(needs.entries, "entry", "entries"), counted(len(needs.cars), "CAR")
+            output.say(f"{entries}, {readable(needs.size)}, from {from_cars}")
         allow_open_files(len(needs.cars))
         with output.byte_progress() as bars:
             task = bars.add_task("restoring", total=needs.size, visible=bars.console.is_terminal)
@@ -177,7 +179,10 @@ def _require(needs: Needs, partial: bool) -> None:
     lines = [f"{cid.to_text(one.car.piece_cid_v1)}.car: {one.reason}" for one in needs.missing]
     if not lines:
         return
-    what = f"{len(lines):,} of {len(needs.cars):,} CARs that are needed are missing:\n" + "\n".join(lines)
+    what = (
+        f"{len(lines):,} of {counted(len(needs.cars), 'CAR')} needed {'is' if len(lines) == 1 else 'are'} missing:\n"
+        + "\n".join(lines)
+    )
     if not partial:
         raise PtolemyError(
             what
@@ -189,19 +194,19 @@ def _require(needs: Needs, partial: bool) -> None:
 def _list(needs: Needs, as_json: bool) -> None:
     if as_json:
         rows = [
-            {
-                "container": one.car.number,
-                "piece_cid": cid.to_text(one.car.piece_cid_v1),
-                "piece_cid_v2": cid.to_text(one.car.piece_cid_v2),
-                "payload_cid": cid.to_text(one.car.payload_cid),
-                "car_size": one.car.car_size,
-                "path": one.path,
-                "missing": one.reason or None,
-            }
+            NeededCarFacts(
+                container=one.car.number,
+                piece_cid=cid.to_text(one.car.piece_cid_v1),
+                piece_cid_v2=cid.to_text(one.car.piece_cid_v2),
+                payload_cid=cid.to_text(one.car.payload_cid),
+                car_size=one.car.car_size,
+                path=one.path,
+                missing=one.reason or None,
+            )
             for one in needs.cars
         ]
         output.print_json(
-            {"entries": needs.entries, "bytes": needs.size, "unbuilt": needs.unbuilt, "cars": rows}
+            NeedsFacts(entries=needs.entries, bytes=needs.size, unbuilt=needs.unbuilt, cars=rows)
         )
     else:
         output.print_table(
@@ -216,7 +221,8 @@ def _list(needs: Needs, as_json: bool) -> None:
                 for one in needs.cars
             ],
         )
-        output.say(f"{needs.entries:,} entries, {readable(needs.size)}, {len(needs.missing):,} CARs missing")
+        entries, lost = counted(needs.entries, "entry", "entries"), counted(len(needs.missing), "CAR")
+        output.say(f"{entries}, {readable(needs.size)}, {lost} missing")
         for path in needs.unbuilt:
             output.say(f"in no CAR yet: {path}")
     if needs.missing:

@@ -188,7 +188,7 @@ def test_of_two_builds_the_one_that_lost_its_lock_gives_up(
 
 def test_a_serial_project_never_waits_for_space(make: Any) -> None:
     stage: Scene = make(load_type="serial", staging_budget=8, car_storage="generated")
-    rows = stage.run({b"f%d" % k: bytes([k]) * PROFILE.unit for k in range(12)})
+    rows = stage.run({b"f%d" % k: bytes([k]) * PROFILE.size_unit for k in range(12)})
     assert len(rows) == 3
     assert free_space.still_waiting(stage.catalog, stage.name, PROFILE) is None
     assert stage.problems() == []
@@ -292,7 +292,7 @@ def test_sources_of_generated_cars_are_never_deleted(generated: Scene, tmp_path:
         profile=PROFILE,
     )
     assert result.files == 0
-    assert all("is generated" in reason for reason in result.held)
+    assert all("is generated" in reason for reason in result.kept)
     assert a_file(generated).exists()
 
 

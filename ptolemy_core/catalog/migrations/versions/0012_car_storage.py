@@ -14,3 +14,14 @@ def upgrade() -> None:
         op.add_column(table, column)
     op.add_column("car", sa.Column("dead_at", sa.Float))
     op.add_column("car", sa.Column("dead_reason", sa.String))
+    op.create_table(
+        "replaced_shard",
+        sa.Column("container_id", sa.BigInteger, sa.ForeignKey("car.container_id"), primary_key=True),
+        sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("file_id", sa.BigInteger, sa.ForeignKey("file.id"), nullable=False, index=True),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("start", sa.BigInteger, nullable=False),
+        sa.Column("length", sa.BigInteger, nullable=False),
+        sa.Column("cid", sa.LargeBinary, nullable=False),
+        sa.Column("car_offset", sa.BigInteger, nullable=False),
+    )

@@ -89,6 +89,17 @@ class Project(BaseModel):
         "CPU again",
         changeable=True,
     )
+    car_storage: Literal["staged", "generated"] = _setting(
+        "staged",
+        "staged writes CARs as files; generated keeps an outline of each and makes its bytes from the source when "
+        "they are read; a change holds for CARs that aren't built yet",
+        changeable=True,
+    )
+    public_pieces: bool = _setting(
+        False,
+        "whether the piece server gives this project's CARs to anyone; if not, only with a token or a signed URL",
+        changeable=True,
+    )
     staging_budget: int | None = _setting(
         None,
         "GiB that finished CARs of a serial project may take in staging_dir before the next one waits; "
@@ -189,6 +200,13 @@ class Project(BaseModel):
     def _known_load_type(cls, value: Any) -> Any:
         if value not in ("blitz", "serial"):
             raise ValueError(f'load_type must be "blitz" or "serial", got {value!r}')
+        return value
+
+    @field_validator("car_storage", mode="before")
+    @classmethod
+    def _known_storage(cls, value: Any) -> Any:
+        if value not in ("staged", "generated"):
+            raise ValueError(f'car_storage must be "staged" or "generated", got {value!r}')
         return value
 
     @field_validator("on_error", mode="before")

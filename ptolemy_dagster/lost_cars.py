@@ -12,5 +12,14 @@ def missing(cars: Sequence[CarRow]) -> str:
     names = ", ".join(f"{car.project}/{car.number}" for car in cars[:5]) + (", …" if len(cars) > 5 else "")
     return (
         f"{len(cars)} built CARs aren't whole in staging_dir and aren't marked as delivered ({names}): mark those "
-        "that are with `ptolemy release`, build lost ones again by materializing their partition of asset car"
+        "that are with `ptolemy release`, build lost ones again with `ptolemy rebuild`"
     )
+
+
+def dead(cars: Sequence[CarRow]) -> list[str]:
+    """A sentence on each dead CAR."""
+    return [
+        f"CAR {car.project}/{car.number} can't be generated any more: {car.dead_reason}; containerize and blitz make "
+        "new CARs of what is left"
+        for car in cars
+    ]

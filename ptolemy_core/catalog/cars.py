@@ -19,6 +19,8 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import ReceiptError
 
 _MANY = 500
+STAGED, GENERATED = "staged", "generated"
+"""How a CAR is stored: values of the setting `car_storage`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class CarRow:
     `verified_at`: when it last passed verification wholly; `delivered_at`, `delivered_to`: when it was marked as
     delivered, and what was noted of the place. `file_ctime`, `file_inode`: of the file that passed. `failed_at`: when
     it failed verification, if it hasn't passed since. `seen_at`: when it was marked as delivered while its file was
-    there and known to be the whole CAR. None: it wasn't.
+    there and known to be the whole CAR. None: it wasn't. `car_storage`: "staged" or "generated". `dead_at`,
+    `dead_reason`: when a scan found that the source of a generated CAR changed, and what did.
     """
 
     container_id: int
@@ -52,10 +55,27 @@ class CarRow:
     file_inode: int | None = None
     failed_at: float | None = None
     seen_at: float | None = None
+    car_storage: str = STAGED
+    dead_at: float | None = None
+    dead_reason: str | None = None
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether it has no file, and its bytes are made from its source."""
+        return self.car_storage == GENERATED
 
 
-def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds: float) -> None:
+def write_receipt(
+    catalog: Catalog, container_id: int, built: BuiltCar, seconds: float, car_storage: str = STAGED
+) -> None:
     """Record a built CAR, the CIDs of its shards, and the states in which their files were read.
+
+    Args:
+        catalog: of the project.
+        container_id: the container's.
+        built: the CAR.
+        seconds: that its build took.
+        car_storage: how it is stored.
 
     Raises:
         ReceiptError: the plan changed while the CAR was built.
@@ -71,6 +91,7 @@ def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds:
         "sha256": built.sha256,
         "built_at": time.time(),
         "build_seconds": seconds,
+        "car_storage": car_storage,
     }
     try:
         _insert(catalog, row, built)

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Row
 
-from ptolemy_core.catalog import bulk, skipped
+from ptolemy_core.catalog import bulk, dead_cars, skipped
 from ptolemy_core.catalog.containers import ContainerRow
+from ptolemy_core.catalog.dead_cars import LOST
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import car, container, file, shard
 from ptolemy_core.catalog.schema import skipped as skipped_table
@@ -68,11 +69,11 @@ def unplanned(connection: Connection, project: str, *, built_only: bool = False)
     """The live files, links and empty folders that are in no container, in path order.
 
     Not those that a build has dropped: they wait for the next scan.
-    With `built_only`, unbuilt containers don't count.
+    With `built_only`, unbuilt containers don't count, nor dead CARs.
     """
     holds = sa.exists().where(shard.c.file_id == file.c.id)
     if built_only:
-        holds = holds.where(car.c.container_id == shard.c.container_id)
+        holds = holds.where(car.c.container_id == shard.c.container_id, ~LOST)
     return (
         sa.select(file.c.id, file.c.path, file.c.kind, file.c.size)
         .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind >= 0)
@@ -91,7 +92,7 @@ def partly_built(connection: Connection, project: str) -> PartlyBuilt:
 
     Planning anew makes such files: it takes the unbuilt containers with their other shards back.
     """
-    built = sa.exists().where(car.c.container_id == shard.c.container_id)
+    built = sa.exists().where(car.c.container_id == shard.c.container_id, ~LOST)
     partly = (
         sa.select(file.c.id)
         .join(shard, shard.c.file_id == file.c.id)
@@ -109,8 +110,11 @@ def partly_built(connection: Connection, project: str) -> PartlyBuilt:
     return PartlyBuilt(Unplanned.of(rows), shards)
 
 
-def stale(connection: Connection, project: str) -> frozenset[int]:
-    """The containers that aren't built, by id, if one of them holds a version that is gone; else none."""
+def stale(connection: Connection, project: str) -> frozenset[int] | None:
+    """The containers that aren't built, by id, if one of them holds a version that is gone, or a CAR is dead.
+
+    None: all of the plan holds.
+    """
     unbuilt = (
         sa.select(container.c.id)
         .where(container.c.project == project)
@@ -122,7 +126,9 @@ def stale(connection: Connection, project: str) -> frozenset[int]:
         .where(shard.c.container_id.in_(unbuilt), file.c.gone_scan.is_not(None))
         .limit(1)
     )
-    return frozenset() if gone is None else frozenset(connection.scalars(unbuilt))
+    if gone is None and not dead_cars.lost(connection, project):
+        return None
+    return frozenset(connection.scalars(unbuilt))
 
 
 def take_back(connection: Connection, ids: Collection[int]) -> bool:
@@ -260,11 +266,13 @@ def _insert(
 def any_stale(catalog: Catalog, project: str) -> bool:
     """Whether a container that isn't built holds something that is gone: containerize plans it anew."""
     with catalog.read() as connection:
-        return bool(stale(connection, project))
+        return stale(connection, project) is not None
 
 
 @survives_outage
 def any_unplanned(catalog: Catalog, project: str) -> bool:
     """Whether something of the project's last scan is in no container."""
     with catalog.read() as connection:
-        return connection.execute(unplanned(connection, project).limit(1)).first() is not None
+        if connection.execute(unplanned(connection, project).limit(1)).first() is not None:
+            return True
+        return bool(dead_cars.lost(connection, project))

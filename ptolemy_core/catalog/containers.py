@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import car, container, file, shard
+from ptolemy_core.catalog.schema import project as project_table
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import Items
 from ptolemy_core.source import Stamps
@@ -17,7 +18,16 @@ _BATCH = 20_000
 
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
-    """A container of the plan: its number within the project, exact sizes in bytes, and whether it is built."""
+    """A container of the plan.
+
+    Attributes:
+        id: the catalog's.
+        number: within the project.
+        items: files, shards, links and empty folders in it.
+        data_bytes, car_size, piece_size: exact sizes in bytes.
+        built: whether its CAR is built.
+        car_storage: how its CAR is stored, or will be as things are now.
+    """
 
     id: int
     number: int
@@ -26,6 +36,7 @@ class ContainerRow:
     car_size: int
     piece_size: int
     built: bool
+    car_storage: str = "staged"
 
     @property
     def padding(self) -> int:
@@ -60,7 +71,9 @@ def rows(
             container.c.car_size,
             container.c.piece_size,
             car.c.container_id.is_not(None),
+            sa.func.coalesce(car.c.car_storage, project_table.c.car_storage),
         )
+        .join(project_table, project_table.c.name == container.c.project)
         .outerjoin(car, car.c.container_id == container.c.id)
         .where(container.c.project == project)
         .order_by(container.c.number)

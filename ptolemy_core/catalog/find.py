@@ -32,6 +32,7 @@ class Found:
         shard, start, length: number within a split file (None: whole), and byte range of the file.
         cid, file_cid: of the shard, and of the whole file; None while they aren't built.
         container, file_name, payload_cid, piece_cid, piece_cid_v2: the CAR that holds it; None while unbuilt.
+        car_storage, dead: how that CAR is stored, and why it can't be read any more.
         car_offset, car_length: the byte range of the CAR with the sections of all of its blocks.
     """
 
@@ -53,6 +54,8 @@ class Found:
     piece_cid: str | None
     piece_cid_v2: str | None
     file_name: str | None
+    car_storage: str | None = None
+    dead: str | None = None
 
 
 def find_path(
@@ -206,6 +209,8 @@ def _found_of(rows: Sequence[Row[Any]], lengths: list[int]) -> Iterator[Found]:
             piece_cid=_text(row.piece_cid_v1),
             piece_cid_v2=_text(row.piece_cid_v2),
             file_name=row.file_name,
+            car_storage=row.car_storage,
+            dead=row.dead_reason,
         )
 
 

@@ -115,6 +115,8 @@ _COLUMNS = (
     car.c.piece_cid_v1,
     car.c.piece_cid_v2,
     car.c.file_name,
+    car.c.car_storage,
+    car.c.dead_reason,
 )
 _BY_FILE = (
     sa.select(*_COLUMNS)

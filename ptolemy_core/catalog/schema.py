@@ -169,6 +169,10 @@ car = Table(
     Column("file_inode", BigInteger),
     Column("failed_at", Float),
     Column("seen_at", Float),
+    Column("car_storage", String, nullable=False, server_default="staged"),
+    # of a generated CAR: when a scan found that its source changed, and which files
+    Column("dead_at", Float),
+    Column("dead_reason", String),
 )
 
 built_shard = Table(
@@ -183,6 +187,19 @@ built_shard = Table(
     Column("read_inode", BigInteger),
 )
 Index("built_shard_by_cid", built_shard.c.cid, built_shard.c.container_id, built_shard.c.position)
+
+replaced_shard = Table(  # what a dead CAR held, and a new plan holds in its place
+    "replaced_shard",
+    metadata,
+    Column("container_id", ForeignKey("car.container_id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("file_id", ForeignKey("file.id"), nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("cid", LargeBinary, nullable=False),
+    Column("car_offset", BigInteger, nullable=False),
+)
 
 dataset_root = Table(
     "dataset_root",

@@ -7,7 +7,7 @@ profile `unixfs-v1-2025` of IPIP-499, piece CIDs of FRC-0069. No code of the bui
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike, fsdecode
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
@@ -20,6 +20,7 @@ from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, m
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
 from ptolemy_core.reader.listing import ListingCheck
 from ptolemy_core.reader.opening import open_regular
+from ptolemy_core.reader.ranges import RangeFile, Ranges
 from ptolemy_core.reader.tree import PreOrderWalk
 
 _READ_FACTOR = 4
@@ -162,7 +163,7 @@ class _Blocks:
 
 
 def verify_car(
-    path: str | bytes | PathLike[str],
+    path: str | bytes | PathLike[str] | Ranges,
     profile: Profile = UNIXFS_V1_2025,
     *,
     expect: Expected | None = None,
@@ -176,7 +177,7 @@ def verify_car(
     A malformed CAR doesn't raise; the faults are in the report. For other tools' CARs use `inspect_car`.
 
     Args:
-        path: the CAR file.
+        path: the CAR file, or what gives ranges of its bytes.
         profile: the shape that files and folders must have.
         expect: the values to compare the CAR with.
         on_entry: called with each entry of the tree, in the CAR's order, after its block's hash is checked.
@@ -194,13 +195,14 @@ def verify_car(
     counts = _Counts([receive for receive in (on_entry, listing.entry if listing else None) if receive])
     blocks = _Blocks(profile, findings, counts.entry)
     whole = sha256 or wanted.sha256 is not None
-    with open_regular(path) as file, Digests(progress, sha256=whole) as digests:
-        blocks.read(file, fsdecode(path), limits.section, digests)
+    name = path.name if isinstance(path, Ranges) else fsdecode(path)
+    with _opened(path) as file, Digests(progress, sha256=whole) as digests:
+        blocks.read(file, name, limits.section, digests)
         totals = digests.finish()
     if listing is not None:
         listing.finish(totals.size)
     report = CarReport(
-        name=fsdecode(path),
+        name=name,
         findings=(),
         size=totals.size,
         blocks=blocks.count,
@@ -216,6 +218,10 @@ def verify_car(
     )
     _compare(report, wanted, findings)
     return replace(report, findings=findings.items())
+
+
+def _opened(path: str | bytes | PathLike[str] | Ranges) -> BinaryIO:
+    return cast(BinaryIO, RangeFile(path)) if isinstance(path, Ranges) else open_regular(path)
 
 
 def read_entries(

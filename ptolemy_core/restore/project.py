@@ -7,28 +7,36 @@ checked against the CIDs of the catalog, a split file also as a whole.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import projects, scans, views
+from ptolemy_core.catalog import projects, scans, stored_cars, views
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.views import Entries, Shard, Stored, View
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.dag.stitch import file_cid
-from ptolemy_core.errors import PtolemyError, StageOrderError
+from ptolemy_core.errors import OutlineError, PtolemyError, SourceError, StageOrderError
 from ptolemy_core.progress import Progress
+from ptolemy_core.project import Project
 from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
+from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import read_node
 from ptolemy_core.restore.durable import sync_file_system
 from ptolemy_core.restore.path import path_of
+from ptolemy_core.restore.remote import RemotePiece, Servers
 from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.target import EntryError, Target, check_free_space, state_name
 from ptolemy_core.restore.write import Writer
+from ptolemy_core.staging.stored import StoredCar
 from ptolemy_core.tree import Kind, paths
+
+_ASKED_AT_ONCE = 8
+"""Servers are asked for so many CARs at once."""
 
 
 class RestoreError(PtolemyError):
@@ -43,13 +51,30 @@ class NeededCar:
 
     Attributes:
         car: its receipt.
-        path: where it is, None if it isn't found.
+        path: where it is, or its outline if it is generated; None if it isn't found.
         reason: why it is missing.
+        generated: what it is generated from; None of a CAR that is a file.
+        remote: the servers that have it; None if none is asked.
     """
 
     car: CarRow
     path: str | None
     reason: str = ""
+    generated: StoredCar | None = None
+    remote: RemotePiece | None = None
+
+    def open(self) -> CarFile:
+        """What its blocks are read from.
+
+        Raises:
+            OutlineError, SourceError: it can't be generated.
+        """
+        if self.generated is not None:
+            return self.generated.open()
+        if self.remote is not None:
+            return self.remote
+        assert self.path is not None
+        return self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +140,7 @@ class ProjectRestore:
         name: the project's.
         wanted: NUL-joined paths of files and folders; all if there are none.
         folders: where CARs are looked for; the project's staging_dir if there are none.
+        servers: that have the pieces, and are asked for CARs that are in none of `folders`.
         scan_id: the scan whose view is restored; the newest if None.
         profile: of the DAG.
 
@@ -130,11 +156,12 @@ class ProjectRestore:
         *,
         wanted: Sequence[bytes] = (),
         folders: Sequence[str] = (),
+        servers: Servers | None = None,
         scan_id: int | None = None,
         profile: Profile = UNIXFS_V1_2025,
     ) -> None:
         view = View(name, scan_id, tuple(path for path in wanted if path))
-        self._job = load(catalog, view, folders, profile)
+        self._job = load(catalog, view, folders, profile, servers)
         self._entries = Entries(catalog, view)
 
     @property
@@ -168,7 +195,11 @@ class ProjectRestore:
 
 
 def load(
-    catalog: Catalog, view: View, folders: Sequence[str] = (), profile: Profile = UNIXFS_V1_2025
+    catalog: Catalog,
+    view: View,
+    folders: Sequence[str] = (),
+    profile: Profile = UNIXFS_V1_2025,
+    servers: Servers | None = None,
 ) -> RestoreJob:
     """Read what the restore of a view needs, and look for its CARs.
 
@@ -177,6 +208,7 @@ def load(
         view: what to restore.
         folders: where CARs are looked for; the project's staging_dir if there are none.
         profile: of the DAG.
+        servers: that are asked for CARs that are in none of `folders`.
 
     Raises:
         UnknownProjectError, StageOrderError: no such project; it isn't scanned.
@@ -188,7 +220,7 @@ def load(
     needs = Needs(
         entries=totals.entries,
         size=totals.size,
-        cars=[_found(row, folders or [project.staging_dir]) for row in views.holding(catalog, view)],
+        cars=looked_for(views.holding(catalog, view), project, folders, servers),
         unbuilt=[paths.display(path) for path in totals.unbuilt],
     )
     taken = views.names_at_top(catalog, view, state_name(()))
@@ -236,8 +268,8 @@ def work(
     report = Report()
     here = [one for one in job.needs.cars if one.path is not None]
     try:
-        blocks = Blocks([one.path for one in here if one.path], index=False)
-    except (CarError, OSError) as error:
+        blocks = Blocks([one.open() for one in here], index=False)
+    except (CarError, OSError, OutlineError, SourceError) as error:
         raise RestoreError(f"a CAR can't be opened: {error}") from None
     try:
         for one, opened in zip(here, blocks.cars, strict=True):
@@ -283,7 +315,7 @@ class _EachEntry:
         elif entry.kind == Kind.SYMLINK:
             try:
                 target = _link_target(self.blocks, segments[0])
-                if target != entry.target:
+                if entry.target is not None and target != entry.target:
                     raise BlockError("the CAR has a link that leads elsewhere than the catalog says")
             except BlockError as error:
                 self.report.problem(entry.path, str(error))
@@ -341,6 +373,37 @@ def _lost(lost: list[Shard]) -> str:
         return why
     numbers = ", ".join(str(one.number) for one in lost[:10]) + ("…" if len(lost) > 10 else "")
     return f"shard {numbers}: {why}"
+
+
+def looked_for(
+    rows: Sequence[CarRow], project: Project | None, folders: Sequence[str], servers: Servers | None
+) -> list[NeededCar]:
+    """Look for CARs: in folders, and then at servers; where neither is given, at the project's own place."""
+    if servers is None:
+        assert project is not None
+        return [_needed(project, row, folders) for row in rows]
+    found = [_found(row, folders) for row in rows]
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="ask") as pool:
+        return list(pool.map(lambda one: one if one.path else _at_servers(one.car, servers), found))
+
+
+def _at_servers(row: CarRow, servers: Servers) -> NeededCar:
+    remote = servers.piece(row)
+    fault = remote.find()
+    return NeededCar(row, None, fault) if fault else NeededCar(row, remote.place, remote=remote)
+
+
+def _needed(project: Project, row: CarRow, folders: Sequence[str]) -> NeededCar:
+    """Look for a CAR; a generated one needs no file, but may have been written as one into a folder."""
+    found = _found(row, folders or [project.staging_dir])
+    if found.path is not None or folders or not row.is_generated:
+        return found
+    stored = stored_cars.of_row(project, row)
+    if stored.dead is not None:
+        return NeededCar(row, None, f"it can't be generated any more: {stored.dead}")
+    if stored.look() is None:
+        return NeededCar(row, None, f"its outline is missing: ptolemy rebuild {stored.label} makes it again")
+    return NeededCar(row, stored.outline_path, generated=stored)
 
 
 def _found(row: CarRow, folders: Sequence[str]) -> NeededCar:

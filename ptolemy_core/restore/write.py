@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
@@ -17,6 +17,7 @@ from typing import NamedTuple, Self
 
 from ptolemy_core.progress import Progress
 from ptolemy_core.reader.hashes import cid_text, hash_fault, parse_cid
+from ptolemy_core.reader.seekable import SeekableCar
 from ptolemy_core.restore.blocks import BlockError, Blocks
 from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, wrong_leaves
 from ptolemy_core.restore.dag import Leaf, leaves
@@ -57,6 +58,8 @@ class _Batch(NamedTuple):
     base: int
     leaves: list[tuple[Leaf, int]]
     files: list[_Open]
+    unread: dict[int, str]
+    """Why some of the leaves can't be read."""
 
 
 class Writer:
@@ -256,7 +259,7 @@ class Writer:
             ):
                 self._send()
         if self._batch is None:
-            self._batch = _Batch(leaf.car, leaf.offset, [], [])
+            self._batch = _Batch(leaf.car, leaf.offset, [], [], {})
         self._batch.leaves.append((leaf, leaf.offset - self._batch.base))
         self._batch.files.append(file)
 
@@ -276,10 +279,18 @@ class Writer:
         last = batch.leaves[-1][0]
         size = last.offset + last.length - batch.base
         view = memoryview(self._buffers.take())
-        if self._blocks.cars[batch.car].pread_into(view[:size], batch.base) < size:
-            return view, list(range(len(batch.leaves)))
-        wrong = wrong_leaves(view, batch.leaves)
-        bad = set(wrong)
+        car = self._blocks.cars[batch.car]
+        try:
+            if car.pread_into(view[:size], batch.base) < size:
+                return view, list(range(len(batch.leaves)))
+        except OSError:
+            batch.unread.update(_read_each(car, batch.leaves, view))
+        bad = {*wrong_leaves(view, batch.leaves), *batch.unread}
+        while bad and car.distrust():
+            batch.unread.clear()
+            batch.unread.update(_read_each(car, batch.leaves, view))
+            bad = {*wrong_leaves(view, batch.leaves), *batch.unread}
+        wrong = sorted(bad)
         for k, ((leaf, at), file) in enumerate(zip(batch.leaves, batch.files, strict=True)):
             if file.part and k not in bad:
                 _write(file.descriptor, view[at : at + leaf.length], leaf.start, file.blank)
@@ -303,7 +314,8 @@ class Writer:
             if k in bad:
                 place = f"{self._blocks.cars[leaf.car].name} at byte {leaf.offset}"
                 file.fault = file.fault or (
-                    f"the block {cid_text(leaf.cid)} {hash_fault(parse_cid(leaf.cid))} ({place})"
+                    batch.unread.get(k)
+                    or f"the block {cid_text(leaf.cid)} {hash_fault(parse_cid(leaf.cid))} ({place})"
                 )
             elif file.part:
                 file.written += leaf.length
@@ -410,3 +422,14 @@ def _write(descriptor: int, data: memoryview, offset: int, blank: bool) -> None:
         while len(run):
             done = os.pwrite(descriptor, run, at)
             run, at = run[done:], at + done
+
+
+def _read_each(car: SeekableCar, leaves: Sequence[tuple[Leaf, int]], view: memoryview) -> dict[int, str]:
+    """Read leaves one by one to their places, and say why some can't be: others of the same batch can."""
+    unread = {}
+    for k, (leaf, at) in enumerate(leaves):
+        try:
+            car.pread_into(view[at : at + leaf.length], leaf.offset)
+        except OSError as error:
+            unread[k] = f"can't be read: {error.strerror}"
+    return unread

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from ptolemy_core.car import BuildOptions, BuiltCar
 from ptolemy_core.car.options import DEFAULT_OPTIONS
-from ptolemy_core.catalog import cars, containers, deletions, projects, skipped
+from ptolemy_core.catalog import cars, containers, deletions, projects, skipped, stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
+from ptolemy_core.errors import BusyError, DeadCarError, ReceiptError, SourceError, StageOrderError
 from ptolemy_core.interrupts import Deferral, deferred
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
@@ -21,7 +21,6 @@ from ptolemy_core.stages import build_job, reservation
 from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.skip import drop_unreadable
-from ptolemy_core.staging.area import area_of
 
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""
@@ -98,7 +97,7 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
     lock = reservation.build_lock(name, number)
     with catalog.lock(lock, wait=reservation.WAIT):  # another process's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
-        if found is not None and (not how.rebuild or area_of(project).has(found.file_name, found.car_size)):
+        if found is not None and (not how.rebuild or stored_cars.of_row(project, found).is_whole()):
             return False
         row = next(iter(containers.rows(catalog, name, number)), None)
         if row is None:
@@ -117,7 +116,7 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
                 return False
             job, built = finished
             build_job.record(catalog, job, built, time.monotonic() - started)
-    if any(item.nodes for item in built.items):
+    if built is not None and any(item.nodes for item in built.items):
         stitch_files(catalog, name, how.profile)
     return True
 
@@ -129,7 +128,7 @@ def _build_what_is_left(
     found: CarRow | None,
     how: Building,
     deferral: Deferral,
-) -> tuple[BuildJob, BuiltCar] | None:
+) -> tuple[BuildJob, BuiltCar | None] | None:
     """Build a container, where the project says so without the files that can't be; None if nothing is left."""
     while True:
         with deferral.interruptible():
@@ -154,6 +153,11 @@ def _build_what_is_left(
 
 
 def _require_sources(catalog: Catalog, row: CarRow) -> None:
+    if row.dead_at is not None:
+        raise DeadCarError(
+            f"CAR {row.project}/{row.number} can't be generated any more: {row.dead_reason}",
+            reason=row.dead_reason or "",
+        )
     gone = deletions.of_container(catalog, row.container_id)
     if gone:
         place = f" from {row.delivered_to}" if row.delivered_to else " from where it was delivered to"

@@ -10,24 +10,31 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+
+from ptolemy_core.catalog import stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.delivery import SourceFault
 from ptolemy_core.catalog.shards import BuiltShard
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.errors import DeadCarError, OutlineError, SourceChangedError, SourceError
 from ptolemy_core.kernel.files import open_beneath
+from ptolemy_core.layout import item_extents
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.compare import compare
 from ptolemy_core.restore.dag import leaves, read_node
-from ptolemy_core.source import Stamp, beneath
+from ptolemy_core.source import Source, Stamp, beneath, open_source
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.staging.area import area_of
 from ptolemy_core.tree import Kind, paths
 
 MAX_DIFFERENCES = 100
 """Differences of one CAR that are named."""
 
+_AT_ONCE = 16 << 20
+"""Bytes of a generated CAR that are made together."""
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -62,7 +69,7 @@ def compare_with_source(
         progress: called with bytes compared since the last call.
     """
     try:
-        blocks = Blocks([area_of(project).path(row.file_name)], index=False)
+        blocks = Blocks([stored_cars.of_row(project, row).path], index=False)
     except (CarError, OSError) as error:
         return Comparison([f"can't be compared with the source: {error}"], None)
     problems: list[str] = []
@@ -96,6 +103,67 @@ def compare_with_source(
     if len(problems) > MAX_DIFFERENCES:
         problems[MAX_DIFFERENCES:] = [f"and {len(problems) - MAX_DIFFERENCES} more"]
     return Comparison(problems, faults, live - len(unread), outdated, frozenset(unread))
+
+
+def agreed(shards: Sequence[BuiltShard], progress: Progress) -> Comparison:
+    """The comparison of a generated CAR that was just read wholly: that compares all of its source."""
+    progress(sum(one.length for one in shards if one.kind == Kind.FILE))
+    live = sum(one.live for one in shards)
+    return Comparison([], [], live, len(shards) - live)
+
+
+def compare_generated(
+    project: Project, row: CarRow, shards: Sequence[BuiltShard], profile: Profile, progress: Progress
+) -> Comparison:
+    """Compare the files in target_dir with what a generated CAR was built from: its bytes are made, one by one.
+
+    Args:
+        project: whose target_dir is compared.
+        row: the CAR's receipt.
+        shards: of the CAR.
+        profile: of the DAG.
+        progress: called with bytes compared since the last call.
+    """
+    source = open_source(project.target_bytes)
+    problems: list[str] = []
+    faults: list[SourceFault] = []
+    unread: set[int] = set()
+    outdated = 0
+    kinds = np.array([one.kind for one in shards], dtype=np.int8)
+    lengths = np.array([one.length for one in shards], dtype=np.int64)
+    spans = item_extents(kinds, lengths, profile).span.tolist()
+    try:
+        with stored_cars.of_row(project, row).open() as car:
+            for one, span in zip(shards, spans, strict=True):
+                if not one.live:
+                    outdated += 1
+                elif one.kind == Kind.FILE:
+                    try:
+                        for _ in car.ranges(one.car_offset, span, _AT_ONCE):
+                            pass
+                    except SourceChangedError as error:
+                        suspect = _has_stamp(source, one)
+                        faults.append(SourceFault(one.position, one.file_id, error.reason, suspect))
+                        problems.append(str(error))
+                    except SourceError as error:
+                        unread.add(one.position)
+                        problems.append(str(error))
+                progress(one.length if one.kind == Kind.FILE else 0)
+    except (OutlineError, DeadCarError) as error:
+        return Comparison([f"can't be compared with the source: {error}"], None)
+    if len(problems) > MAX_DIFFERENCES:
+        problems[MAX_DIFFERENCES:] = [f"and {len(problems) - MAX_DIFFERENCES} more"]
+    live = len(shards) - outdated
+    return Comparison(problems, faults, live - len(unread), outdated, frozenset(unread))
+
+
+def _has_stamp(source: Source, one: BuiltShard) -> bool:
+    """Whether a file looks as the scan saw it, though it isn't."""
+    try:
+        source.check(one.path, one.kind, Stamp(one.size, one.mtime))
+    except SourceError:
+        return False
+    return True
 
 
 def _difference(

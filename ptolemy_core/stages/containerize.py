@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.catalog import container_plan, containers, projects
+from ptolemy_core.catalog import container_plan, containers, dead_cars, projects
 from ptolemy_core.catalog.container_plan import Unplanned
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.outage import survives_outage
@@ -56,6 +56,7 @@ class PlanJob:
         stale: ids of unbuilt containers that are planned anew.
         files: that are in no container, or partly, in path order.
         kept: of files that are partly in built containers, the numbers of the shards there.
+        lost: ids of containers whose CARs are dead: what is left of their files is among those to be planned.
     """
 
     project: Project
@@ -63,6 +64,7 @@ class PlanJob:
     stale: frozenset[int]
     files: Unplanned
     kept: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    lost: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ def containerize(
                 return _preview(catalog, job, made)
             with catalog.write() as connection:  # a plan is there as a whole or not at all
                 check_lock()
-                if container_plan.take_back(connection, job.stale):
+                held = dead_cars.set_aside(connection, name, job.lost)
+                if held and container_plan.take_back(connection, job.stale):
                     if made.containers:
                         container_plan.save(connection, name, made.containers, made.items, made.file_ids)
                     break
@@ -125,11 +128,12 @@ def load(catalog: Catalog, name: str, profile: Profile) -> PlanJob:
     project = projects.get(catalog, name)
     with catalog.read() as connection:
         stale = container_plan.stale(connection, name)
-        found = container_plan.read_unplanned(connection, name, built_only=bool(stale))
-        kept = container_plan.partly_built(connection, name) if stale else None
-    if kept is None:
-        return PlanJob(project, profile, stale, found)
-    return PlanJob(project, profile, stale, found.merged(kept.files), kept.shards)
+        lost = dead_cars.lost(connection, name)
+        found = container_plan.read_unplanned(connection, name, built_only=stale is not None)
+        kept = container_plan.partly_built(connection, name) if stale is not None else None
+    if stale is None or kept is None:
+        return PlanJob(project, profile, frozenset(), found)
+    return PlanJob(project, profile, stale, found.merged(kept.files), kept.shards, lost)
 
 
 def work(job: PlanJob) -> Plan:
@@ -159,8 +163,9 @@ def work(job: PlanJob) -> Plan:
 def _preview(catalog: Catalog, job: PlanJob, made: Plan) -> PlanResult:
     """What a run that isn't dry would add."""
     first = container_plan.next_number(catalog, job.project.name, job.stale)
+    storage = job.project.car_storage
     rows = [
-        ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False)
+        ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False, storage)
         for k, c in enumerate(made.containers)
     ]
     warning = padding_warning(job.project.car_size)

@@ -25,11 +25,10 @@ from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
 from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, private_name
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.stages.car_state import why_unsafe
+from ptolemy_core.stages.car_state import look, why_unsafe
 from ptolemy_core.stages.deletion_log import DeletionLog
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.settle import settle
-from ptolemy_core.staging.area import area_of
 from ptolemy_core.tree import KIND_NAMES, Kind, paths
 
 _Path: TypeAlias = bytes
@@ -308,10 +307,9 @@ class _Run:
 
     def reasons(self, batch: Sequence[Source]) -> Iterator[tuple[Source, str | None]]:
         """Each entry with why neither the catalog nor its CARs, as they are now, let it be deleted; None: they do."""
-        area = area_of(self.project)
         ids = {container for source in batch if not source.kept_because for container in source.containers}
         unsafe = {
-            key: why_unsafe(row, area.look(row.file_name), trust_marks=self.options.trust_marks)
+            key: why_unsafe(row, look(self.project, row), trust_marks=self.options.trust_marks)
             for key, row in cars.of_containers(self.catalog, ids).items()
         }
         for source in batch:

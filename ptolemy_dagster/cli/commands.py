@@ -67,6 +67,15 @@ COMMANDS: dict[str, Command] = {
         "extract_command",
         "Restore files and folders from CARs alone; split files are put together. Run again to resume.",
     ),
+    "export": Command(
+        "car_bytes", "export", "Write a CAR as a file, wherever its bytes are; the file is checked."
+    ),
+    "cat": Command("car_bytes", "cat", "Bytes of a CAR, or a range of them, on standard output."),
+    "rebuild": Command(
+        "car_bytes",
+        "rebuild",
+        "Make the lost outline of a generated CAR again, or the lost file of a staged one.",
+    ),
     "release": Command(
         "delivery",
         "release",
@@ -110,6 +119,14 @@ COMMANDS: dict[str, Command] = {
         "machines", "workers", "Which processes build CARs or wait for work, on all machines."
     ),
     "serve": Command("serve", "serve", "Serve the HTTP API, with Dagster's web UI and daemon beside it."),
+    "serve-pieces": Command(
+        "serve",
+        "serve_pieces",
+        "Serve pieces to storage providers at /piece/CID, and files to IPFS clients at /ipfs/CID.",
+    ),
+    "piece-url": Command(
+        "serve", "piece_url", "Print URLs of pieces that work without a token until they expire."
+    ),
     "web-ui": Command(
         "serve",
         "web_ui",

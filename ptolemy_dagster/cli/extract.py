@@ -1,6 +1,7 @@
 """`ptolemy extract`: files out of CARs, without a project, a catalog or Dagster."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over files that are there and differ.")]
+_BUILT = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,62}/[0-9]{1,9}")
 _PROBLEMS = 100
 """Problems of a listing that are named."""
 
@@ -30,7 +32,10 @@ Sparse = Annotated[
 
 def extract_command(
     cars: Annotated[
-        list[Path], typer.Argument(help="CAR files of any writer, version 1 or 2; - for standard input.")
+        list[Path],
+        typer.Argument(
+            help="CAR files of any writer, version 1 or 2; - for standard input; or built CARs as PROJECT/NUMBER."
+        ),
     ],
     to: Annotated[str, typer.Option("--to", help="Folder to write to; it is made if it isn't there.")] = ".",
     path: Annotated[
@@ -118,7 +123,19 @@ def _files(cars: list[Path], to: str | None) -> list[CarFile]:
     streams = [car for car in cars if given.is_standard_input(car)]
     if len({os.fsencode(car) for car in streams}) < len(streams):
         raise PtolemyError("standard input is given twice: it can be read once")
-    return [given.open_seekable(car, to) if car in streams else os.fsencode(car) for car in cars]
+    return [given.open_seekable(car, to) if car in streams else _file(car) for car in cars]
+
+
+def _file(car: Path) -> CarFile:
+    """A file, or where there is none of this name, the built CAR that PROJECT/NUMBER names."""
+    name = os.fsdecode(car)
+    if os.path.lexists(car) or not _BUILT.fullmatch(name):
+        return os.fsencode(car)
+    from ptolemy_core.catalog import stored_cars
+    from ptolemy_dagster.cli.stages import open_catalog
+
+    project, _, number = name.rpartition("/")
+    return stored_cars.by_number(open_catalog(), project, int(number)).open()
 
 
 def _binary(text: str) -> bytes:

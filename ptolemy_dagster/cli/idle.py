@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from ptolemy_core.catalog import Catalog, cars, container_plan, containers, projects
 from ptolemy_core.errors import StagingError
 from ptolemy_core.stages import blitz
-from ptolemy_core.stages.car_state import is_away, is_verified
-from ptolemy_core.staging.area import area_of
+from ptolemy_core.stages.car_state import is_settled
 from ptolemy_core.status import free_space
 from ptolemy_core.status.state import project_state
 
@@ -49,9 +48,8 @@ def _built(catalog: Catalog, name: str) -> str | None:
 
 def _verified(catalog: Catalog, name: str) -> str | None:
     project = projects.get(catalog, name)
-    area = area_of(project)
     rows = list(cars.rows(catalog, name))
-    known = all(is_verified(row, area.look(row.file_name)) or is_away(project, row) for row in rows)
+    known = all(is_settled(project, row) for row in rows)
     return (
         f"all {len(rows):,} CARs of {name} were verified and haven't changed since"
         if rows and known

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014"
-down_revision = "0011"
+down_revision = "0013"
 
 _BIG_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

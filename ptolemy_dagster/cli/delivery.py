@@ -31,6 +31,12 @@ def release(
     ],
     note: Annotated[str | None, typer.Option(help="Where it went, e.g. a URL.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete its file from staging-dir too.")] = False,
+    override: Annotated[
+        bool,
+        typer.Option(
+            "--override", help="Also CARs with fewer active deals than their project wants; it is recorded."
+        ),
+    ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Remove the mark.")] = False,
     project: Annotated[str | None, typer.Option("--project", "-p", help="Look in this project only.")] = None,
     as_json: Json = False,
@@ -39,8 +45,8 @@ def release(
 
     A file that isn't the CAR any more is neither marked nor removed.
     """
-    if undo and (note is not None or remove):
-        raise typer.BadParameter("--undo can't be combined with --note or --remove")
+    if undo and (note is not None or remove or override):
+        raise typer.BadParameter("--undo can't be combined with --note, --remove or --override")
     with output.errors_shown():
         catalog = open_catalog()
         found = {row.container_id: row for text in car for row in delivery.named(catalog, text, project)}
@@ -55,6 +61,7 @@ def release(
                     chosen,
                     note=note,
                     remove=remove,
+                    override=override,
                     progress=lambda step: bars.update(task, advance=step, visible=True),
                 )
     if as_json:
@@ -97,6 +104,12 @@ def delete_source(
             "--trust-marks", help="Also where a CAR had left staging-dir before it was marked as delivered."
         ),
     ] = False,
+    trust_deals: Annotated[
+        bool,
+        typer.Option(
+            "--trust-deals", help="Don't fetch random ranges from the providers before the last copy goes."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.
@@ -109,6 +122,7 @@ def delete_source(
         ignore=ignore_project or (),
         trust_stamps=trust_stamps,
         trust_marks=trust_marks,
+        trust_deals=trust_deals,
     )
     with output.errors_shown():
         catalog = open_catalog()

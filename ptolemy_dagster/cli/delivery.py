@@ -75,6 +75,20 @@ def release(
             output.say(f"{one.car.project}/{one.car.number:06d}: {one.warning}")
 
 
+TrustMarks = Annotated[
+    bool,
+    typer.Option(
+        "--trust-marks", help="Also where a CAR had left staging-dir before it was marked as delivered."
+    ),
+]
+TrustDeals = Annotated[
+    bool,
+    typer.Option(
+        "--trust-deals", help="Don't fetch random ranges from the providers before the last copy goes."
+    ),
+]
+
+
 def delete_source(
     project: Name,
     path: Annotated[
@@ -98,18 +112,8 @@ def delete_source(
             help="Don't read files again whose size, times and inode are as the build read them.",
         ),
     ] = False,
-    trust_marks: Annotated[
-        bool,
-        typer.Option(
-            "--trust-marks", help="Also where a CAR had left staging-dir before it was marked as delivered."
-        ),
-    ] = False,
-    trust_deals: Annotated[
-        bool,
-        typer.Option(
-            "--trust-deals", help="Don't fetch random ranges from the providers before the last copy goes."
-        ),
-    ] = False,
+    trust_marks: TrustMarks = False,
+    trust_deals: TrustDeals = False,
     as_json: Json = False,
 ) -> None:
     """Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.

@@ -39,7 +39,8 @@ def rescan(context: dg.ScheduleEvaluationContext, catalog: CatalogResource) -> I
     cron_schedule="0 4 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Looks at the deals of every project that wants replicas, at four o'clock (UTC); the check "
-    "`replicated` says whether each piece has enough. Makes those that are missing where the setting deal_auto is on.",
+    "`replicated` says whether each piece has enough. Where the setting deal_auto is on, makes those that are "
+    "missing.",
 )
 def daily_deals(context: dg.ScheduleEvaluationContext, catalog: CatalogResource) -> Iterator[dg.RunRequest]:
     """Ask for a look at the deals of each project that wants some."""

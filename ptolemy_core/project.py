@@ -43,17 +43,24 @@ class Project(BaseModel):
     name: str = Field(
         description="1 to 63 letters, digits, - or _, starting with a letter or digit; the Dagster partition key"
     )
-    target_dir: str = Field(
-        description="absolute path of the folder to store; links in it are kept as links and never followed"
+    target_dir: str = _setting(
+        ...,
+        "absolute path of the folder to store; links in it are kept as links and never followed",
+        changeable=True,
     )
-    staging_dir: str = Field(
-        description="absolute path of the folder for finished CARs; not inside target_dir"
+    staging_dir: str = _setting(
+        ..., "absolute path of the folder for finished CARs; not inside target_dir", changeable=True
     )
     shard_size: int = _setting(1, "files larger than this are split; whole GiB, 1 to 31, at most car_size")
     car_size: int = _setting(
         MAX_GIB, "data in one CAR at most; whole GiB, 1 to 31; 31 needs the least padding"
     )
-    encryption: Literal["None"] = _setting("None", "None; nothing else is offered yet")
+    encryption: str = _setting(
+        "None", "None, or the alias of the key that encrypts contents and names; see docs/encryption.md"
+    )
+    encrypt_names: bool = _setting(
+        True, "whether names and link targets of an encrypted project are encrypted too"
+    )
     load_type: Literal["blitz", "serial"] = _setting(
         "blitz", "blitz builds CARs in parallel, serial one after the other"
     )
@@ -188,12 +195,14 @@ class Project(BaseModel):
 
     @field_validator("encryption", mode="before")
     @classmethod
-    def _no_encryption(cls, value: Any) -> str:
-        if value not in (None, "None"):
+    def _alias(cls, value: Any) -> str:
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            return "None"
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
             raise ValueError(
-                f'encryption {value!r} is not offered, only "None"; encrypt the files before they are scanned'
+                f'encryption must be "None" or the alias of a key, got {value!r}: `ptolemy keys list` shows aliases'
             )
-        return "None"
+        return value
 
     @field_validator("load_type", mode="before")
     @classmethod
@@ -331,6 +340,16 @@ class Project(BaseModel):
     def target_bytes(self) -> bytes:
         """target_dir as the file system knows it."""
         return os.fsencode(self.target_dir)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether contents of files are encrypted."""
+        return self.encryption != "None"
+
+    @property
+    def has_encrypted_names(self) -> bool:
+        """Whether names and targets of links are encrypted."""
+        return self.is_encrypted and self.encrypt_names
 
     @property
     def rules(self) -> selection.Rules | None:

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.project import Project
+from ptolemy_core.stages.project_keys import define_project
 from ptolemy_dagster.roots import environment_roots, require_inside
 
 project_partitions = dg.DynamicPartitionsDefinition(name="projects")
@@ -49,14 +50,26 @@ def register_cars(instance: dg.DagsterInstance, project: str, numbers: Iterable[
         instance.add_dynamic_partitions(name, new[low : low + _AT_ONCE])
 
 
+def unregister(instance: dg.DagsterInstance, project: str) -> None:
+    """Take the partitions of a project and of its CARs away."""
+    cars = car_partitions.name or ""
+    prefix = f"{project}|"
+    for key in instance.get_dynamic_partitions(cars):
+        if key.startswith(prefix):
+            instance.delete_dynamic_partition(cars, key)
+    if project in instance.get_dynamic_partitions(project_partitions.name or ""):
+        instance.delete_dynamic_partition(project_partitions.name or "", project)
+
+
 def define(catalog: Catalog, instance: dg.DagsterInstance, project: Project) -> bool:
     """Create a project and register its partition; False if it was there already.
 
     Raises:
         SettingsError: as `projects.create`, or a folder is outside the environment's roots.
+        EncryptionError: the key of an encrypted project isn't there.
     """
     require_inside(project, environment_roots())
-    new = projects.create(catalog, project)
+    new = define_project(catalog, project)
     register(instance, project.name)
     return new
 

@@ -261,7 +261,7 @@ def _rows_data(layout: Layout, inputs: Inputs, rows: NDArray[np.int64]) -> list[
     kinds, items = layout.kind[rows].tolist(), layout.item[rows].tolist()
     for node, kind, item, first, end in zip(rows.tolist(), kinds, items, firsts, ends, strict=True):
         if kind in (Block.LEAF, Block.FILE):
-            out.append(inputs.items.paths[item])
+            out.append(inputs.kept_path(item))
         elif kind == Block.SYMLINK:
             out.append(inputs.targets[item])
         else:

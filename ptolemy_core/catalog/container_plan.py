@@ -49,12 +49,17 @@ class Unplanned:
         """All of both."""
         names = [*self.paths, *other.paths]
         order = sorted(range(len(names)), key=names.__getitem__)
-        return Unplanned(
-            np.concatenate([self.ids, other.ids])[order],
-            [names[k] for k in order],
-            np.concatenate([self.kinds, other.kinds])[order],
-            np.concatenate([self.sizes, other.sizes])[order],
+        both = Unplanned(
+            np.concatenate([self.ids, other.ids]),
+            names,
+            np.concatenate([self.kinds, other.kinds]),
+            np.concatenate([self.sizes, other.sizes]),
         )
+        return both.take(order)
+
+    def take(self, rows: Sequence[int]) -> "Unplanned":
+        """Those with these indexes, in this order."""
+        return Unplanned(self.ids[rows], [self.paths[k] for k in rows], self.kinds[rows], self.sizes[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Containers of a project as rows, and what a build needs of one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,10 @@ from ptolemy_core.layout import Items
 from ptolemy_core.source import Stamps
 
 _BATCH = 20_000
+
+
+_IS_BUILT = sa.and_(car.c.container_id.is_not(None), car.c.named)
+"""A CAR whose receipt was written before it got its name isn't built until it is known to have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def rows(
             container.c.data_bytes,
             container.c.car_size,
             container.c.piece_size,
-            car.c.container_id.is_not(None),
+            _IS_BUILT,
             sa.func.coalesce(car.c.car_storage, project_table.c.car_storage),
         )
         .join(project_table, project_table.c.name == container.c.project)
@@ -89,24 +94,30 @@ def rows(
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Of a project's plan: how many containers, how many of them built, and the bytes of their CARs."""
+    """Of a project's plan: how many containers, how many of them built, and the bytes of their CARs.
+
+    And how many of the built CARs are verified, and delivered.
+    """
 
     containers: int
     built: int
     car_bytes: int
     built_bytes: int
+    verified: int
+    delivered: int
 
 
 @survives_outage
 def totals(catalog: Catalog, project: str) -> Totals:
     """What `rows` adds up to, quick for any number of containers."""
-    is_built = car.c.container_id.is_not(None)
     query = (
         sa.select(
             sa.func.count(),
-            sa.func.count(car.c.container_id),
+            sa.func.sum(sa.case((_IS_BUILT, 1), else_=0)),
             sa.func.sum(container.c.car_size),
-            sa.func.sum(sa.case((is_built, container.c.car_size), else_=0)),
+            sa.func.sum(sa.case((_IS_BUILT, container.c.car_size), else_=0)),
+            sa.func.count(car.c.verified_at),
+            sa.func.count(car.c.delivered_at),
         )
         .select_from(container)
         .outerjoin(car, car.c.container_id == container.c.id)
@@ -120,13 +131,15 @@ def totals(catalog: Catalog, project: str) -> Totals:
 class Content:
     """The items of one container and what the scan saw of their files; see `source.Inputs`.
 
-    `file_ids` are the catalog's ids of the items' files.
+    `file_ids` are the catalog's ids of the items' files, `headers` those of encrypted files (None: not one). Ranges
+    and sizes are those of the source, also of an encrypted project.
     """
 
     items: Items
     stamps: Stamps
     targets: dict[int, bytes]
     file_ids: NDArray[np.int64]
+    headers: Sequence[bytes | None] = ()
 
 
 @survives_outage
@@ -143,6 +156,7 @@ def content(catalog: Catalog, container_id: int) -> Content:
             file.c.mtime,
             file.c.id,
             file.c.target,
+            file.c.header,
         )
         .join(file, file.c.id == shard.c.file_id)
         .where(shard.c.container_id == container_id)
@@ -151,12 +165,14 @@ def content(catalog: Catalog, container_id: int) -> Content:
     paths: list[bytes] = []
     numbers: list[NDArray[np.int64]] = []
     targets: dict[int, bytes] = {}
+    headers: list[bytes | None] = []
     with catalog.read() as connection:
         for page in connection.execution_options(yield_per=_BATCH).execute(query).partitions():
             base = len(paths)
             paths += [bytes(row[0]) for row in page]
             numbers.append(np.array([row[1:8] for row in page], dtype=np.int64))
             targets |= {base + k: bytes(row[8]) for k, row in enumerate(page) if row[8] is not None}
+            headers += [None if row[9] is None else bytes(row[9]) for row in page]
     table = np.concatenate(numbers) if numbers else np.zeros((0, 7), dtype=np.int64)
     items = Items(
         paths,
@@ -166,4 +182,4 @@ def content(catalog: Catalog, container_id: int) -> Content:
         table[:, 3].astype(np.int32),
     )
     stamps = Stamps(table[:, 4].copy(), table[:, 5].copy())
-    return Content(items, stamps, targets, table[:, 6].copy())
+    return Content(items, stamps, targets, table[:, 6].copy(), headers)

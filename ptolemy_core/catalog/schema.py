@@ -98,6 +98,7 @@ file = Table(
     Column("first_scan", ForeignKey("scan.id"), nullable=False),
     Column("gone_scan", ForeignKey("scan.id")),
     Column("cid", LargeBinary),
+    Column("header", LargeBinary),  # of an encrypted file: salt and nonce prefix, see `encryption.Header`
 )
 Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)
 _KNOWN = text("cid IS NOT NULL")
@@ -161,6 +162,8 @@ car = Table(
     Column("sha256", LargeBinary),
     Column("built_at", Float, nullable=False),
     Column("build_seconds", Float, nullable=False),
+    # false: the receipt of an encrypted CAR was written, but it isn't known that the CAR got its name
+    Column("named", Boolean, nullable=False, server_default=true()),
     Column("verified_at", Float),
     Column("delivered_at", Float),
     Column("delivered_to", String),
@@ -220,6 +223,8 @@ dataset_root = Table(
     Column("sha256", LargeBinary, nullable=False),
     Column("built_at", Float, nullable=False),
     Column("build_seconds", Float, nullable=False),
+    Column("delivered_at", Float),
+    Column("delivered_to", String),
     UniqueConstraint("project", "scan"),
 )
 
@@ -366,7 +371,7 @@ deal = Table(
     Column("start_epoch", BigInteger),
     Column("end_epoch", BigInteger),
     Column("allocation_id", BigInteger),
-    Column("renews", String, nullable=False, server_default=""),
+    Column("renews", String, nullable=False, server_default=text("''")),
     Column("attempt", Integer, nullable=False),
     Column("tries", Integer, nullable=False),  # failed ones to send it
     Column("next_at", Float, nullable=False),  # when it is due to be sent or asked for

@@ -31,6 +31,7 @@ def of_row(project: Project, row: CarRow) -> StoredCar:
         staging_dir=project.staging_dir,
         source=project.target_bytes,
         dead=None if row.dead_at is None else row.dead_reason or "its source changed",
+        wrapped=row.wrapped,
     )
 
 

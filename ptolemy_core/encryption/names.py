@@ -118,6 +118,15 @@ class NameCipher:
             ) from None
 
 
+def looks_encrypted(name: bytes) -> bool:
+    """Whether a name may be an encrypted one; without the key nobody can tell for sure."""
+    try:
+        _decode(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _slashed(path: bytes) -> bytes:
     return paths.to_slashes(path)
 

@@ -11,14 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import projects, scans, stored_cars, views
+from ptolemy_core.catalog import data_keys, projects, scans, stored_cars, views
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.views import Entries, Shard, Stored, View
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.dag.stitch import file_cid
-from ptolemy_core.errors import OutlineError, PtolemyError, SourceError, StageOrderError
+from ptolemy_core.encryption import PLAIN, Form, Header, ProjectCipher
+from ptolemy_core.encryption.opening import open_cipher
+from ptolemy_core.errors import DamagedError, OutlineError, PtolemyError, SourceError, StageOrderError
+from ptolemy_core.keys import configured_keys
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader.dagpb import Type
@@ -107,11 +110,13 @@ class RestoreJob:
         needs: the CARs, and where they are.
         state_folder: name of the folder in the target with a restore's own state; no entry has it.
         profile: of the DAG.
+        cipher: of an encrypted project.
     """
 
     needs: Needs
     state_folder: bytes
     profile: Profile = UNIXFS_V1_2025
+    cipher: ProjectCipher | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +229,14 @@ def load(
         unbuilt=[paths.display(path) for path in totals.unbuilt],
     )
     taken = views.names_at_top(catalog, view, state_name(()))
-    return RestoreJob(needs, state_name(taken), profile)
+    return RestoreJob(needs, state_name(taken), profile, _cipher(catalog, project, profile))
+
+
+def _cipher(catalog: Catalog, project: Project, profile: Profile) -> ProjectCipher | None:
+    if not project.is_encrypted:
+        return None
+    wrapped = data_keys.data_keys(catalog, project.name)
+    return open_cipher(wrapped, configured_keys(), segment=profile.chunk)
 
 
 def _require_known(catalog: Catalog, view: View) -> None:
@@ -283,7 +295,7 @@ def work(
                 blocks, target, report, sparse=how.sparse, threads=how.threads, progress=progress
             ) as writer:
                 numbers = {one.car.container_id: number for number, one in enumerate(here)}
-                each = _EachEntry(writer, report, blocks, numbers, job.profile)
+                each = _EachEntry(writer, report, blocks, numbers, job)
                 for entry in entries:
                     each.restore(entry)
         report.warnings += blocks.damage([one.car.car_size for one in here])
@@ -301,7 +313,7 @@ class _EachEntry:
     report: Report
     blocks: Blocks
     numbers: dict[int, int]
-    profile: Profile
+    job: RestoreJob
 
     def restore(self, entry: Stored) -> None:
         place = path_of(paths.names(entry.path))
@@ -309,30 +321,53 @@ class _EachEntry:
         if lost or not entry.shards:
             self.report.problem(entry.path, _lost(lost))
             return
-        segments = tuple(map(self._segment, entry.shards))
+        cipher = self.job.cipher
+        car_path = entry.path if cipher is None else cipher.car_path(entry.path)
+        segments = tuple(self._segment(entry, one) for one in entry.shards)
         if entry.kind == Kind.DIRECTORY:
             self.writer.folder(place, entry.mtime)
         elif entry.kind == Kind.SYMLINK:
             try:
                 target = _link_target(self.blocks, segments[0])
+                if cipher is not None:
+                    target = cipher.real_target(car_path, target)
                 if entry.target is not None and target != entry.target:
                     raise BlockError("the CAR has a link that leads elsewhere than the catalog says")
-            except BlockError as error:
+            except (BlockError, DamagedError) as error:
                 self.report.problem(entry.path, str(error))
                 return
             self.writer.link(place, target, entry.mtime)
-        elif sum(part.length for part in segments) != entry.size:
+        elif sum(one.length for one in entry.shards) != entry.size:
             self.report.problem(
                 entry.path, "not all of its shards are planned yet: run containerize and blitz"
             )
         else:
-            check = _whole(entry.cid, entry.size, segments, self.profile) if len(segments) > 1 else None
-            self.writer.file(FileItem(place, entry.size, segments, entry.mtime, check))
+            size = self._form.file_size(entry.size)
+            check = _whole(entry.cid, size, segments, self.job.profile) if len(segments) > 1 else None
+            file = None if cipher is None else cipher.file(car_path, _header(entry), entry.size)
+            self.writer.file(FileItem(place, entry.size, segments, entry.mtime, check, file))
 
-    def _segment(self, one: Shard) -> Segment:
+    @property
+    def _form(self) -> Form:
+        return PLAIN if self.job.cipher is None else self.job.cipher.form
+
+    def _segment(self, entry: Stored, one: Shard) -> Segment:
+        """A shard as it is in its CAR."""
         assert one.cid is not None
         assert one.car_offset is not None
-        return Segment(one.start, one.length, one.cid, Spot(self.numbers[one.container_id], one.car_offset))
+        start, length = one.start, one.length
+        if entry.kind == Kind.FILE and self._form.files:
+            start, length = self._form.file_range(entry.size, start, length)
+        return Segment(start, length, one.cid, Spot(self.numbers[one.container_id], one.car_offset))
+
+
+def _header(entry: Stored) -> Header:
+    if entry.header is None:
+        raise RestoreError(
+            f"{paths.display(entry.path)} has no salt in the catalog, so it can't be decrypted: use a copy of the "
+            "catalog, or extract it from its CAR (ptolemy extract --key)"
+        )
+    return Header.of_bytes(entry.header)
 
 
 def _whole(

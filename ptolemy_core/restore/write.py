@@ -15,12 +15,14 @@ from itertools import chain
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from ptolemy_core.errors import DamagedError
 from ptolemy_core.progress import Progress
 from ptolemy_core.reader.hashes import cid_text, hash_fault, parse_cid
 from ptolemy_core.reader.seekable import SeekableCar
 from ptolemy_core.restore.blocks import BlockError, Blocks
 from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, wrong_leaves
 from ptolemy_core.restore.dag import Leaf, leaves
+from ptolemy_core.restore.decrypt import plain_bytes, plain_range, reader
 from ptolemy_core.restore.holes import BLOCK, data_runs
 from ptolemy_core.restore.path import Path
 from ptolemy_core.restore.report import FileItem, Report
@@ -162,7 +164,7 @@ class Writer:
             if found is not None:
                 self._target.check_replaceable(item.path, found)
             self._start(item)
-        except (EntryError, BlockError, OSError) as error:
+        except (EntryError, BlockError, DamagedError, OSError) as error:
             self._failed(item.path, error)
 
     def _failed(self, path: Path, error: Exception) -> None:
@@ -184,7 +186,8 @@ class Writer:
             return False
         try:
             wanted = self._leaves(item, [])
-            return all(right for _, right in compare(descriptor, wanted, self._pool, buffers=self._buffers))
+            read = reader(item, descriptor)
+            return all(right for _, right in compare(read, wanted, self._pool, buffers=self._buffers))
         finally:
             os.close(descriptor)
 
@@ -201,7 +204,8 @@ class Writer:
         file = _Open(item, b"", nodes=nodes)
         if second is None:
             if first is None or first.data is not None:
-                self._small(file, b"" if first is None else first.data or b"")
+                data = b"" if first is None else plain_bytes(item, first, first.data or b"")
+                self._small(file, data)
             else:
                 file.running = 1
                 self._add(first, file)
@@ -222,10 +226,10 @@ class Writer:
                 if leaf.data is None:
                     self._add(leaf, file)
                 else:
-                    _write(file.descriptor, memoryview(leaf.data), leaf.start, file.blank)
-                    file.written += leaf.length
-                    self._progress(leaf.length)
-        except (BlockError, EntryError, OSError) as error:
+                    self._write_leaf(file, leaf, memoryview(leaf.data))
+                    file.written += plain_range(item, leaf)[1]
+                    self._progress(plain_range(item, leaf)[1])
+        except (BlockError, EntryError, DamagedError, OSError) as error:
             file.fault = file.fault or (error.strerror if isinstance(error, OSError) else str(error))
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 self._failed(item.path, error)
@@ -237,9 +241,10 @@ class Writer:
 
     def _unwritten(self, file: _Open, ranges: Iterator[Leaf]) -> Iterator[Leaf]:
         """Of a partial file, the leaves that an earlier run didn't write."""
-        for leaf, right in compare(file.descriptor, ranges, self._pool, buffers=self._buffers):
+        read = reader(file.item, file.descriptor)
+        for leaf, right in compare(read, ranges, self._pool, buffers=self._buffers):
             if right:
-                self._progress(leaf.length)
+                self._progress(plain_range(file.item, leaf)[1])
             else:
                 yield leaf
 
@@ -274,6 +279,12 @@ class Writer:
         while len(self._running) > _AHEAD:
             self._reap()
 
+    @staticmethod
+    def _write_leaf(file: _Open, leaf: Leaf, data: memoryview) -> None:
+        """Write a leaf into its partial file, decrypted if it is encrypted."""
+        plain = plain_bytes(file.item, leaf, data)
+        _write(file.descriptor, memoryview(plain), plain_range(file.item, leaf)[0], file.blank)
+
     def _work(self, batch: _Batch) -> tuple[memoryview, list[int]]:
         """Read and hash a batch, and write what belongs to partial files; runs in a thread."""
         last = batch.leaves[-1][0]
@@ -293,7 +304,10 @@ class Writer:
         wrong = sorted(bad)
         for k, ((leaf, at), file) in enumerate(zip(batch.leaves, batch.files, strict=True)):
             if file.part and k not in bad:
-                _write(file.descriptor, view[at : at + leaf.length], leaf.start, file.blank)
+                try:
+                    self._write_leaf(file, leaf, view[at : at + leaf.length])
+                except DamagedError as error:
+                    file.fault = file.fault or str(error)
         return view, wrong
 
     def _reap(self) -> None:
@@ -318,15 +332,18 @@ class Writer:
                     or f"the block {cid_text(leaf.cid)} {hash_fault(parse_cid(leaf.cid))} ({place})"
                 )
             elif file.part:
-                file.written += leaf.length
+                file.written += plain_range(file.item, leaf)[1]
             if not file.part:
                 if file.fault:
                     if not lost:
                         self._failed(file.item.path, EntryError(file.fault))
                 else:
-                    self._small(file, view[at : at + leaf.length])
+                    try:
+                        self._small(file, plain_bytes(file.item, leaf, view[at : at + leaf.length]))
+                    except DamagedError as error:
+                        self._failed(file.item.path, error)
             else:
-                self._progress(leaf.length)
+                self._progress(plain_range(file.item, leaf)[1])
         buffer = view.obj
         view.release()
         self._buffers.give(buffer)  # type: ignore[arg-type]

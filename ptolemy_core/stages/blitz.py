@@ -6,17 +6,34 @@ from dataclasses import dataclass
 
 from ptolemy_core.car import BuildOptions, BuiltCar
 from ptolemy_core.car.options import DEFAULT_OPTIONS
-from ptolemy_core.catalog import cars, containers, deletions, projects, skipped, stored_cars
+from ptolemy_core.catalog import (
+    cars,
+    containers,
+    deletions,
+    encrypted_cars,
+    projects,
+    skipped,
+    stored_cars,
+)
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import BusyError, DeadCarError, ReceiptError, SourceError, StageOrderError
+from ptolemy_core.errors import (
+    BusyError,
+    DeadCarError,
+    ReceiptError,
+    SourceChangedError,
+    SourceError,
+    StageOrderError,
+)
 from ptolemy_core.interrupts import Deferral, deferred
+from ptolemy_core.keys import KeyProvider
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
+from ptolemy_core.sizes import counted
 from ptolemy_core.stages import build_job, reservation
 from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.order import Stage, require
@@ -46,12 +63,14 @@ class Building:
         profile: of the DAG.
         rebuild: also build a CAR that has a receipt, where its file isn't in the staging folder any more.
         progress: called with bytes of the CAR done since the last call.
+        keys: of encrypted projects; None: as configured.
     """
 
     options: BuildOptions = DEFAULT_OPTIONS
     profile: Profile = UNIXFS_V1_2025
     rebuild: bool = False
     progress: Progress | None = None
+    keys: KeyProvider | None = None
 
 
 _USUAL = Building()
@@ -97,7 +116,11 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
     lock = reservation.build_lock(name, number)
     with catalog.lock(lock, wait=reservation.WAIT):  # another process's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
-        if found is not None and (not how.rebuild or stored_cars.of_row(project, found).is_whole()):
+        there = found is not None and stored_cars.of_row(project, found).is_whole()
+        if found is not None and not found.named and there:
+            encrypted_cars.set_named(catalog, found.container_id)  # its build was killed after that
+            return True
+        if found is not None and found.named and (not how.rebuild or there):
             return False
         row = next(iter(containers.rows(catalog, name, number)), None)
         if row is None:
@@ -142,11 +165,15 @@ def _build_what_is_left(
                     if how.progress:
                         how.progress(done)
 
-                return job, build_job.work(job, how.options, progress=report)
+                complete = build_job.before_name(catalog, job, time.monotonic())
+                built = build_job.work(job, how.options, keys=how.keys, progress=report, complete=complete)
+                return job, built
         except SourceError as error:
+            if found is not None and not found.named and isinstance(error, SourceChangedError):
+                encrypted_cars.abandon(catalog, found.container_id)
             if found is not None or project.on_error != "skip":
                 raise
-            left = drop_unreadable(catalog, job, error)
+            left = drop_unreadable(catalog, job, error, how.keys)
         if left is None:
             return None
         row = left
@@ -183,8 +210,9 @@ def seal(
     """
     missing = [row.number for row in pending(catalog, name) if row.number not in left]
     if missing:
+        are = "is" if len(missing) == 1 else "are"
         raise ReceiptError(
-            f"{len(missing)} CARs of project {name!r} are not built, the first is number {missing[0]}: "
+            f"{counted(len(missing), 'CAR')} of project {name!r} {are} not built, the first is number {missing[0]}: "
             f"run `ptolemy blitz {name}` again, it resumes where it stopped"
         )
     stitch_files(catalog, name, profile)

@@ -299,7 +299,7 @@ def record(
         between: called between two transactions.
     """
     name = job.project.name
-    returning = scans.has_gone(catalog, name)
+    how = scans.Writing(name, job.number, scans.has_gone(catalog, name), job.project.is_encrypted)
     rest = iter(found.changes)
     ended = False
     while not ended:
@@ -309,7 +309,7 @@ def record(
             rows = 0
             for change in rest:
                 rows += len(change[0]) + len(change[1])
-                found.counts.returned += scans.write(connection, name, job.number, Change(*change), returning)
+                found.counts.returned += scans.write(connection, Change(*change), how)
                 if rows >= _AT_ONCE:
                     ended = False
                     break

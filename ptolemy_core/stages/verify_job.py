@@ -6,17 +6,20 @@
 import time
 from dataclasses import dataclass, replace
 
-from ptolemy_core.catalog import delivery, shards, stored_cars
+from ptolemy_core.catalog import data_keys, delivery, shards, stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.shards import BuiltShard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
+from ptolemy_core.encryption.opening import form_of
 from ptolemy_core.errors import DeadCarError, OutlineError
+from ptolemy_core.keys import WrappedKey
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader import Expected, verify_car
 from ptolemy_core.stages.car_listing import CarListing
 from ptolemy_core.stages.compare import Comparison, agreed, compare_generated, compare_with_source
+from ptolemy_core.stages.project_keys import cipher_if_any
 from ptolemy_core.staging.area import StagedFile
 from ptolemy_core.tree import paths
 
@@ -63,6 +66,7 @@ class VerifyJob:
         profile: of the DAG.
         known: it needn't be read: it passed before and is unchanged.
         source: compare it with the source.
+        wrapped: data keys of an encrypted project.
     """
 
     project: Project
@@ -71,6 +75,7 @@ class VerifyJob:
     profile: Profile
     known: bool = False
     source: bool = False
+    wrapped: tuple[WrappedKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +108,29 @@ def load(
     """Read what the verification of a CAR needs: nothing more of one that needn't be read."""
     needed = source or not known
     found = tuple(shards.built(catalog, row.container_id)) if needed else ()
-    return VerifyJob(project, row, found, profile, known, source)
+    wrapped = tuple(data_keys.data_keys(catalog, project.name)) if project.is_encrypted and needed else ()
+    return VerifyJob(project, row, found, profile, known, source, wrapped)
 
 
 def work(job: VerifyJob, progress: Progress) -> Checked:
     """Read a CAR, and compare it with the source where that is asked for. It needs no catalog.
 
+    A CAR of an encrypted project is verified without its key too; then only names aren't compared.
+
     Args:
         job: what to verify.
         progress: called with bytes read since the last call.
     """
+    form = form_of(job.project, job.profile.chunk)
+    cipher = cipher_if_any(job.wrapped, job.profile)
     if job.known:
         verdict, reading = Verdict(job.car, 0, 0, [], known=True), None
     else:
-        verdict, reading = _read(job, progress)
+        verdict, reading = _read(job, CarListing(form, cipher), progress)
     if not job.source or not (verdict.ok or job.car.is_generated):
         return Checked(verdict, reading)
     if not job.car.is_generated:
-        found = compare_with_source(job.project, job.car, job.shards, progress)
+        found = compare_with_source(job.project, job.car, job.shards, progress, cipher)
     elif reading is not None and reading.right:
         found = agreed(job.shards, progress)
     else:
@@ -155,11 +165,10 @@ def record(catalog: Catalog, job: VerifyJob, checked: Checked) -> Verdict:
     return verdict
 
 
-def _read(job: VerifyJob, progress: Progress) -> tuple[Verdict, Reading | None]:
+def _read(job: VerifyJob, listing: CarListing, progress: Progress) -> tuple[Verdict, Reading | None]:
     """Read a CAR; no `Reading` if that couldn't be done."""
     row = job.car
     stored = stored_cars.of_row(job.project, row)
-    listing = CarListing()
     expect = Expected(
         payload_cid=row.payload_cid,
         piece_cid_v1=row.piece_cid_v1,

@@ -28,11 +28,13 @@ class Kept:
         outline: its outline, `outlines/<piece CID v1>.outline`. With both, the outline is complete and synced
             under its name before the CAR gets its own.
         profile: that the layout was made with; only an outline needs it.
+        complete: called with the complete CAR before anything of it gets its name.
     """
 
     car: bool = True
     outline: bool = False
     profile: Profile = UNIXFS_V1_2025
+    complete: Callable[[BuiltCar], None] | None = None
 
 
 STAGED = Kept()
@@ -67,7 +69,15 @@ def build_car(
         BusyError: another attempt still writes this CAR, or took over from this one.
     """
     with _outputs(layout, inputs, staging_dir, part_name, kept) as (output, digests_known):
-        return write_car(layout, inputs, output, options, progress=progress, digests_known=digests_known)
+        return write_car(
+            layout,
+            inputs,
+            output,
+            options,
+            progress=progress,
+            digests_known=digests_known,
+            complete=kept.complete,
+        )
 
 
 @contextmanager

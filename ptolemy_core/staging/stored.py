@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ptolemy_core import commp
 from ptolemy_core.car.generate import GeneratedCar
@@ -26,9 +26,12 @@ from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.car.reading import CarBytes, check_range
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeadCarError, OutlineError, StagingError
-from ptolemy_core.source import Source, open_source
+from ptolemy_core.source import Files, open_source
 from ptolemy_core.staging.area import OUTLINES, StagedFile, StagingArea
 from ptolemy_core.staging.car import StagedCar
+
+if TYPE_CHECKING:
+    from ptolemy_core.keys import KeyProvider, WrappedKey
 
 STEP = 1 << 20
 """Bytes of a part of `ranges`."""
@@ -49,6 +52,7 @@ class StoredCar:
         staging_dir: folder of its file or outline.
         source: target_dir, of a generated one.
         dead: why it can't be read any more; None if nothing is known against it.
+        wrapped: data keys of an encrypted project: a generated CAR of it is encrypted as it is read.
     """
 
     project: str
@@ -64,6 +68,7 @@ class StoredCar:
     staging_dir: str
     source: bytes
     dead: str | None = None
+    wrapped: "tuple[WrappedKey, ...]" = ()
 
     @property
     def label(self) -> str:
@@ -80,16 +85,18 @@ class StoredCar:
         """Its outline: of a generated CAR, or of a staged one that keeps an outline too."""
         return os.path.join(self.staging_dir, OUTLINES, outline_name(self.file_name))
 
-    def open(self, source: Source | None = None) -> "OpenCar":
+    def open(self, source: Files | None = None, keys: "KeyProvider | None" = None) -> "OpenCar":
         """Open it for reading. Takes milliseconds, whatever the CAR's size.
 
         Args:
-            source: what a generated CAR is read from, such as a wrapper that encrypts; by default `self.source`.
+            source: what a generated CAR is read from, not encrypted; by default `self.source`.
+            keys: of encrypted projects; by default as configured.
 
         Raises:
             DeadCarError: a scan found that a file of it changed; the message names it.
             StagingError: its file isn't there, can't be read, or has another size.
             OutlineError: its outline isn't there, is damaged or another CAR's.
+            EncryptionError: the key of an encrypted project isn't there.
         """
         if not self.generated:
             return OpenCar(self, self._open_file())
@@ -111,7 +118,22 @@ class StoredCar:
                 f"{self.outline_path} is the outline of another CAR, its root is "
                 f"{cid.to_text(outline.header.payload_cid)}: ptolemy rebuild {self.label} makes it again"
             )
-        return OpenCar(self, GeneratedCar(outline, source or open_source(self.source)))
+        try:
+            files = self._encrypted(source or open_source(self.source), outline.header.profile.chunk, keys)
+        except BaseException:
+            outline.close()
+            raise
+        return OpenCar(self, GeneratedCar(outline, files))
+
+    def _encrypted(self, files: Files, segment: int, keys: "KeyProvider | None") -> Files:
+        """The source as the CAR has it."""
+        if not self.wrapped:
+            return files
+        from ptolemy_core.encryption.opening import open_cipher  # these load ciphers
+        from ptolemy_core.keys import configured_keys
+        from ptolemy_core.source.encrypted import EncryptedSource
+
+        return EncryptedSource(files, open_cipher(self.wrapped, keys or configured_keys(), segment=segment))
 
     def look(self) -> StagedFile | None:
         """Its file as it is now, or its outline, which counts as large as the CAR; None if that isn't there.

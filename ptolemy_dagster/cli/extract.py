@@ -7,15 +7,19 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.encryption import ProjectCipher
+from ptolemy_core.encryption.opening import open_cipher
+from ptolemy_core.errors import PtolemyError, SettingsError
 from ptolemy_core.facts.plain import ListedFacts, ProblemFacts, RestoredFacts
+from ptolemy_core.keys import configured_keys
+from ptolemy_core.manifest.sealed import wrapped_keys_in
 from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore import Extraction, Limits, Report
 from ptolemy_core.restore.path import Path as TreePath
 from ptolemy_core.restore.path import path_of
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 
@@ -52,6 +56,13 @@ def extract_command(
     complete: Annotated[
         bool, typer.Option("--complete", help="These are all CARs there are: no shard follows those in them.")
     ] = False,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key",
+            help="Decrypt: an encrypted manifest of the project, or its .keys.json. The alias's key must be there.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     sparse: Sparse = True,
     max_entries: Annotated[
@@ -77,6 +88,7 @@ def extract_command(
         allow_open_files(len(cars))
         limits = Limits(max_entries, max_bytes, max_depth)
         files = _files(cars, None if listing else to)
+        cipher = _cipher(key) if key is not None else None
         with output.byte_progress() as bars:
             reading = bars.add_task("reading folders", total=None, visible=bars.console.is_terminal)
             seen = 0
@@ -95,6 +107,7 @@ def extract_command(
                 limits=limits,
                 walked=walked,
             ) as extraction:
+                extraction.decrypt(cipher)
                 extraction.select().check_complete()
                 if listing:
                     bars.update(reading, visible=False)
@@ -138,6 +151,14 @@ def _file(car: Path) -> CarFile:
     return stored_cars.by_number(open_catalog(), project, int(number)).open()
 
 
+def _cipher(file: str) -> ProjectCipher:
+    """The ciphers of the project whose data keys are in a file."""
+    try:
+        return open_cipher(wrapped_keys_in(file), configured_keys())
+    except OSError as error:
+        raise SettingsError(f"--key {file} can't be read ({error.strerror})") from None
+
+
 def _binary(text: str) -> bytes:
     try:
         return parse_text(text)
@@ -166,9 +187,9 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
         )
         output.print_json(done)
     else:
-        kept = f"; {report.kept:,} entries were there already" if report.kept else ""
+        kept = f"; {counted(report.kept, 'entry was', 'entries were')} there already" if report.kept else ""
         output.say(
-            f"{report.files:,} files ({readable(report.written_bytes)}), {report.links:,} links, "
+            f"{counted(report.files, 'file')} ({readable(report.written_bytes)}), {counted(report.links, 'link')}, "
             f"{report.folders:,} folders written to {paths.display(to)}{kept}"
         )
     warn(report.warnings)
@@ -210,11 +231,12 @@ def _list(extraction: Extraction, as_json: bool) -> None:
 
     for entry, path, shard in extraction.entries(problem):
         if shard is None:
+            size, target = extraction.real_size(entry), extraction.real_target(entry)
             row = ListedFacts(
-                kind=entry.kind, size=entry.size, cid=cid_text(entry.cid), path=paths.display(bytes(path))
+                kind=entry.kind, size=size, cid=cid_text(entry.cid), path=paths.display(bytes(path))
             )
-            if entry.target is not None:
-                row["target"] = paths.display(entry.target)
+            if target is not None:
+                row["target"] = paths.display(target)
             show_row(row)
     for split in extraction.survey().splits.values():
         numbers = sorted(split.shards)
@@ -232,6 +254,10 @@ def _list(extraction: Extraction, as_json: bool) -> None:
         problem(path_of(paths.names(unmet)), "isn't in these CARs")
     if as_json:
         output.print_json(rows)
+    if extraction.has_hidden_names:
+        output.say(
+            "names in these CARs look encrypted: --key decrypts them, with a manifest or PROJECT.keys.json"
+        )
     damage = extraction.damage()
     warn(damage)
     if problems:

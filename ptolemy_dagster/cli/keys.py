@@ -19,7 +19,7 @@ from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, open_catalog
 
 HELP = (
-    "Keys that encrypt projects; each has an alias. Projects can't use them yet.\n\n"
+    "Keys that encrypt projects; each has an alias, which is a project's setting: `--encryption ALIAS`.\n\n"
     "A key is in a keyring, a file that only you may read: PTOLEMY_KEYRING, by default keyring.json in DAGSTER_HOME. "
     "It may also come from PTOLEMY_KEYS (the text that `export` prints), or from a command that prints that text: "
     "PTOLEMY_KEY_COMMAND, as in `vault kv get -field=keys secret/ptolemy/{alias}`.\n\n"

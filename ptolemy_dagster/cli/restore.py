@@ -18,7 +18,7 @@ from ptolemy_core.restore.from_manifest import load_manifest
 from ptolemy_core.restore.http_ranges import HttpOptions
 from ptolemy_core.restore.project import RestoreJob, Writing, load, work
 from ptolemy_core.restore.remote import Servers
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 from ptolemy_dagster.cli.chosen import tree_path
@@ -96,7 +96,8 @@ def restore(
         assert to is not None
         _require(needs, partial)
         if not as_json:
-            output.say(f"{needs.entries:,} entries, {readable(needs.size)}, from {len(needs.cars):,} CARs")
+            entries, from_cars = counted(needs.entries, "entry", "entries"), counted(len(needs.cars), "CAR")
+            output.say(f"{entries}, {readable(needs.size)}, from {from_cars}")
         allow_open_files(len(needs.cars))
         with output.byte_progress() as bars:
             task = bars.add_task("restoring", total=needs.size, visible=bars.console.is_terminal)
@@ -178,7 +179,10 @@ def _require(needs: Needs, partial: bool) -> None:
     lines = [f"{cid.to_text(one.car.piece_cid_v1)}.car: {one.reason}" for one in needs.missing]
     if not lines:
         return
-    what = f"{len(lines):,} of {len(needs.cars):,} CARs that are needed are missing:\n" + "\n".join(lines)
+    what = (
+        f"{len(lines):,} of {counted(len(needs.cars), 'CAR')} needed {'is' if len(lines) == 1 else 'are'} missing:\n"
+        + "\n".join(lines)
+    )
     if not partial:
         raise PtolemyError(
             what
@@ -217,7 +221,8 @@ def _list(needs: Needs, as_json: bool) -> None:
                 for one in needs.cars
             ],
         )
-        output.say(f"{needs.entries:,} entries, {readable(needs.size)}, {len(needs.missing):,} CARs missing")
+        entries, lost = counted(needs.entries, "entry", "entries"), counted(len(needs.missing), "CAR")
+        output.say(f"{entries}, {readable(needs.size)}, {lost} missing")
         for path in needs.unbuilt:
             output.say(f"in no CAR yet: {path}")
     if needs.missing:

@@ -1,6 +1,5 @@
-"""The command that serves the HTTP API."""
+"""The commands that serve: the HTTP API, and Dagster's web UI."""
 
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -53,7 +52,7 @@ def serve(
         run(open_catalog(), settings, Beside(dagster_url, ui_port, daemon))
 
 
-def web_ui(
+def ui(
     host: Annotated[
         str, typer.Option(help="Address to listen on; another than loopback needs a token and roots.")
     ] = "127.0.0.1",
@@ -71,28 +70,21 @@ def web_ui(
     ui_url: Annotated[
         str | None, typer.Option(help="The web UI as users reach it; its path is where it is served.")
     ] = None,
+    daemon: Annotated[bool, typer.Option(help="Start dagster-daemon, unless one runs already.")] = True,
 ) -> None:
-    """Serve Dagster's web UI and GraphQL, guarded against other sites and, with a token, other users."""
+    """Serve Dagster's web UI and GraphQL, with its daemon beside it.
+
+    Other sites are refused, and with a token other users. Ctrl-C ends both.
+    """
     with output.errors_shown():
         from ptolemy_dagster.cli.stages import open_catalog
-        from ptolemy_dagster.http.serve import listener_on, make_storage, workspace_file
         from ptolemy_dagster.http.settings import parse_settings
-        from ptolemy_dagster.http.web_ui import Access
-        from ptolemy_dagster.http.webserver import run
-        from ptolemy_dagster.instance import open_instance, prepare_home
-        from ptolemy_dagster.roots import set_environment
+        from ptolemy_dagster.http.ui import serve_ui
 
         settings = parse_settings(
             host, port, token_file=token_file, roots=root or (), allowed_hosts=allow_host or (), ui_url=ui_url
         )
-        access = Access.of(settings)
-        set_environment(settings.roots)
-        listener = listener_on(host, port)
-        make_storage(open_catalog(), open_instance())
-        shown = f"[{host}]" if ":" in host else host
-        typer.echo(f"web UI   http://{shown}:{listener.getsockname()[1]}{access.prefix}")
-        with suppress(KeyboardInterrupt):
-            run(workspace_file(prepare_home()), listener, access)
+        serve_ui(open_catalog(), settings, daemon=daemon)
 
 
 TokenFile = Annotated[

@@ -13,7 +13,7 @@ from typing import Final
 
 from ptolemy_core import url_template
 from ptolemy_core.car import nodes
-from ptolemy_core.catalog import deals, providers, shards
+from ptolemy_core.catalog import cars, deals, providers, shards
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.catalog.shards import BuiltShard
@@ -109,7 +109,25 @@ def retrieval_url(provider: ProviderRow, row: CarRow) -> str | None:
     if template is None:
         return None
     names = piece_names(Piece(cid.to_text(row.piece_cid_v2), cid.to_text(row.payload_cid)))
-    return url_template.fill(template, names | {"secret": ""})
+    return url_template.fill(template, names | {"secret": "", "signature": ""})
+
+
+def retrieval_templates(catalog: Catalog, project: str) -> list[str]:
+    """Templates as `ptolemy restore --from` takes them, of the providers with active deals of a project's pieces."""
+    pieces = {row.piece_cid_v2 for row in cars.rows(catalog, project)}
+    names = sorted({name for found in deals.holders(catalog, pieces).values() for name in found})
+    templates = [retrieval_template(row) for row in providers.rows(catalog, names)]
+    return [
+        _for_restore(one) for one in templates if one and "{payload_cid}" not in one and "{secret}" not in one
+    ]
+
+
+def _for_restore(template: str) -> str:
+    return (
+        template.replace("{piece_cid_v1}", "{piece}")
+        .replace("{piece_cid}", "{piece_v2}")
+        .replace("{file_name}", "{piece}.car")
+    )
 
 
 def _ask(provider: ProviderRow, row: CarRow, found: Sequence[BuiltShard], looking: Looking) -> None:

@@ -1,12 +1,15 @@
 """Leaves of encrypted files: each is one segment, which is authenticated before a byte of it is written."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ptolemy_core.encryption import Encrypted, FileCipher
 from ptolemy_core.errors import SourceChangedError
 from ptolemy_core.restore.compare import ReadAt, read_at, reader_of
 from ptolemy_core.restore.dag import Leaf
 from ptolemy_core.restore.report import FileItem
+
+if TYPE_CHECKING:
+    from ptolemy_core.encryption import FileCipher
 
 
 def plain_range(item: FileItem, leaf: Leaf) -> tuple[int, int]:
@@ -35,8 +38,10 @@ def reader(item: FileItem, descriptor: int) -> ReadAt:
     return reader_of(descriptor) if item.cipher is None else encrypting_reader(item.cipher, descriptor)
 
 
-def encrypting_reader(cipher: FileCipher, descriptor: int) -> ReadAt:
+def encrypting_reader(cipher: "FileCipher", descriptor: int) -> ReadAt:
     """Reads an open file encrypted; nothing, where it is shorter than the cipher's."""
+    from ptolemy_core.encryption import Encrypted  # it loads ciphers
+
     view = Encrypted(_Descriptor(descriptor), cipher)
 
     def read(buffer: memoryview, offset: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ptolemy_core.facts import cars, files, plain, projects
+from ptolemy_core.facts import cars, deals, files, inspected, plain, projects
 from ptolemy_core.manifest.summary import Summary
 from ptolemy_core.project import Project
 from ptolemy_dagster.http import carfile_meta, launching, problems, runs
@@ -22,16 +22,28 @@ PRINTED: dict[str, Any] = {
     "cid": list[plain.PathCid],
     "commp": list[plain.PieceFacts],
     "containerize": list[cars.PlannedCarFacts],
+    "deals-expiring": list[deals.DealFacts],
+    "deals-list": list[deals.DealFacts],
+    "deals-make": deals.MadeDealsFacts,
+    "deals-plan": deals.DealPlanFacts,
+    "deals-show": deals.DealHistoryFacts,
+    "deals-track": deals.DealRoundFacts,
     "create": projects.Created,
     "delete-source": projects.DeletionFacts,
     "deleted": list[files.DeletedFacts],
+    "delete": projects.RemovedFacts,
     "extract": plain.RestoredFacts,
     "extract-list": list[plain.ListedFacts],
     "find": list[files.FileFacts],
     "history": list[files.VersionFacts],
+    "inspect": list[inspected.InspectedFacts],
     "keys-list": list[plain.KeyFacts],
+    "logs": list[projects.LogLineFacts],
     "manifest": projects.ManifestFacts,
-    "release": list[cars.ReleasedFacts],
+    "prep": projects.PreparedFacts,
+    "providers-check": list[deals.CheckedProviderFacts],
+    "providers-list": list[deals.ProviderFacts],
+    "release": list[cars.ReleasedFacts | cars.ReleasedRootFacts],
     "restore": plain.RestoredFacts,
     "restore-list": plain.NeedsFacts,
     "root": cars.RootFacts,

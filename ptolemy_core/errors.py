@@ -162,6 +162,12 @@ class ReceiptError(PtolemyError):
     code = "receipt-mismatch"
 
 
+class VerificationError(PtolemyError):
+    """A CAR isn't what was built: the message says what is wrong with which."""
+
+    code = "check-failed"
+
+
 class DeliveryError(PtolemyError):
     """A CAR can't be marked as delivered, or can't be removed."""
 

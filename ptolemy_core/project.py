@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ptolemy_core import commp
+from ptolemy_core import commp, url_template
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.rules import selection
@@ -18,6 +18,12 @@ MAX_QUIET = 86_400
 _MAX_BUDGET = 1_000_000
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 _NAME = re.compile(NAME_PATTERN)
+_DEAL_NUMBERS = {
+    "replicas": (1, 50, "deals"),
+    "deal_days": (180, 1278, "days"),
+    "deal_start_hours": (1, 2160, "hours"),
+    "deal_renew_days": (1, 365, "days"),
+}
 _BAD_PADDING = 1 / 8
 """Share of a piece that may be padding before a car_size is worth a warning."""
 
@@ -37,11 +43,13 @@ class Project(BaseModel):
     name: str = Field(
         description="1 to 63 letters, digits, - or _, starting with a letter or digit; the Dagster partition key"
     )
-    target_dir: str = Field(
-        description="absolute path of the folder to store; links in it are kept as links and never followed"
+    target_dir: str = _setting(
+        ...,
+        "absolute path of the folder to store; links in it are kept as links and never followed",
+        changeable=True,
     )
-    staging_dir: str = Field(
-        description="absolute path of the folder for finished CARs; not inside target_dir"
+    staging_dir: str = _setting(
+        ..., "absolute path of the folder for finished CARs; not inside target_dir", changeable=True
     )
     shard_size: int = _setting(1, "files larger than this are split; whole GiB, 1 to 31, at most car_size")
     car_size: int = _setting(
@@ -94,10 +102,55 @@ class Project(BaseModel):
         "they are read; a change holds for CARs that aren't built yet",
         changeable=True,
     )
+    public_pieces: bool = _setting(
+        False,
+        "whether the piece server gives this project's CARs to anyone; if not, only with a token or a signed URL",
+        changeable=True,
+    )
     staging_budget: int | None = _setting(
         None,
         "GiB that finished CARs of a serial project may take in staging_dir before the next one waits; "
         "by default enough for two of the largest",
+    )
+
+    replicas: int | None = _setting(
+        None,
+        "active deals that each piece must have to count as delivered, 1 to 50; by default CARs are marked by hand",
+        changeable=True,
+    )
+    providers: tuple[str, ...] = _setting(
+        (),
+        "names of the storage providers that deals are made with, see `ptolemy providers`",
+        changeable=True,
+    )
+    deal_wallet: str | None = _setting(None, "alias of the wallet that proposes deals", changeable=True)
+    deal_days: int = _setting(540, "days that a deal lasts, 180 to 1278", changeable=True)
+    deal_start_hours: int | None = _setting(
+        None,
+        "hours after its proposal until a deal must have started, 1 to 2160; by default the provider chooses",
+        changeable=True,
+    )
+    deal_verified: bool = _setting(
+        False, "whether deals use data cap: each needs an imported allocation", changeable=True
+    )
+    deal_transfer: Literal["pull", "push", "offline"] = _setting(
+        "pull",
+        "how a provider gets a piece: it pulls it from piece_url, it is pushed from staging_dir, or brought offline",
+        changeable=True,
+    )
+    piece_url: str | None = _setting(
+        None,
+        "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}, and "
+        "{secret} for what PTOLEMY_PIECE_SECRET has",
+        changeable=True,
+    )
+    deal_auto: bool = _setting(
+        False, "whether missing deals are proposed without being asked", changeable=True
+    )
+    deal_renew_days: int | None = _setting(
+        None,
+        "days before a deal's end in which it is renewed, 1 to 365; by default it isn't",
+        changeable=True,
     )
 
     @field_validator("name")
@@ -185,6 +238,48 @@ class Project(BaseModel):
         if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,3}", str(value)) or int(value) > 100:
             raise ValueError(f"max_loss must be 0 to 100 percent, got {value!r}")
         return int(value)
+
+    @field_validator(*_DEAL_NUMBERS, mode="before")
+    @classmethod
+    def _within(cls, value: Any, info: Any) -> int | None:
+        lowest, highest, what = _DEAL_NUMBERS[info.field_name]
+        if value is None and info.field_name != "deal_days":
+            return None
+        whole = isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value))
+        if isinstance(value, bool) or not whole or not lowest <= int(value) <= highest:
+            raise ValueError(f"{info.field_name} must be {lowest} to {highest} {what}, got {value!r}")
+        return int(value)
+
+    @field_validator("providers")
+    @classmethod
+    def _provider_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"providers must be names as `ptolemy providers list` shows them, got {name!r}"
+                )
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("deal_wallet")
+    @classmethod
+    def _wallet_alias(cls, value: str | None) -> str | None:
+        if value is not None and not _NAME.fullmatch(value):
+            raise ValueError(f"deal_wallet must be a wallet's alias, got {value[:40]!r}")
+        return value
+
+    @field_validator("deal_transfer", mode="before")
+    @classmethod
+    def _known_transfer(cls, value: Any) -> Any:
+        if value not in ("pull", "push", "offline"):
+            raise ValueError(f'deal_transfer must be "pull", "push" or "offline", got {value!r}')
+        return value
+
+    @field_validator("piece_url")
+    @classmethod
+    def _template(cls, value: str | None) -> str | None:
+        if value is not None:
+            url_template.check("piece_url", value)
+        return value
 
     @field_validator("include", "exclude")
     @classmethod

@@ -1,4 +1,4 @@
-"""Sizes and times for people: bytes as KiB, MiB, GiB; seconds as minutes and hours."""
+"""Sizes, times and counts for people: bytes as KiB, MiB, GiB; seconds as minutes and hours; "1 CAR", "2 CARs"."""
 
 
 def readable(size: float) -> str:
@@ -19,3 +19,8 @@ def duration(seconds: float) -> str:
             rest = whole % size // part
             return f"{whole // size} {name}" + (f" {rest} {smaller}" if rest else "")
     return f"{whole} s"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: "1 CAR", "1,024 CARs"; `plural` where it isn't the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -9,6 +9,7 @@ from pydantic import Field
 from ptolemy_core.catalog import cars as receipts
 from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.catalog.skipped import not_stored
+from ptolemy_core.sizes import counted
 from ptolemy_core.stages.verify import Verifying, verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
@@ -96,7 +97,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
             problems += verdict.problems
             for problem in verdict.problems:
                 context.log.error(problem)
-    live.ended(f"verify {cars:,} CARs, {len(problems):,} problems")
+    live.ended(f"verify {counted(cars, 'CAR')}, {counted(len(problems), 'problem')}")
     return dg.AssetCheckResult(
         passed=not problems,
         description=_said(problems),

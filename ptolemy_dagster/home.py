@@ -23,6 +23,9 @@ def prepare_home() -> str:
     make_folder(folder)
     _write_config(folder)
     os.environ["DAGSTER_HOME"] = folder
+    os.environ.setdefault(
+        "DAGSTER_DISABLE_TELEMETRY", "yes"
+    )  # whatever a dagster.yaml of another origin says
     return folder
 
 

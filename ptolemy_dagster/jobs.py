@@ -56,7 +56,7 @@ onboard = dg.define_asset_job(
     "onboard",
     selection=[scan_result, container_plan, built_cars, dataset_root, manifest],
     tags=_TAGS,
-    description="Scan, containerize, blitz and verify a project; then its root and manifest.",
+    description="Scan, containerize, blitz and verify a project; then make its root and manifest.",
 )
 root = dg.define_asset_job(
     "root",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.sizes import counted
 
 
 def missing(cars: Sequence[CarRow]) -> str:
@@ -10,9 +11,10 @@ def missing(cars: Sequence[CarRow]) -> str:
     if not cars:
         return ""
     names = ", ".join(f"{car.project}/{car.number}" for car in cars[:5]) + (", …" if len(cars) > 5 else "")
+    verb = "isn't" if len(cars) == 1 else "aren't"
     return (
-        f"{len(cars)} built CARs aren't whole in staging_dir and aren't marked as delivered ({names}): mark those "
-        "that are with `ptolemy release`, build lost ones again with `ptolemy rebuild`"
+        f"{counted(len(cars), 'built CAR')} {verb} whole in staging_dir and {verb} marked as delivered ({names}): "
+        "mark those that are with `ptolemy release`, build lost ones again with `ptolemy rebuild`"
     )
 
 

@@ -50,6 +50,17 @@ def register_cars(instance: dg.DagsterInstance, project: str, numbers: Iterable[
         instance.add_dynamic_partitions(name, new[low : low + _AT_ONCE])
 
 
+def unregister(instance: dg.DagsterInstance, project: str) -> None:
+    """Take the partitions of a project and of its CARs away."""
+    cars = car_partitions.name or ""
+    prefix = f"{project}|"
+    for key in instance.get_dynamic_partitions(cars):
+        if key.startswith(prefix):
+            instance.delete_dynamic_partition(cars, key)
+    if project in instance.get_dynamic_partitions(project_partitions.name or ""):
+        instance.delete_dynamic_partition(project_partitions.name or "", project)
+
+
 def define(catalog: Catalog, instance: dg.DagsterInstance, project: Project) -> bool:
     """Create a project and register its partition; False if it was there already.
 

@@ -94,12 +94,17 @@ def rows(
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Of a project's plan: how many containers, how many of them built, and the bytes of their CARs."""
+    """Of a project's plan: how many containers, how many of them built, and the bytes of their CARs.
+
+    And how many of the built CARs are verified, and delivered.
+    """
 
     containers: int
     built: int
     car_bytes: int
     built_bytes: int
+    verified: int
+    delivered: int
 
 
 @survives_outage
@@ -111,6 +116,8 @@ def totals(catalog: Catalog, project: str) -> Totals:
             sa.func.sum(sa.case((_IS_BUILT, 1), else_=0)),
             sa.func.sum(container.c.car_size),
             sa.func.sum(sa.case((_IS_BUILT, container.c.car_size), else_=0)),
+            sa.func.count(car.c.verified_at),
+            sa.func.count(car.c.delivered_at),
         )
         .select_from(container)
         .outerjoin(car, car.c.container_id == container.c.id)

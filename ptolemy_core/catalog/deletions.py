@@ -315,6 +315,13 @@ def settle(catalog: Catalog, project: str, scan: int) -> int:
     return count
 
 
+def count(catalog: Catalog, project: str) -> int:
+    """How many sources of a project were deleted after delivery."""
+    query = sa.select(sa.func.count()).where(deletion.c.project == project)
+    with catalog.read() as connection:
+        return int(connection.scalar(query) or 0)
+
+
 def of_container(catalog: Catalog, container_id: int) -> int:
     """How many shards of a container come from sources that were deleted."""
     query = (

@@ -21,18 +21,7 @@ def create(catalog: Catalog, project: Project) -> bool:
         SettingsError: target_dir is no readable folder, or staging_dir can't be written.
         ProjectExistsError: a project of this name has other settings.
     """
-    if not os.path.isdir(project.target_dir):
-        raise SettingsError(f"target_dir {project.target_dir!r} is no folder: check the path, or mount it")
-    if not os.access(project.target_dir, os.R_OK | os.X_OK):
-        raise SettingsError(f"target_dir {project.target_dir!r} can't be read: change its permissions")
-    try:
-        os.makedirs(project.staging_dir, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"staging_dir {project.staging_dir!r} can't be made ({error.strerror}): use a folder that you may write"
-        ) from error
-    if not os.access(project.staging_dir, os.W_OK | os.X_OK):
-        raise SettingsError(f"staging_dir {project.staging_dir!r} can't be written: change its permissions")
+    prepare_folders(project)
     with catalog.write() as connection:
         row = connection.execute(sa.select(table).where(table.c.name == project.name)).mappings().first()
         if row is None:
@@ -47,6 +36,26 @@ def create(catalog: Catalog, project: Project) -> bool:
             f"project {project.name!r} is defined already, with {'; '.join(other)}: {remedy}"
         )
     return False
+
+
+def prepare_folders(project: Project) -> None:
+    """See that a project's folders can be used, and make its staging folder.
+
+    Raises:
+        SettingsError: target_dir is no readable folder, or staging_dir can't be written.
+    """
+    if not os.path.isdir(project.target_dir):
+        raise SettingsError(f"target_dir {project.target_dir!r} is no folder: check the path, or mount it")
+    if not os.access(project.target_dir, os.R_OK | os.X_OK):
+        raise SettingsError(f"target_dir {project.target_dir!r} can't be read: change its permissions")
+    try:
+        os.makedirs(project.staging_dir, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"staging_dir {project.staging_dir!r} can't be made ({error.strerror}): use a folder that you may write"
+        ) from error
+    if not os.access(project.staging_dir, os.W_OK | os.X_OK):
+        raise SettingsError(f"staging_dir {project.staging_dir!r} can't be written: change its permissions")
 
 
 def change(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:

@@ -1,13 +1,16 @@
 """Data set roots in the catalog: one for each scan whose tree was put together, never changed."""
 
+import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
+from ptolemy_core.catalog import projects
 from ptolemy_core.catalog.schema import dataset_root
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class RootRow:
         blocks: in the CAR: folders, and nodes of split files above their shards.
         file_name, piece_cid_v1, piece_cid_v2, car_size, piece_size, sha256: of the CAR; CIDs binary, sizes bytes.
         built_at, build_seconds: seconds since 1970, and that it took.
+        delivered_at, delivered_to: when its CAR was marked as delivered, and what was noted of where it went.
     """
 
     project: str
@@ -39,6 +43,8 @@ class RootRow:
     sha256: bytes
     built_at: float
     build_seconds: float
+    delivered_at: float | None = None
+    delivered_to: str | None = None
 
 
 def write(catalog: Catalog, row: RootRow) -> None:
@@ -61,3 +67,35 @@ def select(catalog: Catalog, wanted: sa.ColumnElement[bool]) -> Iterator[RootRow
     for row in found:
         values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
         yield RootRow(*values)
+
+
+def named(catalog: Catalog, text: str, project: str | None = None) -> list[RootRow]:
+    """The newest roots that this text names, of each project at most one.
+
+    Args:
+        catalog: where they are.
+        text: PROJECT/root, a root CID, a piece CID v1 or v2, or the CAR's file name or path.
+        project: of the only project to look in.
+    """
+    found = []
+    name = os.path.basename(text).removesuffix(".car")
+    for one in projects.names(catalog) if project is None else [project]:
+        row = next(rows(catalog, one), None)
+        if row is None:
+            continue
+        cids = {cid.to_text(value) for value in (row.root_cid, row.piece_cid_v1, row.piece_cid_v2)}
+        if text in (f"{one}/root", f"{one}|root") or name in cids:
+            found.append(row)
+    return found
+
+
+def mark(catalog: Catalog, row: RootRow, at: float | None, note: str | None) -> RootRow:
+    """Record that a root's CAR was delivered, or (without a time) that it wasn't; returns the row as it is now.
+
+    All roots with the same CAR have the same mark: they are one file.
+    """
+    values = {"delivered_at": at, "delivered_to": note}
+    same = (dataset_root.c.project == row.project) & (dataset_root.c.piece_cid_v2 == row.piece_cid_v2)
+    with catalog.write() as connection:
+        connection.execute(dataset_root.update().where(same).values(**values))
+    return replace(row, delivered_at=at, delivered_to=note)

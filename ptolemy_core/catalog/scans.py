@@ -72,6 +72,17 @@ def finish(connection: Connection, number: int, mounts: Mounts) -> None:
     connection.execute(scans.update().where(scans.c.id == number).values(values))
 
 
+def set_mounts(catalog: Catalog, project: str, mounts: Mounts) -> None:
+    """Let the last finished scan have found these file systems: its data has moved, and is the same."""
+    newest = sa.select(sa.func.max(scans.c.id)).where(
+        scans.c.project == project, scans.c.finished_at.is_not(None)
+    )
+    with catalog.write() as connection:
+        number = connection.scalar(newest)
+        values = {"mounts": json.dumps(mounts.as_json())}
+        connection.execute(scans.update().where(scans.c.id == number).values(values))
+
+
 @survives_outage
 def is_scanned(catalog: Catalog, project: str) -> bool:
     """Whether a scan of a project was finished."""
@@ -105,6 +116,16 @@ def last_mounts(catalog: Catalog, project: str) -> Mounts | None:
     with catalog.read() as connection:
         kept: str | None = connection.scalar(query.order_by(scans.c.id.desc()).limit(1))
     return from_json(json.loads(kept)) if kept else None
+
+
+def last_news(catalog: Catalog, project: str) -> tuple[int, int]:
+    """The last scans that found something new or changed, and something gone; 0 where none did."""
+    query = sa.select(sa.func.max(files.c.first_scan), sa.func.max(files.c.gone_scan)).where(
+        files.c.project == project
+    )
+    with catalog.read() as connection:
+        first, gone = connection.execute(query).one()
+    return first or 0, gone or 0
 
 
 def has_entries(catalog: Catalog, project: str) -> bool:

@@ -223,6 +223,8 @@ dataset_root = Table(
     Column("sha256", LargeBinary, nullable=False),
     Column("built_at", Float, nullable=False),
     Column("build_seconds", Float, nullable=False),
+    Column("delivered_at", Float),
+    Column("delivered_to", String),
     UniqueConstraint("project", "scan"),
 )
 
@@ -324,4 +326,98 @@ data_key = Table(
     Column("alias_version", Integer, nullable=False),
     Column("key_id", String, nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
+)
+
+provider = Table(  # a storage provider that deals are made with
+    "provider",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("engine", String, nullable=False),
+    Column("network", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("url", String, nullable=False),
+    Column("plain_http", Boolean, nullable=False),
+    Column("retrieval_url", String),  # a template; null: the engine's usual place below `url`
+    Column("max_pending", Integer),
+    Column("max_pending_bytes", BigInteger),
+    Column("max_total_bytes", BigInteger),
+    Column("rate", Float, nullable=False),  # requests a second
+    Column("added_at", Float, nullable=False),
+    Column("away_since", Float),
+    Column("away_until", Float),
+    Column("away_reason", String),
+)
+
+deal = Table(
+    "deal",
+    metadata,
+    Column("id", String, primary_key=True),  # a ULID
+    Column("project", ForeignKey("project.name"), nullable=False, index=True),
+    # the container that it was made for; no foreign key, as a deal outlives a container that is planned anew
+    Column("container_id", BigInteger),
+    Column("piece_cid_v2", LargeBinary, nullable=False),
+    Column("payload_cid", LargeBinary, nullable=False),
+    Column("car_size", BigInteger, nullable=False),
+    Column("piece_size", BigInteger, nullable=False),
+    Column("provider", ForeignKey("provider.name"), index=True),  # null: a CAR marked as delivered by hand
+    Column("engine", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("live", Boolean, nullable=False),  # whether its state isn't an end
+    Column("wallet", String),
+    Column("client", String),
+    Column("transfer", String, nullable=False),
+    Column("duration", BigInteger),  # epochs
+    Column("start_hours", Integer),
+    Column("start_epoch", BigInteger),
+    Column("end_epoch", BigInteger),
+    Column("allocation_id", BigInteger),
+    Column("renews", String, nullable=False, server_default=""),
+    Column("attempt", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),  # failed ones to send it
+    Column("next_at", Float, nullable=False),  # when it is due to be sent or asked for
+    Column("checked_at", Float),
+    Column("created_at", Float, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("fault", String),
+    Column("message", String, nullable=False),
+    Column("forgiven", Boolean, nullable=False),  # doesn't count against its provider any more
+)
+_LIVE = text("live AND provider IS NOT NULL")
+Index(
+    "deal_once",  # at most one live deal of a piece with a provider, renewals apart
+    deal.c.piece_cid_v2,
+    deal.c.provider,
+    deal.c.renews,
+    unique=True,
+    postgresql_where=_LIVE,
+    sqlite_where=_LIVE,
+)
+Index("deal_by_piece", deal.c.piece_cid_v2)
+_STILL_LIVE = text("live")
+Index("deal_due", deal.c.next_at, postgresql_where=_STILL_LIVE, sqlite_where=_STILL_LIVE)
+
+deal_state = Table(  # the history of deals: rows are added, never changed
+    "deal_state",
+    metadata,
+    Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("deal_id", ForeignKey("deal.id"), nullable=False, index=True),
+    Column("state", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("fault", String),
+    Column("message", String, nullable=False),
+)
+
+allocation = Table(  # of data cap, imported
+    "allocation",
+    metadata,
+    Column("network", String, primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("client", String),
+    Column("provider", String, nullable=False),  # its address
+    Column("piece_cid_v1", LargeBinary, nullable=False, index=True),
+    Column("piece_size", BigInteger, nullable=False),
+    Column("term_min", BigInteger),
+    Column("term_max", BigInteger),
+    Column("expiration", BigInteger),
+    Column("imported_at", Float, nullable=False),
 )

@@ -131,6 +131,8 @@ class RootFacts(Facts):
     file_name: str = field("file", "Name of its CAR in staging_dir: <piece_cid>.car.")
     built_at: Moment = field("built", "When it was built.")
     build_seconds: float = field("build time", "Seconds that its build took.", Unit.SECONDS)
+    delivered_at: Moment | None = field("delivered", "When its CAR was marked as delivered; null: it isn't.")
+    delivered_to: str | None = field("delivered to", "What was noted of where it went.")
 
     @classmethod
     def of(cls, row: RootRow, **more: object) -> Self:
@@ -151,8 +153,17 @@ class RootFacts(Facts):
             file_name=row.file_name,
             built_at=moment(row.built_at),
             build_seconds=row.build_seconds,
+            delivered_at=moment_or_none(row.delivered_at),
+            delivered_to=row.delivered_to,
             **more,
         )
+
+
+class ReleasedRootFacts(RootFacts):
+    """The root of a data set, and what `ptolemy release` did with its CAR."""
+
+    done: str = field("done", "What changed, in words, or that nothing had to.")
+    warning: str | None = field("warning", "What to know before going further.")
 
 
 class SummaryRootFacts(RootFacts):

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.catalog.workers import Worker
-from ptolemy_core.facts.cars import RootFacts, StagedCarFacts
+from ptolemy_core.facts.cars import CarFacts, RootFacts, StagedCarFacts
 from ptolemy_core.facts.fields import Facts, Moment, Unit, field, moment
 from ptolemy_core.facts.files import NotStoredFacts
 from ptolemy_core.project import Project
@@ -56,6 +56,8 @@ class BuildFacts(Facts):
 
     planned: int = field("CARs planned", "Containers of the plan.")
     built: int = field("CARs built", "How many of them are built.")
+    verified: int = field("verified", "How many of the built ones passed verification.")
+    delivered: int = field("delivered", "How many of the built ones are marked as delivered.")
     bytes_done: int = field("done", "Bytes of CARs that are built or being built.", Unit.BYTES)
     bytes_total: int = field("total", "Bytes of all planned CARs.", Unit.BYTES)
     bytes_per_second: float | None = field("rate", "Bytes of CARs a second; null while nothing is built.")
@@ -68,6 +70,8 @@ class BuildFacts(Facts):
         return cls(
             planned=state.containers,
             built=state.built,
+            verified=state.verified,
+            delivered=state.delivered,
             bytes_done=progress.done,
             bytes_total=state.car_bytes,
             bytes_per_second=progress.rate or None,
@@ -139,6 +143,8 @@ class StatusFacts(Facts):
 class LocalStatusFacts(StatusFacts):
     """How far a project is, with a look into its staging_dir."""
 
+    target_dir: str = field("target_dir", "The folder that is stored.")
+    staging_dir: str = field("staging_dir", "The folder for its CARs.")
     missing: int | None = field(
         "missing", "Built CARs that are neither whole in staging_dir nor delivered; null: it can't be read."
     )
@@ -173,7 +179,28 @@ class RunFacts(Facts):
 
     project: str = field("project", "Name of the project.")
     cars: list[StagedCarFacts] = field("CARs", "All built CARs of the project.")
+    manifest: str | None = field("manifest", "Path of the manifest; null: none is written yet.")
     root: RootFacts | None = field("root", "The root of the data set; null: nothing is stored.")
+    not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
+
+
+class ManifestFacts(Facts):
+    """What `ptolemy manifest` wrote."""
+
+    manifest: str = field("manifest", "Path of the manifest.")
+    summary: str = field("summary", "Path of the summary as JSON.")
+    table: str = field("table", "Path of the summary as CSV.")
+    cars: int = field("CARs", "How many CARs are in it.")
+    rows: int = field("rows", "How many rows it has.")
+
+
+class PreparedFacts(Facts):
+    """What `ptolemy prep` made."""
+
+    cars: list[CarFacts] = field("CARs", "All CARs of the folder.")
+    built: int = field("built", "How many of them this run built; the others were there already.")
+    root: RootFacts = field("root", "The root of the data set.")
+    manifest: ManifestFacts = field("manifest", "Paths of the manifest and its summary.")
     not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
 
 
@@ -189,17 +216,6 @@ class VerifiedFacts(Facts):
     not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
 
 
-class ManifestFacts(Facts):
-    """What `ptolemy manifest` wrote."""
-
-    manifest: str = field("manifest", "Path of the manifest.")
-    summary: str = field("summary", "Path of the summary as JSON.")
-    table: str = field("table", "Path of the summary as CSV.")
-    cars: int = field("CARs", "How many CARs are in it.")
-    rows: int = field("rows", "How many rows it has.")
-    keys: str | None = field("data keys", "Path of the wrapped data keys; null: it isn't encrypted.")
-
-
 class DeletionFacts(Facts):
     """What `ptolemy delete-source` deleted, or would."""
 
@@ -212,6 +228,28 @@ class DeletionFacts(Facts):
     kept_sample: list[tuple[str, str]] = field(
         "kept sample", "The first of those that stay: path and reason."
     )
+
+
+class LogLineFacts(Facts):
+    """A line of what a run said."""
+
+    at: Moment = field("time", "When.")
+    level: str = field("level", "debug, info, warning, error or critical.")
+    step: str | None = field("step", "The step that said it; null: the run itself.")
+    message: str = field("message", "What it said.")
+
+
+class RemovedFacts(Facts):
+    """What the removal of a project removed, or would."""
+
+    project: str = field("project", "Its name.")
+    removed: bool = field("removed", "False: a dry run, nothing was removed.")
+    cars: int = field("CARs", "Built CARs that the catalog had of it.")
+    undelivered: int = field("undelivered", "How many of them weren't marked as delivered.")
+    files: list[str] = field(
+        "files", "Files in staging_dir that were deleted, or would be; none unless asked for."
+    )
+    bytes: int = field("bytes", "Bytes of these files.", Unit.BYTES)
 
 
 class WorkerFacts(Facts):

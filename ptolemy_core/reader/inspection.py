@@ -6,8 +6,9 @@ Specification: https://ipld.io/specs/transport/car/ (CARv1, CARv2), https://gith
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike, fsdecode
+from typing import BinaryIO
 
-from ptolemy_core.reader.car import Batch, CarReader
+from ptolemy_core.reader.car import READ_SIZE, Batch, CarReader, Header
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
 from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
@@ -92,6 +93,8 @@ def inspect_car(
     progress: Callable[[int], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     zero_is_end: bool = False,
+    tap: Callable[[bytes], None] | None = None,
+    on_batch: Callable[[Batch], None] | None = None,
 ) -> CarInspection:
     """Read a whole CAR, version 1 or 2, and check each block whose hash function is supported.
 
@@ -102,40 +105,56 @@ def inspect_car(
         progress: called with the bytes read since the last call, every few MiB.
         limits: of findings and sections.
         zero_is_end: treat a section of length zero as the end.
+        tap: called with every byte of the file in order, also of what can't be read as a CAR.
+        on_batch: called with the blocks in order, after their hashes are checked.
 
     Raises:
         OSError: the file can't be opened or read.
     """
     findings = Findings(limits.findings)
     tally = _Tally(findings)
-    version: int | None = None
-    roots: tuple[bytes, ...] = ()
-    index_offset = 0
 
-    def tap(chunk: bytes) -> None:
+    def passed(chunk: bytes) -> None:
         if progress is not None:
             progress(len(chunk))
+        if tap is not None:
+            tap(chunk)
 
     with open_regular(path) as file:
+        reader: CarReader | None = None
         try:
             reader = CarReader(
-                file, fsdecode(path), max_section=limits.section, zero_is_end=zero_is_end, tap=tap
+                file, fsdecode(path), max_section=limits.section, zero_is_end=zero_is_end, tap=passed
             )
-            version, roots = reader.header.version, reader.header.roots
-            index_offset = reader.header.index_offset
             for batch in reader.batches():
                 tally.batch(batch)
+                if on_batch is not None:
+                    on_batch(batch)
         except CarError as error:
             findings.add_error(error)
+        if tap is not None:
+            _read_to_end(file, reader, passed)
+    return _result(fsdecode(path), findings, tally, None if reader is None else reader.header)
+
+
+def _result(name: str, findings: Findings, tally: _Tally, header: Header | None) -> CarInspection:
     return CarInspection(
-        name=fsdecode(path),
+        name=name,
         findings=findings.items(),
-        version=version,
-        roots=roots,
+        version=header.version if header else None,
+        roots=header.roots if header else (),
         blocks=tally.blocks,
         block_bytes=tally.block_bytes,
         unchecked=tally.unchecked,
         codecs=tally.codecs,
         hashes=tally.hashes,
-        index_offset=index_offset,
+        index_offset=header.index_offset if header else 0,
     )
+
+
+def _read_to_end(file: BinaryIO, reader: CarReader | None, passed: Callable[[bytes], None]) -> None:
+    if reader is not None:
+        reader.drain()
+        return
+    while chunk := file.read(READ_SIZE):
+        passed(chunk)

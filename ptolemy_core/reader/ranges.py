@@ -34,6 +34,17 @@ class Ranges(Protocol):
         """Free what is open."""
 
 
+@runtime_checkable
+class Remote(Ranges, Protocol):
+    """`Ranges` that others send: they cost time, and may be wrong."""
+
+    def worth(self, size: int, offset: int) -> int:
+        """How many of `size` bytes are worth to be read in advance."""
+
+    def distrust(self) -> bool:
+        """Say that what this thread read last is wrong; whether the same can be read from elsewhere."""
+
+
 class RangeFile(io.RawIOBase):
     """`Ranges` as an open file, which closes them. What can't be read is an OSError that says why.
 
@@ -47,6 +58,7 @@ class RangeFile(io.RawIOBase):
         self.name = ranges.name
         self.size = ranges.size
         self._ranges = ranges
+        self._remote = ranges if isinstance(ranges, Remote) else None
         self._at = 0
 
     def readable(self) -> bool:
@@ -86,6 +98,19 @@ class RangeFile(io.RawIOBase):
             except PtolemyError as error:
                 raise OSError(errno.EIO, str(error), self.name) from error
         return count
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether each byte that is read has to be transferred."""
+        return self._remote is not None
+
+    def worth(self, size: int, offset: int) -> int:
+        """How many of `size` bytes are worth to be read in advance."""
+        return size if self._remote is None else self._remote.worth(size, offset)
+
+    def distrust(self) -> bool:
+        """Say that what this thread read last is wrong; whether the same can be read from elsewhere."""
+        return self._remote is not None and self._remote.distrust()
 
     def pread(self, size: int, offset: int) -> bytes:
         """At most so many bytes from an offset; raises as `pread_into`."""

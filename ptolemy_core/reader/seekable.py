@@ -184,6 +184,20 @@ class SeekableCar:
                 raise self._error(Code.CID, f"a section's CID: {error}", offset) from None
         return Section(offset, window[start:after], offset + after - at, start + length - after)
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether each byte that is read has to be transferred from a server that may be wrong."""
+        return isinstance(self._file, RangeFile) and self._file.is_remote
+
+    def distrust(self) -> bool:
+        """Say that what this thread read last is wrong; whether the same can be read from elsewhere."""
+        self.forget()
+        return isinstance(self._file, RangeFile) and self._file.distrust()
+
+    def leaf_at(self, offset: int, cid: bytes, length: int) -> Section:
+        """The section of a leaf whose size is known, without reading it: that it is there, its bytes must show."""
+        return Section(offset, cid, offset + varint.length(len(cid) + length) + len(cid), length)
+
     def find(self, cid: bytes) -> Section | None:
         """Any section whose CID has the same multihash; the first call reads the whole file to build the index.
 
@@ -277,6 +291,8 @@ class SeekableCar:
 
     def _fill(self, offset: int, size: int) -> None:
         most = max(_HEAD, min(size, self._end - offset))
+        if isinstance(self._file, RangeFile):
+            most = max(_HEAD, self._file.worth(most, offset))
         for wanted in (most, *(least for least in _LEAST if least < most)):
             try:
                 self._window, self._base = self._pread(wanted, offset), offset

@@ -214,7 +214,7 @@ def leaves(
         if left < 0:
             raise BlockError(f"{cid_text(cid)} has a million leaves of less than {_SMALL_LEAF} bytes")
         if parse_cid(here).codec == profile_cid.RAW:
-            found = blocks.find(here, near)
+            found = blocks.leaf(here, near, length)
             near = found.next
             leaf = _leaf(blocks, found, at, length, end)
             if leaf.length:

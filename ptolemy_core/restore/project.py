@@ -7,6 +7,7 @@ checked against the CIDs of the catalog, a split file also as a whole.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -30,11 +31,15 @@ from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import read_node
 from ptolemy_core.restore.durable import sync_file_system
 from ptolemy_core.restore.path import path_of
+from ptolemy_core.restore.remote import RemotePiece, Servers
 from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.target import EntryError, Target, check_free_space, state_name
 from ptolemy_core.restore.write import Writer
 from ptolemy_core.staging.stored import StoredCar
 from ptolemy_core.tree import Kind, paths
+
+_ASKED_AT_ONCE = 8
+"""Servers are asked for so many CARs at once."""
 
 
 class RestoreError(PtolemyError):
@@ -52,12 +57,14 @@ class NeededCar:
         path: where it is, or its outline if it is generated; None if it isn't found.
         reason: why it is missing.
         generated: what it is generated from; None of a CAR that is a file.
+        remote: the servers that have it; None if none is asked.
     """
 
     car: CarRow
     path: str | None
     reason: str = ""
     generated: StoredCar | None = None
+    remote: RemotePiece | None = None
 
     def open(self) -> CarFile:
         """What its blocks are read from.
@@ -67,6 +74,8 @@ class NeededCar:
         """
         if self.generated is not None:
             return self.generated.open()
+        if self.remote is not None:
+            return self.remote
         assert self.path is not None
         return self.path
 
@@ -136,6 +145,7 @@ class ProjectRestore:
         name: the project's.
         wanted: NUL-joined paths of files and folders; all if there are none.
         folders: where CARs are looked for; the project's staging_dir if there are none.
+        servers: that have the pieces, and are asked for CARs that are in none of `folders`.
         scan_id: the scan whose view is restored; the newest if None.
         profile: of the DAG.
 
@@ -151,11 +161,12 @@ class ProjectRestore:
         *,
         wanted: Sequence[bytes] = (),
         folders: Sequence[str] = (),
+        servers: Servers | None = None,
         scan_id: int | None = None,
         profile: Profile = UNIXFS_V1_2025,
     ) -> None:
         view = View(name, scan_id, tuple(path for path in wanted if path))
-        self._job = load(catalog, view, folders, profile)
+        self._job = load(catalog, view, folders, profile, servers)
         self._entries = Entries(catalog, view)
 
     @property
@@ -189,7 +200,11 @@ class ProjectRestore:
 
 
 def load(
-    catalog: Catalog, view: View, folders: Sequence[str] = (), profile: Profile = UNIXFS_V1_2025
+    catalog: Catalog,
+    view: View,
+    folders: Sequence[str] = (),
+    profile: Profile = UNIXFS_V1_2025,
+    servers: Servers | None = None,
 ) -> RestoreJob:
     """Read what the restore of a view needs, and look for its CARs.
 
@@ -198,6 +213,7 @@ def load(
         view: what to restore.
         folders: where CARs are looked for; the project's staging_dir if there are none.
         profile: of the DAG.
+        servers: that are asked for CARs that are in none of `folders`.
 
     Raises:
         UnknownProjectError, StageOrderError: no such project; it isn't scanned.
@@ -209,7 +225,7 @@ def load(
     needs = Needs(
         entries=totals.entries,
         size=totals.size,
-        cars=[_needed(project, row, folders) for row in views.holding(catalog, view)],
+        cars=looked_for(views.holding(catalog, view), project, folders, servers),
         unbuilt=[paths.display(path) for path in totals.unbuilt],
     )
     taken = views.names_at_top(catalog, view, state_name(()))
@@ -315,7 +331,7 @@ class _EachEntry:
                 target = _link_target(self.blocks, segments[0])
                 if cipher is not None:
                     target = cipher.real_target(car_path, target)
-                if target != entry.target:
+                if entry.target is not None and target != entry.target:
                     raise BlockError("the CAR has a link that leads elsewhere than the catalog says")
             except (BlockError, DamagedError) as error:
                 self.report.problem(entry.path, str(error))
@@ -392,6 +408,24 @@ def _lost(lost: list[Shard]) -> str:
         return why
     numbers = ", ".join(str(one.number) for one in lost[:10]) + ("…" if len(lost) > 10 else "")
     return f"shard {numbers}: {why}"
+
+
+def looked_for(
+    rows: Sequence[CarRow], project: Project | None, folders: Sequence[str], servers: Servers | None
+) -> list[NeededCar]:
+    """Look for CARs: in folders, and then at servers; where neither is given, at the project's own place."""
+    if servers is None:
+        assert project is not None
+        return [_needed(project, row, folders) for row in rows]
+    found = [_found(row, folders) for row in rows]
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="ask") as pool:
+        return list(pool.map(lambda one: one if one.path else _at_servers(one.car, servers), found))
+
+
+def _at_servers(row: CarRow, servers: Servers) -> NeededCar:
+    remote = servers.piece(row)
+    fault = remote.find()
+    return NeededCar(row, None, fault) if fault else NeededCar(row, remote.place, remote=remote)
 
 
 def _needed(project: Project, row: CarRow, folders: Sequence[str]) -> NeededCar:

@@ -297,6 +297,10 @@ class Writer:
         except OSError:
             batch.unread.update(_read_each(car, batch.leaves, view))
         bad = {*wrong_leaves(view, batch.leaves), *batch.unread}
+        while bad and car.distrust():
+            batch.unread.clear()
+            batch.unread.update(_read_each(car, batch.leaves, view))
+            bad = {*wrong_leaves(view, batch.leaves), *batch.unread}
         wrong = sorted(bad)
         for k, ((leaf, at), file) in enumerate(zip(batch.leaves, batch.files, strict=True)):
             if file.part and k not in bad:

@@ -33,6 +33,7 @@ from ptolemy_core.interrupts import Deferral, deferred
 from ptolemy_core.keys import KeyProvider
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
+from ptolemy_core.sizes import counted
 from ptolemy_core.stages import build_job, reservation
 from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.order import Stage, require
@@ -209,8 +210,9 @@ def seal(
     """
     missing = [row.number for row in pending(catalog, name) if row.number not in left]
     if missing:
+        are = "is" if len(missing) == 1 else "are"
         raise ReceiptError(
-            f"{len(missing)} CARs of project {name!r} are not built, the first is number {missing[0]}: "
+            f"{counted(len(missing), 'CAR')} of project {name!r} {are} not built, the first is number {missing[0]}: "
             f"run `ptolemy blitz {name}` again, it resumes where it stopped"
         )
     stitch_files(catalog, name, profile)

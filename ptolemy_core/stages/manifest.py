@@ -124,6 +124,14 @@ def write_manifest(
         return work(job, all_pages(catalog, job, profile), report)
 
 
+def written_manifest(project: Project) -> str | None:
+    """Path of the newest manifest of a project in its staging folder; None if there is none."""
+    folder = os.path.join(project.staging_dir, FOLDER)
+    paths = [os.path.join(folder, f"{project.name}.manifest.{form}") for form in FORMATS]
+    there = [path for path in paths if os.path.isfile(path)]
+    return max(there, key=os.path.getmtime) if there else None
+
+
 def load(catalog: Catalog, name: str, options: ManifestOptions, number: int | None = None) -> ManifestJob:
     """Read what a manifest needs; raises as `write_manifest`."""
     project = projects.get(catalog, name)

@@ -42,6 +42,7 @@ class ProjectState:
         not_stored: entries of the last scan that are in no CAR and won't be.
         dead: generated CARs that can't be generated any more, since their source changed.
         car_storage: how CARs that aren't built yet will be stored.
+        verified, delivered: built CARs that passed verification, and that are marked as delivered.
     """
 
     scanned: bool
@@ -56,6 +57,8 @@ class ProjectState:
     not_stored: NotStored = field(default=NotStored())
     dead: int = 0
     car_storage: str = "staged"
+    verified: int = 0
+    delivered: int = 0
 
     @property
     def done(self) -> str:
@@ -91,6 +94,8 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
         not_stored=skipped.not_stored(catalog, name),
         dead=len(dead_cars.rows(catalog, name)),
         car_storage=projects.get(catalog, name).car_storage,
+        verified=totals.verified,
+        delivered=totals.delivered,
     )
 
 

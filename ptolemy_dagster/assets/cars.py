@@ -18,12 +18,12 @@ from ptolemy_core.catalog import Catalog, containers, projects, skipped, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import PtolemyError, StagingError
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import batch, blitz, reservation
 from ptolemy_core.stages.blitz import Building
 from ptolemy_core.status import free_space
 from ptolemy_core.status.builds import last_build_period
-from ptolemy_dagster import charts, lost_cars, show
+from ptolemy_dagster import charts, data_versions, lost_cars, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import AGAIN, as_failure, failure
@@ -37,6 +37,8 @@ MAX_BATCHES = 256
 """Steps of one blitz at most: more cost Dagster far more than they give (each step resolves the fan-out)."""
 
 
+_BUILD_ONLY = ("blitz", "carry_on")
+"""Jobs in which nothing comes after the CARs."""
 _BATCHES_PER_PROCESS = 4
 _BATCH_BYTES = 1 << 30
 
@@ -107,7 +109,7 @@ def pending(
         return
     total = sum(row.car_size for row in todo)
     step = math.ceil(len(todo) / (1 if serial else _batches(total)))
-    context.log.info(f"{len(todo)} CARs to build, {readable(total)}, {step} in a batch")
+    context.log.info(f"{counted(len(todo), 'CAR')} to build, {readable(total)}, {step} in a batch")
     for low in range(0, len(todo), step):
         batch = [row.number for row in todo[low : low + step]]
         yield dg.DynamicOutput(batch, mapping_key=f"from_{batch[0]:06d}_to_{batch[-1]:06d}")
@@ -174,13 +176,13 @@ def _said(number: int, error: PtolemyError) -> str:
 
 @dg.op(
     retry_policy=AGAIN,
-    out=dg.Out(dg.Nothing),
+    out=dg.Out(dg.Nothing, is_required=False),
     tags=ENTRIES,
     description="Fails unless every container of the plan has a receipt, or was left for want of free space.",
 )
 def seal(
     context: dg.OpExecutionContext, catalog: CatalogResource, batches: list[dict[str, Any]]
-) -> dg.Output[None]:
+) -> Iterator[dg.Output[None]]:
     """See that the CARs are complete, and show them."""
     name = context.partition_key
     done = [Batch(**batch) for batch in batches]
@@ -190,14 +192,21 @@ def seal(
         dropped = [one for one in skipped.rows(catalog.open(), name, current=True) if one.stage == "blitz"]
         missing = free_space.missing(catalog.open(), projects.get(catalog.open(), name))
     if dropped:
-        context.log.warning(f"{len(dropped)} files were skipped, the first is {dropped[0].path}")
+        context.log.warning(
+            f"{counted(len(dropped), 'file was', 'files were')} skipped, the first is {dropped[0].path}"
+        )
     _record_missing_events(context, name, sealed)
     all_bytes = sum(row.car_size for row in sealed)
     kept_out = skipped.not_stored(catalog.open(), name)
-    said = f"build 100%, {len(sealed):,} CARs, {readable(all_bytes)}"
+    said = f"build 100%, {counted(len(sealed), 'CAR')}, {readable(all_bytes)}"
     Live(context, catalog.open(), "build").ended(f"{said}; {kept_out}" if kept_out.total else said)
-    return dg.Output(
+    version = data_versions.of_cars(sealed)
+    if not missing and not left and _is_shown_already(context, version):
+        context.log.info("these CARs were there before: nothing to show anew")
+        return
+    yield dg.Output(
         None,
+        data_version=version,
         metadata={
             "CARs": len(sealed),
             "built in this run": sum(batch.built for batch in done),
@@ -216,6 +225,16 @@ def seal(
             "table": show.car_table(sealed),
         },
     )
+
+
+def _is_shown_already(context: dg.OpExecutionContext, version: dg.DataVersion) -> bool:
+    """Whether the asset has these very CARs, in a run that does nothing with them but build.
+
+    A new materialization would make the checks of the one before look out of date.
+    """
+    if context.job_name not in _BUILD_ONLY:
+        return False
+    return data_versions.last_of(context.instance, "built_cars", context.partition_key) == version.value
 
 
 def _record_missing_events(context: dg.OpExecutionContext, name: str, sealed: list[CarRow]) -> None:

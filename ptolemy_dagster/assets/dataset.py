@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from ptolemy_core.catalog import waiting
+from ptolemy_core.catalog import cars, waiting
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
-from ptolemy_dagster import show
+from ptolemy_dagster import data_versions, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.failures import as_failure
@@ -41,7 +41,7 @@ def dataset_root(
         row, new = build_root(catalog.open_for(context.partition_key), context.partition_key)
     if not new:
         context.log.info(f"the tree has this root already, in {row.file_name}: nothing to do")
-    yield dg.MaterializeResult(metadata=show.root_metadata(row))
+    yield dg.MaterializeResult(data_version=data_versions.of_root(row), metadata=show.root_metadata(row))
 
 
 class ManifestSettings(dg.Config):
@@ -71,12 +71,14 @@ def manifest(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.
             context.partition_key,
             ManifestOptions(form=config.format, url=config.url or None),
         )
+    rows = cars.rows(catalog.open(), context.partition_key)
     return dg.MaterializeResult(
+        data_version=data_versions.of_manifest(rows, config.format, config.url),
         metadata={
             "rows": written.rows,
             "CARs": written.cars,
             "manifest": dg.MetadataValue.path(written.manifest),
             "summary": dg.MetadataValue.path(written.summary),
             "table of CARs": dg.MetadataValue.path(written.table),
-        }
+        },
     )

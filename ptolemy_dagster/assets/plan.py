@@ -6,7 +6,7 @@ import dagster as dg
 
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.stages.containerize import containerize
-from ptolemy_dagster import charts, show
+from ptolemy_dagster import charts, data_versions, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import AGAIN, as_failure
@@ -42,6 +42,7 @@ def container_plan(context: dg.AssetExecutionContext, catalog: CatalogResource) 
     piece_bytes = sum(row.piece_size for row in rows)
     padding = sum(row.padding for row in rows)
     return dg.MaterializeResult(
+        data_version=data_versions.of_plan(rows),
         metadata={
             "containers": len(rows),
             "new": result.new,
@@ -54,7 +55,7 @@ def container_plan(context: dg.AssetExecutionContext, catalog: CatalogResource) 
             "fill": charts.fill_chart(rows),
             "plan": show.plan_table(name, rows),
             "CARs of this plan": dg.MetadataValue.md(show.link(name, "built_cars", name)),
-        }
+        },
     )
 
 

@@ -10,7 +10,7 @@ from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.garbage import fewer_collections
 from ptolemy_core.stages.order import nothing_to_store
 from ptolemy_core.stages.scan import scan
-from ptolemy_dagster import lost_cars, show
+from ptolemy_dagster import data_versions, lost_cars, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.live import Live
@@ -76,6 +76,7 @@ def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> 
         settings = projects.get(opened, context.partition_key)
         context.log.warning(nothing_to_store(opened, settings.name, settings.target_dir))
     return dg.MaterializeResult(
+        data_version=data_versions.of_scan(opened, context.partition_key),
         check_results=[_check(result.not_stored, result.left_out_sample)],
         metadata={
             "files": result.files,

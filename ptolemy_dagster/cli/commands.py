@@ -20,6 +20,17 @@ COMMANDS: dict[str, Command] = {
     "set": Command(
         "settings", "set_command", "Change settings that may change; without options, show all settings."
     ),
+    "rename": Command("projects", "rename_command", "Give a project another name."),
+    "delete": Command(
+        "projects",
+        "delete_command",
+        "Remove a project from the catalog and the web UI; its CARs stay. A dry run without --yes.",
+    ),
+    "prep": Command(
+        "prepare",
+        "prep",
+        "Make verified CARs and a manifest of a folder, in one go: no project is needed. Run again to resume.",
+    ),
     "scan": Command("stages", "scan", "Walk the target folder into the catalog."),
     "containerize": Command(
         "stages", "containerize", "Plan containers; each CAR's exact size is known before any data is read."
@@ -29,13 +40,17 @@ COMMANDS: dict[str, Command] = {
         "blitz",
         "Build all CARs that aren't built yet; of a serial project, those for which staging-dir has free space.",
     ),
-    "run": Command("stages", "run", "Scan, containerize, blitz and verify."),
+    "run": Command(
+        "stages",
+        "run",
+        "Scan, containerize, blitz and verify; then make the root of the data set and the manifest.",
+    ),
     "verify": Command(
         "stages",
         "verify",
         "Read CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong.",
     ),
-    "status": Command("lookup", "status", "How far projects are, and what is running."),
+    "status": Command("status", "status", "How far projects are, and what is running."),
     "cars": Command(
         "lookup", "cars_command", "The built CARs of a project, and the CAR of its root, with their CIDs."
     ),
@@ -44,6 +59,7 @@ COMMANDS: dict[str, Command] = {
         "find",
         "Which CAR and piece holds a file and at which bytes, or what a CID names. Exit code 1 if nothing is found.",
     ),
+    "logs": Command("logs", "logs_command", "What the runs of a project said: the last one, or another."),
     "changes": Command(
         "records", "changes", "What a scan found added, changed and gone since the one before it."
     ),
@@ -81,6 +97,10 @@ COMMANDS: dict[str, Command] = {
         "release",
         "Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz.",
     ),
+    "providers": Command("providers", "COMMANDS", "Storage providers that deals are made with."),
+    "deals": Command(
+        "deals", "COMMANDS", "Deals with storage providers: planned, made, followed until they are active."
+    ),
     "delete-source": Command(
         "delivery",
         "delete_source",
@@ -103,6 +123,11 @@ COMMANDS: dict[str, Command] = {
         "identify", "cid_command", "CIDs of files and folders under the UnixFS profile unixfs-v1-2025."
     ),
     "commp": Command("identify", "commp_command", "Piece CIDs (v1 and v2) and padded piece sizes of files."),
+    "inspect": Command(
+        "inspect",
+        "inspect_command",
+        "Read CARs of any tool: whether they are sound and whole, their CIDs, and what is unusual in them.",
+    ),
     "scheduler": Command(
         "machines",
         "scheduler",
@@ -115,11 +140,15 @@ COMMANDS: dict[str, Command] = {
         "machines", "workers", "Which processes build CARs or wait for work, on all machines."
     ),
     "serve": Command("serve", "serve", "Serve the HTTP API, with Dagster's web UI and daemon beside it."),
-    "web-ui": Command(
+    "serve-pieces": Command(
         "serve",
-        "web_ui",
-        "Serve Dagster's web UI and GraphQL, guarded against other sites and, with a token, other users.",
+        "serve_pieces",
+        "Serve pieces to storage providers at /piece/CID, and files to IPFS clients at /ipfs/CID.",
     ),
+    "piece-url": Command(
+        "serve", "piece_url", "Print URLs of pieces that work without a token until they expire."
+    ),
+    "ui": Command("serve", "ui", "Serve Dagster's web UI and GraphQL, with its daemon beside it."),
     "keys": Command(
         "keys", "COMMANDS", "Keys that encrypt projects; each has an alias, which is a project's setting."
     ),

@@ -13,7 +13,7 @@ from ptolemy_core.facts.cars import RootFacts
 from ptolemy_core.facts.projects import ManifestFacts
 from ptolemy_core.keys import configured_keys
 from ptolemy_core.manifest.sealed import unseal
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster.cli import output
@@ -66,7 +66,7 @@ def _show(found: list[RootRow], as_json: bool, history: bool) -> None:
     )
     if found and found[0].left_out:
         output.say(
-            f"{found[0].left_out:,} entries of the last scan are in no CAR, so they are not below its root"
+            f"{counted(found[0].left_out, 'entry', 'entries')} of the last scan in no CAR, so not below its root"
         )
 
 
@@ -95,7 +95,7 @@ def manifest(
     for path in (written.manifest, written.summary, written.table, written.keys):
         if path is not None:
             typer.echo(path)
-    output.say(f"{written.rows:,} rows of {written.cars:,} CARs")
+    output.say(f"{counted(written.rows, 'row')} of {counted(written.cars, 'CAR')}")
 
 
 def decrypt(

@@ -7,15 +7,18 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core.catalog import Catalog, deletions, delivery, projects
-from ptolemy_core.errors import DeletionError
-from ptolemy_core.facts.cars import ReleasedFacts
-from ptolemy_core.facts.fields import text_of
+from ptolemy_core.catalog import Catalog, deletions, delivery, projects, roots
+from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.roots import RootRow
+from ptolemy_core.errors import DeletionError, DeliveryError
+from ptolemy_core.facts.cars import ReleasedFacts, ReleasedRootFacts
+from ptolemy_core.facts.fields import Facts, text_of
 from ptolemy_core.facts.files import DeletedFacts
 from ptolemy_core.facts.projects import DeletionFacts
 from ptolemy_core.project import Project
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import release as release_stage
+from ptolemy_core.stages import release_root
 from ptolemy_core.stages.delete_source import DeletionResult, Options
 from ptolemy_core.stages.delete_source import delete_source as delete
 from ptolemy_core.tree import paths
@@ -27,7 +30,9 @@ from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 def release(
     car: Annotated[
         list[str],
-        typer.Argument(metavar="CAR…", help="Payload CID, piece CID v1 or v2, file name, or PROJECT/NUMBER."),
+        typer.Argument(
+            metavar="CAR…", help="Payload CID, piece CID v1 or v2, file name, PROJECT/NUMBER or PROJECT/root."
+        ),
     ],
     note: Annotated[str | None, typer.Option(help="Where it went, e.g. a URL.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete its file from staging-dir too.")] = False,
@@ -43,10 +48,10 @@ def release(
         raise typer.BadParameter("--undo can't be combined with --note or --remove")
     with output.errors_shown():
         catalog = open_catalog()
-        found = {row.container_id: row for text in car for row in delivery.named(catalog, text, project)}
-        chosen = list(found.values())
+        chosen, of_roots = _named(catalog, car, project)
         if undo:
             results = release_stage.undo(catalog, chosen)
+            tops = release_root.undo(catalog, of_roots)
         else:
             with output.byte_progress() as bars:
                 task = bars.add_task("read CARs", total=None, visible=False)
@@ -57,8 +62,13 @@ def release(
                     remove=remove,
                     progress=lambda step: bars.update(task, advance=step, visible=True),
                 )
+            tops = release_root.release(catalog, of_roots, note=note, remove=remove)
     if as_json:
-        output.print_facts([ReleasedFacts.of(one.car, done=one.done, warning=one.warning) for one in results])
+        facts: list[Facts] = [
+            ReleasedFacts.of(one.car, done=one.done, warning=one.warning) for one in results
+        ]
+        facts += [ReleasedRootFacts.of(one.root, done=one.done, warning=one.warning) for one in tops]
+        output.print_facts(facts)
         return
     for one in results:
         output.out.print(
@@ -66,6 +76,29 @@ def release(
         )
         if one.warning:
             output.say(f"{one.car.project}/{one.car.number:06d}: {one.warning}")
+    for top in tops:
+        output.out.print(f"{top.root.project}/root {top.root.file_name}: {top.done}", markup=False)
+        if top.warning:
+            output.say(f"{top.root.project}/root: {top.warning}")
+
+
+def _named(catalog: Catalog, texts: list[str], project: str | None) -> tuple[list[CarRow], list[RootRow]]:
+    """The CARs, and the roots of data sets, that these texts name.
+
+    Raises:
+        DeliveryError: one names neither.
+    """
+    found: dict[int, CarRow] = {}
+    tops: dict[str, RootRow] = {}
+    for text in texts:
+        try:
+            found |= {row.container_id: row for row in delivery.named(catalog, text, project)}
+        except DeliveryError:
+            named = roots.named(catalog, text, project)
+            if not named:
+                raise
+            tops |= {row.project: row for row in named}
+    return list(found.values()), list(tops.values())
 
 
 def delete_source(
@@ -160,12 +193,12 @@ def _show(result: DeletionResult, project: str) -> None:
     if result.files > len(result.sample):
         output.say(f"… and {result.files - len(result.sample):,} more")
     did = "deleted" if result.deleted else "dry run, nothing was deleted; --delete would delete"
-    output.say(f"{did}: {result.files:,} entries, {readable(result.bytes)}")
+    output.say(f"{did}: {counted(result.files, 'entry', 'entries')}, {readable(result.bytes)}")
     if result.folders:
-        output.say(f"{result.folders:,} empty folders removed")
+        output.say(f"{counted(result.folders, 'empty folder')} removed")
     for reason, count in sorted(result.kept.items(), key=lambda item: -item[1]):
         example = next((path for path, why in result.kept_sample if why == reason), None)
-        output.say(f"{count:,} stay: {reason}" + (f" (as {example})" if example else ""))
+        output.say(f"{counted(count, 'stays', 'stay')}: {reason}" + (f" (as {example})" if example else ""))
     if result.deleted and result.files:
         output.say(f"ptolemy deleted {project} lists all that was deleted")
 

@@ -1,6 +1,7 @@
 """`ptolemy extract`: files out of CARs, without a project, a catalog or Dagster."""
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore import Extraction, Limits, Report
 from ptolemy_core.restore.path import Path as TreePath
 from ptolemy_core.restore.path import path_of
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ptolemy_core.encryption import ProjectCipher
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over files that are there and differ.")]
+_BUILT = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,62}/[0-9]{1,9}")
 _PROBLEMS = 100
 """Problems of a listing that are named."""
 
@@ -33,7 +35,10 @@ Sparse = Annotated[
 
 def extract_command(
     cars: Annotated[
-        list[Path], typer.Argument(help="CAR files of any writer, version 1 or 2; - for standard input.")
+        list[Path],
+        typer.Argument(
+            help="CAR files of any writer, version 1 or 2; - for standard input; or built CARs as PROJECT/NUMBER."
+        ),
     ],
     to: Annotated[str, typer.Option("--to", help="Folder to write to; it is made if it isn't there.")] = ".",
     path: Annotated[
@@ -130,7 +135,19 @@ def _files(cars: list[Path], to: str | None) -> list[CarFile]:
     streams = [car for car in cars if given.is_standard_input(car)]
     if len({os.fsencode(car) for car in streams}) < len(streams):
         raise PtolemyError("standard input is given twice: it can be read once")
-    return [given.open_seekable(car, to) if car in streams else os.fsencode(car) for car in cars]
+    return [given.open_seekable(car, to) if car in streams else _file(car) for car in cars]
+
+
+def _file(car: Path) -> CarFile:
+    """A file, or where there is none of this name, the built CAR that PROJECT/NUMBER names."""
+    name = os.fsdecode(car)
+    if os.path.lexists(car) or not _BUILT.fullmatch(name):
+        return os.fsencode(car)
+    from ptolemy_core.catalog import stored_cars
+    from ptolemy_dagster.cli.stages import open_catalog
+
+    project, _, number = name.rpartition("/")
+    return stored_cars.by_number(open_catalog(), project, int(number)).open()
 
 
 def _cipher(file: str) -> "ProjectCipher":
@@ -173,9 +190,9 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
         )
         output.print_json(done)
     else:
-        kept = f"; {report.kept:,} entries were there already" if report.kept else ""
+        kept = f"; {counted(report.kept, 'entry was', 'entries were')} there already" if report.kept else ""
         output.say(
-            f"{report.files:,} files ({readable(report.written_bytes)}), {report.links:,} links, "
+            f"{counted(report.files, 'file')} ({readable(report.written_bytes)}), {counted(report.links, 'link')}, "
             f"{report.folders:,} folders written to {paths.display(to)}{kept}"
         )
     warn(report.warnings)

@@ -33,6 +33,11 @@ def not_empty(values: list[str] | None, what: str) -> list[str]:
     return list(values or [])
 
 
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path as text, with escapes where its bytes aren't any."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def is_standard_input(path: str | os.PathLike[str]) -> bool:
     """Whether a path stands for a stream that the shell opened, and not for a file by name."""
     return _descriptor(os.fsencode(path)) is not None

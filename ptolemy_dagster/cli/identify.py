@@ -40,9 +40,7 @@ def cid_command(
                     progress=lambda done, task=task: bars.advance(task, done),  # type: ignore[misc]
                 )
             bars.remove_task(task)
-            rows.append(
-                {"path": os.fsencode(path).decode("utf-8", "backslashreplace"), "cid": cid.to_text(value)}
-            )
+            rows.append({"path": given.shown(path), "cid": cid.to_text(value)})
     if as_json:
         output.print_json(rows)
     else:
@@ -83,7 +81,7 @@ def commp_command(
             root = piece.digest()
             rows.append(
                 {
-                    "path": os.fsencode(path).decode("utf-8", "backslashreplace"),
+                    "path": given.shown(path),
                     "size": piece.size,
                     "piece_cid": cid.to_text(commp.piece_cid_v1(root)),
                     "piece_cid_v2": cid.to_text(commp.piece_cid_v2(root, piece.size)),

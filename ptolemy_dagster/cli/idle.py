@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from ptolemy_core.catalog import Catalog, cars, container_plan, containers, projects
 from ptolemy_core.errors import StagingError
+from ptolemy_core.sizes import counted
 from ptolemy_core.stages import blitz
 from ptolemy_core.stages.car_state import is_settled
 from ptolemy_core.status import free_space
@@ -31,7 +32,7 @@ def _planned(catalog: Catalog, name: str) -> str | None:
     if container_plan.any_unplanned(catalog, name) or container_plan.any_stale(catalog, name):
         return None
     count = len(containers.rows(catalog, name))
-    return f"every file of {name} is in one of its {count:,} containers" if count else None
+    return f"every file of {name} is in its {counted(count, 'container')}" if count else None
 
 
 def _built(catalog: Catalog, name: str) -> str | None:
@@ -43,7 +44,7 @@ def _built(catalog: Catalog, name: str) -> str | None:
             return None
     except StagingError:
         return None
-    return f"all {state.built:,} CARs of {name} are built"
+    return f"{_all(state.built)} of {name} {'is' if state.built == 1 else 'are'} built"
 
 
 def _verified(catalog: Catalog, name: str) -> str | None:
@@ -51,10 +52,14 @@ def _verified(catalog: Catalog, name: str) -> str | None:
     rows = list(cars.rows(catalog, name))
     known = all(is_settled(project, row) for row in rows)
     return (
-        f"all {len(rows):,} CARs of {name} were verified and haven't changed since"
+        f"{_all(len(rows))} of {name} passed verification and {'is' if len(rows) == 1 else 'are'} unchanged since"
         if rows and known
         else None
     )
+
+
+def _all(cars: int) -> str:
+    return "the only CAR" if cars == 1 else f"all {cars:,} CARs"
 
 
 def runs_of(catalog: Catalog) -> "Runs | None":

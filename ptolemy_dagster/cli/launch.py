@@ -15,20 +15,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from rich.progress import Progress, TaskID
-
 from ptolemy_core.catalog import Catalog
-from ptolemy_core.catalog.progress import Work
 from ptolemy_core.errors import PtolemyError, UnavailableError
 from ptolemy_core.interrupts import interruptible
-from ptolemy_core.status.rate import blitz_progress, describe_task
-from ptolemy_core.status.state import ProjectState, project_state
-from ptolemy_dagster.cli import output
+from ptolemy_core.status.state import project_state
+from ptolemy_dagster.cli import following, output
 from ptolemy_dagster.execute import Answer, Request, read_answer
 from ptolemy_dagster.home import log_folder
 from ptolemy_dagster.machines.settings import SCHEDULER
 
-_POLL = 0.5
 _STOP_SECONDS = 30.0
 """Seconds that a run has to end when it is stopped."""
 _LOG_TAIL = 65_536
@@ -96,7 +91,7 @@ def run_job(
             start_new_session=True,
         )
         try:
-            _watch(process, catalog, job, project, quiet)
+            following.watch(process, catalog, job, project, quiet)
         except UnavailableError:
             process.wait()  # the run waits for the database too, and says more
         except BaseException:
@@ -149,47 +144,3 @@ def _last_error(log: str) -> str:
         lines = file.read().decode(errors="replace").splitlines()
     found = [match[1] for match in map(_ERROR.fullmatch, lines) if match]
     return found[-1] if found else f"see {log}"
-
-
-def _watch(process: subprocess.Popen[bytes], catalog: Catalog, job: str, project: str, quiet: bool) -> None:
-    if quiet:
-        process.wait()
-        return
-    start = project_state(catalog, project)
-    with output.byte_progress() as bars:
-        scan = bars.add_task("scan", total=None, visible=False)
-        build = bars.add_task("build", total=None, visible=False)
-        verify = bars.add_task("verify", total=None, visible=False)
-        wait = bars.add_task(f"{job} {project}: starting", total=None)
-        while process.poll() is None:
-            now = project_state(catalog, project)
-            tasks = {task.task.work: task for task in now.tasks}
-            if Work.SCAN in tasks:
-                said = f"scanning: {describe_task(tasks[Work.SCAN])}"
-                bars.update(scan, description=said, visible=True)
-            _show_build(bars, build, start, now)
-            if Work.VERIFY in tasks:
-                task = tasks[Work.VERIFY]
-                bars.update(
-                    verify, description="verifying", completed=task.done, total=task.total, visible=True
-                )
-            counted = [tasks[work] for work in (Work.ROOT, Work.MANIFEST) if work in tasks]
-            for task in counted:
-                bars.update(wait, description=f"{task.task}: {task.done:,} entries", visible=True)
-            if tasks and not counted:
-                bars.update(wait, visible=False)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_POLL)
-        bars.update(wait, visible=False)
-        if process.returncode == 0:
-            _show_build(bars, build, start, project_state(catalog, project))
-            bars.update(verify, completed=bars.tasks[verify].total or 0)
-
-
-def _show_build(bars: Progress, bar: TaskID, start: ProjectState, now: ProjectState) -> None:
-    """Bytes of CARs that this run has built and is building, of those it has to."""
-    total = now.car_bytes - start.built_bytes
-    done = blitz_progress(now).done - start.built_bytes
-    if done > 0:
-        what = f"building CARs, {now.built}/{now.containers} done"
-        bars.update(bar, description=what, completed=min(done, total), total=total, visible=True)

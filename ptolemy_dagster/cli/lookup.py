@@ -1,116 +1,22 @@
-"""Commands that answer questions: status, cars, find."""
+"""Commands that answer questions: cars, find."""
 
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ptolemy_core.catalog import Catalog, place, projects
+from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog import find as look_up
-from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.errors import NotFoundError, StagingError
+from ptolemy_core.errors import NotFoundError
 from ptolemy_core.facts.files import FileFacts
-from ptolemy_core.facts.projects import LocalStatusFacts
-from ptolemy_core.sizes import duration, readable
-from ptolemy_core.status import free_space
-from ptolemy_core.status.rate import blitz_progress, describe_task, percent
-from ptolemy_core.status.state import ProjectState
+from ptolemy_core.sizes import readable
 from ptolemy_core.tree import paths
-from ptolemy_dagster import lost_cars
-from ptolemy_dagster.cli import output, waiting
-from ptolemy_dagster.cli.idle import runs_of
+from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
-
-if TYPE_CHECKING:
-    from ptolemy_dagster.status import Status
-
-_TASKS = 8
-"""CARs under way that `status` names at most."""
-
-
-def status(
-    project: Annotated[str | None, typer.Argument(help="A project; default: all of them.")] = None,
-    as_json: Json = False,
-) -> None:
-    """How far projects are, and what is running."""
-    from ptolemy_dagster.status import status_of
-
-    with output.errors_shown():
-        catalog = open_catalog()
-        chosen = [project] if project else projects.names(catalog)
-        found_in = runs_of(catalog)
-        found = [status_of(catalog, found_in, name) for name in chosen]
-    if as_json:
-        output.print_facts([_status_facts(catalog, one) for one in found])
-        return
-    if not found:
-        output.say(_no_project())
-        return
-    output.print_table(
-        ("project", "status", "CARs built", "bytes built", "share", "rate", "time left", "in no CAR"),
-        [(one.project, one.text, *_progress(one.state)) for one in found],
-    )
-    for one in found:
-        if one.reason:
-            output.say(f"{one.project}: {one.reason}")
-        if one.remarks:
-            output.say(f"{one.project}: {one.remarks}")
-        for task in one.state.tasks[:_TASKS]:
-            output.say(f"{one.project}: {task.task}: {describe_task(task)}")
-        if len(one.state.tasks) > _TASKS:
-            output.say(f"{one.project}: and {len(one.state.tasks) - _TASKS} more CARs under way")
-        with output.errors_shown():
-            waiting.say(catalog, one.project)
-        missing = _missing(catalog, one.project)
-        if missing:
-            output.say(f"{one.project}: {lost_cars.missing(missing)}")
-
-
-def _no_project() -> str:
-    return (
-        "no project yet: ptolemy create NAME --target-dir FOLDER --staging-dir FOLDER (state is in "
-        f"{place.place()}; DAGSTER_HOME or PTOLEMY_PG_URL says where)"
-    )
-
-
-def _status_facts(catalog: Catalog, one: "Status") -> LocalStatusFacts:
-    missing = _missing(catalog, one.project)
-    return LocalStatusFacts.of(
-        one.project,
-        one.state,
-        one.text,
-        one.reason,
-        one.run_id,
-        missing=None if missing is None else len(missing),
-    )
-
-
-def _missing(catalog: Catalog, project: str) -> list[CarRow] | None:
-    """Built CARs that are neither in staging_dir nor delivered; None where that can't be read."""
-    try:
-        return free_space.missing(catalog, projects.get(catalog, project))
-    except StagingError as error:
-        output.say(f"{project}: {error}")
-        return None
-
-
-def _progress(state: ProjectState) -> tuple[str, ...]:
-    """Columns of a project's CARs; a dash where there is nothing to say yet."""
-    kept_out = f"{state.not_stored.total:,}" if state.scanned else "-"
-    if not state.containers:
-        return ("-",) * 5 + (kept_out,)
-    whole = blitz_progress(state)
-    return (
-        f"{state.built:,} of {state.containers:,}",
-        f"{readable(whole.done)} of {readable(whole.total or 0)}",
-        percent(whole.share),
-        f"{readable(whole.rate)}/s" if whole.rate else "-",
-        "-" if whole.seconds_left is None else duration(whole.seconds_left),
-        kept_out,
-    )
+from ptolemy_dagster.cli.status import no_project
 
 
 def cars_command(project: Name, as_json: Json = False) -> None:
@@ -212,7 +118,7 @@ def _nothing(
     search: Callable[..., Iterator[look_up.Found]],
 ) -> str:
     if not projects.names(catalog):
-        return _no_project()
+        return no_project()
     if any(_first(1, search(catalog, text, project)) for text, project in places):
         return f"{what!r} is gone: --all shows the versions that earlier scans found"
     return f"no file or CID matches {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"

@@ -60,6 +60,17 @@ def creating(command: _Command) -> _Command:
     )
 
 
+PREPARING = ("car_size", "shard_size", "include", "exclude", "hidden", "on_error", "car_sha256")
+"""Settings that say what CARs hold, and not how a project is run."""
+
+
+def preparing(command: _Command) -> _Command:
+    """Give a command an option for each setting that makes the same CARs of the same folder."""
+    return _with_parameters(
+        command, [_parameter(SETTINGS[name], SETTINGS[name].default) for name in PREPARING]
+    )
+
+
 def changing(command: _Command) -> _Command:
     """Give a command an option for each setting that may change, None where it isn't given.
 
@@ -71,7 +82,7 @@ def changing(command: _Command) -> _Command:
             continue
         new.append(_parameter(setting, None))
         if setting.type == list[str]:
-            empty = typer.Option(f"--no-{setting.name}", help=f"Remove all {setting.name} patterns.")
+            empty = typer.Option(f"--no-{setting.name}", help=f"Remove all of {setting.name}.")
             new.append(
                 inspect.Parameter(
                     f"no_{setting.name}",

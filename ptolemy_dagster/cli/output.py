@@ -2,35 +2,31 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from ptolemy_core.catalog import place
 from ptolemy_core.errors import PtolemyError, UnknownProjectError
 from ptolemy_core.facts.fields import Facts
+from ptolemy_core.sizes import duration, readable
 
 FAILED = 1
 """Exit code of a command that failed; bad usage is 2, as usual."""
 DAMAGED = 3
 """Exit code of a command that gave all that was asked for, from CARs of which one is cut or has rubbish in it."""
 
+SAID_EVERY = 30.0
+"""Seconds between two lines on progress where standard error is no terminal."""
 _ANY_WIDTH = 1_000_000
 """Columns of a terminal in which any table fits."""
 
@@ -125,28 +121,61 @@ def errors_shown() -> Iterator[None]:
         raise typer.Exit(FAILED) from None
 
 
-class _Amount(DownloadColumn):
-    """Bytes done of a total; nothing for a task without one, such as a scan."""
+class _Words(ProgressColumn):
+    """How far a task is, in words and with the units of all other output."""
 
     def render(self, task: Task) -> Text:
-        return super().render(task) if task.total is not None else Text()
+        return Text(_words(task))
 
 
-class _Rate(TransferSpeedColumn):
-    """Bytes a second; nothing for a task that counts no bytes."""
+def _words(task: Task) -> str:
+    """Bytes done of a total, rate and time left; nothing for a task that counts no bytes, such as a scan."""
+    if task.total is None:
+        return ""
+    parts = [f"{readable(task.completed)} of {readable(task.total)}"]
+    rate = task.finished_speed or task.speed
+    if rate:
+        parts.append(f"{readable(rate)}/s")
+    if task.finished:
+        parts.append(f"done in {duration(task.finished_time or 0)}")
+    elif task.time_remaining is not None:
+        parts.append(f"{duration(task.time_remaining)} left")
+    return ", ".join(parts)
 
-    def render(self, task: Task) -> Text:
-        return super().render(task) if task.total is not None else Text()
+
+class ByteProgress(Progress):
+    """Bars of bytes on standard error; where that is no terminal, a line every 30 seconds."""
+
+    _said = 0.0
+
+    def update(self, task_id: TaskID, **values: Any) -> None:
+        """Change a task; see rich."""
+        super().update(task_id, **values)
+        self._say(task_id)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """Count what was done of a task; see rich."""
+        super().advance(task_id, advance)
+        self._say(task_id)
+
+    def _say(self, task_id: TaskID) -> None:
+        now = time.monotonic()
+        if self.console.is_terminal or now - self._said < SAID_EVERY:
+            return
+        if not self._said:  # the first line is due after the interval, too
+            self._said = now
+            return
+        self._said = now
+        task = self._tasks[task_id]
+        say(f"{task.description}: {_words(task)}".removesuffix(": "))
 
 
-def byte_progress() -> Progress:
+def byte_progress() -> ByteProgress:
     """Bars of bytes with rate and time left, on standard error."""
-    return Progress(
-        TextColumn("{task.description}"),
+    return ByteProgress(
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        _Amount(binary_units=True),
-        _Rate(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _Words(),
         console=err,
+        disable=not err.is_terminal,
     )

@@ -1,22 +1,44 @@
 """The command set."""
 
-from typing import Any
+import os
+from typing import Annotated, Any
 
-from ptolemy_core.catalog import projects
+import typer
+
 from ptolemy_core.errors import SettingsError
+from ptolemy_core.stages import change
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.options import changing
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
+from ptolemy_dagster.roots import environment_roots, require_inside
 
 
 @changing
-def set_command(project: Name, *, as_json: Json = False, **settings: Any) -> None:
+def set_command(
+    project: Name,
+    *,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Move to a target-dir or staging-dir that lacks files or CARs which the project has.",
+        ),
+    ] = False,
+    as_json: Json = False,
+    **settings: Any,
+) -> None:
     """Change settings that may change; without options, show all settings.
 
-    Patterns take effect with the next scan. A list replaces the one before.
+    Patterns take effect with the next scan. A list replaces the one before. A new target-dir must hold the same
+    files, with the same times; a new staging-dir must hold the CARs.
     """
     with output.errors_shown():
-        changed = projects.change(open_catalog(), project, _given(settings))
+        catalog, given = open_catalog(), _given(settings)
+        for name in ("target_dir", "staging_dir"):
+            if name in given:
+                given[name] = os.path.abspath(given[name])
+        require_inside(change.changed(catalog, project, given), environment_roots())
+        changed = change.change(catalog, project, given, accept_loss=accept_loss)
     if as_json:
         output.print_json(changed.model_dump())
         return
@@ -42,4 +64,6 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def _said(value: object) -> object:
     if isinstance(value, tuple):
         return "  ".join(value)
+    if value is None:
+        return "by default"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value

@@ -15,10 +15,11 @@ from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts, RootFacts, Staged
 from ptolemy_core.facts.files import NotStoredFacts
 from ptolemy_core.facts.projects import Created, LeftOutFacts, RunFacts, ScanFacts, VerifiedFacts
 from ptolemy_core.project import padding_warning, parse_project
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import scan as scan_stage
 from ptolemy_core.stages.car_state import is_away
 from ptolemy_core.stages.containerize import containerize as plan_containers
+from ptolemy_core.stages.manifest import written_manifest
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
 from ptolemy_core.staging.area import area_of
 from ptolemy_dagster import lost_cars
@@ -205,9 +206,10 @@ def blitz(
 
 
 def run(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -> None:
-    """Scan, containerize, blitz and verify."""
+    """Scan, containerize, blitz and verify; then make the root of the data set and the manifest."""
     catalog = run_stage("onboard", project, as_json, scan_config(accept_loss))
     with output.errors_shown():
+        manifest = written_manifest(projects.get(catalog, project))
         if as_json:
             root = next(roots.rows(catalog, project), None)
             output.print_facts(
@@ -215,11 +217,14 @@ def run(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -
                     project=project,
                     cars=car_facts(catalog, project),
                     root=None if root is None else RootFacts.of(root),
+                    manifest=manifest,
                     not_stored=NotStoredFacts.of(skipped.not_stored(catalog, project)),
                 )
             )
         else:
             show_cars(catalog, project, as_json)
+            if manifest:
+                output.say(f"manifest is {manifest}")
             _say_not_stored(catalog, project)
         waiting.say(catalog, project)
 
@@ -261,21 +266,25 @@ def verify(
         )
         return
     if read:
-        output.say(f"{read} CARs verified: every block, the trees, the piece CIDs")
+        output.say(f"{counted(read, 'CAR')} verified: every block, the trees, the piece CIDs")
     if known:
-        output.say(f"{known} CARs were verified before and haven't changed since; --again reads them again")
+        output.say(
+            f"{counted(known, 'CAR was', 'CARs were')} verified before, unchanged since; --again reads them again"
+        )
     if source and len(built) > away + dead:
         which = " that are in CARs" if kept_out.total else ""
-        here = len(built) - away - dead
-        output.say(f"the files in {settings.target_dir}{which} have the very content of the {here} CARs here")
+        output.say(
+            f"the files in {settings.target_dir}{which} have the very content of the "
+            f"{counted(len(built) - away - dead, 'CAR')} here"
+        )
         if outdated := shards.outdated(catalog, project):
-            output.say(
-                f"{outdated} file versions in CARs were changed or deleted since, and weren't compared"
-            )
+            output.say(f"{counted(outdated, 'file version')} changed or deleted since, and not compared")
     if away:
-        output.say(f"{away} CARs are delivered and not in staging_dir any more: they weren't read")
+        output.say(
+            f"{counted(away, 'CAR is', 'CARs are')} delivered and not in staging_dir any more: not read"
+        )
     if dead:
-        output.say(f"{dead} CARs are dead, since their source changed: they weren't read")
+        output.say(f"{counted(dead, 'CAR is', 'CARs are')} dead, since their source changed: not read")
     _say_not_stored(catalog, project)
 
 
@@ -343,7 +352,7 @@ def _root_row(root: RootFacts, there: Mapping[str, int]) -> tuple[str, ...]:
         readable(root.piece_size),
         f"{root.blocks:,}",
         "",
-        _file_state(root.file_name, root.car_size, there) or "not in staging",
+        _places(_file_state(root.file_name, root.car_size, there), root),
     )
 
 
@@ -357,6 +366,11 @@ def _where(car: CarFacts, there: Mapping[str, int]) -> str:
         )
     else:
         staged = _file_state(car.file_name, car.car_size, there)
+    return _places(staged, car)
+
+
+def _places(staged: str, car: CarFacts | RootFacts) -> str:
+    """Where a CAR is: in staging, delivered, or lost."""
     places = [staged] if staged else []
     if car.delivered_at is not None:
         places.append(f"delivered {car.delivered_to or ''}".strip())

@@ -4,7 +4,7 @@ import time
 
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.waiting import Waiting
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.status import free_space
 from ptolemy_core.status.state import project_state
 from ptolemy_dagster.cli import output
@@ -22,7 +22,7 @@ def say(catalog: Catalog, project: str) -> None:
     if found is None:
         return
     now = project_state(catalog, project)
-    what = f"{now.built} of {now.containers} CARs are built"
+    what = f"{now.built:,} of {counted(now.containers, 'CAR is', 'CARs are')} built"
     if not found.bytes:
         output.say(f"{what}, and the next one fits now: ptolemy blitz {project}")
         return

@@ -8,7 +8,7 @@ import anyio.to_thread
 import sqlalchemy as sa
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import UnavailableError
@@ -18,6 +18,8 @@ from ptolemy_dagster.http.docs_page import render
 from ptolemy_dagster.http.failsafe import Failsafe
 from ptolemy_dagster.http.guard import SiteGuard, TokenGuard
 from ptolemy_dagster.http.limits import BodyLimit, PlainPath, RateLimit
+from ptolemy_dagster.http.pages.routes import is_page, pages
+from ptolemy_dagster.http.web_ui import PAGE_HEADERS, SIGN_IN, Access, UiGuard
 
 _DESCRIPTION = (
     "Folders become verified Filecoin pieces. A project goes create → scan → containerize → blitz; each stage is a "
@@ -36,7 +38,25 @@ def create_app(context: Context) -> ASGIApp:
     settings = context.settings
     protected: ASGIApp = BodyLimit(PlainPath(app), settings.max_body)
     # what is refused for its site is no request of this address's user, and takes none of the rate
-    return Failsafe(SiteGuard(RateLimit(TokenGuard(protected, settings.token), settings.rate), settings))
+    guarded = SiteGuard(RateLimit(TokenGuard(protected, settings.token), settings.rate), settings)
+    shown = PlainPath(pages(context))
+    # a person signs in where a program sends its token; the same cookie speaks for Dagster's web UI
+    for_people = UiGuard(
+        shown, Access.of(settings).at("/"), any_name=settings.hosts is None, headers=PAGE_HEADERS
+    )
+    return Failsafe(_Pages(RateLimit(for_people, settings.rate), guarded))
+
+
+class _Pages:
+    """Sends requests for our own pages to them, and all others to the API."""
+
+    def __init__(self, shown: ASGIApp, api: ASGIApp) -> None:
+        self._shown = shown
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_shown = scope["type"] == "http" and (is_page(scope["path"]) or scope["path"] == SIGN_IN)
+        await (self._shown if is_shown else self._api)(scope, receive, send)
 
 
 def api(context: Context) -> FastAPI:
@@ -70,7 +90,6 @@ def api(context: Context) -> FastAPI:
             return {"status": "ok"}
         raise UnavailableError(f"the database didn't answer for {_HEALTH_SECONDS} s")
 
-    @app.get("/", include_in_schema=False, response_class=HTMLResponse)
     @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
     def docs() -> str:
         return render(app.openapi())

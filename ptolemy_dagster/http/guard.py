@@ -18,7 +18,7 @@ from ptolemy_dagster.http import problems
 from ptolemy_dagster.http.problems import Problem
 from ptolemy_dagster.http.settings import ApiSettings
 
-OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health"})
+OPEN_PATHS = frozenset({"/docs", "/openapi.json", "/health"})
 """Need no token: they say nothing of projects, and a browser can't send one."""
 
 API_HEADERS = [

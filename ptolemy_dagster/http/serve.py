@@ -94,7 +94,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
         webserver, url = _webserver(home, beside.ui_port, settings)
         children.append(webserver)
     if beside.daemon:
-        children.append(_daemon(home, instance))
+        children.append(daemon_beside(home, instance))
     is_here = beside.dagster_url is None or is_loopback(urlsplit(beside.dagster_url).hostname or "")
     token = settings.token if is_here else None  # other machines aren't told it
     dagster = Dagster(instance, url, settings.ui_url, token)
@@ -132,6 +132,7 @@ def _say(listener: socket.socket, settings: ApiSettings, dagster: Dagster) -> No
     lines = [
         f"API      {place}/v0/projects   (described at {place}/docs)",
         f"web UI   {dagster.ui_url}",
+        f"projects {place}/",
         f"logs     {log_folder()}",
         f"token    {'asked for' if settings.token else 'none: only this machine reaches the API'}",
         f"folders  {', '.join(settings.roots) or 'any that this user may use'}",
@@ -185,7 +186,8 @@ def _webserver(home: str, port: int | None, settings: ApiSettings) -> tuple[Chil
     return child, other.url if other else url
 
 
-def _daemon(home: str, instance: dg.DagsterInstance) -> Child:
+def daemon_beside(home: str, instance: dg.DagsterInstance) -> Child:
+    """A daemon that runs unless another one of the same storage does."""
     command = [_script("dagster-daemon"), "run", "-w", workspace_file(home)]
     return Child("daemon", home, command, wanted=lambda ended: not _daemon_is_heard(instance, ended))
 

@@ -12,7 +12,8 @@ import html
 import json
 import re
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
@@ -41,6 +42,16 @@ _UI_HEADERS = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
 ]
+PAGE_HEADERS = [
+    *_UI_HEADERS[1:],
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (b"referrer-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+]
+"""Of pages that need no script, and nothing but their own styles."""
 _PATH_HERE = re.compile(r"/(?![/\\])[!-~]*", re.ASCII)
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Ptolemy</title>
@@ -84,6 +95,10 @@ class Access:
         values = json.loads(text)
         return cls(tuple(values["hosts"]), values["key"], values["prefix"])
 
+    def at(self, prefix: str) -> "Access":
+        """The same access below another path."""
+        return replace(self, prefix=prefix.rstrip("/"))
+
     def to_json(self) -> bytes:
         """For another process."""
         return json.dumps(asdict(self)).encode()
@@ -92,9 +107,25 @@ class Access:
 class UiGuard:
     """Refuses what isn't for Dagster's webserver to answer."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        access: Access,
+        *,
+        any_name: bool = False,
+        headers: Sequence[tuple[bytes, bytes]] = _UI_HEADERS,
+    ) -> None:
+        """Guard an application.
+
+        Args:
+            app: that is guarded.
+            access: who may use it.
+            any_name: whether it may be called by any name: a token is asked for then.
+            headers: of all answers.
+        """
         self._app = app
-        self._hosts = frozenset(access.hosts)
+        self._headers = headers
+        self._hosts = None if any_name and access.key else frozenset(access.hosts)
         self._key = access.key
         self._prefix = access.prefix
 
@@ -103,7 +134,7 @@ class UiGuard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        guarded_send = with_headers(send, _UI_HEADERS)
+        guarded_send = with_headers(send, self._headers)
         answer: ASGIApp | None = None
         refusal = refused(scope, headers, self._hosts) or self._odd(scope, headers)
         if refusal is None and self._key and not self._knows_token(headers):

@@ -1,4 +1,4 @@
-"""Dagster's webserver behind our guard: `ptolemy web-ui`, and the process that `ptolemy serve` starts.
+"""Dagster's webserver behind our guard: `ptolemy ui`, and the process that `ptolemy serve` starts.
 
     python -m ptolemy_dagster.http.webserver WORKSPACE PORT < ACCESS
 
@@ -22,12 +22,12 @@ from ptolemy_dagster.instance import open_instance
 from ptolemy_dagster.internals.webserver_app import setup_interrupt_handlers, webserver_app
 
 
-def run(workspace: str, listener: socket.socket, access: Access) -> None:
-    """Serve the web UI until SIGINT or SIGTERM."""
+def run(workspace: str, listener: socket.socket, access: Access, level: int = logging.INFO) -> None:
+    """Serve the web UI until SIGINT or SIGTERM; `level`: of what is logged to standard error."""
     setup_interrupt_handlers()
     os.environ.pop(TOKEN_VARIABLE, None)  # the processes of runs would inherit it
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    with open_instance() as instance, webserver_app(instance, workspace, access.prefix) as app:
+    logging.basicConfig(level=level, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    with open_instance() as instance, webserver_app(instance, workspace, access.prefix, level) as app:
         guarded = UiGuard(BodyLimit(app, MAX_BODY), access)
         limits = ConnectionLimits.of_machine()
         config = configured(guarded, limits, log_level="error", timeout_graceful_shutdown=5)

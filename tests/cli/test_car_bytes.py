@@ -118,6 +118,16 @@ def test_commands_say_how_cars_are_stored(generated: Backend) -> None:
     assert [row["car_storage"] for row in printed("containerize", "delta", "--dry-run")] == ["staged"]
 
 
+def test_extract_takes_a_built_car_by_its_number(generated: Backend, tmp_path: Path) -> None:
+    assert "b/c.bin" in ptolemy("extract", "delta/0", "--list").stdout
+    ptolemy("extract", "delta/0", "--to", tmp_path / "out")
+    for name, data in FILES.items():
+        assert (tmp_path / "out" / name).read_bytes() == data
+    assert "no project" in error_of("extract", "nemo/0", "--list")
+    (generated.root / "delta").mkdir()
+    assert "has no built CAR 7" in error_of("extract", "delta/7", "--list")
+
+
 @pytest.mark.slow
 def test_a_dead_car_is_shown_everywhere_and_the_rest_is_stored_again(generated: Backend) -> None:
     (generated.root / "data" / "a.txt").write_bytes(b"another")

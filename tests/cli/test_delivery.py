@@ -65,7 +65,7 @@ def test_a_serial_project_waits_says_so_and_goes_on(sqlite: Backend, monkeypatch
         assert "1 of 3 CARs are built; CAR 000001 waits for " in told
         assert f"({size:,} bytes) to leave {sqlite.staging()}" in told
         assert "then run ptolemy blitz delta (with --wait" in told
-        assert "aren't whole in staging_dir and aren't marked as delivered (delta/0)" in told
+        assert "isn't whole in staging_dir and isn't marked as delivered (delta/0)" in told
         first.unlink()
         ptolemy("release", "delta/0", "--note", "s3://cold")
 
@@ -141,7 +141,7 @@ def test_release_marks_removes_and_takes_back(backend: Backend) -> None:
     assert "not marked as delivered any more" in back.stdout
     assert "its file isn't in staging_dir: it counts as missing now" in back.stderr
     assert "missing: neither in staging nor marked as delivered" in ptolemy("cars", "delta").stdout
-    assert "1 built CARs aren't whole in staging_dir" in ptolemy("status", "delta").stderr
+    assert "1 built CAR isn't whole in staging_dir" in ptolemy("status", "delta").stderr
 
 
 def test_release_of_what_is_no_car_or_not_whole_changes_nothing(sqlite: Backend) -> None:
@@ -165,7 +165,7 @@ def test_delete_source_is_a_dry_run_until_told(backend: Backend) -> None:
     dry = ptolemy("delete-source", "delta")
     assert "000.bin" in dry.stdout
     assert "dry run, nothing was deleted; --delete would delete: 2 entries, 5.86 KiB" in dry.stderr
-    assert "1 stay: not all of it stands in a CAR that is delivered (as 002.bin)" in dry.stderr
+    assert "1 stays: not all of it stands in a CAR that is delivered (as 002.bin)" in dry.stderr
     assert len(list(data.iterdir())) == 3
     done = printed("delete-source", "delta", "000.bin", "--delete")
     assert (done["deleted"], done["files"], done["bytes"]) == (True, 1, 3000)

@@ -26,4 +26,4 @@ def test_a_scan_shows_entries_and_no_bytes() -> None:
 
 
 def test_a_build_shows_its_bytes() -> None:
-    assert "1.0/4.0 MiB" in drawn(4 << 20, 1 << 20, "building CARs, 1/4 done")
+    assert "1 MiB of 4 MiB" in drawn(4 << 20, 1 << 20, "building CARs, 1/4 done")

@@ -47,7 +47,8 @@ def test_create_has_an_option_for_each_setting_with_its_default() -> None:
 
 def test_set_has_an_option_for_each_setting_that_may_change() -> None:
     lists = {f"no_{name}" for name in CHANGEABLE if SETTINGS[name].type == list[str]}
-    assert set(inspect.signature(set_command).parameters) - {"project", "as_json"} == {*CHANGEABLE, *lists}
+    options = set(inspect.signature(set_command).parameters)
+    assert options - {"project", "as_json", "accept_loss"} == {*CHANGEABLE, *lists}
 
 
 def test_dagster_configuration_has_each_setting_with_its_default() -> None:

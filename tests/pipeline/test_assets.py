@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from ptolemy_core.catalog import cars, schema
 from ptolemy_core.catalog.schema import shard
 from ptolemy_core.dag import cid
+from ptolemy_dagster import data_versions
 from ptolemy_dagster.assets import scan as scan_module
 from ptolemy_dagster.partitions import car_key
 from tests.pipeline.backend import Backend, in_process, materialize_car, plan_small, tiny_files
@@ -255,3 +256,40 @@ def snapshot(backend: Backend) -> Any:
     rows = [[tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in t] for t in tables]
     staged = {path.name: path.stat().st_mtime_ns for path in backend.staging().glob("*.car")}
     return rows, staged
+
+
+def versions(instance: dg.DagsterInstance) -> dict[str, str | None]:
+    names = ("scan_result", "container_plan", "built_cars", "dataset_root", "manifest")
+    return {name: data_versions.last_of(instance, name, "delta") for name in names}
+
+
+def made(instance: dg.DagsterInstance, asset: str) -> int:
+    """How often an asset was materialized."""
+    return len(instance.fetch_materializations(dg.AssetKey(asset), limit=100).records)
+
+
+def test_a_run_that_changes_nothing_gives_the_same_data_versions(sqlite: Backend, instance: Any) -> None:
+    sqlite.define(instance=instance)
+    in_process("onboard", "delta", instance)
+    before = versions(instance)
+    assert all(before.values())
+    in_process("onboard", "delta", instance)
+    assert versions(instance) == before
+    (sqlite.root / "data" / "new").write_bytes(b"new")
+    in_process("onboard", "delta", instance)
+    assert not set(versions(instance).items()) & set(before.items())
+
+
+def test_a_second_blitz_leaves_the_cars_and_their_checks_as_they_are(sqlite: Backend, instance: Any) -> None:
+    sqlite.define(instance=instance)
+    in_process("onboard", "delta", instance)
+    assert in_process("blitz", "delta", instance).success
+    assert made(instance, "built_cars") == 1
+    for path in sqlite.staging().glob("*.car"):
+        path.unlink()
+    in_process("blitz", "delta", instance)
+    assert made(instance, "built_cars") == 2  # it says which CARs are missing
+    (sqlite.root / "data" / "new").write_bytes(b"new")
+    for job in ("scan", "containerize", "blitz"):
+        in_process(job, "delta", instance)
+    assert made(instance, "built_cars") == 3

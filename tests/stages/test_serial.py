@@ -160,7 +160,7 @@ def test_seal_accepts_what_was_left_and_nothing_else(serial: Scene) -> None:
 
     left = go(serial)
     assert [row.number for row in seal(serial.catalog, serial.name, PROFILE, left=left)] == [0]
-    with pytest.raises(ReceiptError, match="1 CARs of project 'p' are not built, the first is number 1"):
+    with pytest.raises(ReceiptError, match="1 CAR of project 'p' is not built, the first is number 1"):
         seal(serial.catalog, serial.name, PROFILE, left=[2])
     with pytest.raises(ReceiptError, match="2 CARs of project 'p' are not built"):
         seal(serial.catalog, serial.name, PROFILE)

@@ -1,0 +1,55 @@
+"""Removing a project from the catalog, and giving it another name: all rows of all tables that belong to it."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from ptolemy_core.catalog.schema import metadata, project
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.errors import ProjectExistsError
+
+
+def delete(catalog: Catalog, name: str) -> None:
+    """Remove a project and all that is known of it, in one transaction."""
+    with catalog.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            mine = _belongs(table, name)
+            if mine is not None:
+                connection.execute(table.delete().where(mine))
+
+
+def rename(catalog: Catalog, old: str, new: str) -> None:
+    """Give a project another name, in one transaction.
+
+    Raises:
+        ProjectExistsError: another project has it.
+    """
+    with catalog.write() as connection:
+        if connection.scalar(sa.select(project.c.name).where(project.c.name == new)) is not None:
+            raise ProjectExistsError(f"there is a project {new!r} already: use another name")
+        row = connection.execute(sa.select(project).where(project.c.name == old)).mappings().one()
+        connection.execute(project.insert().values(**{**row, "name": new}))
+        for table in metadata.sorted_tables:
+            if table is not project and "project" in table.c:
+                connection.execute(table.update().where(table.c.project == old).values(project=new))
+        connection.execute(project.delete().where(project.c.name == old))
+
+
+def _belongs(table: sa.Table, name: str) -> sa.ColumnElement[bool] | None:
+    """The rows of a table that belong to a project; None: it holds nothing of projects."""
+    if table is project:
+        return table.c.name == name
+    if "project" in table.c:
+        return table.c.project == name
+    for key in _foreign_keys(table):
+        parent = key.column.table
+        mine = _belongs(parent, name)
+        if mine is not None:
+            return key.parent.in_(sa.select(key.column).where(mine))
+    return None
+
+
+def _foreign_keys(table: sa.Table) -> Iterator[sa.ForeignKey]:
+    """Those that lead to other tables, in the order of the columns."""
+    for column in table.columns:
+        yield from (key for key in column.foreign_keys if key.column.table is not table)

@@ -1,0 +1,173 @@
+"""Removing a project, with its CARs or without them, and renaming one."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ptolemy_core.catalog import cars, data_keys, deletions, projects, removal, roots
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.errors import DeletionError, SettingsError, StagingError
+from ptolemy_core.facts.projects import RemovedFacts
+from ptolemy_core.project import Project, parse_project
+from ptolemy_core.sizes import counted
+from ptolemy_core.stages.change import require_idle
+from ptolemy_core.stages.manifest import FOLDER
+from ptolemy_core.staging.area import StagingArea, area_of
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What the removal of a project removes, or would.
+
+    Attributes:
+        project: its settings.
+        cars: numbers of its built CARs.
+        undelivered: how many of them aren't marked as delivered.
+        files: names of its CARs in the staging folder that no other project has, and their bytes.
+        manifests: paths of its manifests.
+        done: False in a dry run.
+    """
+
+    project: Project
+    cars: list[int]
+    undelivered: int
+    files: dict[str, int] = field(default_factory=dict)
+    manifests: list[str] = field(default_factory=list)
+    done: bool = False
+
+    def facts(self, *, files: bool) -> RemovedFacts:
+        """As JSON tells of it; `files`: whether files of CARs go too."""
+        names = self.files if files else {}
+        return RemovedFacts(
+            project=self.project.name,
+            removed=self.done,
+            cars=len(self.cars),
+            undelivered=self.undelivered,
+            files=list(names),
+            bytes=sum(names.values()),
+        )
+
+
+def look(catalog: Catalog, name: str) -> Removal:
+    """What would be removed; nothing is.
+
+    Raises:
+        UnknownProjectError: no such project.
+    """
+    project = projects.get(catalog, name)
+    rows = list(cars.rows(catalog, name))
+    names = {row.file_name for row in rows} | {row.file_name for row in roots.rows(catalog, name)}
+    sizes: dict[str, int] = {}
+    with suppress(StagingError):
+        sizes = area_of(project).sizes()
+    others = _files_of_others(catalog, project)
+    return Removal(
+        project=project,
+        cars=[row.number for row in rows],
+        undelivered=sum(row.delivered_at is None for row in rows),
+        files={file: sizes[file] for file in sorted(names & sizes.keys() - others)},
+        manifests=_manifests(project),
+    )
+
+
+def delete(catalog: Catalog, name: str, *, files: bool = False, force: bool = False) -> Removal:
+    """Remove a project from the catalog.
+
+    Args:
+        catalog: where the project is.
+        name: the project's.
+        files: remove its CARs and manifests from the staging folder, too.
+        force: also where that loses what nobody else knows.
+
+    Raises:
+        UnknownProjectError: no such project.
+        BusyError: something of it is under way.
+        DeletionError: its sources were deleted after delivery, so the catalog alone knows what is where; or a file
+            can't be removed.
+    """
+    found = look(catalog, name)
+    if not force:
+        _require_replaceable(catalog, name)
+    with require_idle(catalog, name):
+        if files:
+            _remove_files(area_of(found.project), found)
+        removal.delete(catalog, name)
+    return Removal(found.project, found.cars, found.undelivered, found.files, found.manifests, done=True)
+
+
+def _require_replaceable(catalog: Catalog, name: str) -> None:
+    """See that the catalog isn't the only one that knows what is needed later.
+
+    Raises:
+        DeletionError: it is.
+    """
+    gone = deletions.count(catalog, name)
+    if gone:
+        raise DeletionError(
+            f"{counted(gone, 'source')} of project {name!r} {'was' if gone == 1 else 'were'} deleted after delivery: "
+            "the catalog knows which CARs hold them. Keep a manifest (ptolemy manifest), then delete with --force"
+        )
+    if data_keys.data_keys(catalog, name):
+        raise DeletionError(
+            f"the data keys of project {name!r} are in the catalog alone, and its CARs can't be decrypted without "
+            "them: keep a copy of the catalog, then delete with --force"
+        )
+
+
+def rename(catalog: Catalog, old: str, new: str) -> Project:
+    """Give a project another name. Manifests keep the names of their files.
+
+    Raises:
+        UnknownProjectError: no such project.
+        SettingsError: that can't be a name, or another project has it.
+        BusyError: something of it is under way.
+    """
+    renamed = parse_project(projects.get(catalog, old).model_dump() | {"name": new})
+    if new != old:
+        if data_keys.data_keys(catalog, old):
+            raise SettingsError(
+                f"project {old!r} can't be renamed: its data keys are bound to its name; define another project"
+            )
+        with require_idle(catalog, old):
+            removal.rename(catalog, old, new)
+    return renamed
+
+
+def _files_of_others(catalog: Catalog, project: Project) -> set[str]:
+    """CARs that other projects have in the same folder."""
+    mine = area_of(project)
+    found: set[str] = set()
+    for other in projects.rows(catalog):
+        if other.name != project.name and area_of(other).is_same_as(mine):
+            found |= {row.file_name for row in cars.rows(catalog, other.name)}
+            found |= {row.file_name for row in roots.rows(catalog, other.name)}
+    return found
+
+
+def _manifests(project: Project) -> list[str]:
+    folder = os.path.join(project.staging_dir, FOLDER)
+    with suppress(OSError):
+        return sorted(
+            os.path.join(folder, name)
+            for name in os.listdir(folder)
+            if name.startswith(
+                (f"{project.name}.manifest.", f"{project.name}.summary.", f"{project.name}.cars.")
+            )
+        )
+    return []
+
+
+def _remove_files(area: StagingArea, found: Removal) -> None:
+    try:
+        for name in found.files:
+            with suppress(FileNotFoundError):
+                os.unlink(area.path(name))
+        for path in found.manifests:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        area.sync()
+    except OSError as error:
+        raise DeletionError(
+            f"{error.filename or area.folder} can't be removed ({error.strerror}): the project stays; remove it "
+            "again when it can"
+        ) from error

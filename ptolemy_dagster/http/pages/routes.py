@@ -1,0 +1,132 @@
+"""The addresses of our own pages, as an application that answers GET alone."""
+
+import itertools
+import time
+from typing import Annotated
+from urllib.parse import quote
+
+import dagster as dg
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.responses import FileResponse, HTMLResponse
+
+from ptolemy_core.catalog import Catalog, cars, containers, projects, roots, skipped
+from ptolemy_core.errors import StagingError
+from ptolemy_core.project import NAME_PATTERN
+from ptolemy_core.stages.manifest import written_manifest
+from ptolemy_core.staging.area import area_of
+from ptolemy_core.status.builds import last_build_period
+from ptolemy_dagster.http import downloads, problems
+from ptolemy_dagster.http.context import Context, Name, opened
+from ptolemy_dagster.http.pages.overview import overview
+from ptolemy_dagster.http.pages.project import RunLine, Shown, project_page
+from ptolemy_dagster.http.paging import first_page
+from ptolemy_dagster.status import project_status
+
+Opened = Annotated[Context, Depends(opened)]
+Refresh = Annotated[int, Query(ge=0, le=3600)]
+
+_PROJECTS = 100
+_CARS = 100
+_SKIPPED = 100
+_RUNS = 10
+
+router = APIRouter()
+
+
+def pages(context: Context) -> FastAPI:
+    """The pages as an application."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.context = context
+    problems.install(app)
+    app.include_router(router)
+    return app
+
+
+def is_page(path: str) -> bool:
+    """Whether an address is one of these pages."""
+    return path in ("/", "/projects") or path.startswith("/projects/")
+
+
+@router.get("/", response_class=HTMLResponse)
+@router.get("/projects", response_class=HTMLResponse)
+def all_projects(
+    context: Opened,
+    refresh: Refresh = 0,
+    after: Annotated[str | None, Query(pattern=NAME_PATTERN, max_length=63)] = None,
+) -> str:
+    """All projects."""
+    rows = projects.rows(context.catalog, after=after, limit=_PROJECTS + 1)
+    chosen, more = first_page(rows, _PROJECTS)
+    instance = context.dagster.instance
+    found = [project_status(context.catalog, instance, one.name) for one in chosen]
+    following = f"/?after={quote(chosen[-1].name)}" if more else None
+    return overview(found, following, context.dagster.ui_url, refresh)
+
+
+@router.get("/projects/{project}", response_class=HTMLResponse)
+def one_project(
+    project: Name,
+    context: Opened,
+    refresh: Refresh = 0,
+    after: Annotated[int, Query(ge=-1, le=10**9)] = -1,
+) -> str:
+    """One project."""
+    return project_page(_shown(context, project, after), context.dagster.ui_url, refresh)
+
+
+def _shown(context: Context, name: str, after: int) -> Shown:
+    catalog = context.catalog
+    settings = projects.get(catalog, name)
+    chosen, more = first_page(list(cars.rows(catalog, name, after=after, limit=_CARS + 1)), _CARS)
+    return Shown(
+        status=project_status(catalog, context.dagster.instance, name),
+        settings=settings,
+        cars=chosen,
+        following=f"/projects/{quote(name)}?after={chosen[-1].number}#cars" if more else None,
+        sizes=_sizes(catalog, name),
+        root=next(roots.rows(catalog, name), None),
+        plan=containers.rows(catalog, name),
+        period=last_build_period(list(cars.rows(catalog, name))),
+        skipped=list(itertools.islice(skipped.rows(catalog, name, current=True), _SKIPPED)),
+        manifest=written_manifest(settings) is not None,
+        runs=_runs(context.dagster.instance, name),
+    )
+
+
+def _sizes(catalog: Catalog, name: str) -> dict[str, int] | None:
+    try:
+        return area_of(projects.get(catalog, name)).sizes()
+    except StagingError:
+        return None
+
+
+def _runs(instance: dg.DagsterInstance, name: str) -> list[RunLine]:
+    found = instance.get_run_records(dg.RunsFilter(tags={"dagster/partition": name}), limit=_RUNS)
+    return [
+        RunLine(
+            one.dagster_run.run_id,
+            one.dagster_run.job_name,
+            one.dagster_run.status.value.lower(),
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.create_timestamp.timestamp())),
+            one.dagster_run.tags.get("progress", ""),
+        )
+        for one in found
+    ]
+
+
+@router.get("/projects/{project}/manifest")
+def manifest(project: Name, context: Opened) -> FileResponse:
+    """The newest manifest."""
+    return downloads.manifest(context, project)
+
+
+@router.get("/projects/{project}/summary")
+def summary(project: Name, context: Opened) -> FileResponse:
+    """The summary of its CARs."""
+    return downloads.summary(context, project)
+
+
+@router.get("/projects/{project}/cars/{number}")
+def car(project: Name, number: str, context: Opened, request: Request) -> FileResponse:
+    """A CAR that is in its staging folder."""
+    return downloads.car(context, project, number)

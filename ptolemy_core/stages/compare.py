@@ -26,10 +26,10 @@ from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
-from ptolemy_core.restore.compare import compare, reader_of
+from ptolemy_core.restore.compare import compare
 from ptolemy_core.restore.dag import leaves, read_node
-from ptolemy_core.restore.decrypt import encrypting_reader
 from ptolemy_core.source import Source, Stamp, beneath, open_source
+from ptolemy_core.source.open_file import reader_of
 from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.tree import Kind, paths
 
@@ -244,9 +244,8 @@ def _wrong_ranges(
 ) -> Iterator[tuple[int, int]]:
     """First and last bytes of the ranges of an open file that aren't what the CAR holds."""
     cipher = opened.file(row)
-    read, start, length = reader_of(descriptor), row.start, row.length
+    read, start, length = reader_of(descriptor, cipher), row.start, row.length
     if cipher is not None:
-        read = encrypting_reader(cipher, descriptor)
         start, length = Form(True, segment=cipher.segments.segment).file_range(row.size, start, length)
     wanted = leaves(opened.blocks, row.cid, length, Spot(0, row.car_offset), start)
     for leaf, right in compare(read, wanted, opened.pool, progress=progress):

@@ -31,6 +31,7 @@ from ptolemy_core.stages.deletion_log import DeletionLog
 from ptolemy_core.stages.evidence import Looking
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.settle import settle
+from ptolemy_core.stages.source_content import SourceContent
 from ptolemy_core.tree import KIND_NAMES, Kind, paths
 
 _Path: TypeAlias = bytes
@@ -180,12 +181,13 @@ def _delete(
                 progress(step)
 
         with ContentReader(profile, advance) as reader:
-            for path, reason in settle(catalog, name, folder, reader, log):
+            content = SourceContent.of(catalog, run.project, reader, profile)
+            for path, reason in settle(catalog, name, folder, content, log):
                 run.result.hold(path, reason)
             stitch_files(catalog, name, profile)  # where that was cut off, a split file has no CID yet
             for batch in _batches(_selected(catalog, name, wanted, options.folders)):
                 _require_locks(check_delete, check_scan)
-                run.delete(folder, batch, log, reader)
+                run.delete(folder, batch, log, content)
         if options.folders:
             for path in wanted:
                 run.remove_folders(folder, path, log)
@@ -350,7 +352,7 @@ class _Run:
             self.result.hold(source.path, reason)
 
     def delete(
-        self, folder: OpenFolder, batch: Sequence[Source], log: DeletionLog, reader: ContentReader
+        self, folder: OpenFolder, batch: Sequence[Source], log: DeletionLog, content: SourceContent
     ) -> None:
         """Delete those of the batch that may be deleted: judged, journaled, deleted, journaled again."""
         intents = [Intent(source, inode, private_name()) for source, inode in self.judged(folder, batch)]
@@ -367,7 +369,7 @@ class _Run:
             source = intent.source
             try:
                 folder.delete(
-                    source.known(intent.inode), intent.aside, _Confirm(source, reader, self.options)
+                    source.known(intent.inode), intent.aside, _Confirm(source, content, self.options)
                 )
             except DiffersError as differs:
                 kept.append(source.file_id)
@@ -395,7 +397,7 @@ class _Confirm:
     """Says of an open file why it isn't what the CARs hold: by its CID, or if stamps are trusted, by those."""
 
     source: Source
-    reader: ContentReader
+    content: SourceContent
     options: Options
 
     def __call__(self, descriptor: int, status: os.stat_result) -> str | None:
@@ -404,7 +406,9 @@ class _Confirm:
             return None
         if self.source.cid is None:
             return "its CID isn't known yet: run ptolemy blitz"
-        if self.reader.cid(descriptor, self.source.size) != self.source.cid:
+        if self.source.header is not None and self.content.cipher is None:
+            return "the key of this project isn't there to compare it with its CARs: import the key"
+        if self.content.cid(descriptor, self.source) != self.source.cid:
             return (
                 "its content differs from its CARs, though size and time are the same: touch it, and run the "
                 "project again"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ptolemy_core.catalog import data_keys, delivery, shards, stored_cars
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.shards import BuiltShard
+from ptolemy_core.catalog.shards import BuiltShards
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.encryption.opening import form_of
@@ -71,7 +71,7 @@ class VerifyJob:
 
     project: Project
     car: CarRow
-    shards: tuple[BuiltShard, ...]
+    shards: BuiltShards
     profile: Profile
     known: bool = False
     source: bool = False
@@ -107,7 +107,8 @@ def load(
 ) -> VerifyJob:
     """Read what the verification of a CAR needs: nothing more of one that needn't be read."""
     needed = source or not known
-    found = tuple(shards.built(catalog, row.container_id)) if needed else ()
+    rows = source or project.is_encrypted
+    found = shards.built(catalog, row.container_id, listed=not rows) if needed else shards.NONE
     wrapped = tuple(data_keys.data_keys(catalog, project.name)) if project.is_encrypted and needed else ()
     return VerifyJob(project, row, found, profile, known, source, wrapped)
 
@@ -126,7 +127,7 @@ def work(job: VerifyJob, progress: Progress) -> Checked:
     if job.known:
         verdict, reading = Verdict(job.car, 0, 0, [], known=True), None
     else:
-        verdict, reading = _read(job, CarListing(form, cipher), progress)
+        verdict, reading = _read(job, CarListing(job.shards, form, cipher), progress)
     if not job.source or not (verdict.ok or job.car.is_generated):
         return Checked(verdict, reading)
     if not job.car.is_generated:
@@ -199,9 +200,9 @@ def _read(job: VerifyJob, listing: CarListing, progress: Progress) -> tuple[Verd
         why = error.strerror if isinstance(error, OSError) else str(error)
         return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {why}"]), None
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
-    problems += [f"{row.file_name}: {problem}" for problem in listing.differences(job.shards)]
+    problems += [f"{row.file_name}: {problem}" for problem in listing.differences()]
     right = not problems
     same = before if before is not None and before.regular and stored.look() == before else None
     if right and same is None:
         problems.append(f"{stored.kept_name} was changed while it was read, or is a link: verify it again")
-    return Verdict(row, report.blocks, len(listing.found), problems), Reading(began, same, right)
+    return Verdict(row, report.blocks, listing.count, problems), Reading(began, same, right)

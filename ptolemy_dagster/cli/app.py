@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from importlib import import_module
 from typing import Annotated, Any
@@ -62,6 +63,12 @@ def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(**given)
 
     return run
+
+
+def import_module_of(name: str = "") -> None:
+    """Import what a command needs, if there is a command of that name; errors are told when it is used."""
+    with suppress(Exception):
+        import_module(f"ptolemy_dagster.cli.{COMMANDS[name].module}")
 
 
 def load(name: str) -> Any:

@@ -36,6 +36,12 @@ def release(
     ],
     note: Annotated[str | None, typer.Option(help="Where it went, e.g. a URL.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Also delete its file from staging-dir.")] = False,
+    override: Annotated[
+        bool,
+        typer.Option(
+            "--override", help="Also CARs with fewer active deals than their project wants; it is recorded."
+        ),
+    ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Remove the mark.")] = False,
     project: Annotated[str | None, typer.Option("--project", "-p", help="Search only this project.")] = None,
     as_json: Json = False,
@@ -44,8 +50,8 @@ def release(
 
     A file that isn't the CAR any more is neither marked nor removed.
     """
-    if undo and (note is not None or remove):
-        raise typer.BadParameter("--undo can't be combined with --note or --remove")
+    if undo and (note is not None or remove or override):
+        raise typer.BadParameter("--undo can't be combined with --note, --remove or --override")
     with output.errors_shown():
         catalog = open_catalog()
         chosen, of_roots = _named(catalog, car, project)
@@ -60,6 +66,7 @@ def release(
                     chosen,
                     note=note,
                     remove=remove,
+                    override=override,
                     progress=lambda step: bars.update(task, advance=step, visible=True),
                 )
             tops = release_root.release(catalog, of_roots, note=note, remove=remove)
@@ -101,6 +108,20 @@ def _named(catalog: Catalog, texts: list[str], project: str | None) -> tuple[lis
     return list(found.values()), list(tops.values())
 
 
+TrustMarks = Annotated[
+    bool,
+    typer.Option(
+        "--trust-marks", help="Also where a CAR had left staging-dir before it was marked as delivered."
+    ),
+]
+TrustDeals = Annotated[
+    bool,
+    typer.Option(
+        "--trust-deals", help="Don't fetch random ranges from the providers before the last copy goes."
+    ),
+]
+
+
 def delete_source(
     project: Name,
     path: Annotated[
@@ -123,12 +144,8 @@ def delete_source(
             "--trust-stamps", help="Don't reread files with the size, times and inode of the build."
         ),
     ] = False,
-    trust_marks: Annotated[
-        bool,
-        typer.Option(
-            "--trust-marks", help="Accept CARs that were moved before they were marked as delivered."
-        ),
-    ] = False,
+    trust_marks: TrustMarks = False,
+    trust_deals: TrustDeals = False,
     as_json: Json = False,
 ) -> None:
     """Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.
@@ -141,6 +158,7 @@ def delete_source(
         ignore=ignore_project or (),
         trust_stamps=trust_stamps,
         trust_marks=trust_marks,
+        trust_deals=trust_deals,
     )
     with output.errors_shown():
         catalog = open_catalog()

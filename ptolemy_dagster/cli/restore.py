@@ -19,6 +19,7 @@ from ptolemy_core.restore.http_ranges import HttpOptions
 from ptolemy_core.restore.project import RestoreJob, Writing, load, work
 from ptolemy_core.restore.remote import Servers
 from ptolemy_core.sizes import counted, readable
+from ptolemy_core.stages.evidence import retrieval_templates
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 from ptolemy_dagster.cli.chosen import tree_path
@@ -46,7 +47,7 @@ def restore(
         typer.Option(
             "--from",
             help="URL of pieces, as https://provider.example/piece/{piece}; may be repeated. CARs in no folder of "
-            "--cars are read from there, no more of them than is needed.",
+            "--cars are read from there, no more of them than is needed. Default: providers with active deals.",
         ),
     ] = None,
     manifest: Annotated[
@@ -87,7 +88,7 @@ def restore(
             plan = _by_catalog(project, typed, folders, servers, scan)
         else:
             raise typer.BadParameter("name a project, or give --manifest", param_hint="PROJECT")
-        needs = plan.needs
+        needs, servers = plan.needs, plan.servers
         if listing:
             _list(needs, as_json)
             return
@@ -118,6 +119,7 @@ class _Plan:
 
     job: RestoreJob
     entries: Iterable[Stored]
+    servers: Servers | None = None
 
     @property
     def needs(self) -> Needs:
@@ -130,7 +132,10 @@ def _by_catalog(
     catalog = open_catalog()
     chosen = tuple(_chosen(catalog, project, typed))
     view = View(project, scan, chosen)
-    return _Plan(load(catalog, view, folders, servers=servers), Entries(catalog, view))
+    if servers is None:
+        templates = retrieval_templates(catalog, project)
+        servers = Servers.of(templates) if templates else None
+    return _Plan(load(catalog, view, folders, servers=servers), Entries(catalog, view), servers)
 
 
 def _by_manifest(
@@ -140,7 +145,7 @@ def _by_manifest(
         raise typer.BadParameter("a manifest has the newest versions only", param_hint="--scan")
     chosen = [paths.from_display(text) for text in typed]
     found = load_manifest(manifest, chosen, folders, servers)
-    return _Plan(found.job, found.entries)
+    return _Plan(found.job, found.entries, servers)
 
 
 def _servers(templates: list[str], token_file: str | None, private_redirects: bool) -> Servers | None:

@@ -1,12 +1,12 @@
 """Commands that define a project and run its stages."""
 
 import itertools
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import Catalog, cars, containers, place, projects, roots, scans, shards, skipped
 from ptolemy_core.catalog.cars import CarRow
@@ -58,7 +58,7 @@ def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
     from ptolemy_dagster.partitions import define
 
     with output.errors_shown():
-        folders = {name: os.path.abspath(settings[name]) for name in ("target_dir", "staging_dir")}
+        folders = {name: urls.absolute(settings[name]) for name in ("target_dir", "staging_dir")}
         defined = parse_project({"name": project} | settings | folders)
         instance = open_instance()
         new = define(open_catalog(), instance, defined)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from ptolemy_core.sizes import duration, readable
 from ptolemy_core.status.rate import blitz_progress
 from ptolemy_dagster.http.pages.frame import page
-from ptolemy_dagster.http.pages.markup import Html, bar, link, table, tag
+from ptolemy_dagster.http.pages.markup import Html, bar, free, link, table, tag
 from ptolemy_dagster.status import Status
 
 _HEADER = (
@@ -73,7 +73,7 @@ def _reasons(found: Sequence[Status]) -> Html | None:
     failed = [one for one in found if one.reason]
     if not failed:
         return None
-    rows = ((link(one.project, f"/projects/{quote(one.project)}"), reason(one)) for one in failed)
+    rows = ((link(one.project, f"/projects/{quote(one.project)}"), free(reason(one))) for one in failed)
     return Html(tag("h2", "What failed") + table("Failed runs", ("project", "reason"), rows))
 
 

@@ -16,7 +16,7 @@ from ptolemy_core.status.builds import BuildPeriod
 from ptolemy_core.status.rate import blitz_progress, describe_task
 from ptolemy_dagster.http.pages import plots
 from ptolemy_dagster.http.pages.frame import page
-from ptolemy_dagster.http.pages.markup import Html, bar, cid, facts, link, table, tag
+from ptolemy_dagster.http.pages.markup import Html, bar, cid, facts, free, joined, link, table, tag
 from ptolemy_dagster.http.pages.overview import reason, state_text
 from ptolemy_dagster.status import Status
 
@@ -106,8 +106,8 @@ def _state(shown: Shown) -> Html:
     if state.waiting is not None:
         pairs.append(("Waits for", f"{readable(state.waiting.bytes)} to leave {shown.settings.staging_dir}"))
     tasks = [(str(task.task), describe_task(task)) for task in state.tasks]
-    under_way = table("Under way", ("task", "progress"), tasks) if tasks else None
-    return Html("".join(part for part in (facts(pairs), _downloads(shown), under_way) if part))
+    under_way = (tag("h2", "Under way"), table("Under way", ("task", "progress"), tasks)) if tasks else ()
+    return joined((facts(pairs), *under_way, _downloads(shown)))
 
 
 def _downloads(shown: Shown) -> Html | None:
@@ -130,7 +130,7 @@ def _is_there(shown: Shown, name: str, size: int) -> bool:
 def _cars(shown: Shown) -> list[object]:
     if not shown.cars and shown.root is None:
         return [tag("p", "No CAR is built yet.", class_="soft")]
-    header = ("CAR", "size", "piece", "items", "verified", "where", "payload CID", "piece CID")
+    header = ("CAR", "size", "piece", "items", "verified", "where", "payload CID, and piece CID below it")
     rows: list[Sequence[object]] = []
     if shown.root is not None:
         rows.append(_root_row(shown, RootFacts.of(shown.root)))
@@ -152,8 +152,7 @@ def _root_row(shown: Shown, root: RootFacts) -> Sequence[object]:
         f"{root.blocks:,} blocks",
         "",
         _where(shown, root, "root"),
-        cid(root.root_cid),
-        cid(root.piece_cid),
+        _cids(root.root_cid, root.piece_cid),
     )
 
 
@@ -165,9 +164,12 @@ def _car_row(shown: Shown, car: CarFacts) -> Sequence[object]:
         f"{car.items:,}",
         text_of(car, "verified_at"),
         _where(shown, car, str(car.container)),
-        cid(car.payload_cid),
-        cid(car.piece_cid),
+        _cids(car.payload_cid, car.piece_cid),
     )
+
+
+def _cids(payload: str, piece: str) -> Html:
+    return tag("div", cid(payload), cid(piece), class_="cids")
 
 
 def _where(shown: Shown, car: CarFacts | RootFacts, number: str) -> object:
@@ -191,7 +193,7 @@ def _skipped(shown: Shown) -> Html:
     rows = (
         (
             tag("code", one.path),
-            one.reason,
+            free(one.reason),
             one.stage,
             "" if one.container is None else f"{one.container:06d}",
         )

@@ -19,7 +19,7 @@ from bench.measure import Spread, job
 from bench.plan import items as photos
 from bench.report import Section, mib
 from ptolemy_core import commp
-from ptolemy_core.catalog import bulk, containers, find, projects
+from ptolemy_core.catalog import bulk, container_plan, find, projects
 from ptolemy_core.catalog.schema import built_shard, car, container, file, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
@@ -93,21 +93,21 @@ def _fill(catalog: Catalog, count: int) -> list[dict[str, Any]]:
                 itertools.repeat(1_700_000_000_000_000_000),
                 itertools.repeat(1),
                 (
-                    cid.of_digest(cid.DAG_PB, _digest("file", k)) if size > UNIXFS_V1_2025.unit else None
+                    cid.of_digest(cid.DAG_PB, _digest("file", k)) if size > UNIXFS_V1_2025.size_unit else None
                     for k, size in enumerate(sizes, part.start)
                 ),
                 strict=False,
             )
             bulk.insert(connection, file, _FILE, rows)
-    items, origin = planning.split(files, UNIXFS_V1_2025.unit)
-    planned = planning.plan(items, 31 * UNIXFS_V1_2025.unit)
+    items, origin = planning.split(files, UNIXFS_V1_2025.size_unit)
+    planned = planning.plan(items, 31 * UNIXFS_V1_2025.size_unit)
     spans = item_extents(items.kinds, items.sizes, UNIXFS_V1_2025).span
     chosen = np.sort(np.random.default_rng(3).choice(len(items), min(_SAMPLE, len(items)), replace=False))
     wanted = []
     for number, one in enumerate(planned):
         part = slice(one.start, one.stop)
         with catalog.write() as connection:
-            containers.save(connection, "bench", [one], items, origin + 1)
+            container_plan.save(connection, "bench", [one], items, origin + 1)
             key = connection.scalar(sa.select(container.c.id).where(container.c.number == number))
             offsets = HEADER_SIZE + np.cumsum(spans[part]) - spans[part]
             cids = [

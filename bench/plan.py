@@ -42,9 +42,9 @@ def plan(count: int) -> dict[str, Any]:
     files = items(count)
     before = peak_rss()
     with Clock() as splitting:
-        shards, _ = planning.split(files, UNIXFS_V1_2025.unit)
+        shards, _ = planning.split(files, UNIXFS_V1_2025.size_unit)
     with Clock() as clock:
-        containers = planning.plan(shards, 31 * UNIXFS_V1_2025.unit)
+        containers = planning.plan(shards, 31 * UNIXFS_V1_2025.size_unit)
     planned = sum(container.data_bytes for container in containers)
     return clock.answer(
         split_wall=splitting.wall,

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ptolemy_core.facts import cars, files, inspected, projects
+from ptolemy_core.facts import cars, deals, files, inspected, plain, projects
 from ptolemy_core.manifest.summary import Summary
+from ptolemy_core.project import Project
 from ptolemy_dagster.http import carfile_meta, launching, problems, runs
 from ptolemy_dagster.http import files as http_files
 from ptolemy_dagster.http import projects as http_projects
@@ -18,27 +19,44 @@ PRINTED: dict[str, Any] = {
     "blitz": list[cars.StagedCarFacts],
     "cars": list[cars.StagedCarFacts],
     "changes": files.ChangesFacts,
+    "cid": list[plain.PathCid],
+    "commp": list[plain.PieceFacts],
     "containerize": list[cars.PlannedCarFacts],
+    "deals-expiring": list[deals.DealFacts],
+    "deals-list": list[deals.DealFacts],
+    "deals-make": deals.MadeDealsFacts,
+    "deals-plan": deals.DealPlanFacts,
+    "deals-show": deals.DealHistoryFacts,
+    "deals-track": deals.DealRoundFacts,
+    "create": projects.Created,
     "delete-source": projects.DeletionFacts,
     "deleted": list[files.DeletedFacts],
     "delete": projects.RemovedFacts,
+    "extract": plain.RestoredFacts,
+    "extract-list": list[plain.ListedFacts],
     "find": list[files.FileFacts],
     "history": list[files.VersionFacts],
     "inspect": list[inspected.InspectedFacts],
+    "keys-list": list[plain.KeyFacts],
     "logs": list[projects.LogLineFacts],
     "manifest": projects.ManifestFacts,
     "prep": projects.PreparedFacts,
+    "providers-check": list[deals.CheckedProviderFacts],
+    "providers-list": list[deals.ProviderFacts],
     "release": list[cars.ReleasedFacts | cars.ReleasedRootFacts],
+    "restore": plain.RestoredFacts,
+    "restore-list": plain.NeedsFacts,
     "root": cars.RootFacts,
     "root-history": list[cars.RootFacts],
     "run": projects.RunFacts,
     "scan": projects.ScanFacts,
+    "set": Project,
     "skipped": list[files.SkippedFacts],
     "status": list[projects.LocalStatusFacts],
     "verify": projects.VerifiedFacts,
     "workers": list[projects.WorkerFacts],
 }
-"""What each command prints with --json; `root-history` is `root --history`."""
+"""What each command prints with --json; `root-history` is `root --history`, `extract-list` is `extract --list`."""
 
 ANSWERED: dict[str, Any] = {
     "http-carfile_meta": list[carfile_meta.CarMeta],
@@ -66,7 +84,8 @@ def schema_of(name: str) -> str:
 
 
 if __name__ == "__main__":
+    made = {each: schema_of(each) for each in SCHEMAS}
     for old in FOLDER.glob("*.json"):
         old.unlink()
-    for each in SCHEMAS:
-        (FOLDER / f"{each}.json").write_text(schema_of(each), encoding="utf-8")
+    for each, text in made.items():
+        (FOLDER / f"{each}.json").write_text(text, encoding="utf-8")

@@ -5,6 +5,8 @@ import os
 
 from ptolemy_core.errors import SettingsError
 
+_HOMES = ("DAGSTER_HOME", "PTOLEMY_HOME")
+
 
 def seconds(variable: str, default: float) -> float:
     """A number of seconds, 0 or more; `default` where the variable isn't set.
@@ -36,3 +38,27 @@ def whole_number(variable: str, default: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
         raise SettingsError(f"{variable} must be a whole number from 1 to {most}, got {text!r}")
     return int(text)
+
+
+def home() -> str:
+    """Folder of the embedded catalog and of Dagster's instance.
+
+    DAGSTER_HOME if it is set, else PTOLEMY_HOME, else ~/.ptolemy.
+
+    Raises:
+        SettingsError: it isn't an absolute path.
+    """
+    for variable in _HOMES:
+        chosen = os.environ.get(variable)
+        if chosen:
+            folder = os.path.expanduser(chosen)
+            if not os.path.isabs(folder):
+                raise SettingsError(
+                    f"{variable} must be an absolute path, got {chosen!r}, which would be another home in each "
+                    f"folder: use {os.path.abspath(folder)}"
+                )
+            return os.path.abspath(folder)
+    folder = os.path.expanduser("~/.ptolemy")
+    if not os.path.isabs(folder):
+        raise SettingsError("this user has no home directory to keep state in: set DAGSTER_HOME to a folder")
+    return os.path.abspath(folder)

@@ -92,6 +92,12 @@ class SourceChangedError(SourceError):
     code = "source-changed"
 
 
+class DeadCarError(SourceChangedError):
+    """A generated CAR can't be read any more: a scan found that a file of it changed or is gone."""
+
+    code = "car-dead"
+
+
 class SourceUnreadableError(SourceError):
     """A source file or folder can't be read."""
 
@@ -128,7 +134,7 @@ class OutlineError(PtolemyError):
     code = "outline-unusable"
 
 
-class NoRoomError(StagingError):
+class StagingBudgetError(StagingError):
     """The finished CARs of a serial project fill its staging budget: the next one waits until some have left.
 
     Attributes:

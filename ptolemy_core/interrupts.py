@@ -1,6 +1,6 @@
 """Requests to end, of a person, a supervisor or a terminal that closed: SIGINT, SIGTERM and SIGHUP.
 
-`interruptible` makes all three raise KeyboardInterrupt; `held` keeps them for a moment when all is tidy.
+`interruptible` makes all three raise KeyboardInterrupt; `deferred` keeps them for a moment when all is tidy.
 
 Python raises an interrupt between any two statements: also between a CAR's name and its receipt, or within the very
 clean-up that an interrupt calls for.
@@ -21,8 +21,8 @@ _ASKS_AGAIN = 5.0
 Handler = Callable[[int, FrameType | None], object]
 
 
-class Hold:
-    """Interrupts while a `held` block lasts."""
+class Deferral:
+    """Interrupts while a `deferred` block lasts."""
 
     def __init__(self) -> None:
         self._handlers: dict[int, Handler] = {}
@@ -71,20 +71,20 @@ class Hold:
             self.check()
 
 
-_active: list[Hold] = []
+_active: list[Deferral] = []
 """The main thread's blocks that keep interrupts, the inner ones last."""
 
 
 def check() -> None:
-    """Do now what an interrupt asks for that a `held` block around the caller keeps; for loops that take long."""
+    """Do now what an interrupt asks for that a `deferred` block around the caller keeps; for loops that take long."""
     if threading.current_thread() is threading.main_thread():
-        for hold in reversed(_active):  # an inner one hands its interrupt to the one around it
-            hold.check()
+        for deferral in reversed(_active):  # an inner one hands its interrupt to the one around it
+            deferral.check()
 
 
 @contextmanager
 def let_through() -> Iterator[None]:
-    """Let interrupts through at once that a `held` block around the caller keeps: see `Hold.interruptible`."""
+    """Let interrupts that an enclosing `deferred` block keeps through at once: see `Deferral.interruptible`."""
     if not _active or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -94,23 +94,23 @@ def let_through() -> Iterator[None]:
 
 
 @contextmanager
-def held() -> Iterator[Hold]:
+def deferred() -> Iterator[Deferral]:
     """Keep interrupts until `check` is called, the block ends, or one comes again seconds later.
 
     In other threads than the main one, which Python doesn't interrupt, nothing is kept.
     """
-    hold = Hold()
+    deferral = Deferral()
     if threading.current_thread() is not threading.main_thread():
-        yield hold
+        yield deferral
         return
-    _active.append(hold)
+    _active.append(deferral)
     try:
-        hold._take()
-        yield hold
+        deferral._take()
+        yield deferral
     finally:
-        _active.remove(hold)
-        hold._give_back()
-        hold.check()
+        _active.remove(deferral)
+        deferral._give_back()
+        deferral.check()
 
 
 class Interrupted(KeyboardInterrupt):

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ptolemy_core import commp
+from ptolemy_core import commp, url_template
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.rules import selection
@@ -18,6 +18,12 @@ MAX_QUIET = 86_400
 _MAX_BUDGET = 1_000_000
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 _NAME = re.compile(NAME_PATTERN)
+_DEAL_NUMBERS = {
+    "replicas": (1, 50, "deals"),
+    "deal_days": (180, 1278, "days"),
+    "deal_start_hours": (1, 2160, "hours"),
+    "deal_renew_days": (1, 365, "days"),
+}
 _BAD_PADDING = 1 / 8
 """Share of a piece that may be padding before a car_size is worth a warning."""
 
@@ -49,7 +55,12 @@ class Project(BaseModel):
     car_size: int = _setting(
         MAX_GIB, "data in one CAR at most; whole GiB, 1 to 31; 31 needs the least padding"
     )
-    encryption: Literal["None"] = _setting("None", "None; nothing else is offered yet")
+    encryption: str = _setting(
+        "None", "None, or the alias of the key that encrypts contents and names; see docs/encryption.md"
+    )
+    encrypt_names: bool = _setting(
+        True, "whether names and link targets of an encrypted project are encrypted too"
+    )
     load_type: Literal["blitz", "serial"] = _setting(
         "blitz", "blitz builds CARs in parallel, serial one after the other"
     )
@@ -85,10 +96,60 @@ class Project(BaseModel):
         "CPU again",
         changeable=True,
     )
+    car_storage: Literal["staged", "generated"] = _setting(
+        "staged",
+        "staged writes CARs as files; generated keeps an outline of each and makes its bytes from the source when "
+        "they are read; a change holds for CARs that aren't built yet",
+        changeable=True,
+    )
+    public_pieces: bool = _setting(
+        False,
+        "whether the piece server gives this project's CARs to anyone; if not, only with a token or a signed URL",
+        changeable=True,
+    )
     staging_budget: int | None = _setting(
         None,
         "GiB that finished CARs of a serial project may take in staging_dir before the next one waits; "
-        "by default room for two of the largest",
+        "by default enough for two of the largest",
+    )
+
+    replicas: int | None = _setting(
+        None,
+        "active deals that each piece must have to count as delivered, 1 to 50; by default CARs are marked by hand",
+        changeable=True,
+    )
+    providers: tuple[str, ...] = _setting(
+        (),
+        "names of the storage providers that deals are made with, see `ptolemy providers`",
+        changeable=True,
+    )
+    deal_wallet: str | None = _setting(None, "alias of the wallet that proposes deals", changeable=True)
+    deal_days: int = _setting(540, "days that a deal lasts, 180 to 1278", changeable=True)
+    deal_start_hours: int | None = _setting(
+        None,
+        "hours after its proposal until a deal must have started, 1 to 2160; by default the provider chooses",
+        changeable=True,
+    )
+    deal_verified: bool = _setting(
+        False, "whether deals use data cap: each needs an imported allocation", changeable=True
+    )
+    deal_transfer: Literal["pull", "push", "offline"] = _setting(
+        "pull",
+        "how a provider gets a piece: it pulls it from piece_url, it is pushed from staging_dir, or brought offline",
+        changeable=True,
+    )
+    piece_url: str | None = _setting(
+        None,
+        "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}, and "
+        "{secret} for what PTOLEMY_PIECE_SECRET has",
+        changeable=True,
+    )
+    deal_auto: bool = _setting(
+        False, "whether missing deals are proposed without being asked", changeable=True
+    )
+    deal_renew_days: int | None = _setting(
+        None,
+        "days before a deal's end in which it is renewed, 1 to 365; by default it isn't",
         changeable=True,
     )
 
@@ -128,24 +189,33 @@ class Project(BaseModel):
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MAX_BUDGET:
             raise ValueError(
-                f"staging_budget must be whole GiB from 1 to {_MAX_BUDGET}, got {value!r}: room for one CAR or more"
+                f"staging_budget must be whole GiB from 1 to {_MAX_BUDGET}, got {value!r} (at least one CAR)"
             )
         return value
 
     @field_validator("encryption", mode="before")
     @classmethod
-    def _no_encryption(cls, value: Any) -> str:
-        if value not in (None, "None"):
+    def _alias(cls, value: Any) -> str:
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            return "None"
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
             raise ValueError(
-                f'encryption {value!r} is not offered, only "None"; encrypt the files before they are scanned'
+                f'encryption must be "None" or the alias of a key, got {value!r}: `ptolemy keys list` shows aliases'
             )
-        return "None"
+        return value
 
     @field_validator("load_type", mode="before")
     @classmethod
     def _known_load_type(cls, value: Any) -> Any:
         if value not in ("blitz", "serial"):
             raise ValueError(f'load_type must be "blitz" or "serial", got {value!r}')
+        return value
+
+    @field_validator("car_storage", mode="before")
+    @classmethod
+    def _known_storage(cls, value: Any) -> Any:
+        if value not in ("staged", "generated"):
+            raise ValueError(f'car_storage must be "staged" or "generated", got {value!r}')
         return value
 
     @field_validator("on_error", mode="before")
@@ -168,6 +238,48 @@ class Project(BaseModel):
         if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,3}", str(value)) or int(value) > 100:
             raise ValueError(f"max_loss must be 0 to 100 percent, got {value!r}")
         return int(value)
+
+    @field_validator(*_DEAL_NUMBERS, mode="before")
+    @classmethod
+    def _within(cls, value: Any, info: Any) -> int | None:
+        lowest, highest, what = _DEAL_NUMBERS[info.field_name]
+        if value is None and info.field_name != "deal_days":
+            return None
+        whole = isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value))
+        if isinstance(value, bool) or not whole or not lowest <= int(value) <= highest:
+            raise ValueError(f"{info.field_name} must be {lowest} to {highest} {what}, got {value!r}")
+        return int(value)
+
+    @field_validator("providers")
+    @classmethod
+    def _provider_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"providers must be names as `ptolemy providers list` shows them, got {name!r}"
+                )
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("deal_wallet")
+    @classmethod
+    def _wallet_alias(cls, value: str | None) -> str | None:
+        if value is not None and not _NAME.fullmatch(value):
+            raise ValueError(f"deal_wallet must be a wallet's alias, got {value[:40]!r}")
+        return value
+
+    @field_validator("deal_transfer", mode="before")
+    @classmethod
+    def _known_transfer(cls, value: Any) -> Any:
+        if value not in ("pull", "push", "offline"):
+            raise ValueError(f'deal_transfer must be "pull", "push" or "offline", got {value!r}')
+        return value
+
+    @field_validator("piece_url")
+    @classmethod
+    def _template(cls, value: str | None) -> str | None:
+        if value is not None:
+            url_template.check("piece_url", value)
+        return value
 
     @field_validator("include", "exclude")
     @classmethod
@@ -230,6 +342,16 @@ class Project(BaseModel):
         return os.fsencode(self.target_dir)
 
     @property
+    def is_encrypted(self) -> bool:
+        """Whether contents of files are encrypted."""
+        return self.encryption != "None"
+
+    @property
+    def has_encrypted_names(self) -> bool:
+        """Whether names and targets of links are encrypted."""
+        return self.is_encrypted and self.encrypt_names
+
+    @property
     def rules(self) -> selection.Rules | None:
         """What of the target belongs in; None if all does."""
         if self.hidden and not self.include and not self.exclude:
@@ -238,21 +360,21 @@ class Project(BaseModel):
 
     def shard_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
         """shard_size in bytes."""
-        return self.shard_size * profile.unit
+        return self.shard_size * profile.size_unit
 
     def car_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int:
         """car_size in bytes."""
-        return self.car_size * profile.unit
+        return self.car_size * profile.size_unit
 
     def budget_bytes(self, profile: Profile = UNIXFS_V1_2025) -> int | None:
         """Bytes that this project's CARs may take in staging_dir; None in a blitz, which has no budget."""
         if self.load_type != "serial":
             return None
-        return (self.staging_budget or 2 * self._least_budget(profile)) * profile.unit
+        return (self.staging_budget or 2 * self._least_budget(profile)) * profile.size_unit
 
     def _least_budget(self, profile: Profile) -> int:
         """Whole units that hold the largest CAR of this car_size: one that fills its piece."""
-        return -(-commp.capacity(commp.piece_size(self.car_bytes(profile))) // profile.unit)
+        return -(-commp.capacity(commp.piece_size(self.car_bytes(profile))) // profile.size_unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +453,7 @@ def padding_warning(car_size: int, profile: Profile = UNIXFS_V1_2025) -> str | N
     waste = _waste(car_size, profile)
     if waste <= _BAD_PADDING:
         return None
-    piece = commp.piece_size(car_size * profile.unit) // profile.unit
+    piece = commp.piece_size(car_size * profile.size_unit) // profile.size_unit
     better = piece - 1 if piece - 1 > car_size else 2 * car_size + 1
     return (
         f"car_size={car_size} makes {piece} GiB pieces that are {waste:.0%} padding; "
@@ -340,5 +462,5 @@ def padding_warning(car_size: int, profile: Profile = UNIXFS_V1_2025) -> str | N
 
 
 def _waste(car_size: int, profile: Profile) -> float:
-    size = car_size * profile.unit
+    size = car_size * profile.size_unit
     return 1 - size / commp.piece_size(size)

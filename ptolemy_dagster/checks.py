@@ -67,7 +67,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
     """Read all CARs of the project back that weren't since they changed."""
     config = VerifyOptions(**context.op_execution_context.op_config)
     problems: list[str] = []
-    cars = known = away = blocks = entries = size = compared = outdated = 0
+    cars = known = away = dead = blocks = entries = size = compared = outdated = 0
     with as_failure():
         opened = catalog.open_for(context.partition_key)
     total = sum(row.car_size for row in receipts.rows(opened, context.partition_key))
@@ -83,8 +83,9 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
     verdicts = verify(opened, context.partition_key, how, progress=report)
     with as_failure(), closing(verdicts):
         for verdict in verdicts:
-            if verdict.away:
-                away += 1
+            if verdict.away or verdict.dead:
+                away += verdict.away
+                dead += verdict.dead
                 continue
             known += verdict.known
             cars += 1
@@ -104,6 +105,7 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
             "CARs": cars,
             "passed before and unchanged, not read again": known,
             "delivered, not in staging": away,
+            "dead, since their source changed": dead,
             "in no CAR, so not verified": str(not_stored(opened, context.partition_key)) or "none",
             "blocks": blocks,
             "entries": entries,

@@ -14,6 +14,14 @@ def missing(cars: Sequence[CarRow]) -> str:
     verb = "isn't" if len(cars) == 1 else "aren't"
     return (
         f"{counted(len(cars), 'built CAR')} {verb} whole in staging_dir and {verb} marked as delivered ({names}): "
-        "mark those that are with `ptolemy release`, build lost ones again by materializing their partition of "
-        "asset car"
+        "mark those that are with `ptolemy release`, build lost ones again with `ptolemy rebuild`"
     )
+
+
+def dead(cars: Sequence[CarRow]) -> list[str]:
+    """A sentence on each dead CAR."""
+    return [
+        f"CAR {car.project}/{car.number} can't be generated any more: {car.dead_reason}; containerize and blitz make "
+        "new CARs of what is left"
+        for car in cars
+    ]

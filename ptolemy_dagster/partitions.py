@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.project import Project
+from ptolemy_core.stages.project_keys import define_project
 from ptolemy_dagster.roots import environment_roots, require_inside
 
 project_partitions = dg.DynamicPartitionsDefinition(name="projects")
@@ -65,9 +66,10 @@ def define(catalog: Catalog, instance: dg.DagsterInstance, project: Project) -> 
 
     Raises:
         SettingsError: as `projects.create`, or a folder is outside the environment's roots.
+        EncryptionError: the key of an encrypted project isn't there.
     """
     require_inside(project, environment_roots())
-    new = projects.create(catalog, project)
+    new = define_project(catalog, project)
     register(instance, project.name)
     return new
 

@@ -89,6 +89,7 @@ _CAR_METADATA = (
     "items",
     "sha256",
     "file_name",
+    "car_storage",
 )
 _ROOT_METADATA = (
     "root_cid",
@@ -138,8 +139,8 @@ def _metadata(facts: Facts, names: Iterable[str]) -> dict[str, dg.MetadataValue 
 
 
 def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:
-    """A project's CARs; the CIDs, which are long, behind what fits any window."""
-    names = ("container", "car_size", "piece_size", "items", "payload_cid", "piece_cid")
+    """A project's CARs; the CIDs, which are long, in the last columns."""
+    names = ("container", "car_size", "piece_size", "items", "car_storage", "payload_cid", "piece_cid")
     kept = [CarFacts.of(row) for row in cars]
     return table(
         [title_of(CarFacts, name) for name in names],
@@ -149,6 +150,7 @@ def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:
                 _unbroken(readable(car.car_size)),
                 _unbroken(readable(car.piece_size)),
                 f"{car.items:,}",
+                "dead" if car.dead_at else car.car_storage,
                 f"`{car.payload_cid}`",
                 f"`{car.piece_cid}`",
             )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.catalog.cars import GENERATED
 from ptolemy_core.facts.projects import StatusFacts
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.order import Stage
@@ -112,7 +113,12 @@ class Status:
         """What a person should know beside the text; empty if there is nothing."""
         if self.state.is_empty:
             return "nothing to store"
-        return str(self.state.not_stored)
+        said = [str(self.state.not_stored)]
+        if self.state.dead:
+            said.append(f"{self.state.dead:,} generated CARs are dead, since their source changed")
+        if self.state.car_storage == GENERATED:
+            said.append("new CARs are generated, not staged")
+        return "; ".join(filter(None, said))
 
 
 def project_status(catalog: Catalog, instance: "dg.DagsterInstance | None", name: str) -> Status:
@@ -148,7 +154,7 @@ def status_of(catalog: Catalog, runs: Runs | None, name: str) -> Status:
         text = (
             f"waiting for {readable(state.waiting.bytes)} in staging"
             if state.waiting.bytes
-            else "room to go on"
+            else "ready to continue"
         )
     return Status(name, text, state, run.run_id if run else None)
 

@@ -11,8 +11,7 @@ from typing import Any
 import dagster as dg
 
 from ptolemy_core.catalog import Catalog, cars, projects, scans
-from ptolemy_core.stages.car_state import is_away, is_verified
-from ptolemy_core.staging.area import area_of
+from ptolemy_core.stages.car_state import is_settled
 
 TAG = "ptolemy/work"
 ENTRIES = {TAG: "entries"}
@@ -70,6 +69,5 @@ def _asked_to_read(run_config: Mapping[str, Any], key: str) -> bool:
 
 def _all_verified(catalog: Catalog, name: str) -> bool:
     project = projects.get(catalog, name)
-    area = area_of(project)
     rows: Iterable[cars.CarRow] = cars.rows(catalog, name)
-    return all(is_verified(row, area.look(row.file_name)) or is_away(project, row) for row in rows)
+    return all(is_settled(project, row) for row in rows)

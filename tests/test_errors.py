@@ -11,10 +11,10 @@ import pytest
 
 from ptolemy_core.errors import (
     BusyError,
-    NoRoomError,
     PtolemyError,
     SourceChangedError,
     SourceUnreadableError,
+    StagingBudgetError,
     StagingFullError,
     UnavailableError,
 )
@@ -107,7 +107,7 @@ def test_a_failure_for_several_reasons_has_all_codes_once() -> None:
 
 def test_only_a_database_that_is_away_is_worth_a_retry() -> None:
     assert failure([UnavailableError("away")]).allow_retries
-    assert not failure([UnavailableError("away"), NoRoomError("full", 1, 2)]).allow_retries
+    assert not failure([UnavailableError("away"), StagingBudgetError("full", 1, 2)]).allow_retries
 
 
 def test_a_failed_run_has_the_code_of_what_it_failed_with() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ptolemy_core import interrupts
-from ptolemy_core.interrupts import held
+from ptolemy_core.interrupts import deferred
 
 
 class Interrupted(Exception):
@@ -33,7 +33,7 @@ def interrupt() -> None:
 
 def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
     done = []
-    with pytest.raises(Interrupted), held():
+    with pytest.raises(Interrupted), deferred():
         interrupt()
         done.append("all")
     assert done == ["all"]
@@ -41,18 +41,18 @@ def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
 
 def test_an_interrupt_is_raised_where_it_is_asked_for_and_once() -> None:
     done = []
-    with pytest.raises(Interrupted), held() as hold:
-        hold.check()
+    with pytest.raises(Interrupted), deferred() as deferral:
+        deferral.check()
         done.append("before")
         interrupt()
-        hold.check()
+        deferral.check()
         done.append("behind")
     assert done == ["before"]
 
 
 def test_a_ctrl_c_is_held_too() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), held():
+    with pytest.raises(KeyboardInterrupt), deferred():
         os.kill(os.getpid(), signal.SIGINT)
         done.append("all")
     assert done == ["all"]
@@ -60,7 +60,7 @@ def test_a_ctrl_c_is_held_too() -> None:
 
 def test_the_echo_of_an_interrupt_is_no_second_one() -> None:
     done = []
-    with pytest.raises(Interrupted), held():
+    with pytest.raises(Interrupted), deferred():
         interrupt()
         interrupt()
         done.append("all")
@@ -70,7 +70,7 @@ def test_the_echo_of_an_interrupt_is_no_second_one() -> None:
 def test_who_asks_again_later_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interrupts, "_ASKS_AGAIN", 0.0)
     done = []
-    with pytest.raises(Interrupted), held():
+    with pytest.raises(Interrupted), deferred():
         interrupt()
         interrupt()
         done.append("all")
@@ -79,13 +79,13 @@ def test_who_asks_again_later_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_handlers_are_as_before_behind_the_block() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with held():
+    with deferred():
         assert signal.getsignal(signal.SIGTERM) is not before[1]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_an_error_of_the_block_is_seen_with_the_interrupt() -> None:
-    with pytest.raises(Interrupted) as raised, held():
+    with pytest.raises(Interrupted) as raised, deferred():
         interrupt()
         raise ValueError("the disk is full")
     assert isinstance(raised.value.__context__, ValueError)
@@ -96,8 +96,8 @@ def test_other_threads_hold_nothing() -> None:
 
     def work() -> None:
         before = signal.getsignal(signal.SIGTERM)
-        with held() as hold:
-            hold.check()
+        with deferred() as deferral:
+            deferral.check()
             seen.append(signal.getsignal(signal.SIGTERM) is before)
 
     thread = threading.Thread(target=work)
@@ -109,8 +109,8 @@ def test_other_threads_hold_nothing() -> None:
 def test_a_signal_that_ends_the_process_at_once_still_does() -> None:
     code = (
         "import os, signal\n"
-        "from ptolemy_core.interrupts import held\n"
-        "with held():\n"
+        "from ptolemy_core.interrupts import deferred\n"
+        "with deferred():\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "print('alive')\n"
     )
@@ -121,7 +121,7 @@ def test_a_signal_that_ends_the_process_at_once_still_does() -> None:
 
 def test_a_block_may_let_interrupts_through_for_a_while() -> None:
     done = []
-    with pytest.raises(Interrupted), held() as hold, hold.interruptible():
+    with pytest.raises(Interrupted), deferred() as deferral, deferral.interruptible():
         done.append("before")
         interrupt()
         done.append("behind")
@@ -130,16 +130,16 @@ def test_a_block_may_let_interrupts_through_for_a_while() -> None:
 
 def test_one_that_came_before_is_raised_where_they_are_let_through() -> None:
     done = []
-    with pytest.raises(Interrupted), held() as hold:
+    with pytest.raises(Interrupted), deferred() as deferral:
         interrupt()
-        with hold.interruptible():
+        with deferral.interruptible():
             done.append("within")
     assert done == []
 
 
 def test_the_clean_up_after_one_that_was_let_through_is_not_interrupted() -> None:
     done = []
-    with pytest.raises(Interrupted), held() as hold, hold.interruptible():
+    with pytest.raises(Interrupted), deferred() as deferral, deferral.interruptible():
         try:
             interrupt()
         finally:
@@ -151,7 +151,7 @@ def test_the_clean_up_after_one_that_was_let_through_is_not_interrupted() -> Non
 def test_what_takes_long_within_a_block_asks_for_the_interrupt() -> None:
     interrupts.check()  # without a block there is nothing to ask for
     done = []
-    with pytest.raises(Interrupted), held(), held():
+    with pytest.raises(Interrupted), deferred(), deferred():
         interrupt()
         done.append("before")
         interrupts.check()

@@ -82,8 +82,8 @@ def inputs(draw: st.DrawFn) -> tuple[Items, int, Profile]:
     """Files, links and folders of a shrunk profile, split; and a car_size that may hold few or many."""
     chunk = draw(st.sampled_from([512, 4096]))
     profile = Profile(chunk=chunk, width=4, hamt_threshold=draw(st.sampled_from([400, 3000, 262_144])))
-    car = draw(st.integers(1, 12)) * profile.unit
-    sizes = st.integers(0, 60) | st.integers(0, 2 * car) | st.sampled_from([profile.unit, chunk, car])
+    car = draw(st.integers(1, 12)) * profile.size_unit
+    sizes = st.integers(0, 60) | st.integers(0, 2 * car) | st.sampled_from([profile.size_unit, chunk, car])
     rows = draw(
         st.dictionaries(
             st.tuples(PATHS, st.integers(0, 99)), st.tuples(sizes, st.integers(0, 9)), max_size=40
@@ -96,9 +96,9 @@ def inputs(draw: st.DrawFn) -> tuple[Items, int, Profile]:
     ):
         builder.add(path, kind, size if kind == Kind.FILE else 20 if kind == Kind.SYMLINK else 0)
     shard = (
-        profile.unit
-        if car <= 3 * profile.unit
-        else draw(st.integers(1, car // profile.unit // 2)) * profile.unit
+        profile.size_unit
+        if car <= 3 * profile.size_unit
+        else draw(st.integers(1, car // profile.size_unit // 2)) * profile.size_unit
     )
     items, _ = split(builder.build(), shard)
     return items, car, profile
@@ -154,9 +154,9 @@ def test_many_tiny_files_close_a_container_before_its_piece_is_full() -> None:
     items = (
         ItemsBuilder().extend((b"dir%d\0name%06d" % (k // 100, k), Kind.FILE, 1) for k in range(1000)).build()
     )
-    planned = plan(items, 4 * profile.unit, profile)
-    check(items, planned, 4 * profile.unit, profile)
-    fewest = len(greedy(items, 4 * profile.unit, profile))
+    planned = plan(items, 4 * profile.size_unit, profile)
+    check(items, planned, 4 * profile.size_unit, profile)
+    fewest = len(greedy(items, 4 * profile.size_unit, profile))
     assert fewest > 5
     assert len(planned) <= fewest + 1 + fewest // 4
 
@@ -225,7 +225,7 @@ def test_planned_size_is_the_built_cars(content: oracle.Content, car_size: int, 
     profile = Profile(chunk=512, width=2, hamt_threshold=threshold)
     with tempfile.TemporaryDirectory() as folder:
         items, source = scene.whole(scene.write_tree(folder + "/tree", content))
-        for container in plan(items, car_size * profile.unit, profile):
+        for container in plan(items, car_size * profile.size_unit, profile):
             rows = slice(container.start, container.stop)
             part = Inputs(
                 source.source,

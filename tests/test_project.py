@@ -69,7 +69,10 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
             {"shard_size": 9, "car_size": 8},
             "shard_size 9 GiB is larger than car_size 8 GiB: a shard must fit a CAR; use shard_size=8 or less",
         ),
-        ({"encryption": "aes"}, "encryption 'aes' is not offered, only \"None\"; encrypt the files before"),
+        (
+            {"encryption": "my key"},
+            "encryption must be \"None\" or the alias of a key, got 'my key': `ptolemy keys",
+        ),
         ({"load_type": "fast"}, 'load_type must be "blitz" or "serial", got \'fast\''),
         (
             {"load_type": "serial", "staging_budget": 31},

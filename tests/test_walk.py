@@ -12,8 +12,7 @@ from hypothesis import given, settings
 
 from ptolemy_core.car.root import root_cid
 from ptolemy_core.errors import SourceError
-from ptolemy_core.reader import Entry as CarEntry
-from ptolemy_core.reader import verify_car
+from ptolemy_core.reader import CarEntry, verify_car
 from ptolemy_core.source.walk import Entry, entry_at, walk
 from ptolemy_core.tree import LEFT_OUT, Kind, paths
 from tests.car import nobody, scene

@@ -69,6 +69,7 @@ def write_car(
     *,
     progress: Callable[[int], None] | None = None,
     digests_known: Callable[[NDArray[np.uint8]], None] | None = None,
+    complete: Callable[[BuiltCar], None] | None = None,
 ) -> BuiltCar:
     """Write the CAR of a layout into `output`, and publish it under the CAR's name.
 
@@ -79,6 +80,7 @@ def write_car(
         options: how to build.
         progress: called with the bytes of the CAR done since the last call.
         digests_known: called with the digests of all blocks, as `fill` returns them, before `output.sync`.
+        complete: called with the complete CAR before it gets its name; if it raises, the CAR gets none.
 
     Raises:
         SourceError: a source can't be read or changed since the scan.
@@ -104,10 +106,8 @@ def write_car(
     digest = read_back(output, layout.car_size, options.unit, commit) if options.sha256 else None
     root = piece.digest()
     v1 = commp.piece_cid_v1(root)
-    file_name = cid.to_text(v1) + ".car"
-    output.publish(file_name)
-    return BuiltCar(
-        file_name=file_name,
+    built = BuiltCar(
+        file_name=cid.to_text(v1) + ".car",
         payload_cid=nodes.block_cid(layout, 0, digests[0].tobytes()),
         piece_cid_v1=v1,
         piece_cid_v2=commp.piece_cid_v2(root, layout.car_size),
@@ -116,6 +116,10 @@ def write_car(
         sha256=digest,
         items=_built_items(layout, inputs, digests),
     )
+    if complete:
+        complete(built)
+    output.publish(built.file_name)
+    return built
 
 
 def _built_items(layout: Layout, inputs: Inputs, digests: NDArray[np.uint8]) -> list[BuiltItem]:

@@ -38,7 +38,8 @@ class FolderTree:
         self._folder = b""
 
     def add(self, path: bytes, target: Target) -> None:
-        """Add a file, link or empty folder; paths are NUL-joined and must be added in order.
+        """Add a file, link or empty folder; paths are NUL-joined and must be added folder by folder:
+        all entries below a folder one after the other.
 
         Raises:
             OSError, PlanError: see `finish`.
@@ -100,8 +101,9 @@ class _Links:
             )
             order = np.argsort(hashes, kind="stable")
             return self._hamt(hashes[order], order, 0, spool)
-        links = [self._link(k) for k in range(count)]
-        return _put(spool, links, unixfs.DIRECTORY, self._blocks.tolist())
+        numbers = sorted(range(count), key=self._name)  # encrypted names come in the order of plain ones
+        links = [self._link(k) for k in numbers]
+        return _put(spool, links, unixfs.DIRECTORY, [self._blocks[k] for k in numbers])
 
     def _name(self, number: int) -> bytes:
         return bytes(self._names[self._ends[number] : self._ends[number + 1]])

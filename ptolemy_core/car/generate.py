@@ -23,7 +23,7 @@ from ptolemy_core.car.reading import check_range
 from ptolemy_core.dag import cid, unixfs
 from ptolemy_core.errors import OutlineError, SourceError
 from ptolemy_core.layout import HEADER_SIZE, WHOLE, Block, Items
-from ptolemy_core.source import Inputs, Source, Stamps, refusals
+from ptolemy_core.source import Files, Inputs, Stamps, refusals
 from ptolemy_core.tree import Kind
 
 CACHE = 16 << 20
@@ -46,7 +46,7 @@ class GeneratedCar:
         cache: bytes of windows to keep.
     """
 
-    def __init__(self, outline: Outline, source: Source, *, cache: int = CACHE) -> None:
+    def __init__(self, outline: Outline, source: Files, *, cache: int = CACHE) -> None:
         self.outline = outline
         self._source = source
         self._header = nodes.header(outline.header.payload_cid)

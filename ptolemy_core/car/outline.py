@@ -102,6 +102,17 @@ class Outline:
             out[here] = self._chunk(number)[places[here] - number * CHUNK]
         return out
 
+    def check(self) -> None:
+        """Read all of it.
+
+        Raises:
+            OutlineError: some of it is damaged, or can't be read.
+        """
+        for number in range(self.header.pages):
+            self._page(number)
+        for number in range(self.header.chunks):
+            self._load_chunk(number)
+
     def _page(self, number: int) -> Page:
         entry = self._pages[number]
         first, header = int(entry["block"]), self.header

@@ -133,7 +133,7 @@ class Header:
         return -(-self.blocks // CHUNK)
 
 
-_REMEDY = "rebuild it from the source"
+_REMEDY = "rebuild it from the source with `ptolemy rebuild`"
 
 
 def damaged(name: str, what: str) -> OutlineError:
@@ -169,9 +169,7 @@ def write_outline(
     part = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.part")
     try:
         with open(part, "xb") as file:
-            _write(file, layout, inputs, digests, profile)
-            file.flush()
-            os.fsync(file.fileno())
+            write_outline_to(file, layout, inputs, digests, profile)
         replace_for_good(part, path)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -194,9 +192,21 @@ def replace_for_good(part: str, path: str) -> None:
         os.close(descriptor)
 
 
-def _write(
+def most_bytes(layout: Layout, inputs: Inputs) -> int:
+    """At most so many bytes has the outline of a CAR; most have half of it, since pages are compressed."""
+    rows = int(np.count_nonzero(layout.name >= 0)) + 1
+    names = sum(map(len, inputs.items.paths)) + sum(map(len, layout.names))
+    return 2 * HEADER_SIZE + 33 * len(layout) + (128 + PAGE.itemsize) * rows + names
+
+
+def write_outline_to(
     file: BinaryIO, layout: Layout, inputs: Inputs, digests: NDArray[np.uint8], profile: Profile
 ) -> None:
+    """Write the outline of a CAR into an open, empty file, and sync it; see `write_outline`.
+
+    Raises:
+        OSError: it can't be written.
+    """
     file.write(bytes(HEADER_SIZE))
     checksums = []
     leaf = layout.kind == Block.LEAF
@@ -234,6 +244,8 @@ def _write(
     )
     file.seek(0)
     file.write(header.encode())
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _rows_data(layout: Layout, inputs: Inputs, rows: NDArray[np.int64]) -> list[bytes]:
@@ -249,7 +261,7 @@ def _rows_data(layout: Layout, inputs: Inputs, rows: NDArray[np.int64]) -> list[
     kinds, items = layout.kind[rows].tolist(), layout.item[rows].tolist()
     for node, kind, item, first, end in zip(rows.tolist(), kinds, items, firsts, ends, strict=True):
         if kind in (Block.LEAF, Block.FILE):
-            out.append(inputs.items.paths[item])
+            out.append(inputs.kept_path(item))
         elif kind == Block.SYMLINK:
             out.append(inputs.targets[item])
         else:

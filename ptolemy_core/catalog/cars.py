@@ -5,8 +5,8 @@ What happens to a CAR later, that it was verified and delivered, is kept beside 
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -18,7 +18,12 @@ from ptolemy_core.catalog.schema import built_shard, car, container
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import ReceiptError
 
+if TYPE_CHECKING:
+    from ptolemy_core.keys import WrappedKey
+
 _MANY = 500
+STAGED, GENERATED = "staged", "generated"
+"""How a CAR is stored: values of the setting `car_storage`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,9 @@ class CarRow:
     `verified_at`: when it last passed verification wholly; `delivered_at`, `delivered_to`: when it was marked as
     delivered, and what was noted of the place. `file_ctime`, `file_inode`: of the file that passed. `failed_at`: when
     it failed verification, if it hasn't passed since. `seen_at`: when it was marked as delivered while its file was
-    there and known to be the whole CAR. None: it wasn't.
+    there and known to be the whole CAR. None: it wasn't. `car_storage`: "staged" or "generated". `dead_at`,
+    `dead_reason`: when a scan found that the source of a generated CAR changed, and what did. `wrapped`: of a
+    generated CAR, the data keys of its project, if that is encrypted. `named`: whether it is known to have its name.
     """
 
     container_id: int
@@ -52,10 +59,39 @@ class CarRow:
     file_inode: int | None = None
     failed_at: float | None = None
     seen_at: float | None = None
+    car_storage: str = STAGED
+    dead_at: float | None = None
+    dead_reason: str | None = None
+    named: bool = True
+    wrapped: "tuple[WrappedKey, ...]" = ()
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether it has no file, and its bytes are made from its source."""
+        return self.car_storage == GENERATED
 
 
-def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds: float) -> None:
+_COLUMNS = [name for name in CarRow.__dataclass_fields__ if name != "wrapped"]
+
+
+def write_receipt(
+    catalog: Catalog,
+    container_id: int,
+    built: BuiltCar,
+    seconds: float,
+    car_storage: str = STAGED,
+    *,
+    named: bool = True,
+) -> None:
     """Record a built CAR, the CIDs of its shards, and the states in which their files were read.
+
+    Args:
+        catalog: of the project.
+        container_id: the container's.
+        built: the CAR.
+        seconds: that its build took.
+        car_storage: how it is stored.
+        named: whether it has its name already; see `encrypted_cars`.
 
     Raises:
         ReceiptError: the plan changed while the CAR was built.
@@ -71,6 +107,8 @@ def write_receipt(catalog: Catalog, container_id: int, built: BuiltCar, seconds:
         "sha256": built.sha256,
         "built_at": time.time(),
         "build_seconds": seconds,
+        "car_storage": car_storage,
+        "named": named,
     }
     try:
         _insert(catalog, row, built)
@@ -167,7 +205,7 @@ def known_names(catalog: Catalog, project: str, names: Sequence[str]) -> list[st
 
 def select(catalog: Catalog, wanted: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[CarRow]:
     """Built CARs for which a condition on tables `car` and `container` holds, by project and number."""
-    columns = [car.c[f] if f in car.c else container.c[f] for f in CarRow.__dataclass_fields__]
+    columns = [car.c[f] if f in car.c else container.c[f] for f in _COLUMNS]
     query = (
         sa.select(*columns)
         .join(container, container.c.id == car.c.container_id)
@@ -175,9 +213,22 @@ def select(catalog: Catalog, wanted: sa.ColumnElement[bool], limit: int | None =
         .order_by(container.c.project, container.c.number)
         .limit(limit)
     )
+    wrapped: dict[str, tuple[WrappedKey, ...]] = {}
     for row in catalog.fetch(query):
         values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
-        yield CarRow(*values)
+        found = CarRow(*values)
+        if not found.is_generated:
+            yield found
+            continue
+        if found.project not in wrapped:
+            wrapped[found.project] = _data_keys(catalog, found.project)
+        yield replace(found, wrapped=wrapped[found.project])
+
+
+def _data_keys(catalog: Catalog, project: str) -> "tuple[WrappedKey, ...]":
+    from ptolemy_core.catalog import data_keys  # it loads ciphers
+
+    return tuple(data_keys.data_keys(catalog, project))
 
 
 @dataclass(frozen=True, slots=True)

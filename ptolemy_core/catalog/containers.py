@@ -1,33 +1,38 @@
-"""Container plans in the catalog, and what a build needs of them."""
+"""Containers of a project as rows, and what a build needs of one."""
 
-import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy.engine import Connection, Row
 
-from ptolemy_core.catalog import bulk, skipped
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import car, container, file, shard
-from ptolemy_core.catalog.schema import skipped as skipped_table
+from ptolemy_core.catalog.schema import project as project_table
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import ReceiptError
-from ptolemy_core.layout import WHOLE, Items
-from ptolemy_core.layout.plan import PlannedContainer
+from ptolemy_core.layout import Items
 from ptolemy_core.source import Stamps
 
 _BATCH = 20_000
-_MANY = 500
-"""Values of one IN."""
+
+
+_IS_BUILT = sa.and_(car.c.container_id.is_not(None), car.c.named)
+"""A CAR whose receipt was written before it got its name isn't built until it is known to have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
-    """A container of the plan: its number within the project, exact sizes in bytes, and whether it is built."""
+    """A container of the plan.
+
+    Attributes:
+        id: the catalog's.
+        number: within the project.
+        items: files, shards, links and empty folders in it.
+        data_bytes, car_size, piece_size: exact sizes in bytes.
+        built: whether its CAR is built.
+        car_storage: how its CAR is stored, or will be as things are now.
+    """
 
     id: int
     number: int
@@ -36,256 +41,12 @@ class ContainerRow:
     car_size: int
     piece_size: int
     built: bool
+    car_storage: str = "staged"
 
     @property
     def padding(self) -> int:
         """Bytes of the piece that hold no CAR: what it holds unpadded, less the CAR."""
         return self.piece_size // 128 * 127 - self.car_size
-
-
-@dataclass(frozen=True, slots=True)
-class Unplanned:
-    """Live files, links and empty folders that aren't wholly in containers, in path order."""
-
-    ids: NDArray[np.int64]
-    paths: list[bytes]
-    kinds: NDArray[np.int8]
-    sizes: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, rows: Sequence[Row[Any]]) -> "Unplanned":
-        """Rows with id, path, kind and size."""
-        return cls(
-            np.array([row.id for row in rows], dtype=np.int64),
-            [bytes(row.path) for row in rows],
-            np.array([row.kind for row in rows], dtype=np.int8),
-            np.array([row.size for row in rows], dtype=np.int64),
-        )
-
-    def merged(self, other: "Unplanned") -> "Unplanned":
-        """All of both."""
-        names = [*self.paths, *other.paths]
-        order = sorted(range(len(names)), key=names.__getitem__)
-        return Unplanned(
-            np.concatenate([self.ids, other.ids])[order],
-            [names[k] for k in order],
-            np.concatenate([self.kinds, other.kinds])[order],
-            np.concatenate([self.sizes, other.sizes])[order],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PartlyBuilt:
-    """Files of which only some shards are built, and the numbers of those by the file's id."""
-
-    files: Unplanned
-    shards: dict[int, frozenset[int]]
-
-
-def unplanned(connection: Connection, project: str, *, built_only: bool = False) -> sa.Select[Any]:
-    """The live files, links and empty folders that are in no container, in path order.
-
-    Not those that a build has dropped: they wait for the next scan.
-    With `built_only`, unbuilt containers don't count.
-    """
-    holds = sa.exists().where(shard.c.file_id == file.c.id)
-    if built_only:
-        holds = holds.where(car.c.container_id == shard.c.container_id)
-    return (
-        sa.select(file.c.id, file.c.path, file.c.kind, file.c.size)
-        .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind >= 0)
-        .where(~holds, ~skipped.withdrawn())
-        .order_by(file.c.path)
-    )
-
-
-def read_unplanned(connection: Connection, project: str, *, built_only: bool) -> Unplanned:
-    """What `unplanned` selects."""
-    return Unplanned.of(connection.execute(unplanned(connection, project, built_only=built_only)).all())
-
-
-def partly_built(connection: Connection, project: str) -> PartlyBuilt:
-    """The live split files that are in built containers with some of their shards only.
-
-    Planning anew makes such files: it takes the unbuilt containers with their other shards back.
-    """
-    built = sa.exists().where(car.c.container_id == shard.c.container_id)
-    partly = (
-        sa.select(file.c.id)
-        .join(shard, shard.c.file_id == file.c.id)
-        .where(file.c.project == project, file.c.gone_scan.is_(None), shard.c.number != WHOLE)
-        .where(built, ~skipped.withdrawn())
-        .group_by(file.c.id, file.c.size)
-        .having(sa.func.sum(shard.c.length) < file.c.size)
-    )
-    files = sa.select(file.c.id, file.c.path, file.c.kind, file.c.size).where(file.c.id.in_(partly))
-    rows = connection.execute(files.order_by(file.c.path)).all()
-    built_numbers = sa.select(shard.c.number).where(built)
-    shards = {
-        row.id: frozenset(connection.scalars(built_numbers.where(shard.c.file_id == row.id))) for row in rows
-    }
-    return PartlyBuilt(Unplanned.of(rows), shards)
-
-
-def stale(connection: Connection, project: str) -> frozenset[int]:
-    """The containers that aren't built, by id, if one of them holds a version that is gone; else none."""
-    unbuilt = (
-        sa.select(container.c.id)
-        .where(container.c.project == project)
-        .where(~sa.exists().where(car.c.container_id == container.c.id))
-    )
-    gone = connection.scalar(
-        sa.select(shard.c.file_id)
-        .join(file, file.c.id == shard.c.file_id)
-        .where(shard.c.container_id.in_(unbuilt), file.c.gone_scan.is_not(None))
-        .limit(1)
-    )
-    return frozenset() if gone is None else frozenset(connection.scalars(unbuilt))
-
-
-def take_back(connection: Connection, ids: Collection[int]) -> bool:
-    """Take unbuilt containers back; False if one of them is built by now, or has been planned anew."""
-    chosen = sorted(ids)
-    for low in range(0, len(chosen), _MANY):
-        part = chosen[low : low + _MANY]
-        free = ~sa.exists().where(car.c.container_id == container.c.id)
-        query = container.delete().where(container.c.id.in_(part), free)
-        if connection.execute(query).rowcount != len(part):
-            return False
-    return True
-
-
-def next_number(catalog: Catalog, project: str, without: Collection[int] = ()) -> int:
-    """The number of the next container, were those of these ids taken back."""
-    query = sa.select(container.c.id, container.c.number).where(container.c.project == project)
-    with catalog.read() as connection:
-        return 1 + max((row.number for row in connection.execute(query) if row.id not in without), default=-1)
-
-
-def save(
-    connection: Connection,
-    project: str,
-    planned: Sequence[PlannedContainer],
-    items: Items,
-    file_ids: NDArray[np.int64],
-) -> int:
-    """Write a plan; containers are numbered on from the project's last one.
-
-    Args:
-        file_ids: the catalog's id of each item's file.
-
-    Returns:
-        the first number.
-    """
-    last = connection.scalar(sa.select(sa.func.max(container.c.number)).where(container.c.project == project))
-    first = 0 if last is None else last + 1
-    _insert(connection, project, first, planned, items, file_ids)
-    return first
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What is left of a container: its plan (None: nothing), its items, and the id of each one's file."""
-
-    planned: PlannedContainer | None
-    items: Items
-    file_ids: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """An item that a build drops: the id of its file, its shard number or WHOLE, and why."""
-
-    file_id: int
-    shard: int
-    reason: str
-
-
-_DROPPED = ("file_id", "shard", "reason", "project", "container", "skipped_at")
-
-
-def drop(catalog: Catalog, project: str, row: ContainerRow, left: Left, dropped: Sequence[Dropped]) -> None:
-    """Drop items of an unbuilt container, with a record of each; what is left is planned anew under its number.
-
-    It gets a new id, so that a receipt of what it held before fits no container any more.
-
-    Raises:
-        ReceiptError: another process has planned it anew already.
-    """
-    with catalog.write() as connection:
-        if not connection.execute(container.delete().where(container.c.id == row.id)).rowcount:
-            raise ReceiptError(
-                f"the plan of container {row.number} changed while its CAR was built: run blitz again"
-            )
-        if left.planned is not None:
-            _insert(connection, project, row.number, [left.planned], left.items, left.file_ids)
-        same = (project, row.number, time.time())
-        bulk.insert(
-            connection,
-            skipped_table,
-            _DROPPED,
-            [(one.file_id, one.shard, one.reason, *same) for one in dropped],
-        )
-
-
-def _insert(
-    connection: Connection,
-    project: str,
-    first: int,
-    planned: Sequence[PlannedContainer],
-    items: Items,
-    file_ids: NDArray[np.int64],
-) -> None:
-    """Insert containers, the first of them under that number, and their shards."""
-    now = time.time()
-    columns = ("project", "number", "items", "data_bytes", "car_size", "piece_size", "planned_at")
-    new_rows = (
-        (project, number, one.stop - one.start, one.data_bytes, one.car_size, one.piece_size, now)
-        for number, one in enumerate(planned, first)
-    )
-    bulk.insert(connection, container, columns, new_rows)
-    new = sa.select(container.c.id).where(
-        container.c.project == project,
-        container.c.number >= first,
-        container.c.number < first + len(planned),
-    )
-    keys = np.array(connection.scalars(new.order_by(container.c.number)).all(), dtype=np.int64)
-    starts = np.array([one.start for one in planned], dtype=np.int64)
-    counts = np.array([one.stop for one in planned], dtype=np.int64) - starts
-    ends = np.cumsum(counts)
-    for low in range(0, int(counts.sum()), _BATCH):
-        row = np.arange(low, min(low + _BATCH, int(ends[-1])))
-        of = np.searchsorted(ends, row, side="right")
-        position = row - (ends[of] - counts[of])
-        item = starts[of] + position
-        bulk.insert(
-            connection,
-            shard,
-            ("container_id", "position", "file_id", "number", "start", "length"),
-            zip(
-                keys[of].tolist(),
-                position.tolist(),
-                file_ids[item].tolist(),
-                items.shards[item].tolist(),
-                items.starts[item].tolist(),
-                items.sizes[item].tolist(),
-                strict=True,
-            ),
-        )
-
-
-@survives_outage
-def any_stale(catalog: Catalog, project: str) -> bool:
-    """Whether a container that isn't built holds something that is gone: containerize plans it anew."""
-    with catalog.read() as connection:
-        return bool(stale(connection, project))
-
-
-@survives_outage
-def any_unplanned(catalog: Catalog, project: str) -> bool:
-    """Whether something of the project's last scan is in no container."""
-    with catalog.read() as connection:
-        return connection.execute(unplanned(connection, project).limit(1)).first() is not None
 
 
 @survives_outage
@@ -314,8 +75,10 @@ def rows(
             container.c.data_bytes,
             container.c.car_size,
             container.c.piece_size,
-            car.c.container_id.is_not(None),
+            _IS_BUILT,
+            sa.func.coalesce(car.c.car_storage, project_table.c.car_storage),
         )
+        .join(project_table, project_table.c.name == container.c.project)
         .outerjoin(car, car.c.container_id == container.c.id)
         .where(container.c.project == project)
         .order_by(container.c.number)
@@ -347,13 +110,12 @@ class Totals:
 @survives_outage
 def totals(catalog: Catalog, project: str) -> Totals:
     """What `rows` adds up to, quick for any number of containers."""
-    is_built = car.c.container_id.is_not(None)
     query = (
         sa.select(
             sa.func.count(),
-            sa.func.count(car.c.container_id),
+            sa.func.sum(sa.case((_IS_BUILT, 1), else_=0)),
             sa.func.sum(container.c.car_size),
-            sa.func.sum(sa.case((is_built, container.c.car_size), else_=0)),
+            sa.func.sum(sa.case((_IS_BUILT, container.c.car_size), else_=0)),
             sa.func.count(car.c.verified_at),
             sa.func.count(car.c.delivered_at),
         )
@@ -369,13 +131,15 @@ def totals(catalog: Catalog, project: str) -> Totals:
 class Content:
     """The items of one container and what the scan saw of their files; see `source.Inputs`.
 
-    `file_ids` are the catalog's ids of the items' files.
+    `file_ids` are the catalog's ids of the items' files, `headers` those of encrypted files (None: not one). Ranges
+    and sizes are those of the source, also of an encrypted project.
     """
 
     items: Items
     stamps: Stamps
     targets: dict[int, bytes]
     file_ids: NDArray[np.int64]
+    headers: Sequence[bytes | None] = ()
 
 
 @survives_outage
@@ -392,6 +156,7 @@ def content(catalog: Catalog, container_id: int) -> Content:
             file.c.mtime,
             file.c.id,
             file.c.target,
+            file.c.header,
         )
         .join(file, file.c.id == shard.c.file_id)
         .where(shard.c.container_id == container_id)
@@ -400,12 +165,14 @@ def content(catalog: Catalog, container_id: int) -> Content:
     paths: list[bytes] = []
     numbers: list[NDArray[np.int64]] = []
     targets: dict[int, bytes] = {}
+    headers: list[bytes | None] = []
     with catalog.read() as connection:
         for page in connection.execution_options(yield_per=_BATCH).execute(query).partitions():
             base = len(paths)
             paths += [bytes(row[0]) for row in page]
             numbers.append(np.array([row[1:8] for row in page], dtype=np.int64))
             targets |= {base + k: bytes(row[8]) for k, row in enumerate(page) if row[8] is not None}
+            headers += [None if row[9] is None else bytes(row[9]) for row in page]
     table = np.concatenate(numbers) if numbers else np.zeros((0, 7), dtype=np.int64)
     items = Items(
         paths,
@@ -415,4 +182,4 @@ def content(catalog: Catalog, container_id: int) -> Content:
         table[:, 3].astype(np.int32),
     )
     stamps = Stamps(table[:, 4].copy(), table[:, 5].copy())
-    return Content(items, stamps, targets, table[:, 6].copy())
+    return Content(items, stamps, targets, table[:, 6].copy(), headers)

@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import skipped
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.schema import container, file, shard
+from ptolemy_core.catalog.schema import container, file, replaced_shard, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.tree import paths
@@ -45,10 +45,11 @@ def uncovered(catalog: Catalog, name: str) -> list[str]:
         )
         .limit(_SHOWN)
     )
+    replaced = sa.exists().where(replaced_shard.c.container_id == container.c.id)
     unequal = (
         sa.select(container.c.number, container.c["items"])
         .outerjoin(shard, shard.c.container_id == container.c.id)
-        .where(container.c.project == name)
+        .where(container.c.project == name, ~replaced)
         .group_by(container.c.id, container.c.number, container.c["items"])
         .having(sa.func.count(shard.c.container_id) != container.c["items"])
         .limit(_SHOWN)

@@ -58,7 +58,7 @@ class Source:
         return Known(self.path, self.kind, self.size, self.mtime, self.target, inode)
 
     @property
-    def held_back(self) -> str | None:
+    def kept_because(self) -> str | None:
         """Why the catalog doesn't let it be deleted; None if it does."""
         if not self.shards or self.covered != self.size:
             return "not containerized"

@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-from ptolemy_core.catalog import cars
+from ptolemy_core.catalog import cars, deals
 from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.deals import DealRow
 from ptolemy_core.catalog.schema import car, container, file, source_fault
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeliveryError
+from ptolemy_core.ulid import new_ulid
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +96,54 @@ def mark(catalog: Catalog, row: CarRow, note: str | None, *, seen: bool = False)
         values["delivered_to"] = note
     if seen:
         values["seen_at"] = sa.func.coalesce(car.c.seen_at, time.time())
-    _update(catalog, row, values)
+    with catalog.write() as connection:
+        connection.execute(car.update().where(car.c.container_id == row.container_id).values(**values))
+        deals.mark(connection, _marking(row, note or ""))
+
+
+def _marking(row: CarRow, note: str) -> DealRow:
+    """The deal that a mark is: made by hand, with whom the note says."""
+    now = time.time()
+    return DealRow(
+        id=new_ulid(),
+        project=row.project,
+        container_id=row.container_id,
+        piece_cid_v2=row.piece_cid_v2,
+        payload_cid=row.payload_cid,
+        car_size=row.car_size,
+        piece_size=row.piece_size,
+        provider=None,
+        engine=deals.MANUAL,
+        state=deals.ACTIVE,
+        live=True,
+        wallet=None,
+        client=None,
+        transfer="offline",
+        duration=None,
+        start_hours=None,
+        start_epoch=None,
+        end_epoch=None,
+        allocation_id=None,
+        renews="",
+        attempt=1,
+        tries=0,
+        next_at=now,
+        checked_at=None,
+        created_at=now,
+        changed_at=now,
+        fault=None,
+        message=note,
+        forgiven=False,
+    )
 
 
 def unmark(catalog: Catalog, row: CarRow) -> None:
-    """Take the mark back."""
-    _update(catalog, row, {"delivered_at": None, "delivered_to": None, "seen_at": None})
+    """Take the mark back. A CAR whose deals are enough stays delivered."""
+    with catalog.write() as connection:
+        values = {"delivered_at": None, "delivered_to": None, "seen_at": None}
+        connection.execute(car.update().where(car.c.container_id == row.container_id).values(**values))
+        deals.unmark(connection, row.container_id, "the mark was taken back")
+    deals.settle_cars(catalog, [row.container_id])
 
 
 def set_verified(catalog: Catalog, row: CarRow, at: float, ctime: int, inode: int) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from ptolemy_core.catalog import located, pattern, projects
-from ptolemy_core.catalog.pattern import PathRange
+from ptolemy_core.catalog import located, path_range, projects
+from ptolemy_core.catalog.path_range import PathRange
 from ptolemy_core.catalog.schema import dataset_root
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
@@ -32,6 +32,7 @@ class Found:
         shard, start, length: number within a split file (None: whole), and byte range of the file.
         cid, file_cid: of the shard, and of the whole file; None while they aren't built.
         container, file_name, payload_cid, piece_cid, piece_cid_v2: the CAR that holds it; None while unbuilt.
+        car_storage, dead: how that CAR is stored, and why it can't be read any more.
         car_offset, car_length: the byte range of the CAR with the sections of all of its blocks.
     """
 
@@ -53,6 +54,8 @@ class Found:
     piece_cid: str | None
     piece_cid_v2: str | None
     file_name: str | None
+    car_storage: str | None = None
+    dead: str | None = None
 
 
 def find_path(
@@ -72,7 +75,7 @@ def find_path(
         gone: also versions that a later scan found changed or gone, after one another.
         profile: of the DAGs.
     """
-    return _in_range(catalog, pattern.entry_or_below(text), project, gone, profile)
+    return _in_range(catalog, path_range.entry_or_below(text), project, gone, profile)
 
 
 def find_prefix(
@@ -84,7 +87,7 @@ def find_prefix(
     profile: Profile = UNIXFS_V1_2025,
 ) -> Iterator[Found]:
     """All entries whose path begins with this text; see `find_path`."""
-    return _in_range(catalog, pattern.prefix(text), project, gone, profile)
+    return _in_range(catalog, path_range.prefix(text), project, gone, profile)
 
 
 def find_glob(
@@ -95,11 +98,11 @@ def find_glob(
     gone: bool = True,
     profile: Profile = UNIXFS_V1_2025,
 ) -> Iterator[Found]:
-    """All entries whose path matches a pattern (see `catalog.pattern`).
+    """All entries whose path matches a pattern (see `catalog.path_range`).
 
     Only paths that begin as the pattern does before its first wildcard are read.
     """
-    return _in_range(catalog, pattern.glob(text), project, gone, profile)
+    return _in_range(catalog, path_range.glob(text), project, gone, profile)
 
 
 def find_cid(
@@ -206,6 +209,8 @@ def _found_of(rows: Sequence[Row[Any]], lengths: list[int]) -> Iterator[Found]:
             piece_cid=_text(row.piece_cid_v1),
             piece_cid_v2=_text(row.piece_cid_v2),
             file_name=row.file_name,
+            car_storage=row.car_storage,
+            dead=row.dead_reason,
         )
 
 

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from ptolemy_core.catalog.joins import SAME_SHARD
-from ptolemy_core.catalog.schema import built_shard, car, container, file, shard
+from ptolemy_core.catalog.schema import built_shard, car, container, file, project, shard
 from ptolemy_core.dag.profile import Profile
+from ptolemy_core.encryption import Form
 from ptolemy_core.layout import item_extents
 
 PAGE, LARGEST_PAGE = 64, 4096
@@ -115,10 +116,15 @@ _COLUMNS = (
     car.c.piece_cid_v1,
     car.c.piece_cid_v2,
     car.c.file_name,
+    project.c.encryption,
+    project.c.encrypt_names,
+    car.c.car_storage,
+    car.c.dead_reason,
 )
 _BY_FILE = (
     sa.select(*_COLUMNS)
     .select_from(file)
+    .join(project, project.c.name == file.c.project)
     .outerjoin(shard, shard.c.file_id == file.c.id)
     .outerjoin(container, container.c.id == shard.c.container_id)
     .outerjoin(car, car.c.container_id == container.c.id)
@@ -143,6 +149,7 @@ def _by_shard(page: sa.Select[Any]) -> sa.Select[Any]:
         .select_from(chosen)
         .join(shard, here)
         .join(file, file.c.id == shard.c.file_id)
+        .join(project, project.c.name == file.c.project)
         .join(container, container.c.id == shard.c.container_id)
         .join(car, car.c.container_id == container.c.id)
         .join(built_shard, SAME_SHARD)
@@ -168,6 +175,17 @@ def of_shards(
 def spans(rows: Sequence[Row[Any]], profile: Profile) -> list[int]:
     """Bytes of the sections of each of a page's shards."""
     kinds = np.array([row.kind for row in rows], dtype=np.int8)
-    lengths = np.array([row.length or 0 for row in rows], dtype=np.int64)
+    wholes, starts, lengths = (
+        np.array([getattr(row, of) or 0 for row in rows], dtype=np.int64)
+        for of in ("size", "start", "length")
+    )
+    encrypted = np.array([row.encryption != "None" for row in rows], dtype=np.bool_)
+    names = np.array([bool(row.encrypt_names) for row in rows], dtype=np.bool_)
+    for with_names in (False, True):
+        chosen = encrypted & (names == with_names)
+        if chosen.any():
+            form = Form(True, with_names, profile.chunk)
+            ranges = (column[chosen] for column in (kinds, wholes, starts, lengths))
+            lengths[chosen] = form.encrypted(*ranges)[1]
     out: list[int] = item_extents(kinds, lengths, profile).span.tolist()
     return out

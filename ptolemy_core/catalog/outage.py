@@ -97,7 +97,7 @@ def survives_outage(work: Callable[P, T]) -> Callable[P, T]:
             time.sleep(min(_FIRST_PAUSE * 2**number, _LONGEST_PAUSE))
         raise UnavailableError(
             f"the database broke the connection {_TRIES} times in a row ({_reason(lost)}): see its log, "
-            "then run this again, it goes on where it stopped"
+            "then run this again: it resumes where it stopped"
         ) from lost
 
     return patient
@@ -122,7 +122,7 @@ def connect_patiently(engine: Engine) -> None:
                 if time.monotonic() + pause >= end:
                     raise UnavailableError(
                         f"Postgres at {_place(engine)} didn't answer for {patience():g} s ({_reason(error)}): "
-                        "start it or check PTOLEMY_PG_URL, then run this again, it goes on where it stopped"
+                        "start it or check PTOLEMY_PG_URL, then run this again: it resumes where it stopped"
                     ) from error
                 if pause == _FIRST_PAUSE:
                     _log.warning(

@@ -3,6 +3,7 @@
 import os
 import re
 
+from ptolemy_core.environment import home
 from ptolemy_core.errors import SettingsError, StateError
 
 PG_URL = "PTOLEMY_PG_URL"
@@ -11,35 +12,22 @@ PG_URL = "PTOLEMY_PG_URL"
 FILE = "catalog.db"
 """The embedded catalog's file in the home."""
 
-_HOMES = ("DAGSTER_HOME", "PTOLEMY_HOME")
+__all__ = [
+    "FILE",
+    "PG_URL",
+    "cannot_write",
+    "default_url",
+    "home",
+    "make_folder",
+    "place",
+    "reason",
+    "require_plain",
+]
+
 _SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
 _EXAMPLE = "postgresql://user:password@host:5432/database"
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::(?P<port>.*))?", re.DOTALL)
-
-
-def home() -> str:
-    """Folder of the embedded catalog and of Dagster's instance.
-
-    DAGSTER_HOME if it is set, else PTOLEMY_HOME, else ~/.ptolemy.
-
-    Raises:
-        SettingsError: it isn't an absolute path.
-    """
-    for variable in _HOMES:
-        chosen = os.environ.get(variable)
-        if chosen:
-            folder = os.path.expanduser(chosen)
-            if not os.path.isabs(folder):
-                raise SettingsError(
-                    f"{variable} must be an absolute path, got {chosen!r}, which would be another home in each "
-                    f"folder: use {os.path.abspath(folder)}"
-                )
-            return os.path.abspath(folder)
-    folder = os.path.expanduser("~/.ptolemy")
-    if not os.path.isabs(folder):
-        raise SettingsError("this user has no home directory to keep state in: set DAGSTER_HOME to a folder")
-    return os.path.abspath(folder)
 
 
 def require_plain(folder: str) -> None:

@@ -55,8 +55,13 @@ def write(catalog: Catalog, row: RootRow) -> None:
 
 def rows(catalog: Catalog, project: str) -> Iterator[RootRow]:
     """All roots of a project, the newest first."""
+    yield from select(catalog, dataset_root.c.project == project)
+
+
+def select(catalog: Catalog, wanted: sa.ColumnElement[bool]) -> Iterator[RootRow]:
+    """Roots for which a condition on the table holds, the newest first."""
     columns = [dataset_root.c[name] for name in RootRow.__dataclass_fields__]
-    query = sa.select(*columns).where(dataset_root.c.project == project).order_by(dataset_root.c.id.desc())
+    query = sa.select(*columns).where(wanted).order_by(dataset_root.c.id.desc())
     with catalog.read() as connection:
         found = connection.execute(query).all()
     for row in found:

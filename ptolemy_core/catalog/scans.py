@@ -12,10 +12,11 @@ from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import bulk, skipped
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.schema import absence, deletion, shard
+from ptolemy_core.catalog.schema import absence, car, deletion, shard
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.encryption import random_headers
 from ptolemy_core.source.filesystem import Mounts, from_json
 from ptolemy_core.tree import LEFT_OUT, Kind
 
@@ -175,34 +176,66 @@ def known_pages(catalog: Catalog, project: str) -> Iterator[KnownPage]:
         after = rows[-1].path
 
 
-def write(connection: Connection, project: str, number: int, change: Change, returning: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How what a scan found is written.
+
+    Attributes:
+        project: the project's name.
+        number: the scan's.
+        returning: whether there are versions that may be current again.
+        encrypted: give each version of a file a salt of its own.
+    """
+
+    project: str
+    number: int
+    returning: bool
+    encrypted: bool = False
+
+
+def write(connection: Connection, change: Change, how: Writing) -> int:
     """Write part of what a scan found.
 
     Args:
         connection: in a transaction.
-        project: the project's name.
-        number: the scan's.
         change: what it found.
-        returning: whether there are versions that may be current again.
+        how: to write it.
 
     Returns:
         how many of the new entries are versions that an earlier scan missed and this one met as they were.
     """
     for part in _parts(change.gone):
-        connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=number))
-    back = _return(connection, project, number, change.new) if returning else set()
+        connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=how.number))
+    back = _return(connection, change.new, how) if how.returning else set()
     new = [entry for entry in change.new if entry[0] not in back] if back else change.new
+    columns, same = list(_COLUMNS), {"project": how.project, "first_scan": how.number}
+    if how.encrypted:
+        columns, new = [*columns, "header"], _with_headers(new)
     with bulk.indexed([entry[0] for entry in new]):
-        bulk.insert(connection, files, _COLUMNS, new, {"project": project, "first_scan": number})
+        bulk.insert(connection, files, columns, new, same)
     return len(back)
 
 
-def _return(connection: Connection, project: str, number: int, new: Sequence[Values]) -> set[bytes]:
+def _with_headers(new: Sequence[Values]) -> list[Values]:
+    """Entries, each file with a header of its own: no two versions have the same."""
+    headers = random_headers(len(new))
+    return [
+        (*entry, header if entry[1] == Kind.FILE else None)
+        for entry, header in zip(new, headers, strict=True)
+    ]
+
+
+def _return(connection: Connection, new: Sequence[Values], how: Writing) -> set[bytes]:
     """Make versions current again that an earlier scan missed and this one met as they were.
 
-    Only those that containers hold in full: any other is as good as new.
+    Only those that containers hold in full: any other is as good as new. An encrypted version must be in CARs, whose
+    rebuilds are compared with them: else other bytes might be encrypted with its salt.
     """
-    planned = sa.select(sa.func.sum(shard.c.length)).where(shard.c.file_id == files.c.id).scalar_subquery()
+    project, number = how.project, how.number
+    held = sa.select(sa.func.sum(shard.c.length)).where(shard.c.file_id == files.c.id)
+    if how.encrypted:
+        held = held.join(car, car.c.container_id == shard.c.container_id)
+    planned = held.scalar_subquery()
     found: dict[Values, Any] = {}
     for part in _parts([entry[0] for entry in new]):
         query = (

@@ -98,6 +98,7 @@ file = Table(
     Column("first_scan", ForeignKey("scan.id"), nullable=False),
     Column("gone_scan", ForeignKey("scan.id")),
     Column("cid", LargeBinary),
+    Column("header", LargeBinary),  # of an encrypted file: salt and nonce prefix, see `encryption.Header`
 )
 Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)
 _KNOWN = text("cid IS NOT NULL")
@@ -161,6 +162,8 @@ car = Table(
     Column("sha256", LargeBinary),
     Column("built_at", Float, nullable=False),
     Column("build_seconds", Float, nullable=False),
+    # false: the receipt of an encrypted CAR was written, but it isn't known that the CAR got its name
+    Column("named", Boolean, nullable=False, server_default=true()),
     Column("verified_at", Float),
     Column("delivered_at", Float),
     Column("delivered_to", String),
@@ -169,6 +172,10 @@ car = Table(
     Column("file_inode", BigInteger),
     Column("failed_at", Float),
     Column("seen_at", Float),
+    Column("car_storage", String, nullable=False, server_default="staged"),
+    # of a generated CAR: when a scan found that its source changed, and which files
+    Column("dead_at", Float),
+    Column("dead_reason", String),
 )
 
 built_shard = Table(
@@ -183,6 +190,19 @@ built_shard = Table(
     Column("read_inode", BigInteger),
 )
 Index("built_shard_by_cid", built_shard.c.cid, built_shard.c.container_id, built_shard.c.position)
+
+replaced_shard = Table(  # what a dead CAR held, and a new plan holds in its place
+    "replaced_shard",
+    metadata,
+    Column("container_id", ForeignKey("car.container_id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("file_id", ForeignKey("file.id"), nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("cid", LargeBinary, nullable=False),
+    Column("car_offset", BigInteger, nullable=False),
+)
 
 dataset_root = Table(
     "dataset_root",
@@ -306,4 +326,98 @@ data_key = Table(
     Column("alias_version", Integer, nullable=False),
     Column("key_id", String, nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
+)
+
+provider = Table(  # a storage provider that deals are made with
+    "provider",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("engine", String, nullable=False),
+    Column("network", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("url", String, nullable=False),
+    Column("plain_http", Boolean, nullable=False),
+    Column("retrieval_url", String),  # a template; null: the engine's usual place below `url`
+    Column("max_pending", Integer),
+    Column("max_pending_bytes", BigInteger),
+    Column("max_total_bytes", BigInteger),
+    Column("rate", Float, nullable=False),  # requests a second
+    Column("added_at", Float, nullable=False),
+    Column("away_since", Float),
+    Column("away_until", Float),
+    Column("away_reason", String),
+)
+
+deal = Table(
+    "deal",
+    metadata,
+    Column("id", String, primary_key=True),  # a ULID
+    Column("project", ForeignKey("project.name"), nullable=False, index=True),
+    # the container that it was made for; no foreign key, as a deal outlives a container that is planned anew
+    Column("container_id", BigInteger),
+    Column("piece_cid_v2", LargeBinary, nullable=False),
+    Column("payload_cid", LargeBinary, nullable=False),
+    Column("car_size", BigInteger, nullable=False),
+    Column("piece_size", BigInteger, nullable=False),
+    Column("provider", ForeignKey("provider.name"), index=True),  # null: a CAR marked as delivered by hand
+    Column("engine", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("live", Boolean, nullable=False),  # whether its state isn't an end
+    Column("wallet", String),
+    Column("client", String),
+    Column("transfer", String, nullable=False),
+    Column("duration", BigInteger),  # epochs
+    Column("start_hours", Integer),
+    Column("start_epoch", BigInteger),
+    Column("end_epoch", BigInteger),
+    Column("allocation_id", BigInteger),
+    Column("renews", String, nullable=False, server_default=""),
+    Column("attempt", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),  # failed ones to send it
+    Column("next_at", Float, nullable=False),  # when it is due to be sent or asked for
+    Column("checked_at", Float),
+    Column("created_at", Float, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("fault", String),
+    Column("message", String, nullable=False),
+    Column("forgiven", Boolean, nullable=False),  # doesn't count against its provider any more
+)
+_LIVE = text("live AND provider IS NOT NULL")
+Index(
+    "deal_once",  # at most one live deal of a piece with a provider, renewals apart
+    deal.c.piece_cid_v2,
+    deal.c.provider,
+    deal.c.renews,
+    unique=True,
+    postgresql_where=_LIVE,
+    sqlite_where=_LIVE,
+)
+Index("deal_by_piece", deal.c.piece_cid_v2)
+_STILL_LIVE = text("live")
+Index("deal_due", deal.c.next_at, postgresql_where=_STILL_LIVE, sqlite_where=_STILL_LIVE)
+
+deal_state = Table(  # the history of deals: rows are added, never changed
+    "deal_state",
+    metadata,
+    Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("deal_id", ForeignKey("deal.id"), nullable=False, index=True),
+    Column("state", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("fault", String),
+    Column("message", String, nullable=False),
+)
+
+allocation = Table(  # of data cap, imported
+    "allocation",
+    metadata,
+    Column("network", String, primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("client", String),
+    Column("provider", String, nullable=False),  # its address
+    Column("piece_cid_v1", LargeBinary, nullable=False, index=True),
+    Column("piece_size", BigInteger, nullable=False),
+    Column("term_min", BigInteger),
+    Column("term_max", BigInteger),
+    Column("expiration", BigInteger),
+    Column("imported_at", Float, nullable=False),
 )

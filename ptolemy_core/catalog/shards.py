@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import sqlalchemy as sa
 
 from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import built_shard, deletion, file, shard
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.encryption import Form
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.tree import Kind
 
@@ -38,6 +40,7 @@ class BuiltShard:
         cid, car_offset: of its root block.
         live: whether the last scan still saw this version, and it wasn't deleted since.
         read_ctime: the file's time of change when the build read it; None where that isn't known.
+        header: of an encrypted file's version; None: it isn't one.
     """
 
     position: int
@@ -53,6 +56,18 @@ class BuiltShard:
     car_offset: int
     live: bool
     read_ctime: int | None
+    header: bytes | None = None
+
+    def range_in_car(self, form: Form) -> tuple[int, int]:
+        """Start and length of the shard in CARs."""
+        if self.kind == Kind.FILE:
+            return (
+                form.file_range(self.size, self.start, self.length)
+                if form.files
+                else (self.start, self.length)
+            )
+        one = np.array([self.length], dtype=np.int64)
+        return self.start, int(form.sizes(np.array([self.kind], dtype=np.int8), one)[0])
 
 
 @survives_outage
@@ -73,6 +88,7 @@ def built(catalog: Catalog, container_id: int) -> list[BuiltShard]:
             built_shard.c.car_offset,
             _LIVE.label("live"),
             built_shard.c.read_ctime,
+            file.c.header,
         )
         .join(shard, shard.c.file_id == file.c.id)
         .join(built_shard, SAME_SHARD)
@@ -95,6 +111,7 @@ def built(catalog: Catalog, container_id: int) -> list[BuiltShard]:
                 car_offset=row.car_offset,
                 live=bool(row.live),
                 read_ctime=row.read_ctime,
+                header=None if row.header is None else bytes(row.header),
             )
             for row in connection.execute(query)
         ]

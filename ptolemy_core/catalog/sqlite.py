@@ -25,14 +25,14 @@ WAIT = 120
 """Seconds to wait for another process's transaction."""
 
 _ADVICE = {
-    "SQLITE_FULL": ("its disk is full", "make room there, then run this again"),
+    "SQLITE_FULL": ("its disk is full", "free space there, then run this again"),
     "SQLITE_READONLY": ("it is read-only", "change its permissions, or use a copy of the folder"),
     "SQLITE_CANTOPEN": ("it can't be opened", "check that it is a file which this user may read and write"),
     "SQLITE_CORRUPT": ("it is damaged", "put a backup of the folder back"),
     "SQLITE_NOTADB": ("it isn't a SQLite database", "put a backup of the folder back, or use another folder"),
     "SQLITE_IOERR": (
         "reading or writing it failed",
-        "check its disk and the room on it, then run this again",
+        "check its disk and the free space on it, then run this again",
     ),
     "SQLITE_BUSY": (
         f"another process used it for longer than {WAIT} s",
@@ -156,7 +156,7 @@ def open_copy(path: str) -> Engine:
         shutil.rmtree(folder, ignore_errors=True)
         raise StateError(
             f"{path} can't be written, so it is read as a copy, and copying it to {folder} failed "
-            f"({reason(error)}): set TMPDIR to a folder with room for it"
+            f"({reason(error)}): set TMPDIR to a folder with enough free space"
         ) from error
     engine = open_writable(copy)
     weakref.finalize(engine, shutil.rmtree, folder, ignore_errors=True)

@@ -9,20 +9,25 @@ from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.dag.stitch import FileNode, file_root
+from ptolemy_core.encryption import Form
 from ptolemy_core.layout import WHOLE
 
 
 def _stitched_root(connection: Connection, file_id: int, size: int, profile: Profile) -> FileNode:
     """The root of a split file of `size` bytes, all of whose shards are built."""
     parts = (
-        sa.select(built_shard.c.nodes, shard.c.length)
+        sa.select(built_shard.c.nodes, shard.c.start, shard.c.length, file.c.header)
         .join(shard, SAME_SHARD)
+        .join(file, file.c.id == shard.c.file_id)
         .where(shard.c.file_id == file_id)
         .order_by(shard.c.number)
     )
     rows = connection.execute(parts).all()
     lowest = b"".join(bytes(row.nodes) for row in rows)
-    return file_root(size, lowest, profile, bare_leaf=rows[-1].length <= profile.chunk)
+    last = rows[-1]
+    form = Form(last.header is not None, segment=profile.chunk)
+    length = form.file_range(size, last.start, last.length)[1]
+    return file_root(form.file_size(size), lowest, profile, bare_leaf=length <= profile.chunk)
 
 
 @survives_outage

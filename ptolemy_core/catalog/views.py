@@ -55,7 +55,10 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An entry with its shards in order; `cid` is that of a split file as a whole, once it is known."""
+    """An entry with its shards in order; `cid` is that of a split file as a whole, once it is known.
+
+    `header` is that of an encrypted file's version.
+    """
 
     path: bytes
     kind: int
@@ -64,6 +67,7 @@ class Stored:
     target: bytes | None
     cid: bytes | None
     shards: tuple[Shard, ...]
+    header: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,7 @@ def _entries(view: View) -> sa.Select[Any]:
             file.c.mtime,
             file.c.target,
             file.c.cid.label("file_cid"),
+            file.c.header,
             shard.c.container_id,
             shard.c.number,
             shard.c.start,
@@ -196,7 +201,14 @@ def _stored(rows: list[sa.Row[Any]]) -> Stored:
         if row.container_id is not None
     )
     return Stored(
-        bytes(one.path), one.kind, one.size, one.mtime, _bytes(one.target), _bytes(one.file_cid), shards
+        bytes(one.path),
+        one.kind,
+        one.size,
+        one.mtime,
+        _bytes(one.target),
+        _bytes(one.file_cid),
+        shards,
+        _bytes(one.header),
     )
 
 

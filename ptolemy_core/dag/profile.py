@@ -23,7 +23,7 @@ class Profile:
     hamt_fanout: int = 256
 
     @property
-    def unit(self) -> int:
+    def size_unit(self) -> int:
         """Bytes of file data under one full node of leaves: 1 GiB in the profile.
 
         The unit of shard_size and car_size, so that a shard's nodes are also nodes of the whole file.

@@ -38,17 +38,17 @@ def file_root(
     """The root of a file of more than one node, with those of its descendants that are in no shard.
 
     Args:
-        size: bytes of the file; more than `profile.unit`.
+        size: bytes of the file; more than `profile.size_unit`.
         lowest: digests of the nodes directly above the leaves, in order.
         profile: of the DAG.
         bare_leaf: whether the last digest is a leaf's: a last shard of at most one chunk is a bare leaf in its CAR.
     """
-    count = -(-size // profile.unit)
+    count = -(-size // profile.size_unit)
     if len(lowest) != 32 * count or count < 2:
         raise ValueError(f"a file of {size} bytes has {count} lowest nodes, got {len(lowest) / 32:g} digests")
     level = []
     for k in range(count):
-        length = min(profile.unit, size - k * profile.unit)
+        length = min(profile.size_unit, size - k * profile.size_unit)
         digest = lowest[32 * k : 32 * k + 32]
         if bare_leaf and k == count - 1:
             # in the whole file's DAG it has a node of its own

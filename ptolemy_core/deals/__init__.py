@@ -18,7 +18,7 @@ from ptolemy_core.deals.proposal import (
     SourceUrl,
 )
 from ptolemy_core.deals.states import DealState, advance
-from ptolemy_core.deals.ulid import new_ulid
+from ptolemy_core.ulid import new_ulid
 
 __all__ = [
     "Conditions",

@@ -12,14 +12,14 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from ptolemy_core import address as addresses
+from ptolemy_core import epochs
 from ptolemy_core.address import Address, Network
 from ptolemy_core.commp import parse_piece_cid, piece_cid_v1
 from ptolemy_core.dag import cid
-from ptolemy_core.deals import epochs
 from ptolemy_core.deals.faults import Fault, Problem
 from ptolemy_core.deals.redaction import redact_url
-from ptolemy_core.deals.ulid import is_ulid
 from ptolemy_core.errors import ProposalError, SettingsError
+from ptolemy_core.ulid import is_ulid
 
 MIN_DURATION: Final = 180 * epochs.DAY
 """Epochs that a deal lasts at least: 518,400."""

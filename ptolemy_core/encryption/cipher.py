@@ -11,8 +11,6 @@ are random per version of a file, and stored: encrypting different bytes with th
 Format: https://developers.google.com/tink/streaming-aead/aes_gcm_hkdf_streaming
 """
 
-import secrets
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from cryptography.exceptions import InvalidTag
@@ -20,63 +18,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ptolemy_core.encryption.headers import Header
 from ptolemy_core.encryption.segments import HEADER, SEGMENT, Segments
 from ptolemy_core.errors import DamagedError
 from ptolemy_core.keys.secret import Secret
 from ptolemy_core.tree import paths
 
-SALT, PREFIX = 32, 7
-"""Bytes of the random parts of a header."""
-
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
 _KEY = 32
 _LABEL = b"ptolemy/1:"
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The random and public part of an encrypted file: generated once per version of a file, and stored.
-
-    Attributes:
-        salt: 32 bytes.
-        prefix: the first 7 bytes of each nonce.
-    """
-
-    salt: bytes
-    prefix: bytes
-
-    def __post_init__(self) -> None:
-        if len(self.salt) != SALT or len(self.prefix) != PREFIX:
-            raise ValueError(
-                f"a header has {SALT} and {PREFIX} random bytes, got {len(self.salt)} and {len(self.prefix)}"
-            )
-
-    @classmethod
-    def random(cls) -> "Header":
-        """A header for a new version of a file."""
-        return cls(secrets.token_bytes(SALT), secrets.token_bytes(PREFIX))
-
-    @classmethod
-    def parse(cls, data: bytes, name: str) -> "Header":
-        """The header that an encrypted file starts with.
-
-        Args:
-            data: the file's first 40 bytes.
-            name: of the file, for messages.
-
-        Raises:
-            DamagedError: it isn't a header.
-        """
-        if len(data) != HEADER or data[0] != HEADER:
-            raise DamagedError(
-                f"{name} doesn't start with the header of an encrypted file: it is damaged, or isn't encrypted by "
-                "Ptolemy; fetch it again"
-            )
-        return cls(data[1 : 1 + SALT], data[1 + SALT :])
-
-    def __bytes__(self) -> bytes:
-        return bytes((HEADER,)) + self.salt + self.prefix
 
 
 def associated_data(path: bytes) -> bytes:
@@ -86,7 +37,7 @@ def associated_data(path: bytes) -> bytes:
         path: NUL-joined names as in the CAR (encrypted, if names are), without the suffixes of `layout.names`: all
             shards of a file have the path of the whole file.
     """
-    return _LABEL + path.replace(paths.SEPARATOR, b"/")
+    return _LABEL + paths.to_slashes(path)
 
 
 class FileCipher:

@@ -78,7 +78,7 @@ class NameCipher:
         known = self._encrypted.get(folder)
         if known is not None:
             return known
-        names = folder.split(paths.SEPARATOR)
+        names = paths.names(folder)
         plain = encrypted = b""
         for name in names:
             plain = paths.join(plain, name)
@@ -94,7 +94,7 @@ class NameCipher:
         if known is not None:
             return known
         encrypted = plain = b""
-        for name in folder.split(paths.SEPARATOR):
+        for name in paths.names(folder):
             child = paths.join(encrypted, name)
             found = self._plain.get(child)
             if found is None:
@@ -118,8 +118,17 @@ class NameCipher:
             ) from None
 
 
+def looks_encrypted(name: bytes) -> bool:
+    """Whether a name may be an encrypted one; without the key nobody can tell for sure."""
+    try:
+        _decode(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _slashed(path: bytes) -> bytes:
-    return path.replace(paths.SEPARATOR, b"/")
+    return paths.to_slashes(path)
 
 
 class _FolderCache:

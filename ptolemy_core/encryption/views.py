@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Protocol
 
-from ptolemy_core.encryption.cipher import FileCipher, Header
+from ptolemy_core.encryption.cipher import FileCipher
+from ptolemy_core.encryption.headers import Header
 from ptolemy_core.encryption.segments import HEADER, SEGMENT, TAG, plain_size
 from ptolemy_core.errors import DamagedError, SourceChangedError
 from ptolemy_core.keys.secret import Secret

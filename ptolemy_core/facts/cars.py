@@ -19,6 +19,7 @@ class PlannedCarFacts(Facts):
     piece_size: int = field("piece size", "Bytes of the padded piece: a power of two.", Unit.BYTES)
     padding: int = field("padding", "Bytes of the piece that hold no CAR.", Unit.BYTES)
     built: bool = field("built", "Whether its CAR is built.")
+    car_storage: str = field("storage", "staged or generated: how its CAR is stored, or will be.")
 
     @classmethod
     def of(cls, row: ContainerRow) -> Self:
@@ -31,6 +32,7 @@ class PlannedCarFacts(Facts):
             piece_size=row.piece_size,
             padding=row.padding,
             built=row.built,
+            car_storage=row.car_storage,
         )
 
 
@@ -55,6 +57,13 @@ class CarFacts(Facts):
     verified_at: Moment | None = field("verified", "When it last passed verification; null: not yet.")
     delivered_at: Moment | None = field("delivered", "When it was marked as delivered; null: it isn't.")
     delivered_to: str | None = field("delivered to", "What was noted of where it went.")
+    car_storage: str = field(
+        "storage", "staged: a file in staging_dir; generated: made from the source when read."
+    )
+    dead_at: Moment | None = field(
+        "dead since", "Of a generated CAR: when a scan found that its source changed; null: it can be read."
+    )
+    dead_reason: str | None = field("dead", "Which files of it changed.")
 
     @classmethod
     def of(cls, row: CarRow, **more: object) -> Self:
@@ -76,6 +85,9 @@ class CarFacts(Facts):
             verified_at=moment_or_none(row.verified_at),
             delivered_at=moment_or_none(row.delivered_at),
             delivered_to=row.delivered_to,
+            car_storage=row.car_storage,
+            dead_at=moment_or_none(row.dead_at),
+            dead_reason=row.dead_reason,
             **more,
         )
 
@@ -83,7 +95,9 @@ class CarFacts(Facts):
 class StagedCarFacts(CarFacts):
     """A built CAR, and whether its file is in staging_dir."""
 
-    in_staging: bool = field("in staging", "Whether a file of its name is in staging_dir.")
+    in_staging: bool = field(
+        "in staging", "Whether a file of its name is in staging_dir; of a generated CAR: its outline."
+    )
 
 
 class ReleasedFacts(CarFacts):

@@ -48,6 +48,8 @@ class FileFacts(Facts):
     piece_cid: str | None = field("piece CID", "Piece CID v1 of the CAR.", Unit.CID)
     piece_cid_v2: str | None = field("piece CID v2", "Piece CID v2 of the CAR.", Unit.CID)
     file_name: str | None = field("file", "Name of the CAR in staging_dir.")
+    car_storage: str | None = field("storage", "How the CAR is stored: staged or generated.")
+    dead: str | None = field("dead", "Why a generated CAR can't be read any more; null: it can.")
 
     @classmethod
     def of(cls, found: Found) -> Self:
@@ -71,6 +73,8 @@ class FileFacts(Facts):
             piece_cid=found.piece_cid,
             piece_cid_v2=found.piece_cid_v2,
             file_name=found.file_name,
+            car_storage=found.car_storage,
+            dead=found.dead,
         )
 
 

@@ -8,8 +8,15 @@ from ptolemy_core.catalog.workers import Worker
 from ptolemy_core.facts.cars import CarFacts, RootFacts, StagedCarFacts
 from ptolemy_core.facts.fields import Facts, Moment, Unit, field, moment
 from ptolemy_core.facts.files import NotStoredFacts
+from ptolemy_core.project import Project
 from ptolemy_core.status.rate import blitz_progress, task_progress
 from ptolemy_core.status.state import ProjectState
+
+
+class Created(Project):
+    """A project's settings, and whether `create` defined it now."""
+
+    created: bool = field("created", "False if it was defined with the same settings before.")
 
 
 class TaskFacts(Facts):
@@ -99,6 +106,8 @@ class StatusFacts(Facts):
     empty: bool = field("empty", "Whether the scans found nothing to store.")
     not_stored: NotStoredFacts = field("in no CAR", "Entries of the last scan that are in no CAR.")
     cars: BuildFacts = field("CARs", "The CARs of the plan.")
+    car_storage: str = field("storage", "staged or generated: how CARs that aren't built yet will be stored.")
+    dead: int = field("dead CARs", "Generated CARs whose source changed: they can't be read any more.")
     waiting: WaitingFacts | None = field("waiting", "Of a serial project whose staging_dir is full.")
     tasks: list[TaskFacts] = field("tasks", "What is under way now.")
 
@@ -123,6 +132,8 @@ class StatusFacts(Facts):
             empty=state.is_empty,
             not_stored=NotStoredFacts.of(state.not_stored),
             cars=BuildFacts.of(state),
+            car_storage=state.car_storage,
+            dead=state.dead,
             waiting=None if state.waiting is None else WaitingFacts.of(state.waiting),
             tasks=[TaskFacts.of(task) for task in state.tasks],
             **more,
@@ -159,6 +170,7 @@ class ScanFacts(Facts):
     largest: int = field("largest file", "Bytes of the largest file.", Unit.BYTES)
     left_out_sample: list[LeftOutFacts] = field("left out", "Some of those left out.")
     not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
+    dead: list[str] = field("dead CARs", "Generated CARs that this scan found dead, with what changed.")
     empty: bool = field("empty", "Whether there is nothing to store.")
 
 
@@ -200,6 +212,7 @@ class VerifiedFacts(Facts):
     cars: int = field("CARs", "CARs in staging_dir, all of them verified.")
     read: int = field("read", "How many of them were read this time.")
     delivered: int = field("delivered", "CARs that are delivered and not there any more.")
+    dead: int = field("dead", "Generated CARs whose source changed: they weren't read.")
     not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
 
 
@@ -210,9 +223,9 @@ class DeletionFacts(Facts):
     files: int = field("entries", "Files, links and empty folders.")
     bytes: int = field("bytes", "Bytes of the files.", Unit.BYTES)
     folders: int = field("folders", "Folders that were left empty, and removed.")
-    held: dict[str, int] = field("kept", "How many entries stay, by reason.")
+    kept: dict[str, int] = field("kept", "How many entries stay, by reason.")
     sample: list[tuple[str, int]] = field("sample", "The first of them: path and bytes.")
-    held_sample: list[tuple[str, str]] = field(
+    kept_sample: list[tuple[str, str]] = field(
         "kept sample", "The first of those that stay: path and reason."
     )
 

@@ -7,6 +7,7 @@ creates, wraps and unwraps data keys. How files and names are encrypted is `encr
 import os
 from collections.abc import Mapping
 
+from ptolemy_core.environment import home
 from ptolemy_core.keys.key import Key
 from ptolemy_core.keys.keyring import Keyring, keyring_path
 from ptolemy_core.keys.providers import (
@@ -29,6 +30,7 @@ __all__ = [
     "Secret",
     "Use",
     "WrappedKey",
+    "configured_keys",
     "keyring_path",
     "new_data_key",
     "open_keys",
@@ -36,6 +38,11 @@ __all__ = [
     "unreadable_without",
     "unwrap",
 ]
+
+
+def configured_keys() -> KeyChain:
+    """The keys that this process's environment configures; see `open_keys`."""
+    return open_keys(home())
 
 
 def open_keys(home: str, environment: Mapping[str, str] = os.environ) -> KeyChain:

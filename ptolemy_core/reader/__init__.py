@@ -6,7 +6,7 @@ nothing here uses `car` or `layout`. Writing files out of a CAR is `restore`.
 
 from ptolemy_core.reader.car import MAX_SECTION, Batch, Block, CarReader, Header, Section, open_car
 from ptolemy_core.reader.dagpb import DagPbError, Link, Node, Type, UnixFs, decode_node, decode_unixfs
-from ptolemy_core.reader.entry import Entry, ExpectedEntry, Kind
+from ptolemy_core.reader.entry import CarEntry, ExpectedEntry, Kind
 from ptolemy_core.reader.findings import CarError, Code, Finding
 from ptolemy_core.reader.hashes import ParsedCid, cid_text, parse_cid
 from ptolemy_core.reader.inspection import CarInspection, inspect_car
@@ -18,13 +18,13 @@ __all__ = [
     "MAX_SECTION",
     "Batch",
     "Block",
+    "CarEntry",
     "CarError",
     "CarInspection",
     "CarReader",
     "CarReport",
     "Code",
     "DagPbError",
-    "Entry",
     "Expected",
     "ExpectedEntry",
     "Finding",

@@ -10,7 +10,7 @@ Kind = Literal["file", "directory", "symlink"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CarEntry:
     """A file, folder or symbolic link found in a CAR.
 
     Attributes:

@@ -6,7 +6,7 @@ entries in one of them don't derail the comparison.
 
 from collections.abc import Iterable, Iterator
 
-from ptolemy_core.reader.entry import Entry, ExpectedEntry
+from ptolemy_core.reader.entry import CarEntry, ExpectedEntry
 from ptolemy_core.reader.findings import Code, Findings
 from ptolemy_core.reader.hashes import cid_text
 
@@ -26,10 +26,10 @@ class ListingCheck:
         self._expected: Iterator[ExpectedEntry] = iter(expected)
         self._findings = findings
         self._awaited: dict[bytes, ExpectedEntry] = {}
-        self._surplus: dict[bytes, Entry] = {}
+        self._surplus: dict[bytes, CarEntry] = {}
         self._stopped = False
 
-    def entry(self, found: Entry) -> None:
+    def entry(self, found: CarEntry) -> None:
         """Compare the next entry of the CAR."""
         if self._stopped:
             return
@@ -73,7 +73,7 @@ class ListingCheck:
         else:
             self._awaited[expected.path] = expected
 
-    def _compare(self, want: ExpectedEntry, got: Entry) -> None:
+    def _compare(self, want: ExpectedEntry, got: CarEntry) -> None:
         if want.kind != got.kind:
             self._add(Code.ENTRY_MISMATCH, got.offset, got.path, f"is a {got.kind}, expected a {want.kind}")
             return

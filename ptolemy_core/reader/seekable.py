@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable
 from os import PathLike, fsdecode
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from ptolemy_core.reader.car import MAX_SECTION, CarReader, Section
 from ptolemy_core.reader.findings import CarError, Code
 from ptolemy_core.reader.hashes import IDENTITY, parse_cid
 from ptolemy_core.reader.opening import open_regular, size_of
+from ptolemy_core.reader.ranges import RangeFile, Ranges
 
 _MAX_PREFETCH = 4 << 20
 """Bytes read in advance when small sections are read in order."""
@@ -30,10 +31,14 @@ _LARGE = 64 << 10
 """Bytes from which a section is large; also the bytes read in advance when sections aren't read in order."""
 _HEAD = 128
 """Bytes from a section's start that include its length and any common CID."""
+_FIRST = 64
+"""Bytes of the first read of ranges: a header with one root, and nothing that may not be readable."""
+_LEAST = (_HEAD, 41, 37)
+"""Bytes that are tried where more can't be read: of the largest head of a section, and of an empty leaf's section."""
 _PREFIXES = (profile_cid.RAW_PREFIX, profile_cid.DAG_PB_PREFIX)
 
-CarFile = str | bytes | PathLike[str] | BinaryIO
-"""Path of a CAR, or an open file."""
+CarFile = str | bytes | PathLike[str] | BinaryIO | Ranges
+"""Path of a CAR, or an open file, or what gives ranges of its bytes."""
 Index = tuple[NDArray[np.uint64], NDArray[np.int64]]
 """Keys of all blocks' digests, sorted, and the offsets of their sections."""
 
@@ -44,7 +49,7 @@ class SeekableCar:
     `pread_into` is thread-safe; the other methods aren't.
 
     Args:
-        path: the file; or an open seekable file with the content of standard input.
+        path: the file; or an open seekable file with the content of standard input; or what gives ranges of bytes.
         max_section: limit of a section's bytes.
 
     Attributes:
@@ -60,7 +65,9 @@ class SeekableCar:
     def __init__(self, path: CarFile, *, max_section: int = MAX_SECTION) -> None:
         if isinstance(path, (str, bytes, PathLike)):
             self.name = fsdecode(path)
-            self._file = open_regular(path)
+            self._file: BinaryIO | RangeFile = open_regular(path)
+        elif isinstance(path, Ranges):
+            self.name, self._file = path.name, RangeFile(path)
         else:
             self.name, self._file = "standard input", path
         self._max_section = max_section
@@ -71,8 +78,11 @@ class SeekableCar:
         self._index: Index | None = None
         self._fault: CarError | None = None
         try:
-            self.size = size_of(self._file)
-            reader = CarReader(self._file, self.name, max_section=max_section, read_size=_LARGE)
+            first = _FIRST if isinstance(self._file, RangeFile) else _LARGE
+            self.size = size_of(cast(BinaryIO, self._file))
+            reader = CarReader(
+                cast(BinaryIO, self._file), self.name, max_section=max_section, read_size=first
+            )
         except BaseException:
             self._file.close()
             raise
@@ -104,6 +114,8 @@ class SeekableCar:
 
     def pread_into(self, buffer: memoryview, offset: int) -> int:
         """Fill `buffer` with the file's bytes from `offset`; returns the number of bytes read."""
+        if isinstance(self._file, RangeFile):
+            return self._file.pread_into(buffer, offset)
         done = 0
         while done < len(buffer):
             got = os.preadv(self._file.fileno(), [buffer[done:]], offset + done)
@@ -121,7 +133,7 @@ class SeekableCar:
         at = section.data_offset - self._base
         if at >= 0 and at + section.length <= len(self._window):
             return self._window[at : at + section.length]
-        data = os.pread(self._file.fileno(), section.length, section.data_offset)
+        data = self._pread(section.length, section.data_offset)
         if len(data) < section.length:
             raise self._error(Code.TRUNCATED, "the file ends inside a block", section.offset)
         return data
@@ -171,6 +183,20 @@ class SeekableCar:
             except ValueError as error:
                 raise self._error(Code.CID, f"a section's CID: {error}", offset) from None
         return Section(offset, window[start:after], offset + after - at, start + length - after)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether each byte that is read has to be transferred from a server that may be wrong."""
+        return isinstance(self._file, RangeFile) and self._file.is_remote
+
+    def distrust(self) -> bool:
+        """Say that what this thread read last is wrong; whether the same can be read from elsewhere."""
+        self.forget()
+        return isinstance(self._file, RangeFile) and self._file.distrust()
+
+    def leaf_at(self, offset: int, cid: bytes, length: int) -> Section:
+        """The section of a leaf whose size is known, without reading it: that it is there, its bytes must show."""
+        return Section(offset, cid, offset + varint.length(len(cid) + length) + len(cid), length)
 
     def find(self, cid: bytes) -> Section | None:
         """Any section whose CID has the same multihash; the first call reads the whole file to build the index.
@@ -248,11 +274,12 @@ class SeekableCar:
         end = min(self._end, self.size)
         while offset < end:
             try:
-                offset = os.lseek(self._file.fileno(), offset, os.SEEK_DATA)
+                if not isinstance(self._file, RangeFile):
+                    offset = os.lseek(self._file.fileno(), offset, os.SEEK_DATA)
             except OSError as error:
                 if error.errno == errno.ENXIO:
                     break  # only a hole is left
-            data = os.pread(self._file.fileno(), min(_MAX_PREFETCH, end - offset), offset)
+            data = self._pread(min(_MAX_PREFETCH, end - offset), offset)
             if not data:
                 break
             zeros = len(data) - len(data.lstrip(b"\0"))
@@ -263,8 +290,21 @@ class SeekableCar:
         return None
 
     def _fill(self, offset: int, size: int) -> None:
-        size = max(_HEAD, min(size, self._end - offset))
-        self._window, self._base = os.pread(self._file.fileno(), size, offset), offset
+        most = max(_HEAD, min(size, self._end - offset))
+        if isinstance(self._file, RangeFile):
+            most = max(_HEAD, self._file.worth(most, offset))
+        for wanted in (most, *(least for least in _LEAST if least < most)):
+            try:
+                self._window, self._base = self._pread(wanted, offset), offset
+                return
+            except OSError:
+                if wanted == _LEAST[-1] or not isinstance(self._file, RangeFile):
+                    raise  # of ranges, the next section may be what can't be read
+
+    def _pread(self, size: int, offset: int) -> bytes:
+        if isinstance(self._file, RangeFile):
+            return self._file.pread(size, offset)
+        return os.pread(self._file.fileno(), size, offset)
 
     def _error(self, code: Code, reason: str, offset: int) -> CarError:
         return CarError(code, reason, self.name, offset)

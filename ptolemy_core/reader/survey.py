@@ -13,7 +13,7 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader.car import Batch, Section
 from ptolemy_core.reader.dagpb import DagPbError, decode_node
 from ptolemy_core.reader.digests import Digests
-from ptolemy_core.reader.entry import Entry
+from ptolemy_core.reader.entry import CarEntry
 from ptolemy_core.reader.findings import Code, Finding, Findings
 from ptolemy_core.reader.hashes import IDENTITY, cid_text, is_profile_cid, parse_cid
 from ptolemy_core.reader.inspection import CarInspection, inspect_car
@@ -134,7 +134,7 @@ class _Dag:
         return next(iter(self._faults.items()), None)
 
 
-def _ignore(entry: Entry) -> None:
+def _ignore(entry: CarEntry) -> None:
     pass
 
 

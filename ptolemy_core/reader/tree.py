@@ -12,7 +12,7 @@ from ptolemy_core.dag.profile import Profile
 from ptolemy_core.reader import hamt
 from ptolemy_core.reader.car import Section
 from ptolemy_core.reader.dagpb import DagPbError, Link, Node, Type, UnixFs, decode_node, decode_unixfs
-from ptolemy_core.reader.entry import Entry, Kind
+from ptolemy_core.reader.entry import CarEntry, Kind
 from ptolemy_core.reader.findings import Code, Findings
 from ptolemy_core.reader.frame import ROOT, Frame
 from ptolemy_core.reader.hashes import cid_text, is_profile_cid, parse_cid
@@ -42,7 +42,7 @@ class PreOrderWalk:
     """
 
     def __init__(
-        self, root: bytes, profile: Profile, findings: Findings, on_entry: Callable[[Entry], None]
+        self, root: bytes, profile: Profile, findings: Findings, on_entry: Callable[[CarEntry], None]
     ) -> None:
         self._profile = profile
         self._findings = findings
@@ -305,7 +305,7 @@ class PreOrderWalk:
     ) -> None:
         if frame.type == ROOT:
             if kind != "directory":
-                self._on_entry(Entry(b"", kind, size, section.cid, section.offset, target))
+                self._on_entry(CarEntry(b"", kind, size, section.cid, section.offset, target))
             return
         if frame.type == Type.FILE:
             return
@@ -314,7 +314,7 @@ class PreOrderWalk:
             self._findings.add(Code.NAME, frame.offset, f"a link with the name {name[:300]!r}")
         if frame.type == Type.HAMT:
             self._hamt_entry(frame, link, name)
-        self._on_entry(Entry(bytes(self._path) + name, kind, size, section.cid, section.offset, target))
+        self._on_entry(CarEntry(bytes(self._path) + name, kind, size, section.cid, section.offset, target))
 
     def _hamt_entry(self, frame: Frame, link: Link, name: bytes) -> None:
         slot = frame.slots[frame.next - 1]

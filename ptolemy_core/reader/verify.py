@@ -7,19 +7,20 @@ profile `unixfs-v1-2025` of IPIP-499, piece CIDs of FRC-0069. No code of the bui
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike, fsdecode
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader import car as reader_car
 from ptolemy_core.reader.car import MAX_SECTION, Batch, CarReader, Section
 from ptolemy_core.reader.digests import Digests
-from ptolemy_core.reader.entry import Entry, ExpectedEntry
+from ptolemy_core.reader.entry import CarEntry, ExpectedEntry
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
 from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
 from ptolemy_core.reader.listing import ListingCheck
 from ptolemy_core.reader.opening import open_regular
+from ptolemy_core.reader.ranges import RangeFile, Ranges
 from ptolemy_core.reader.tree import PreOrderWalk
 
 _READ_FACTOR = 4
@@ -92,12 +93,12 @@ class CarReport:
 class _Counts:
     """Counts entries and passes them on."""
 
-    def __init__(self, receivers: list[Callable[[Entry], None]]) -> None:
+    def __init__(self, receivers: list[Callable[[CarEntry], None]]) -> None:
         self.of_kind = {"file": 0, "directory": 0, "symlink": 0}
         self.file_bytes = 0
         self._receivers = receivers
 
-    def entry(self, entry: Entry) -> None:
+    def entry(self, entry: CarEntry) -> None:
         self.of_kind[entry.kind] += 1
         if entry.kind == "file":
             self.file_bytes += entry.size
@@ -113,7 +114,7 @@ class _Blocks:
         root: binary CID of the first root, if there is one.
     """
 
-    def __init__(self, profile: Profile, findings: Findings, on_entry: Callable[[Entry], None]) -> None:
+    def __init__(self, profile: Profile, findings: Findings, on_entry: Callable[[CarEntry], None]) -> None:
         self.count = 0
         self.root: bytes | None = None
         self._profile = profile
@@ -162,11 +163,11 @@ class _Blocks:
 
 
 def verify_car(
-    path: str | bytes | PathLike[str],
+    path: str | bytes | PathLike[str] | Ranges,
     profile: Profile = UNIXFS_V1_2025,
     *,
     expect: Expected | None = None,
-    on_entry: Callable[[Entry], None] | None = None,
+    on_entry: Callable[[CarEntry], None] | None = None,
     progress: Callable[[int], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     sha256: bool = True,
@@ -176,7 +177,7 @@ def verify_car(
     A malformed CAR doesn't raise; the faults are in the report. For other tools' CARs use `inspect_car`.
 
     Args:
-        path: the CAR file.
+        path: the CAR file, or what gives ranges of its bytes.
         profile: the shape that files and folders must have.
         expect: the values to compare the CAR with.
         on_entry: called with each entry of the tree, in the CAR's order, after its block's hash is checked.
@@ -194,13 +195,14 @@ def verify_car(
     counts = _Counts([receive for receive in (on_entry, listing.entry if listing else None) if receive])
     blocks = _Blocks(profile, findings, counts.entry)
     whole = sha256 or wanted.sha256 is not None
-    with open_regular(path) as file, Digests(progress, sha256=whole) as digests:
-        blocks.read(file, fsdecode(path), limits.section, digests)
+    name = path.name if isinstance(path, Ranges) else fsdecode(path)
+    with _opened(path) as file, Digests(progress, sha256=whole) as digests:
+        blocks.read(file, name, limits.section, digests)
         totals = digests.finish()
     if listing is not None:
         listing.finish(totals.size)
     report = CarReport(
-        name=fsdecode(path),
+        name=name,
         findings=(),
         size=totals.size,
         blocks=blocks.count,
@@ -218,12 +220,16 @@ def verify_car(
     return replace(report, findings=findings.items())
 
 
+def _opened(path: str | bytes | PathLike[str] | Ranges) -> BinaryIO:
+    return cast(BinaryIO, RangeFile(path)) if isinstance(path, Ranges) else open_regular(path)
+
+
 def read_entries(
     path: str | bytes | PathLike[str],
     profile: Profile = UNIXFS_V1_2025,
     *,
     max_section: int = MAX_SECTION,
-) -> Iterator[Entry]:
+) -> Iterator[CarEntry]:
     """The entries of a CAR that Ptolemy built, in depth-first order; each block's hash is checked first.
 
     Args:
@@ -237,7 +243,7 @@ def read_entries(
     """
     findings = Findings(1)
     name = fsdecode(path)
-    entries: list[Entry] = []
+    entries: list[CarEntry] = []
     with open_regular(path) as file:
         reader = CarReader(file, name, max_section=max_section)
         if len(reader.header.roots) != 1:

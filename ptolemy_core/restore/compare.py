@@ -6,8 +6,9 @@ size or time.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from ptolemy_core.progress import Progress
 from ptolemy_core.reader.hashes import hash_matches, is_profile_cid, mismatches, parse_cid
@@ -60,8 +61,12 @@ def batches(leaves: Iterable[Leaf]) -> Iterator[list[Leaf]]:
         yield batch
 
 
+ReadAt = Callable[[memoryview, int], int]
+"""Fills a buffer with a file's bytes from an offset; returns how many there were."""
+
+
 def compare(
-    descriptor: int,
+    read: ReadAt,
     leaves: Iterable[Leaf],
     pool: ThreadPoolExecutor,
     *,
@@ -72,7 +77,7 @@ def compare(
     """Each leaf with whether the file has its bytes, in order.
 
     Args:
-        descriptor: of the file, open for reading.
+        read: reads the file.
         leaves: of the file, by their places in it.
         pool: that reads and hashes.
         ahead: batches under way at once.
@@ -90,7 +95,7 @@ def compare(
         try:
             first = batch[0].start
             size = batch[-1].start + batch[-1].length - first
-            got = read_at(descriptor, view[:size], first)
+            got = read(view[:size], first)
             there = [(leaf, leaf.start - first) for leaf in batch if leaf.start + leaf.length <= first + got]
             return set(wrong_leaves(view, there)) | set(range(len(there), len(batch)))
         finally:
@@ -120,6 +125,11 @@ def compare(
         for _, future in running:
             if not future.cancelled():
                 future.exception()
+
+
+def reader_of(descriptor: int) -> ReadAt:
+    """Reads an open file."""
+    return partial(read_at, descriptor)
 
 
 def read_at(descriptor: int, view: memoryview, offset: int) -> int:

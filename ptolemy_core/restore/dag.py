@@ -23,7 +23,7 @@ _SMALL_LEAF = 1024
 
 
 class Node(NamedTuple):
-    """A node's links, its UnixFS message, the size of its block, where that is and where the block behind it is."""
+    """A node's links, its UnixFS message, the size of its block, where that is and where the next block begins."""
 
     links: tuple[Link, ...]
     unixfs: UnixFs
@@ -108,7 +108,7 @@ def file_size(node: Node) -> int:
 
 
 def _behind_file(blocks: Blocks, node: Node) -> Spot:
-    """Where the block behind a file's blocks is, if its CAR is in depth-first order.
+    """Where the block after a file's blocks is, if its CAR is in depth-first order.
 
     It follows the blocks only as long as each is right behind the one before: so it reads no block twice, however
     often the file's nodes repeat, and ends with the CAR.
@@ -214,7 +214,7 @@ def leaves(
         if left < 0:
             raise BlockError(f"{cid_text(cid)} has a million leaves of less than {_SMALL_LEAF} bytes")
         if parse_cid(here).codec == profile_cid.RAW:
-            found = blocks.find(here, near)
+            found = blocks.leaf(here, near, length)
             near = found.next
             leaf = _leaf(blocks, found, at, length, end)
             if leaf.length:

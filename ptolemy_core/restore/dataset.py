@@ -16,7 +16,7 @@ from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import Node, read_node
 from ptolemy_core.restore.measure import Total
 from ptolemy_core.restore.naming import Naming
-from ptolemy_core.restore.walk import Entry, Tree, Walk, Wanted
+from ptolemy_core.restore.walk import Tree, TreeEntry, Walk, Wanted
 
 _TRIED = 1000
 """Entries of a CAR that are looked for in the root's tree."""
@@ -55,7 +55,7 @@ class RootTree:
             same += self._has(entry)
         return same > 0 and 2 * same >= tried
 
-    def _has(self, entry: Entry) -> bool:
+    def _has(self, entry: TreeEntry) -> bool:
         try:
             cid = self._at(list(entry.path))
             if cid is None:
@@ -96,7 +96,7 @@ class RootTree:
                 yield link.cid
                 todo.append(link.cid)
 
-    def _first_link(self, shard: Entry) -> bytes | None:
+    def _first_link(self, shard: TreeEntry) -> bytes | None:
         """The first node below a shard's own root: a whole file's nodes lead there."""
         if parse_cid(shard.cid).codec != profile_cid.DAG_PB:
             return None

@@ -7,24 +7,27 @@ files, not the tree.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.encryption import ProjectCipher
+from ptolemy_core.encryption.names import looks_encrypted
+from ptolemy_core.errors import DamagedError, PtolemyError
 from ptolemy_core.layout import names as car_names
 from ptolemy_core.progress import Progress
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.reader.seekable import CarFile
-from ptolemy_core.restore.blocks import Blocks
+from ptolemy_core.restore.blocks import BlockError, Blocks
 from ptolemy_core.restore.durable import sync_file_system
 from ptolemy_core.restore.measure import Limits
 from ptolemy_core.restore.naming import Furthest
 from ptolemy_core.restore.path import ROOT, Path, path_of
-from ptolemy_core.restore.report import FileItem, Report, Segment
+from ptolemy_core.restore.plaintext import Plaintext, as_stored
+from ptolemy_core.restore.report import Report
 from ptolemy_core.restore.selection import Selection, select
 from ptolemy_core.restore.shards import Split
 from ptolemy_core.restore.target import STATE, EntryError, Target, check_free_space, state_name
-from ptolemy_core.restore.walk import Entry, Problem, Walk, Wanted
+from ptolemy_core.restore.walk import Problem, TreeEntry, Walk, Wanted
 from ptolemy_core.restore.write import Writer
 from ptolemy_core.tree import paths
 
@@ -95,13 +98,26 @@ class Extraction:
         except OSError as error:
             name = paths.display(os.fsencode(error.filename)) if error.filename else "a CAR"
             raise CarsError(f"{name} can't be read ({error.strerror})") from None
-        self._wanted = Wanted.of(tuple(path.split(b"\0")) for path in wanted if path)
+        self._asked = tuple(path for path in wanted if path)
+        self._hidden: bool | None = None
+        self.decrypt(None)
 
     def __enter__(self) -> "Extraction":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._blocks.close()
+
+    def decrypt(self, cipher: ProjectCipher | None) -> None:
+        """Decrypt names, links and files from now on; to be called before anything else.
+
+        Args:
+            cipher: of the CARs' project; None decrypts nothing.
+        """
+        self._cipher = cipher
+        self._plain = Plaintext(self._blocks, cipher)
+        in_cars = [cipher.car_path(path) if cipher else path for path in self._asked]
+        self._wanted = Wanted.of(tuple(paths.names(path)) for path in in_cars)
 
     def select(self) -> Selection:
         """The trees that are extracted; found at the first call.
@@ -120,8 +136,10 @@ class Extraction:
             )
         return self._selection
 
-    def entries(self, problem: Problem) -> Iterator[tuple[Entry, Path, int | None]]:
+    def entries(self, problem: Problem) -> Iterator[tuple[TreeEntry, Path, int | None]]:
         """Entries of all CARs that are asked for: each with its real path, and its number if it is a shard.
+
+        An entry itself is as its CAR has it; one whose name can't be decrypted is a problem.
 
         Raises:
             LimitError: as `select`.
@@ -132,7 +150,14 @@ class Extraction:
         for tree in selection.trees:
             furthest = self._furthest.setdefault(tree.car, Furthest())
             for entry in Walk(self._blocks, tree, problem, furthest):
-                yield entry, entry.path, entry.shard
+                try:
+                    path = self._plain.path(entry.path)
+                except DamagedError as error:
+                    problem(entry.path, str(error))
+                    continue
+                if path.depth == 1:
+                    self._hidden = self._hidden is not False and looks_encrypted(entry.path.name)
+                yield entry, path, entry.shard
 
     def survey(self, problem: Problem = lambda path, reason: None) -> Survey:
         """Walk over all folders once.
@@ -152,12 +177,13 @@ class Extraction:
             if entry.kind != "file":
                 continue
             if shard is None:
-                seen.size += entry.size
+                seen.size += self._plain.known_size(entry.size)
                 continue
             split = seen.splits.setdefault(path.key, Split(path))
-            if shard not in split.shards:
-                seen.size += entry.size
             split.add(shard, entry)
+        for split in seen.splits.values():
+            whole = self.lacks(split) is None
+            seen.size += self._plain.known_size(split.size) if whole else split.size
         seen.state = state_name(taken)
         return seen
 
@@ -165,15 +191,32 @@ class Extraction:
         """What keeps the shards of a file, after a survey, from being the whole file; None if nothing does."""
         last = split.shards[max(split.shards)]
         furthest = self._furthest.get(last.spot.car)
-        behind = furthest is not None and furthest.is_behind(bytes(split.path))
+        behind = furthest is not None and furthest.is_behind(bytes(last.path))
         return split.lacks(self._complete or behind)
+
+    def real_size(self, entry: TreeEntry) -> int:
+        """Bytes of a file that isn't a shard once decrypted; 0 if it can't be."""
+        return self._plain.known_size(entry.size) if entry.kind == "file" else entry.size
+
+    def real_target(self, entry: TreeEntry) -> bytes | None:
+        """The target of a link once decrypted; None of what isn't a link, or can't be decrypted."""
+        try:
+            return None if entry.target is None else self._plain.target(entry)
+        except DamagedError:
+            return None
+
+    @property
+    def has_hidden_names(self) -> bool:
+        """Whether all entries at the top have names that look encrypted, and there is no key; after a walk."""
+        return self._cipher is None and self._hidden is True
 
     def unmet(self) -> list[bytes]:
         """The paths that were asked for and not met."""
-        return self._wanted.unmet()
+        unmet = self._wanted.unmet()
+        return [self._cipher.real_path(path) for path in unmet] if self._cipher else unmet
 
     def damage(self) -> list[str]:
-        """Sentences about CARs that are cut, or have rubbish behind their last block; after a walk."""
+        """Sentences about CARs that are cut, or have other bytes after their last block; after a walk."""
         return self._blocks.damage()
 
     def write(
@@ -215,9 +258,11 @@ class Extraction:
                     if entry.kind == "directory":
                         writer.folder(path)
                     elif entry.kind == "symlink":
-                        writer.link(path, entry.target or b"")
+                        with _told(report, path):
+                            writer.link(path, self._plain.target(entry))
                     elif shard is None:
-                        writer.file(_item(path, [entry]))
+                        with _told(report, path):
+                            writer.file(self._plain.file(path, [entry]))
                     elif path.key not in done:
                         done.add(path.key)
                         self._split(writer, report, survey, survey.splits[path.key])
@@ -225,7 +270,7 @@ class Extraction:
                     report.problem(unmet, "isn't in these CARs")
             for split in survey.splits.values():
                 if self.lacks(split) is None:
-                    _forget_shards(target, split)
+                    _forget_shards(target, split, self._plain.known_size(split.size))
             report.warnings += self.damage()
         sync_file_system(to)
         return report
@@ -234,7 +279,8 @@ class Extraction:
         numbers = sorted(split.shards)
         lacks = self.lacks(split)
         if lacks is None:
-            writer.file(_item(split.path, [split.shards[number] for number in numbers]))
+            with _told(report, split.path):
+                writer.file(self._plain.file(split.path, [split.shards[number] for number in numbers]))
             return
         if split.path.fault:
             report.problem(split.path, split.path.fault)
@@ -243,7 +289,7 @@ class Extraction:
         folder = (survey.state, INCOMPLETE, *names[:-1])
         for number in numbers:
             name = car_names.encode(names[-1], number)
-            writer.file(_item(path_of((*folder, name)), [split.shards[number]]))
+            writer.file(as_stored(path_of((*folder, name)), [split.shards[number]]))
         where = paths.display(path_of((*folder, names[-1])).shown())
         report.problem(split.path, f"{lacks} (what is there: {where}.ptolemy*)")
 
@@ -252,23 +298,23 @@ class Extraction:
         for entry, path, shard in self.entries(lambda path, reason: None):
             if entry.kind == "file" and shard is None:
                 with suppress(EntryError, ValueError):
-                    yield target.bytes_there(path, entry.size)
+                    yield target.bytes_there(path, self._plain.known_size(entry.size))
 
 
-def _forget_shards(target: Target, split: Split) -> None:
-    """Remove shards that an earlier run kept apart, of a file that is whole now."""
+@contextmanager
+def _told(report: Report, path: Path) -> Iterator[None]:
+    """What can't be decrypted is a problem in the report."""
+    try:
+        yield
+    except (DamagedError, BlockError) as error:
+        report.problem(path, str(error))
+
+
+def _forget_shards(target: Target, split: Split, size: int) -> None:
+    """Remove shards that an earlier run kept apart, of a file of `size` bytes that is whole now."""
     with suppress(EntryError):
         found = target.look(split.path)
-        if found is not None and found.st_size == split.size:
+        if found is not None and found.st_size == size:
             names = list(split.path)
             for number in split.shards:
                 target.forget((INCOMPLETE, *names[:-1], car_names.encode(names[-1], number)))
-
-
-def _item(path: Path, parts: Sequence[Entry]) -> FileItem:
-    segments = []
-    at = 0
-    for part in parts:
-        segments.append(Segment(at, part.size, part.cid, part.spot))
-        at += part.size
-    return FileItem(path, at, tuple(segments))

@@ -94,10 +94,10 @@ class Path:
                 break
             ending.append(one.name)
         else:
-            return b"\0".join(reversed(ending))
+            return paths.join_names(reversed(ending))
         if not ending:
             return self.name[:_SHOWN] + b"..."
-        return b"\0".join([b"...", *reversed(ending)])
+        return paths.join_names([b"...", *reversed(ending)])
 
 
 def _name_fault(name: bytes) -> str:

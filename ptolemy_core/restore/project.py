@@ -7,28 +7,39 @@ checked against the CIDs of the catalog, a split file also as a whole.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import projects, scans, views
+from ptolemy_core.catalog import data_keys, projects, scans, stored_cars, views
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.views import Entries, Shard, Stored, View
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.dag.stitch import file_cid
-from ptolemy_core.errors import PtolemyError, StageOrderError
+from ptolemy_core.encryption import PLAIN, Form, Header, ProjectCipher
+from ptolemy_core.encryption.opening import open_cipher
+from ptolemy_core.errors import DamagedError, OutlineError, PtolemyError, SourceError, StageOrderError
+from ptolemy_core.keys import configured_keys
 from ptolemy_core.progress import Progress
+from ptolemy_core.project import Project
 from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
+from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import read_node
 from ptolemy_core.restore.durable import sync_file_system
 from ptolemy_core.restore.path import path_of
+from ptolemy_core.restore.remote import RemotePiece, Servers
 from ptolemy_core.restore.report import FileItem, Report, Segment
 from ptolemy_core.restore.target import EntryError, Target, check_free_space, state_name
 from ptolemy_core.restore.write import Writer
+from ptolemy_core.staging.stored import StoredCar
 from ptolemy_core.tree import Kind, paths
+
+_ASKED_AT_ONCE = 8
+"""Servers are asked for so many CARs at once."""
 
 
 class RestoreError(PtolemyError):
@@ -43,13 +54,30 @@ class NeededCar:
 
     Attributes:
         car: its receipt.
-        path: where it is, None if it isn't found.
+        path: where it is, or its outline if it is generated; None if it isn't found.
         reason: why it is missing.
+        generated: what it is generated from; None of a CAR that is a file.
+        remote: the servers that have it; None if none is asked.
     """
 
     car: CarRow
     path: str | None
     reason: str = ""
+    generated: StoredCar | None = None
+    remote: RemotePiece | None = None
+
+    def open(self) -> CarFile:
+        """What its blocks are read from.
+
+        Raises:
+            OutlineError, SourceError: it can't be generated.
+        """
+        if self.generated is not None:
+            return self.generated.open()
+        if self.remote is not None:
+            return self.remote
+        assert self.path is not None
+        return self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +110,13 @@ class RestoreJob:
         needs: the CARs, and where they are.
         state_folder: name of the folder in the target with a restore's own state; no entry has it.
         profile: of the DAG.
+        cipher: of an encrypted project.
     """
 
     needs: Needs
     state_folder: bytes
     profile: Profile = UNIXFS_V1_2025
+    cipher: ProjectCipher | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +145,7 @@ class ProjectRestore:
         name: the project's.
         wanted: NUL-joined paths of files and folders; all if there are none.
         folders: where CARs are looked for; the project's staging_dir if there are none.
+        servers: that have the pieces, and are asked for CARs that are in none of `folders`.
         scan_id: the scan whose view is restored; the newest if None.
         profile: of the DAG.
 
@@ -130,11 +161,12 @@ class ProjectRestore:
         *,
         wanted: Sequence[bytes] = (),
         folders: Sequence[str] = (),
+        servers: Servers | None = None,
         scan_id: int | None = None,
         profile: Profile = UNIXFS_V1_2025,
     ) -> None:
         view = View(name, scan_id, tuple(path for path in wanted if path))
-        self._job = load(catalog, view, folders, profile)
+        self._job = load(catalog, view, folders, profile, servers)
         self._entries = Entries(catalog, view)
 
     @property
@@ -168,7 +200,11 @@ class ProjectRestore:
 
 
 def load(
-    catalog: Catalog, view: View, folders: Sequence[str] = (), profile: Profile = UNIXFS_V1_2025
+    catalog: Catalog,
+    view: View,
+    folders: Sequence[str] = (),
+    profile: Profile = UNIXFS_V1_2025,
+    servers: Servers | None = None,
 ) -> RestoreJob:
     """Read what the restore of a view needs, and look for its CARs.
 
@@ -177,6 +213,7 @@ def load(
         view: what to restore.
         folders: where CARs are looked for; the project's staging_dir if there are none.
         profile: of the DAG.
+        servers: that are asked for CARs that are in none of `folders`.
 
     Raises:
         UnknownProjectError, StageOrderError: no such project; it isn't scanned.
@@ -188,11 +225,18 @@ def load(
     needs = Needs(
         entries=totals.entries,
         size=totals.size,
-        cars=[_found(row, folders or [project.staging_dir]) for row in views.holding(catalog, view)],
+        cars=looked_for(views.holding(catalog, view), project, folders, servers),
         unbuilt=[paths.display(path) for path in totals.unbuilt],
     )
     taken = views.names_at_top(catalog, view, state_name(()))
-    return RestoreJob(needs, state_name(taken), profile)
+    return RestoreJob(needs, state_name(taken), profile, _cipher(catalog, project, profile))
+
+
+def _cipher(catalog: Catalog, project: Project, profile: Profile) -> ProjectCipher | None:
+    if not project.is_encrypted:
+        return None
+    wrapped = data_keys.data_keys(catalog, project.name)
+    return open_cipher(wrapped, configured_keys(), segment=profile.chunk)
 
 
 def _require_known(catalog: Catalog, view: View) -> None:
@@ -236,8 +280,8 @@ def work(
     report = Report()
     here = [one for one in job.needs.cars if one.path is not None]
     try:
-        blocks = Blocks([one.path for one in here if one.path], index=False)
-    except (CarError, OSError) as error:
+        blocks = Blocks([one.open() for one in here], index=False)
+    except (CarError, OSError, OutlineError, SourceError) as error:
         raise RestoreError(f"a CAR can't be opened: {error}") from None
     try:
         for one, opened in zip(here, blocks.cars, strict=True):
@@ -251,7 +295,7 @@ def work(
                 blocks, target, report, sparse=how.sparse, threads=how.threads, progress=progress
             ) as writer:
                 numbers = {one.car.container_id: number for number, one in enumerate(here)}
-                each = _EachEntry(writer, report, blocks, numbers, job.profile)
+                each = _EachEntry(writer, report, blocks, numbers, job)
                 for entry in entries:
                     each.restore(entry)
         report.warnings += blocks.damage([one.car.car_size for one in here])
@@ -269,7 +313,7 @@ class _EachEntry:
     report: Report
     blocks: Blocks
     numbers: dict[int, int]
-    profile: Profile
+    job: RestoreJob
 
     def restore(self, entry: Stored) -> None:
         place = path_of(paths.names(entry.path))
@@ -277,30 +321,53 @@ class _EachEntry:
         if lost or not entry.shards:
             self.report.problem(entry.path, _lost(lost))
             return
-        segments = tuple(map(self._segment, entry.shards))
+        cipher = self.job.cipher
+        car_path = entry.path if cipher is None else cipher.car_path(entry.path)
+        segments = tuple(self._segment(entry, one) for one in entry.shards)
         if entry.kind == Kind.DIRECTORY:
             self.writer.folder(place, entry.mtime)
         elif entry.kind == Kind.SYMLINK:
             try:
                 target = _link_target(self.blocks, segments[0])
-                if target != entry.target:
+                if cipher is not None:
+                    target = cipher.real_target(car_path, target)
+                if entry.target is not None and target != entry.target:
                     raise BlockError("the CAR has a link that leads elsewhere than the catalog says")
-            except BlockError as error:
+            except (BlockError, DamagedError) as error:
                 self.report.problem(entry.path, str(error))
                 return
             self.writer.link(place, target, entry.mtime)
-        elif sum(part.length for part in segments) != entry.size:
+        elif sum(one.length for one in entry.shards) != entry.size:
             self.report.problem(
                 entry.path, "not all of its shards are planned yet: run containerize and blitz"
             )
         else:
-            check = _whole(entry.cid, entry.size, segments, self.profile) if len(segments) > 1 else None
-            self.writer.file(FileItem(place, entry.size, segments, entry.mtime, check))
+            size = self._form.file_size(entry.size)
+            check = _whole(entry.cid, size, segments, self.job.profile) if len(segments) > 1 else None
+            file = None if cipher is None else cipher.file(car_path, _header(entry), entry.size)
+            self.writer.file(FileItem(place, entry.size, segments, entry.mtime, check, file))
 
-    def _segment(self, one: Shard) -> Segment:
+    @property
+    def _form(self) -> Form:
+        return PLAIN if self.job.cipher is None else self.job.cipher.form
+
+    def _segment(self, entry: Stored, one: Shard) -> Segment:
+        """A shard as it is in its CAR."""
         assert one.cid is not None
         assert one.car_offset is not None
-        return Segment(one.start, one.length, one.cid, Spot(self.numbers[one.container_id], one.car_offset))
+        start, length = one.start, one.length
+        if entry.kind == Kind.FILE and self._form.files:
+            start, length = self._form.file_range(entry.size, start, length)
+        return Segment(start, length, one.cid, Spot(self.numbers[one.container_id], one.car_offset))
+
+
+def _header(entry: Stored) -> Header:
+    if entry.header is None:
+        raise RestoreError(
+            f"{paths.display(entry.path)} has no salt in the catalog, so it can't be decrypted: use a copy of the "
+            "catalog, or extract it from its CAR (ptolemy extract --key)"
+        )
+    return Header.of_bytes(entry.header)
 
 
 def _whole(
@@ -341,6 +408,37 @@ def _lost(lost: list[Shard]) -> str:
         return why
     numbers = ", ".join(str(one.number) for one in lost[:10]) + ("…" if len(lost) > 10 else "")
     return f"shard {numbers}: {why}"
+
+
+def looked_for(
+    rows: Sequence[CarRow], project: Project | None, folders: Sequence[str], servers: Servers | None
+) -> list[NeededCar]:
+    """Look for CARs: in folders, and then at servers; where neither is given, at the project's own place."""
+    if servers is None:
+        assert project is not None
+        return [_needed(project, row, folders) for row in rows]
+    found = [_found(row, folders) for row in rows]
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="ask") as pool:
+        return list(pool.map(lambda one: one if one.path else _at_servers(one.car, servers), found))
+
+
+def _at_servers(row: CarRow, servers: Servers) -> NeededCar:
+    remote = servers.piece(row)
+    fault = remote.find()
+    return NeededCar(row, None, fault) if fault else NeededCar(row, remote.place, remote=remote)
+
+
+def _needed(project: Project, row: CarRow, folders: Sequence[str]) -> NeededCar:
+    """Look for a CAR; a generated one needs no file, but may have been written as one into a folder."""
+    found = _found(row, folders or [project.staging_dir])
+    if found.path is not None or folders or not row.is_generated:
+        return found
+    stored = stored_cars.of_row(project, row)
+    if stored.dead is not None:
+        return NeededCar(row, None, f"it can't be generated any more: {stored.dead}")
+    if stored.look() is None:
+        return NeededCar(row, None, f"its outline is missing: ptolemy rebuild {stored.label} makes it again")
+    return NeededCar(row, stored.outline_path, generated=stored)
 
 
 def _found(row: CarRow, folders: Sequence[str]) -> NeededCar:

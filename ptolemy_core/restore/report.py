@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ptolemy_core.encryption import FileCipher
 from ptolemy_core.restore.blocks import Spot
 from ptolemy_core.restore.path import Path
 from ptolemy_core.tree import paths
@@ -32,6 +33,8 @@ class FileItem:
         mtime: modification time to set, nanoseconds since 1970; None sets none.
         check: is given the CIDs of the nodes right above the raw leaves, in order, when all is written; what it
             returns is what is wrong.
+        cipher: of an encrypted file, whose segments are ranges of it as it is in CARs; `size` is that of the plain
+            file.
     """
 
     path: Path
@@ -39,6 +42,7 @@ class FileItem:
     segments: tuple[Segment, ...]
     mtime: int | None = None
     check: Callable[[list[bytes]], str | None] | None = None
+    cipher: FileCipher | None = None
 
 
 @dataclass

@@ -8,7 +8,7 @@ holds something behind it, and a shard that is smaller than the others is the la
 from dataclasses import dataclass, field
 
 from ptolemy_core.restore.path import Path
-from ptolemy_core.restore.walk import Entry
+from ptolemy_core.restore.walk import TreeEntry
 
 _NAMED = 10
 """Missing shards that are named one by one."""
@@ -25,10 +25,10 @@ class Split:
     """
 
     path: Path
-    shards: dict[int, Entry] = field(default_factory=dict)
+    shards: dict[int, TreeEntry] = field(default_factory=dict)
     twice: tuple[int, int, int] | None = None
 
-    def add(self, number: int, entry: Entry) -> None:
+    def add(self, number: int, entry: TreeEntry) -> None:
         """Take a shard that was met."""
         known = self.shards.setdefault(number, entry)
         if known.cid != entry.cid:

@@ -15,6 +15,7 @@ from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import MAX_PATH_BYTES, Node, Seen, look, read_node
 from ptolemy_core.restore.naming import Furthest, Naming
 from ptolemy_core.restore.path import ROOT, Names, Path
+from ptolemy_core.tree import paths
 
 MAX_FANOUT = 1024
 """Slots of a HAMT node at most, as https://specs.ipfs.tech/unixfs/ bounds them."""
@@ -24,7 +25,7 @@ Problem = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """An entry of a tree.
 
     Attributes:
@@ -92,7 +93,7 @@ class Wanted:
         while todo:
             names, here = todo.pop()
             if here.asked and not here.met:
-                out.append(b"\0".join(names))
+                out.append(paths.join_names(names))
             todo += [((*names, name), below) for name, below in here._below.items()]
         return sorted(out)
 
@@ -151,10 +152,10 @@ class Folder:
         return (link.name or b"")[max(self.digits, 0) :]
 
 
-def root_entry(root: bytes, seen: Seen) -> Entry:
+def root_entry(root: bytes, seen: Seen) -> TreeEntry:
     """The entry of a root that is no folder: its name is its CID."""
     path = ROOT.child(cid_text(root).encode())
-    return Entry(path, seen.kind, seen.size, root, seen.spot, seen.target)
+    return TreeEntry(path, seen.kind, seen.size, root, seen.spot, seen.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class Walk:
         self._stack: list[Folder] = []
         self._path_bytes = 0
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[TreeEntry]:
         wanted = self._tree.wanted
         try:
             seen = look(self._blocks, self._tree.root, self._near)
@@ -228,7 +229,7 @@ class Walk:
         self._stack.append(folder)
         self._path_bytes += folder.size
 
-    def _follow(self, folder: Folder, link: Link) -> Entry | None:
+    def _follow(self, folder: Folder, link: Link) -> TreeEntry | None:
         """Go where a link leads; the entry if it is asked for."""
         path = folder.path
         try:
@@ -261,4 +262,4 @@ class Walk:
         if not here.all:
             return None
         here.met = True
-        return Entry(path, seen.kind, seen.size, link.cid, seen.spot, seen.target, shard)
+        return TreeEntry(path, seen.kind, seen.size, link.cid, seen.spot, seen.target, shard)

@@ -8,18 +8,21 @@ import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from ptolemy_core.errors import DamagedError
 from ptolemy_core.progress import Progress
 from ptolemy_core.reader.hashes import cid_text, hash_fault, parse_cid
+from ptolemy_core.reader.seekable import SeekableCar
 from ptolemy_core.restore.blocks import BlockError, Blocks
 from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, wrong_leaves
 from ptolemy_core.restore.dag import Leaf, leaves
+from ptolemy_core.restore.decrypt import plain_bytes, plain_range, reader
 from ptolemy_core.restore.holes import BLOCK, data_runs
 from ptolemy_core.restore.path import Path
 from ptolemy_core.restore.report import FileItem, Report
@@ -57,6 +60,8 @@ class _Batch(NamedTuple):
     base: int
     leaves: list[tuple[Leaf, int]]
     files: list[_Open]
+    unread: dict[int, str]
+    """Why some of the leaves can't be read."""
 
 
 class Writer:
@@ -159,7 +164,7 @@ class Writer:
             if found is not None:
                 self._target.check_replaceable(item.path, found)
             self._start(item)
-        except (EntryError, BlockError, OSError) as error:
+        except (EntryError, BlockError, DamagedError, OSError) as error:
             self._failed(item.path, error)
 
     def _failed(self, path: Path, error: Exception) -> None:
@@ -181,7 +186,8 @@ class Writer:
             return False
         try:
             wanted = self._leaves(item, [])
-            return all(right for _, right in compare(descriptor, wanted, self._pool, buffers=self._buffers))
+            read = reader(item, descriptor)
+            return all(right for _, right in compare(read, wanted, self._pool, buffers=self._buffers))
         finally:
             os.close(descriptor)
 
@@ -198,7 +204,8 @@ class Writer:
         file = _Open(item, b"", nodes=nodes)
         if second is None:
             if first is None or first.data is not None:
-                self._small(file, b"" if first is None else first.data or b"")
+                data = b"" if first is None else plain_bytes(item, first, first.data or b"")
+                self._small(file, data)
             else:
                 file.running = 1
                 self._add(first, file)
@@ -219,10 +226,10 @@ class Writer:
                 if leaf.data is None:
                     self._add(leaf, file)
                 else:
-                    _write(file.descriptor, memoryview(leaf.data), leaf.start, file.blank)
-                    file.written += leaf.length
-                    self._progress(leaf.length)
-        except (BlockError, EntryError, OSError) as error:
+                    self._write_leaf(file, leaf, memoryview(leaf.data))
+                    file.written += plain_range(item, leaf)[1]
+                    self._progress(plain_range(item, leaf)[1])
+        except (BlockError, EntryError, DamagedError, OSError) as error:
             file.fault = file.fault or (error.strerror if isinstance(error, OSError) else str(error))
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 self._failed(item.path, error)
@@ -234,9 +241,10 @@ class Writer:
 
     def _unwritten(self, file: _Open, ranges: Iterator[Leaf]) -> Iterator[Leaf]:
         """Of a partial file, the leaves that an earlier run didn't write."""
-        for leaf, right in compare(file.descriptor, ranges, self._pool, buffers=self._buffers):
+        read = reader(file.item, file.descriptor)
+        for leaf, right in compare(read, ranges, self._pool, buffers=self._buffers):
             if right:
-                self._progress(leaf.length)
+                self._progress(plain_range(file.item, leaf)[1])
             else:
                 yield leaf
 
@@ -256,7 +264,7 @@ class Writer:
             ):
                 self._send()
         if self._batch is None:
-            self._batch = _Batch(leaf.car, leaf.offset, [], [])
+            self._batch = _Batch(leaf.car, leaf.offset, [], [], {})
         self._batch.leaves.append((leaf, leaf.offset - self._batch.base))
         self._batch.files.append(file)
 
@@ -271,18 +279,35 @@ class Writer:
         while len(self._running) > _AHEAD:
             self._reap()
 
+    @staticmethod
+    def _write_leaf(file: _Open, leaf: Leaf, data: memoryview) -> None:
+        """Write a leaf into its partial file, decrypted if it is encrypted."""
+        plain = plain_bytes(file.item, leaf, data)
+        _write(file.descriptor, memoryview(plain), plain_range(file.item, leaf)[0], file.blank)
+
     def _work(self, batch: _Batch) -> tuple[memoryview, list[int]]:
         """Read and hash a batch, and write what belongs to partial files; runs in a thread."""
         last = batch.leaves[-1][0]
         size = last.offset + last.length - batch.base
         view = memoryview(self._buffers.take())
-        if self._blocks.cars[batch.car].pread_into(view[:size], batch.base) < size:
-            return view, list(range(len(batch.leaves)))
-        wrong = wrong_leaves(view, batch.leaves)
-        bad = set(wrong)
+        car = self._blocks.cars[batch.car]
+        try:
+            if car.pread_into(view[:size], batch.base) < size:
+                return view, list(range(len(batch.leaves)))
+        except OSError:
+            batch.unread.update(_read_each(car, batch.leaves, view))
+        bad = {*wrong_leaves(view, batch.leaves), *batch.unread}
+        while bad and car.distrust():
+            batch.unread.clear()
+            batch.unread.update(_read_each(car, batch.leaves, view))
+            bad = {*wrong_leaves(view, batch.leaves), *batch.unread}
+        wrong = sorted(bad)
         for k, ((leaf, at), file) in enumerate(zip(batch.leaves, batch.files, strict=True)):
             if file.part and k not in bad:
-                _write(file.descriptor, view[at : at + leaf.length], leaf.start, file.blank)
+                try:
+                    self._write_leaf(file, leaf, view[at : at + leaf.length])
+                except DamagedError as error:
+                    file.fault = file.fault or str(error)
         return view, wrong
 
     def _reap(self) -> None:
@@ -303,18 +328,22 @@ class Writer:
             if k in bad:
                 place = f"{self._blocks.cars[leaf.car].name} at byte {leaf.offset}"
                 file.fault = file.fault or (
-                    f"the block {cid_text(leaf.cid)} {hash_fault(parse_cid(leaf.cid))} ({place})"
+                    batch.unread.get(k)
+                    or f"the block {cid_text(leaf.cid)} {hash_fault(parse_cid(leaf.cid))} ({place})"
                 )
             elif file.part:
-                file.written += leaf.length
+                file.written += plain_range(file.item, leaf)[1]
             if not file.part:
                 if file.fault:
                     if not lost:
                         self._failed(file.item.path, EntryError(file.fault))
                 else:
-                    self._small(file, view[at : at + leaf.length])
+                    try:
+                        self._small(file, plain_bytes(file.item, leaf, view[at : at + leaf.length]))
+                    except DamagedError as error:
+                        self._failed(file.item.path, error)
             else:
-                self._progress(leaf.length)
+                self._progress(plain_range(file.item, leaf)[1])
         buffer = view.obj
         view.release()
         self._buffers.give(buffer)  # type: ignore[arg-type]
@@ -410,3 +439,14 @@ def _write(descriptor: int, data: memoryview, offset: int, blank: bool) -> None:
         while len(run):
             done = os.pwrite(descriptor, run, at)
             run, at = run[done:], at + done
+
+
+def _read_each(car: SeekableCar, leaves: Sequence[tuple[Leaf, int]], view: memoryview) -> dict[int, str]:
+    """Read leaves one by one to their places, and say why some can't be: others of the same batch can."""
+    unread = {}
+    for k, (leaf, at) in enumerate(leaves):
+        try:
+            car.pread_into(view[at : at + leaf.length], leaf.offset)
+        except OSError as error:
+            unread[k] = f"can't be read: {error.strerror}"
+    return unread

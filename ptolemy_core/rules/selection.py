@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ptolemy_core.rules.patterns import Patterns, State, characters, parse
-from ptolemy_core.tree import SEPARATOR
+from ptolemy_core.tree import paths
 
 MAX_PATTERNS = 1000
 """Patterns in one list, at most."""
@@ -77,14 +77,14 @@ class Rules:
     def scope(self, path: bytes) -> Scope | None:
         """The scope of the folder at this NUL-joined path; None if nothing in it can belong to the project."""
         scope: Scope | None = self.top
-        for name in path.split(SEPARATOR) if path else ():
+        for name in paths.names(path):
             if scope is not None:
                 scope = self.enter(scope, name)
         return scope
 
     def keep_path(self, path: bytes) -> bool:
         """Whether the entry at this NUL-joined path, not a folder, belongs to the project."""
-        folder, _, name = path.rpartition(SEPARATOR)
+        folder, name = paths.split(path)
         scope = self.scope(folder)
         return scope is not None and self.keeps(scope, name)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ptolemy_core.kernel.files import open_beneath
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import paths
 
 _SEARCH_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -32,7 +32,7 @@ def parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
     Raises:
         OSError: a folder in the path can't be opened, or is a link.
     """
-    parent_path, _, name = path.rpartition(SEPARATOR)
+    parent_path, name = paths.split(path)
     if not parent_path:
         yield root, name
         return
@@ -67,10 +67,10 @@ def readlink(root: int, path: bytes) -> bytes:
 
 def is_behind_link(root: int, path: bytes) -> bool:
     """Whether a folder in the path of an entry is now a link."""
-    names = path.split(SEPARATOR)
+    names = paths.names(path)
     for count in range(1, len(names)):
         try:
-            mode = lstat(root, SEPARATOR.join(names[:count])).st_mode
+            mode = lstat(root, paths.join_names(names[:count])).st_mode
         except OSError:
             return False
         if not stat.S_ISDIR(mode):

@@ -13,7 +13,7 @@ from ptolemy_core.errors import SourceError
 from ptolemy_core.kernel import Buffer
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.source import refusals
-from ptolemy_core.source.protocol import ReadsMany, Source, State
+from ptolemy_core.source.protocol import Files, KeepsPaths, ReadsMany, State
 from ptolemy_core.source.stamps import Stamps
 from ptolemy_core.tree import Kind
 
@@ -28,7 +28,7 @@ class Inputs:
         targets: targets of symbolic links, by item index.
     """
 
-    def __init__(self, source: Source, items: Items, stamps: Stamps, targets: Mapping[int, bytes]) -> None:
+    def __init__(self, source: Files, items: Items, stamps: Stamps, targets: Mapping[int, bytes]) -> None:
         self.source = source
         self.items = items
         self.stamps = stamps
@@ -98,6 +98,11 @@ class Inputs:
             self.source.check(self.items.paths[item], int(self.items.kinds[item]), self.stamps[item])
         except SourceError as error:
             raise self._of(item, error) from error.__cause__
+
+    def kept_path(self, item: int) -> bytes:
+        """What an outline keeps as an item's path, for later reads of its source."""
+        path = self.items.paths[item]
+        return self.source.kept_path(path) if isinstance(self.source, KeepsPaths) else path
 
     def states(self) -> list[State | None]:
         """The state in which each item's file was read; None if nothing was read or the source has no states."""

@@ -1,7 +1,7 @@
 """The protocol of a data source: a few primitives over paths and stamps.
 
 A new kind of source is a class with these methods in its own module, and a line in `source.open_source`. A wrapper
-(for example one that encrypts) contains another source and has the same methods.
+contains another source and has the same methods; one for builds alone, such as `encrypted`, has those of `Files`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -44,8 +44,8 @@ FolderSeen: TypeAlias = Callable[[bytes, int], None]
 """Receives the path of a folder and a token that changes when entries are added or removed in it."""
 
 
-class Source(Protocol):
-    """A source of data. All methods are thread-safe.
+class Files(Protocol):
+    """Entries that are known by their paths: the part of a source that is read to make CARs. Thread-safe.
 
     Methods that access an entry raise SourceError, which names the entry, if it can't be read or changed since the
     scan.
@@ -53,20 +53,6 @@ class Source(Protocol):
 
     def name(self, path: bytes) -> str:
         """An entry's name for people, including the source's."""
-
-    def top(self) -> Entry:
-        """The entry for the source itself, usually a folder. Its path is empty."""
-
-    def entries(
-        self, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
-    ) -> Iterator[list[Entry]]:
-        """All entries that aren't folders, and the empty folders, in path order, in batches.
-
-        Args:
-            rules: which entries belong to the project.
-            folder: called with each folder before it is listed, if the source has folders.
-            size: approximate number of entries per batch.
-        """
 
     def read(self, path: bytes, offset: int, buffers: Sequence[memoryview], stamp: Stamp) -> State | None:
         """Fill the buffers, in order, with a file's bytes from `offset`.
@@ -82,6 +68,24 @@ class Source(Protocol):
         """The target of a symbolic link."""
 
 
+class Source(Files, Protocol):
+    """A source of data. All methods are thread-safe, and raise errors as those of `Files` do."""
+
+    def top(self) -> Entry:
+        """The entry for the source itself, usually a folder. Its path is empty."""
+
+    def entries(
+        self, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
+    ) -> Iterator[list[Entry]]:
+        """All entries that aren't folders, and the empty folders, in path order, in batches.
+
+        Args:
+            rules: which entries belong to the project.
+            folder: called with each folder before it is listed, if the source has folders.
+            size: approximate number of entries per batch.
+        """
+
+
 @runtime_checkable
 class ReadsMany(Protocol):
     """An optional capability of a source: reading many small files in one call."""
@@ -95,3 +99,11 @@ class ReadsMany(Protocol):
             which files were read and have their stamps (`read` reports what is wrong with the others), and one row
             per file with its `State`.
         """
+
+
+@runtime_checkable
+class KeepsPaths(Protocol):
+    """An optional capability of `Files`: other paths that can be kept, and read without knowing more of an entry."""
+
+    def kept_path(self, path: bytes) -> bytes:
+        """The path to keep in an outline for an entry's path."""

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from ptolemy_core.source.rename import rename_new
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.tree import SEPARATOR, Kind, paths
+from ptolemy_core.tree import Kind, paths
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a file replaced by a pipe must not block
@@ -203,12 +203,12 @@ class OpenFolder:
 
     def _parent(self, path: bytes) -> tuple[int, bytes]:
         """The open folder of an entry, and its name there."""
-        parent, _, name = path.rpartition(SEPARATOR)
+        parent, name = paths.split(path)
         if parent != self._path:
             self.sync()
             folder = os.dup(self._root)
             try:
-                for part in parent.split(SEPARATOR) if parent else ():
+                for part in paths.names(parent):
                     deeper = os.open(part, _FOLDER, dir_fd=folder)
                     os.close(folder)
                     folder = deeper

@@ -19,7 +19,7 @@ from ptolemy_core.rules.selection import Rules, Scope
 from ptolemy_core.source.protocol import BATCH, FolderSeen
 from ptolemy_core.source.protocol import Entry as Entry
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.tree import LEFT_OUT, SEPARATOR, Kind, paths
+from ptolemy_core.tree import LEFT_OUT, Kind, paths
 
 UNLISTED = "can't be listed"
 """Start of the reason of a folder that can't be listed."""
@@ -173,7 +173,7 @@ def _selected(
     """The entries in a folder with this scope that belong to the project; adds subfolders' scopes to `scopes`."""
     kept = []
     for entry in entries:
-        name = entry.path.rpartition(SEPARATOR)[2]
+        name = paths.name(entry.path)
         if entry.kind != Kind.DIRECTORY:
             if rules.keeps(scope, name):
                 kept.append(entry)
@@ -204,7 +204,7 @@ def _listing(
     descriptor: int, path: bytes, note: FolderSeen | None, own: OwnFolders | None
 ) -> tuple[list[Entry], list[int]]:
     """The entries of an open folder, sorted by name, and the indexes of those that are folders."""
-    prefix = path + SEPARATOR if path else b""
+    prefix = paths.prefix_below(path)
     if note is not None or own:
         status = os.fstat(descriptor)
         if own and (status.st_dev, status.st_ino) in own:

@@ -8,7 +8,7 @@ from typing import Protocol
 from ptolemy_core.catalog import waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import NoRoomError, PtolemyError, StagingError, UnavailableError
+from ptolemy_core.errors import PtolemyError, StagingBudgetError, StagingError, UnavailableError
 from ptolemy_core.stages.blitz import Building, build_container
 
 
@@ -59,7 +59,7 @@ def build_batch(
                 row, new = build_container(catalog, name, number, how)
         except UnavailableError:
             raise
-        except NoRoomError as error:
+        except StagingBudgetError as error:
             waiting.record(catalog, name, error.number, error.bytes)
             result.left, result.waits = list(numbers[place:]), str(error)
             break

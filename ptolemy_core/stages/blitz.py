@@ -6,15 +6,31 @@ from dataclasses import dataclass
 
 from ptolemy_core.car import BuildOptions, BuiltCar
 from ptolemy_core.car.options import DEFAULT_OPTIONS
-from ptolemy_core.catalog import cars, containers, deletions, projects, skipped
+from ptolemy_core.catalog import (
+    cars,
+    containers,
+    deletions,
+    encrypted_cars,
+    projects,
+    skipped,
+    stored_cars,
+)
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.stitched import stitch_files
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import BusyError, ReceiptError, SourceError, StageOrderError
-from ptolemy_core.interrupts import Hold, held
+from ptolemy_core.errors import (
+    BusyError,
+    DeadCarError,
+    ReceiptError,
+    SourceChangedError,
+    SourceError,
+    StageOrderError,
+)
+from ptolemy_core.interrupts import Deferral, deferred
+from ptolemy_core.keys import KeyProvider
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import counted
@@ -22,7 +38,6 @@ from ptolemy_core.stages import build_job, reservation
 from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.skip import drop_unreadable
-from ptolemy_core.staging.area import area_of
 
 _PAUSE = 1.0
 """Seconds until a build is tried again that another's try was in the way of."""
@@ -48,12 +63,14 @@ class Building:
         profile: of the DAG.
         rebuild: also build a CAR that has a receipt, where its file isn't in the staging folder any more.
         progress: called with bytes of the CAR done since the last call.
+        keys: of encrypted projects; None: as configured.
     """
 
     options: BuildOptions = DEFAULT_OPTIONS
     profile: Profile = UNIXFS_V1_2025
     rebuild: bool = False
     progress: Progress | None = None
+    keys: KeyProvider | None = None
 
 
 _USUAL = Building()
@@ -78,7 +95,7 @@ def build_container(
     Raises:
         UnknownProjectError, StageOrderError: no such project or container.
         SourceError: a file isn't what the scan saw.
-        StagingError: the staging folder can't take the CAR; a NoRoomError where finished CARs must leave it first.
+        StagingError: the staging folder can't take the CAR; a StagingBudgetError if finished CARs must leave first.
         ReceiptError: the plan changed meanwhile.
     """
     project = projects.get(catalog, name)
@@ -99,7 +116,11 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
     lock = reservation.build_lock(name, number)
     with catalog.lock(lock, wait=reservation.WAIT):  # another process's receipt is then ours
         found = next(cars.rows(catalog, name, number), None)
-        if found is not None and (not how.rebuild or area_of(project).has(found.file_name, found.car_size)):
+        there = found is not None and stored_cars.of_row(project, found).is_whole()
+        if found is not None and not found.named and there:
+            encrypted_cars.set_named(catalog, found.container_id)  # its build was killed after that
+            return True
+        if found is not None and found.named and (not how.rebuild or there):
             return False
         row = next(iter(containers.rows(catalog, name, number)), None)
         if row is None:
@@ -108,45 +129,62 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
             raise StageOrderError(f"project {name!r} has no container {number}: run containerize, then blitz")
         if found is not None:
             _require_sources(catalog, found)
-        with reservation.reserved(catalog, project, number, row.car_size, how.profile), held() as hold:
+        with (
+            reservation.reserved(catalog, project, number, row.car_size, how.profile),
+            deferred() as deferral,
+        ):
             started = time.monotonic()
-            finished = _build_what_is_left(catalog, project, row, found, how, hold)
+            finished = _build_what_is_left(catalog, project, row, found, how, deferral)
             if finished is None:
                 return False
             job, built = finished
             build_job.record(catalog, job, built, time.monotonic() - started)
-    if any(item.nodes for item in built.items):
+    if built is not None and any(item.nodes for item in built.items):
         stitch_files(catalog, name, how.profile)
     return True
 
 
 def _build_what_is_left(
-    catalog: Catalog, project: Project, row: ContainerRow, found: CarRow | None, how: Building, hold: Hold
-) -> tuple[BuildJob, BuiltCar] | None:
+    catalog: Catalog,
+    project: Project,
+    row: ContainerRow,
+    found: CarRow | None,
+    how: Building,
+    deferral: Deferral,
+) -> tuple[BuildJob, BuiltCar | None] | None:
     """Build a container, where the project says so without the files that can't be; None if nothing is left."""
     while True:
-        with hold.interruptible():
+        with deferral.interruptible():
             job = build_job.load(catalog, project, row, how.profile, found)
         try:
             with Reporter(catalog, project.name, Task(Work.BUILD, row.number), row.car_size) as reporter:
 
                 def report(done: int) -> None:
-                    hold.check()
+                    deferral.check()
                     reporter.advance(done)
                     if how.progress:
                         how.progress(done)
 
-                return job, build_job.work(job, how.options, progress=report)
+                complete = build_job.before_name(catalog, job, time.monotonic())
+                built = build_job.work(job, how.options, keys=how.keys, progress=report, complete=complete)
+                return job, built
         except SourceError as error:
+            if found is not None and not found.named and isinstance(error, SourceChangedError):
+                encrypted_cars.abandon(catalog, found.container_id)
             if found is not None or project.on_error != "skip":
                 raise
-            left = drop_unreadable(catalog, job, error)
+            left = drop_unreadable(catalog, job, error, how.keys)
         if left is None:
             return None
         row = left
 
 
 def _require_sources(catalog: Catalog, row: CarRow) -> None:
+    if row.dead_at is not None:
+        raise DeadCarError(
+            f"CAR {row.project}/{row.number} can't be generated any more: {row.dead_reason}",
+            reason=row.dead_reason or "",
+        )
     gone = deletions.of_container(catalog, row.container_id)
     if gone:
         place = f" from {row.delivered_to}" if row.delivered_to else " from where it was delivered to"

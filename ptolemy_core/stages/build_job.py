@@ -4,22 +4,28 @@
 area, and in a test without a database. `record` writes once.
 """
 
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from ptolemy_core import interrupts
 from ptolemy_core.car import BuildOptions, BuiltCar
-from ptolemy_core.catalog import cars, containers, delivery, waiting
+from ptolemy_core.catalog import cars, containers, delivery, encrypted_cars, stored_cars, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow, Content
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.errors import ReceiptError
+from ptolemy_core.keys import KeyProvider, WrappedKey
 from ptolemy_core.layout import Layout, compute_layout
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
-from ptolemy_core.source import Inputs, open_source
+from ptolemy_core.source import Inputs, open_source, refusals
+from ptolemy_core.stages.car_form import CarForm, in_car
+from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 from ptolemy_core.staging.area import part_name
-from ptolemy_core.staging.build import build_car
+from ptolemy_core.staging.build import Kept, build_car
+from ptolemy_core.staging.outlines import rebuild_outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class BuildJob:
         content: its items and their stamps.
         profile: of the DAG.
         receipt: of a CAR that is built again; None for a new one.
+        wrapped: data keys of an encrypted project.
+        cids: of an encrypted project, the CIDs that items must have, since they had them before, by position.
     """
 
     project: Project
@@ -39,46 +47,94 @@ class BuildJob:
     content: Content
     profile: Profile
     receipt: CarRow | None = None
+    wrapped: tuple[WrappedKey, ...] = ()
+    cids: Mapping[int, bytes] = field(default_factory=dict)
 
-    def inputs(self) -> Inputs:
+    @property
+    def car_storage(self) -> str:
+        """How the CAR is stored: as its receipt says, if it has one, else as the project says now."""
+        return self.project.car_storage if self.receipt is None else self.receipt.car_storage
+
+    @property
+    def kept(self) -> Kept:
+        """What the build keeps of the CAR: of an encrypted one always an outline."""
+        generated = self.car_storage == cars.GENERATED
+        outline = generated or self.project.is_encrypted
+        return Kept(car=not generated, outline=outline, profile=self.profile)
+
+    def car_form(self, keys: KeyProvider | None = None) -> CarForm:
+        """The content as it is in the CAR.
+
+        Raises:
+            EncryptionError: the project's key isn't there.
+        """
+        return in_car(self.content, project_cipher(self.wrapped, keys, self.profile))
+
+    def inputs(self, form: CarForm) -> Inputs:
         """What the build reads."""
-        source = open_source(self.project.target_bytes)
-        return Inputs(source, self.content.items, self.content.stamps, self.content.targets)
+        return form.inputs(open_source(self.project.target_bytes))
 
 
 def load(
     catalog: Catalog, project: Project, row: ContainerRow, profile: Profile, receipt: CarRow | None
 ) -> BuildJob:
     """Read what the building of a container needs."""
-    return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt)
+    wrapped = ensure_data_keys(catalog, project)
+    cids = encrypted_cars.known_cids(catalog, row.id) if project.is_encrypted else {}
+    return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt, wrapped, cids)
 
 
-def work(job: BuildJob, options: BuildOptions, *, progress: Progress | None = None) -> BuiltCar:
+def work(
+    job: BuildJob,
+    options: BuildOptions,
+    *,
+    keys: KeyProvider | None = None,
+    progress: Progress | None = None,
+    complete: Callable[[BuiltCar], None] | None = None,
+) -> BuiltCar | None:
     """Build the CAR of a job into its staging area. It needs no catalog.
+
+    Of a generated CAR that has a receipt, the outline is made again, and nothing else: that gives None.
 
     Args:
         job: what to build.
         options: how; whether the SHA-256 is recorded is the project's setting.
+        keys: of encrypted projects; by default as configured.
         progress: called with bytes of the CAR done since the last call.
+        complete: called with the complete CAR before it gets its name.
 
     Raises:
         SourceError: a file isn't what the scan saw.
         StagingError: the staging area can't take the CAR.
         BusyError: another process builds it, or took over.
         ReceiptError: the layout isn't the one that was planned.
+        EncryptionError: the project's key isn't there.
     """
     project = job.project
+    options = replace(options, sha256=project.car_sha256)
+    form = job.car_form(keys)
+    if job.receipt is not None and job.receipt.is_generated:
+        rebuild_outline(
+            stored_cars.of_row(project, job.receipt),
+            _lay_out(job, form),
+            job.inputs(form),
+            options,
+            profile=job.profile,
+            progress=progress,
+        )
+        return None
     return build_car(
-        _lay_out(job),
-        job.inputs(),
+        _lay_out(job, form),
+        job.inputs(form),
         project.staging_dir,
         part_name(project.name, job.container.number),
-        replace(options, sha256=project.car_sha256),
+        options,
+        kept=replace(job.kept, complete=complete),
         progress=progress,
     )
 
 
-def _lay_out(job: BuildJob) -> Layout:
+def _lay_out(job: BuildJob, form: CarForm) -> Layout:
     """Where every byte of the job's CAR goes.
 
     Raises:
@@ -86,7 +142,7 @@ def _lay_out(job: BuildJob) -> Layout:
     """
     row = job.container
     with interrupts.let_through():
-        layout = compute_layout(job.content.items, job.profile)
+        layout = compute_layout(form.items, job.profile)
     if layout.car_size != row.car_size:
         raise ReceiptError(
             f"container {row.number} of {job.project.name!r} was planned as {row.car_size} bytes and lays out as "
@@ -95,24 +151,64 @@ def _lay_out(job: BuildJob) -> Layout:
     return layout
 
 
-def record(catalog: Catalog, job: BuildJob, built: BuiltCar, seconds: float) -> None:
+def before_name(catalog: Catalog, job: BuildJob, started: float) -> Callable[[BuiltCar], None] | None:
+    """What is done with a complete CAR of an encrypted project before it gets its name; see `encrypted_cars`.
+
+    Its items are compared with what they were before, if they were built. A new CAR's receipt is written.
+
+    Args:
+        catalog: of the project.
+        job: that builds the CAR.
+        started: when that began, by `time.monotonic`.
+    """
+    if not job.project.is_encrypted:
+        return None
+
+    def complete(built: BuiltCar) -> None:
+        wrong = [k for k, cid in sorted(job.cids.items()) if built.items[k].cid != cid]
+        if not wrong:
+            if job.receipt is None:
+                seconds = time.monotonic() - started
+                cars.write_receipt(catalog, job.container.id, built, seconds, job.car_storage, named=False)
+            return
+        if job.receipt is None or job.receipt.named:
+            encrypted_cars.renew(catalog, [int(job.content.file_ids[k]) for k in wrong])
+        source = open_source(job.project.target_bytes)
+        error = refusals.changed(
+            source.name(job.content.items.paths[wrong[0]]),
+            "other bytes than its CAR was built with, though its size and time are the same",
+        )
+        error.item = wrong[0]
+        raise error
+
+    return complete
+
+
+def record(catalog: Catalog, job: BuildJob, built: BuiltCar | None, seconds: float) -> None:
     """Write the receipt of a new CAR; of one that was built again, that its new file isn't verified.
 
     Args:
         catalog: of the project.
         job: what was built.
-        built: the CAR.
+        built: the CAR; None if only its outline was made again.
         seconds: that it took.
 
     Raises:
         ReceiptError: the plan changed meanwhile, or the CAR was built again as another one.
     """
     if job.receipt is None:
-        cars.write_receipt(catalog, job.container.id, built, seconds)
+        assert built is not None
+        if job.project.is_encrypted:
+            encrypted_cars.set_named(catalog, job.container.id)  # `before_name` wrote the receipt
+        else:
+            cars.write_receipt(catalog, job.container.id, built, seconds, job.car_storage)
         waiting.clear(catalog, job.project.name)
         return
     delivery.set_unverified(catalog, job.receipt)
-    if built.piece_cid_v2 != job.receipt.piece_cid_v2:
+    if not job.receipt.named:
+        encrypted_cars.set_named(catalog, job.container.id)
+        waiting.clear(catalog, job.project.name)
+    if built is not None and built.piece_cid_v2 != job.receipt.piece_cid_v2:
         raise ReceiptError(
             f"container {job.receipt.number} of {job.receipt.project!r} was rebuilt as {built.file_name}, its "
             f"receipt says {job.receipt.file_name}: keep the older CAR if you have it, and report this"

@@ -1,8 +1,9 @@
 """What became of a built CAR's file: verified and unchanged, changed since, delivered and gone, missing."""
 
+from ptolemy_core.catalog import stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.project import Project
-from ptolemy_core.staging.area import StagedFile, area_of
+from ptolemy_core.staging.area import StagedFile
 
 
 def is_verified(row: CarRow, found: StagedFile | None) -> bool:
@@ -20,7 +21,17 @@ def is_verified(row: CarRow, found: StagedFile | None) -> bool:
 
 def is_away(project: Project, row: CarRow) -> bool:
     """Whether a CAR is marked as delivered and isn't in the staging folder any more."""
-    return row.delivered_at is not None and area_of(project).look(row.file_name) is None
+    return row.delivered_at is not None and look(project, row) is None
+
+
+def is_settled(project: Project, row: CarRow) -> bool:
+    """Whether there is nothing to verify: it passed and is unchanged, or it is delivered and gone, or dead."""
+    return row.dead_at is not None or is_verified(row, look(project, row)) or is_away(project, row)
+
+
+def look(project: Project, row: CarRow) -> StagedFile | None:
+    """A CAR's file as it is now; of a generated one its outline, which counts as large as the CAR."""
+    return stored_cars.of_row(project, row).look()
 
 
 def why_unsafe(row: CarRow, found: StagedFile | None, *, trust_marks: bool = False) -> str | None:
@@ -32,6 +43,8 @@ def why_unsafe(row: CarRow, found: StagedFile | None, *, trust_marks: bool = Fal
         trust_marks: take the mark for enough where the file was gone before it was marked.
     """
     where = f"{row.project}/{row.number}"
+    if row.is_generated:
+        return f"CAR {where} is generated: these files are all there is of it"
     if found is not None:
         if is_verified(row, found):
             return None

@@ -6,28 +6,38 @@ leaves themselves are verified before. Versions that were superseded or are gone
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+
+from ptolemy_core.catalog import stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.delivery import SourceFault
 from ptolemy_core.catalog.shards import BuiltShard
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.encryption import FileCipher, Form, Header, ProjectCipher
+from ptolemy_core.encryption.opening import form_of
+from ptolemy_core.errors import DeadCarError, OutlineError, SourceChangedError, SourceError
 from ptolemy_core.kernel.files import open_beneath
+from ptolemy_core.layout import item_extents
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
-from ptolemy_core.restore.compare import compare
+from ptolemy_core.restore.compare import compare, reader_of
 from ptolemy_core.restore.dag import leaves, read_node
-from ptolemy_core.source import Stamp, beneath
+from ptolemy_core.restore.decrypt import encrypting_reader
+from ptolemy_core.source import Source, Stamp, beneath, open_source
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.staging.area import area_of
 from ptolemy_core.tree import Kind, paths
 
 MAX_DIFFERENCES = 100
 """Differences of one CAR that are named."""
 
+_AT_ONCE = 16 << 20
+"""Bytes of a generated CAR that are made together."""
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -51,7 +61,11 @@ class Comparison:
 
 
 def compare_with_source(
-    project: Project, row: CarRow, shards: Sequence[BuiltShard], progress: Progress
+    project: Project,
+    row: CarRow,
+    shards: Sequence[BuiltShard],
+    progress: Progress,
+    cipher: ProjectCipher | None = None,
 ) -> Comparison:
     """Compare the files in target_dir with what a CAR holds of them.
 
@@ -60,9 +74,13 @@ def compare_with_source(
         row: the CAR's receipt.
         shards: of the CAR.
         progress: called with bytes compared since the last call.
+        cipher: of an encrypted project; without it nothing of one can be compared.
     """
+    if project.is_encrypted and cipher is None:
+        why = f"can't be compared with the source without the project's key, {project.encryption}: import it"
+        return Comparison([why], None)
     try:
-        blocks = Blocks([area_of(project).path(row.file_name)], index=False)
+        blocks = Blocks([stored_cars.of_row(project, row).path], index=False)
     except (CarError, OSError) as error:
         return Comparison([f"can't be compared with the source: {error}"], None)
     problems: list[str] = []
@@ -80,7 +98,7 @@ def compare_with_source(
                     progress(one.length if one.kind == Kind.FILE else 0)
                     continue
                 live += 1
-                found = _difference(blocks, root, one, pool, progress)
+                found = _difference(_Opened(blocks, root, pool, cipher), one, progress)
                 if found:
                     reason, suspect = found
                     if suspect is None:
@@ -98,21 +116,101 @@ def compare_with_source(
     return Comparison(problems, faults, live - len(unread), outdated, frozenset(unread))
 
 
-def _difference(
-    blocks: Blocks,
-    root: int,
-    row: BuiltShard,
-    pool: ThreadPoolExecutor,
-    progress: Progress,
-) -> tuple[str, bool | None] | None:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What is compared: the CAR's blocks, and the source with its descriptor and the project's ciphers."""
+
+    blocks: Blocks
+    root: int
+    pool: ThreadPoolExecutor
+    cipher: ProjectCipher | None
+
+    def wanted_target(self, row: BuiltShard, target: bytes) -> bytes:
+        """A link's target as its CAR must have it."""
+        return (
+            target if self.cipher is None else self.cipher.car_target(self.cipher.car_path(row.path), target)
+        )
+
+    def file(self, row: BuiltShard) -> FileCipher | None:
+        """The cipher of a file."""
+        if self.cipher is None or row.header is None:
+            return None
+        return self.cipher.file(self.cipher.car_path(row.path), Header.of_bytes(row.header), row.size)
+
+
+def agreed(shards: Sequence[BuiltShard], progress: Progress) -> Comparison:
+    """The comparison of a generated CAR that was just read wholly: that compares all of its source."""
+    progress(sum(one.length for one in shards if one.kind == Kind.FILE))
+    live = sum(one.live for one in shards)
+    return Comparison([], [], live, len(shards) - live)
+
+
+def compare_generated(
+    project: Project, row: CarRow, shards: Sequence[BuiltShard], profile: Profile, progress: Progress
+) -> Comparison:
+    """Compare the files in target_dir with what a generated CAR was built from: its bytes are made, one by one.
+
+    Args:
+        project: whose target_dir is compared.
+        row: the CAR's receipt.
+        shards: of the CAR.
+        profile: of the DAG.
+        progress: called with bytes compared since the last call.
+    """
+    source = open_source(project.target_bytes)
+    problems: list[str] = []
+    faults: list[SourceFault] = []
+    unread: set[int] = set()
+    outdated = 0
+    kinds = np.array([one.kind for one in shards], dtype=np.int8)
+    form = form_of(project, profile.chunk)
+    lengths = np.array([one.range_in_car(form)[1] for one in shards], dtype=np.int64)
+    spans = item_extents(kinds, lengths, profile).span.tolist()
+    try:
+        with stored_cars.of_row(project, row).open() as car:
+            for one, span in zip(shards, spans, strict=True):
+                if not one.live:
+                    outdated += 1
+                elif one.kind == Kind.FILE:
+                    try:
+                        for _ in car.ranges(one.car_offset, span, _AT_ONCE):
+                            pass
+                    except SourceChangedError as error:
+                        suspect = _has_stamp(source, one)
+                        faults.append(SourceFault(one.position, one.file_id, error.reason, suspect))
+                        problems.append(str(error))
+                    except SourceError as error:
+                        unread.add(one.position)
+                        problems.append(str(error))
+                progress(one.length if one.kind == Kind.FILE else 0)
+    except (OutlineError, DeadCarError) as error:
+        return Comparison([f"can't be compared with the source: {error}"], None)
+    if len(problems) > MAX_DIFFERENCES:
+        problems[MAX_DIFFERENCES:] = [f"and {len(problems) - MAX_DIFFERENCES} more"]
+    live = len(shards) - outdated
+    return Comparison(problems, faults, live - len(unread), outdated, frozenset(unread))
+
+
+def _has_stamp(source: Source, one: BuiltShard) -> bool:
+    """Whether a file looks as the scan saw it, though it isn't."""
+    try:
+        source.check(one.path, one.kind, Stamp(one.size, one.mtime))
+    except SourceError:
+        return False
+    return True
+
+
+def _difference(opened: _Opened, row: BuiltShard, progress: Progress) -> tuple[str, bool | None] | None:
     """How an entry isn't what the CAR holds, and whether the CAR is suspect: nothing says that the entry changed.
 
     None instead of that: the entry can't be read.
     """
+    blocks, root = opened.blocks, opened.root
     path, spot = row.path, Spot(0, row.car_offset)
     try:
         if row.kind == Kind.SYMLINK:
-            same = beneath.readlink(root, path) == read_node(blocks, row.cid, spot).unixfs.data
+            target = opened.wanted_target(row, beneath.readlink(root, path))
+            same = target == read_node(blocks, row.cid, spot).unixfs.data
             return None if same else (" leads elsewhere in the source", False)
         if row.kind == Kind.DIRECTORY:
             is_folder = stat.S_ISDIR(beneath.lstat(root, path).st_mode)
@@ -127,12 +225,9 @@ def _difference(
             if found.size != stamp.size:
                 sizes = f"{found.size} bytes in the source, {stamp.size} when it was scanned"
                 return f" has {sizes}{changed}", False
-            wanted = leaves(blocks, row.cid, row.length, spot, row.start)
-            for leaf, right in compare(descriptor, wanted, pool, progress=progress):
-                if not right:
-                    last = leaf.start + leaf.length - 1
-                    suspect = not changed and row.read_ctime in (None, wrapped(status.st_ctime_ns))
-                    return f" differs from the source in bytes {leaf.start} to {last}{changed}", suspect
+            for first, last in _wrong_ranges(opened, row, descriptor, progress):
+                suspect = not changed and row.read_ctime in (None, wrapped(status.st_ctime_ns))
+                return f" differs from the source in bytes {first} to {last}{changed}", suspect
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -142,3 +237,22 @@ def _difference(
     except BlockError as error:
         return f" can't be compared with the source: {error}", True
     return None
+
+
+def _wrong_ranges(
+    opened: _Opened, row: BuiltShard, descriptor: int, progress: Progress
+) -> Iterator[tuple[int, int]]:
+    """First and last bytes of the ranges of an open file that aren't what the CAR holds."""
+    cipher = opened.file(row)
+    read, start, length = reader_of(descriptor), row.start, row.length
+    if cipher is not None:
+        read = encrypting_reader(cipher, descriptor)
+        start, length = Form(True, segment=cipher.segments.segment).file_range(row.size, start, length)
+    wanted = leaves(opened.blocks, row.cid, length, Spot(0, row.car_offset), start)
+    for leaf, right in compare(read, wanted, opened.pool, progress=progress):
+        if right:
+            continue
+        first, size = leaf.start, leaf.length
+        if cipher is not None:
+            first, size = cipher.segments.plain_range(leaf.start // cipher.segments.segment)
+        yield first, first + size - 1

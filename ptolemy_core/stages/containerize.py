@@ -9,16 +9,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.catalog import containers, projects
-from ptolemy_core.catalog.containers import ContainerRow, Unplanned
+from ptolemy_core.catalog import container_plan, containers, dead_cars, projects
+from ptolemy_core.catalog.container_plan import Unplanned
+from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.encryption import PLAIN
 from ptolemy_core.errors import BusyError
+from ptolemy_core.keys import KeyProvider, WrappedKey
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.layout.plan import PlannedContainer, plan, split
 from ptolemy_core.project import Project, padding_warning
+from ptolemy_core.stages.car_form import in_catalog
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
+from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 
 _TRIES = 3
 """Builds may change the plan while another one is made: it is then made again."""
@@ -55,6 +60,8 @@ class PlanJob:
         stale: ids of unbuilt containers that are planned anew.
         files: that are in no container, or partly, in path order.
         kept: of files that are partly in built containers, the numbers of the shards there.
+        wrapped: data keys of an encrypted project.
+        lost: ids of containers whose CARs are dead: what is left of their files is among those to be planned.
     """
 
     project: Project
@@ -62,11 +69,16 @@ class PlanJob:
     stale: frozenset[int]
     files: Unplanned
     kept: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    wrapped: tuple[WrappedKey, ...] = ()
+    lost: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """New containers; their items are ranges of `items`, and `file_ids` the catalog's ids of the items' files."""
+    """New containers; their items are ranges of `items`, as the catalog has them, in path order of the CARs.
+
+    `file_ids` are the catalog's ids of the items' files.
+    """
 
     containers: list[PlannedContainer]
     items: Items
@@ -75,7 +87,12 @@ class Plan:
 
 @survives_outage
 def containerize(
-    catalog: Catalog, name: str, *, dry_run: bool = False, profile: Profile = UNIXFS_V1_2025
+    catalog: Catalog,
+    name: str,
+    *,
+    dry_run: bool = False,
+    profile: Profile = UNIXFS_V1_2025,
+    keys: KeyProvider | None = None,
 ) -> PlanResult:
     """Plan containers for all that has none.
 
@@ -84,26 +101,29 @@ def containerize(
         name: the project's.
         dry_run: only show what would be planned.
         profile: of the DAG.
+        keys: of encrypted projects, whose CARs are in the order of encrypted names; by default as configured.
 
     Raises:
         UnknownProjectError, BusyError: no such project; another run is planning it.
         StageOrderError: it isn't scanned.
         PlanError: an item fits no container.
+        EncryptionError: the project's key isn't there.
     """
     require(catalog, name, Stage.CONTAINERIZE)
     with catalog.lock(
         f"containerize {name}", busy=f"project {name!r} is being containerized already: wait for that run"
     ) as check_lock:
         for _ in range(_TRIES):
-            job = load(catalog, name, profile)
-            made = work(job)
+            job = load(catalog, name, profile, keys)
+            made = work(job, keys)
             if dry_run:
                 return _preview(catalog, job, made)
             with catalog.write() as connection:  # a plan is there as a whole or not at all
                 check_lock()
-                if containers.take_back(connection, job.stale):
+                held = dead_cars.set_aside(connection, name, job.lost)
+                if held and container_plan.take_back(connection, job.stale):
                     if made.containers:
-                        containers.save(connection, name, made.containers, made.items, made.file_ids)
+                        container_plan.save(connection, name, made.containers, made.items, made.file_ids)
                     break
                 connection.rollback()
         else:
@@ -119,47 +139,58 @@ def containerize(
     )
 
 
-def load(catalog: Catalog, name: str, profile: Profile) -> PlanJob:
-    """Read what planning must know."""
+def load(catalog: Catalog, name: str, profile: Profile, keys: KeyProvider | None = None) -> PlanJob:
+    """Read what planning must know; an encrypted project has data keys from its first plan on."""
     project = projects.get(catalog, name)
+    wrapped = ensure_data_keys(catalog, project, keys)
     with catalog.read() as connection:
-        stale = containers.stale(connection, name)
-        found = containers.read_unplanned(connection, name, built_only=bool(stale))
-        kept = containers.partly_built(connection, name) if stale else None
-    if kept is None:
-        return PlanJob(project, profile, stale, found)
-    return PlanJob(project, profile, stale, found.merged(kept.files), kept.shards)
+        stale = container_plan.stale(connection, name)
+        lost = dead_cars.lost(connection, name)
+        found = container_plan.read_unplanned(connection, name, built_only=stale is not None)
+        kept = container_plan.partly_built(connection, name) if stale is not None else None
+    if stale is None or kept is None:
+        return PlanJob(project, profile, frozenset(), found, wrapped=wrapped)
+    return PlanJob(project, profile, stale, found.merged(kept.files), kept.shards, wrapped, lost)
 
 
-def work(job: PlanJob) -> Plan:
+def work(job: PlanJob, keys: KeyProvider | None = None) -> Plan:
     """Plan containers for what has none.
 
     Raises:
         PlanError: an item fits no container.
+        EncryptionError: the project's key isn't there.
     """
-    found = job.files
+    cipher = project_cipher(job.wrapped, keys, job.profile)
+    form = PLAIN if cipher is None else cipher.form
+    found, names = job.files, job.files.paths
+    if cipher is not None:
+        names = [cipher.car_path(path) for path in found.paths]
+        order = sorted(range(len(names)), key=names.__getitem__)
+        found, names = found.take(order), [names[k] for k in order]
     count = len(found.ids)
     files = Items(
-        found.paths,
+        names,
         found.kinds,
-        found.sizes,
+        form.sizes(found.kinds, found.sizes),
         np.zeros(count, dtype=np.int64),
         np.full(count, WHOLE, dtype=np.int32),
     )
     items, origin = split(files, job.project.shard_bytes(job.profile))
-    ids = found.ids[origin]
+    ids, wholes = found.ids[origin], found.sizes[origin]
     if job.kept:  # what is built stays where it is
         shards = zip(ids.tolist(), items.shards.tolist(), strict=True)
         missing = [k for k, (key, number) in enumerate(shards) if number not in job.kept.get(key, ())]
-        items, ids = items.take(missing), ids[missing]
-    return Plan(plan(items, job.project.car_bytes(job.profile), job.profile), items, ids)
+        items, ids, wholes = items.take(missing), ids[missing], wholes[missing]
+    planned = plan(items, job.project.car_bytes(job.profile), job.profile)
+    return Plan(planned, in_catalog(form, items, wholes), ids)
 
 
 def _preview(catalog: Catalog, job: PlanJob, made: Plan) -> PlanResult:
     """What a run that isn't dry would add."""
-    first = containers.next_number(catalog, job.project.name, job.stale)
+    first = container_plan.next_number(catalog, job.project.name, job.stale)
+    storage = job.project.car_storage
     rows = [
-        ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False)
+        ContainerRow(0, first + k, c.stop - c.start, c.data_bytes, c.car_size, c.piece_size, False, storage)
         for k, c in enumerate(made.containers)
     ]
     warning = padding_warning(job.project.car_size)

@@ -9,7 +9,7 @@ from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.interrupts import held
+from ptolemy_core.interrupts import deferred
 from ptolemy_core.progress import Progress
 from ptolemy_core.stages import root_job
 from ptolemy_core.staging.area import area_of
@@ -52,11 +52,11 @@ def build_root(
         last = job.last
         if job.done and last and (not rebuild or area_of(project).has(last.file_name, last.car_size)):
             return last, False
-        with held() as hold:
+        with deferred() as deferral:
             with Reporter(catalog, name, Task(Work.ROOT), None) as reporter:
 
                 def report(count: int) -> None:
-                    hold.check()
+                    deferral.check()
                     reporter.advance(count)
                     if progress:
                         progress(count)

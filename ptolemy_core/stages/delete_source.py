@@ -25,11 +25,10 @@ from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
 from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, private_name
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.stages.car_state import why_unsafe
+from ptolemy_core.stages.car_state import look, why_unsafe
 from ptolemy_core.stages.deletion_log import DeletionLog
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.settle import settle
-from ptolemy_core.staging.area import area_of
 from ptolemy_core.tree import KIND_NAMES, Kind, paths
 
 _Path: TypeAlias = bytes
@@ -69,17 +68,17 @@ class DeletionResult:
         deleted: whether it is no dry run.
         files, bytes: files, links (and with folders: empty folders of the scan), and the files' bytes.
         folders: that were left empty, and removed.
-        held: how many entries stay, by reason.
-        sample, held_sample: the first of those deleted, with their bytes; and of those that stay, with the reason.
+        kept: how many entries stay, by reason.
+        sample, kept_sample: the first of those deleted, with their bytes; and of those that stay, with the reason.
     """
 
     deleted: bool
     files: int = 0
     bytes: int = 0
     folders: int = 0
-    held: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
     sample: list[tuple[str, int]] = field(default_factory=list)
-    held_sample: list[tuple[str, str]] = field(default_factory=list)
+    kept_sample: list[tuple[str, str]] = field(default_factory=list)
 
     def take(self, source: Source) -> None:
         """Count one that is deleted."""
@@ -90,9 +89,9 @@ class DeletionResult:
 
     def hold(self, path: _Path, reason: str) -> None:
         """Count one that stays."""
-        self.held[reason] = self.held.get(reason, 0) + 1
-        if len(self.held_sample) < _SHOWN:
-            self.held_sample.append((paths.display(path), reason))
+        self.kept[reason] = self.kept.get(reason, 0) + 1
+        if len(self.kept_sample) < _SHOWN:
+            self.kept_sample.append((paths.display(path), reason))
 
 
 def delete_source(
@@ -308,15 +307,14 @@ class _Run:
 
     def reasons(self, batch: Sequence[Source]) -> Iterator[tuple[Source, str | None]]:
         """Each entry with why neither the catalog nor its CARs, as they are now, let it be deleted; None: they do."""
-        area = area_of(self.project)
-        ids = {container for source in batch if not source.held_back for container in source.containers}
+        ids = {container for source in batch if not source.kept_because for container in source.containers}
         unsafe = {
-            key: why_unsafe(row, area.look(row.file_name), trust_marks=self.options.trust_marks)
+            key: why_unsafe(row, look(self.project, row), trust_marks=self.options.trust_marks)
             for key, row in cars.of_containers(self.catalog, ids).items()
         }
         for source in batch:
             theirs = (unsafe.get(key) for key in sorted(source.containers))
-            yield source, source.held_back or next((reason for reason in theirs if reason), None)
+            yield source, source.kept_because or next((reason for reason in theirs if reason), None)
 
     def judged(self, folder: OpenFolder, batch: Sequence[Source]) -> Iterator[tuple[Source, int]]:
         """Those of the batch that may be deleted, with their inodes; the others are counted. No content is read."""

@@ -12,7 +12,7 @@ from ptolemy_core.project import Project
 from ptolemy_core.source import filesystem
 from ptolemy_core.source.filesystem import FileSystem, Mounts
 from ptolemy_core.stages.merge import Losses
-from ptolemy_core.tree import SEPARATOR, paths
+from ptolemy_core.tree import paths
 
 
 def look_at_target(project: Project) -> Mounts:
@@ -111,7 +111,7 @@ def require_few_losses(
             f"should be there: {_remedy(project)}"
         )
     for one in missing_mounts(last, now):
-        lost = losses.below.get(one.path + SEPARATOR, 0)
+        lost = losses.below.get(paths.prefix_below(one.path), 0)
         if lost:
             raise LossError(
                 f"in target_dir {project.target_dir!r}, {one}, and {lost:,} entries below it are gone: "

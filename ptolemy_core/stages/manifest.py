@@ -6,6 +6,7 @@ record.
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from ptolemy_core.catalog import cars, projects, roots
@@ -16,13 +17,16 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError, StageOrderError
+from ptolemy_core.keys import WrappedKey, configured_keys
 from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url
 from ptolemy_core.manifest.rows import Page, pages
+from ptolemy_core.manifest.sealed import ENDING, keys_json, sealed
 from ptolemy_core.manifest.summary import ManifestFile, car_facts, cars_csv, summary_json
 from ptolemy_core.manifest.writers import sha256_of, whole_file, writer
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.stages.order import Stage, require
+from ptolemy_core.stages.project_keys import ensure_data_keys
 
 FOLDER = "manifests"
 """Within the staging folder, where nothing else is said."""
@@ -30,13 +34,17 @@ FOLDER = "manifests"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What was written: paths of the manifest, of the summary as JSON, and of its table; how many CARs and rows."""
+    """What was written: paths of the manifest, of the summary as JSON, and of its table; how many CARs and rows.
+
+    `keys` is the path of the wrapped data keys of an encrypted project.
+    """
 
     manifest: str
     summary: str
     table: str
     cars: int
     rows: int
+    keys: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +55,13 @@ class ManifestOptions:
         form: "parquet", "csv" or "jsonl".
         folder: for the files; `manifests` in the staging folder without it.
         url: template of where CARs can be fetched, with placeholders as `{piece_cid}`.
+        plain: don't encrypt the manifest of an encrypted project.
     """
 
     form: str = "parquet"
     folder: str | None = None
     url: str | None = None
+    plain: bool = False
 
 
 _USUAL = ManifestOptions()
@@ -67,6 +77,7 @@ class ManifestJob:
         root: of the data set, if it is built.
         options: how to write it.
         stem: path of the files, without their endings.
+        wrapped: data keys of an encrypted project.
     """
 
     project: Project
@@ -74,6 +85,7 @@ class ManifestJob:
     root: RootRow | None
     options: ManifestOptions
     stem: str
+    wrapped: tuple[WrappedKey, ...] = ()
 
 
 def write_manifest(
@@ -132,7 +144,8 @@ def load(catalog: Catalog, name: str, options: ManifestOptions, number: int | No
         raise StageOrderError.needs(name, f"has no CAR of container {number} built yet", Stage.BLITZ)
     folder = os.path.abspath(options.folder or os.path.join(project.staging_dir, FOLDER))
     stem = os.path.join(folder, name if number is None else cid.to_text(built[0].piece_cid_v1))
-    return ManifestJob(project, built, next(roots.rows(catalog, name), None), options, stem)
+    root = next(roots.rows(catalog, name), None)
+    return ManifestJob(project, built, root, options, stem, ensure_data_keys(catalog, project))
 
 
 def all_pages(catalog: Catalog, job: ManifestJob, profile: Profile) -> Iterator[Page]:
@@ -152,11 +165,18 @@ def work(job: ManifestJob, rows: Iterable[Page], progress: Progress) -> Manifest
     Raises:
         SettingsError: Parquet is asked for, and PyArrow isn't installed.
         StagingError: the folder can't be written.
+        EncryptionError: the key of an encrypted project isn't there.
     """
     form, url, stem = job.options.form, job.options.url, job.stem
-    path = f"{stem}.manifest.{form}"
+    encrypt = bool(job.wrapped) and not job.options.plain
+    path = f"{stem}.manifest.{form}{ENDING if encrypt else ''}"
+    _remove(f"{stem}.manifest.{form}{'' if encrypt else ENDING}")  # it may say what isn't so any more
     count = 0
-    with whole_file(path) as file, writer(file, form, {"ptolemy.project": job.project.name}) as write:
+    with ExitStack() as files:
+        file = files.enter_context(whole_file(path))
+        if encrypt:
+            file = files.enter_context(sealed(file, form, job.wrapped, configured_keys()))
+        write = files.enter_context(writer(file, form, {"ptolemy.project": job.project.name}))
         for page in rows:
             write(page)
             count += len(page)
@@ -169,4 +189,14 @@ def work(job: ManifestJob, rows: Iterable[Page], progress: Progress) -> Manifest
         file.write(cars_csv(facts))
     with whole_file(f"{stem}.summary.json") as file:
         file.write(summary_json(job.project, facts, job.root, about, url))
-    return Manifest(path, f"{stem}.summary.json", f"{stem}.cars.csv", len(job.cars), count)
+    keys = None
+    if job.wrapped:
+        keys = f"{stem}.keys.json"
+        with whole_file(keys) as file:
+            file.write(keys_json(job.wrapped))
+    return Manifest(path, f"{stem}.summary.json", f"{stem}.cars.csv", len(job.cars), count, keys)
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)

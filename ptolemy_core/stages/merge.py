@@ -12,7 +12,7 @@ from ptolemy_core.catalog.scans import Change, KnownPage, Values
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source.walk import OWN, UNLISTED, Entry
 from ptolemy_core.stages.spill import Spill
-from ptolemy_core.tree import SEPARATOR, Kind
+from ptolemy_core.tree import Kind, paths
 
 BATCH = 10_000
 """Changes that are written at once."""
@@ -89,7 +89,7 @@ class Merge:
     def __init__(self, known: Iterator[KnownPage], expected: Expected, changes: Spill[Change]) -> None:
         """Merge into what earlier scans left; `changes` takes what has to be written."""
         self.counts = Counts()
-        self.losses = Losses({path + SEPARATOR: 0 for path in expected.mounts})
+        self.losses = Losses({paths.prefix_below(path): 0 for path in expected.mounts})
         self._rules = expected.rules
         self._deleted = expected.deleted
         self._changes = changes
@@ -134,9 +134,9 @@ class Merge:
             entry = batch[at - 1]
             if entry.reason is not None:
                 if entry.reason.startswith(UNLISTED):
-                    self._pass_below(entry.path + SEPARATOR)
+                    self._pass_below(paths.prefix_below(entry.path))
                 elif entry.reason.startswith(OWN):
-                    self._own = (entry.path + SEPARATOR,)
+                    self._own = (paths.prefix_below(entry.path),)
         if len(self._new) + len(self._gone) >= BATCH:
             self._flush()
 
@@ -192,7 +192,11 @@ class Merge:
         if (
             known.id in self._deleted
             or path.startswith(self._own)
-            or (kind == Kind.DIRECTORY and entry is not None and entry.path.startswith(path + SEPARATOR))
+            or (
+                kind == Kind.DIRECTORY
+                and entry is not None
+                and entry.path.startswith(paths.prefix_below(path))
+            )
             or (self._rules is not None and not self._rules.keep_path(path))
         ):
             self.losses.intended += 1

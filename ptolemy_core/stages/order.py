@@ -20,6 +20,7 @@ class Stage(StrEnum):
     VERIFY = "verify"
     ROOT = "root"
     MANIFEST = "manifest"
+    DEAL = "deal"
     DELETE_SOURCE = "delete-source"
 
     @property
@@ -47,6 +48,7 @@ NEEDS = {
     Stage.VERIFY: Stage.BLITZ,
     Stage.ROOT: Stage.SCAN,  # it sees for itself that all is built: an empty folder has a root too
     Stage.MANIFEST: Stage.BLITZ,
+    Stage.DEAL: Stage.BLITZ,
     Stage.DELETE_SOURCE: Stage.SCAN,
 }
 """Which stage must be done before; of a blitz, at least one CAR must be built."""

@@ -3,20 +3,22 @@
 A CAR is looked at as it is now: a file that isn't the CAR that was built is neither marked nor removed.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from ptolemy_core.catalog import cars, deletions, delivery, projects
+from ptolemy_core.catalog import cars, deletions, delivery, projects, stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
-from ptolemy_core.errors import DeliveryError
+from ptolemy_core.errors import DeliveryError, OutlineError, SourceError
 from ptolemy_core.progress import Progress
-from ptolemy_core.stages import delete_source
+from ptolemy_core.stages import car_state, delete_source
 from ptolemy_core.stages.car_state import is_verified
 from ptolemy_core.stages.reservation import build_lock
-from ptolemy_core.staging.area import StagedFile, StagingArea, area_of
+from ptolemy_core.staging.area import StagedFile, area_of
+from ptolemy_core.staging.stored import StoredCar
 from ptolemy_core.tree import paths
 
 
@@ -80,36 +82,39 @@ def _look(catalog: Catalog, row: CarRow, remove: bool, progress: Progress | None
     Raises:
         DeliveryError: it mustn't be.
     """
-    area = area_of(projects.get(catalog, row.project))
+    stored = stored_cars.of_row(projects.get(catalog, row.project), row)
     _require_no_suspects(catalog, row)
-    found = area.look(row.file_name)
+    found = stored.look()
     if found is None:
         if remove and row.delivered_at is None:
             raise DeliveryError(
-                f"{area.path(row.file_name)} isn't there and was never marked as delivered, so nothing was marked or "
+                f"{_place(stored)} isn't there and was never marked as delivered, so nothing was marked or "
                 f"removed: if it was delivered, mark it without --remove; else build it again "
                 f"(car {row.project}|{row.number:06d})"
             )
         return _Look(None, False)
     if not found.is_whole(row.car_size):
         what = f"{found.size} bytes" if found.regular else "no regular file"
-        raise _not_the_car(area, row, f"is {what}, the CAR has {row.car_size}: it isn't whole")
+        raise _not_the_car(stored, f"is {what}, the CAR has {row.car_size}: it isn't whole")
     if is_verified(row, found):
         return _Look(found, True)
     if not remove and row.verified_at is None and row.failed_at is None:
         return _Look(found, False)
     try:
-        read = area.piece_cid(row.file_name, progress)
+        read = stored.piece_cid(progress)
+    except (SourceError, OutlineError) as error:
+        raise DeliveryError(
+            f"CAR {stored.label} can't be generated, so nothing was marked or removed: {error}"
+        ) from error
     except OSError as error:
-        raise _not_the_car(area, row, f"can't be read ({error.strerror})") from error
+        raise _not_the_car(stored, f"can't be read ({error.strerror})") from error
     if read is None:
-        raise _not_the_car(area, row, "was changed while it was read")
+        raise _not_the_car(stored, "was changed while it was read")
     piece, found = read
     if piece != row.piece_cid_v2:
         since = "it passed verification" if row.verified_at is not None else "it was built"
         raise _not_the_car(
-            area,
-            row,
+            stored,
             f"was changed since {since}: its piece CID is {cid.to_text(piece)}, "
             f"the CAR's {cid.to_text(row.piece_cid_v2)}",
         )
@@ -118,11 +123,16 @@ def _look(catalog: Catalog, row: CarRow, remove: bool, progress: Progress | None
     return _Look(found, True)
 
 
-def _not_the_car(area: StagingArea, row: CarRow, how: str) -> DeliveryError:
+def _not_the_car(stored: StoredCar, how: str) -> DeliveryError:
     return DeliveryError(
-        f"{area.path(row.file_name)} {how}, so nothing was marked or removed; move it away, then mark the CAR as "
-        f"delivered if a whole one was, or build it again (car {row.project}|{row.number:06d})"
+        f"{_place(stored)} {how}, so nothing was marked or removed; move it away, then mark the CAR as "
+        f"delivered if a whole one was, or build it again (car {stored.project}|{stored.number:06d})"
     )
+
+
+def _place(stored: StoredCar) -> str:
+    """Path of a CAR's file, or of the outline of a generated one."""
+    return os.path.join(stored.staging_dir, stored.kept_name)
 
 
 def _require_no_suspects(catalog: Catalog, row: CarRow) -> None:
@@ -179,7 +189,7 @@ def undo(catalog: Catalog, chosen: Sequence[CarRow]) -> list[Released]:
 
 def _undone(catalog: Catalog, row: CarRow) -> str | None:
     """What to know of a CAR whose mark was taken back, as its file is now."""
-    found = area_of(projects.get(catalog, row.project)).look(row.file_name)
+    found = car_state.look(projects.get(catalog, row.project), row)
     deleted = deletions.of_container(catalog, row.container_id)
     lost = f"{deleted} of its sources were deleted because it was delivered, and its file "
     if found is None:
@@ -196,32 +206,36 @@ def _undone(catalog: Catalog, row: CarRow) -> str | None:
 
 
 def _remove(catalog: Catalog, row: CarRow, look: _Look) -> str:
-    area = area_of(projects.get(catalog, row.project))
+    project = projects.get(catalog, row.project)
+    area, stored = area_of(project), stored_cars.of_row(project, row)
+    what = "outline" if row.is_generated else "file"
     if look.file is None:
-        return "its file was gone already"
+        return f"its {what} was gone already"
     others = [
         other
         for other in cars.same_file(catalog, row)
-        if other.delivered_at is None and area.is_same_as(area_of(projects.get(catalog, other.project)))
+        if other.delivered_at is None
+        and other.car_storage == row.car_storage
+        and area.is_same_as(area_of(projects.get(catalog, other.project)))
     ]
     if others:
-        return f"file kept: it is also CAR {others[0].project}/{others[0].number}, which isn't delivered"
+        return f"{what} kept: it is also CAR {others[0].project}/{others[0].number}, which isn't delivered"
     with catalog.lock(build_lock(row.project, row.number), busy=f"{row.file_name} is being built: wait"):
-        found = area.look(row.file_name)
+        found = stored.look()
         if found is None:
-            return "its file was gone already"
+            return f"its {what} was gone already"
         if found != look.file:
             raise DeliveryError(
-                f"{area.path(row.file_name)} is marked as delivered, but was changed just now and isn't removed: "
+                f"{_place(stored)} is marked as delivered, but was changed just now and isn't removed: "
                 "release it again"
             )
         try:
-            area.remove(row.file_name)
+            area.remove(stored.kept_name)
         except FileNotFoundError:
-            return "its file was gone already"
+            return f"its {what} was gone already"
         except OSError as error:
             raise DeliveryError(
-                f"{area.path(row.file_name)} is marked as delivered but can't be removed ({error.strerror}): "
+                f"{_place(stored)} is marked as delivered but can't be removed ({error.strerror}): "
                 "remove it yourself"
             ) from error
-    return "file removed"
+    return f"{what} removed"

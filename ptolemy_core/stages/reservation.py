@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
-from ptolemy_core.errors import BusyError, NoRoomError
+from ptolemy_core.errors import BusyError, StagingBudgetError
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import readable
 from ptolemy_core.staging.area import area_of
@@ -25,7 +25,7 @@ def reserved(catalog: Catalog, project: Project, number: int, size: int, profile
     """One CAR of a serial project at a time, within its budget. A blitz has no budget, its disk is looked at later.
 
     Raises:
-        NoRoomError: finished CARs have to leave first.
+        StagingBudgetError: finished CARs have to leave first.
         StagingError: as `shortage`.
     """
     if project.budget_bytes(profile) is None:
@@ -35,7 +35,7 @@ def reserved(catalog: Catalog, project: Project, number: int, size: int, profile
         drop_parts(catalog, project, but=number)
         short = shortage(catalog, project, number, size, profile)
         if short:
-            raise NoRoomError(
+            raise StagingBudgetError(
                 f"CAR {number:06d} of project {project.name!r} ({readable(size)}) waits for {short} bytes "
                 f"({readable(short)}) in {project.staging_dir}: move, or deliver and remove, finished CARs",
                 number,

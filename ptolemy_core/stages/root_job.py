@@ -15,19 +15,23 @@ from ptolemy_core import commp
 from ptolemy_core.car import nodes
 from ptolemy_core.car.folders import FolderTree, Target
 from ptolemy_core.car.spool import IN_OTHER_CAR, Spool
-from ptolemy_core.catalog import containers, entries, roots, scans
+from ptolemy_core.catalog import container_plan, containers, entries, roots, scans
 from ptolemy_core.catalog.entries import LiveEntry
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.dag.stitch import FileNode
+from ptolemy_core.encryption import Form
+from ptolemy_core.encryption.opening import form_of
 from ptolemy_core.errors import BusyError, PlanError, ReceiptError, StageOrderError, StagingError
+from ptolemy_core.keys import WrappedKey
 from ptolemy_core.layout import HEADER_SIZE, item_extents
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.stages.order import Stage, require
+from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 from ptolemy_core.staging.area import area_of, root_part_name
 from ptolemy_core.tree import Kind
 
@@ -43,12 +47,14 @@ class RootJob:
         scan: the scan whose tree it is.
         profile: of the DAG.
         last: the project's newest root; None if it has none.
+        wrapped: data keys of an encrypted project.
     """
 
     project: Project
     scan: int
     profile: Profile
     last: RootRow | None = None
+    wrapped: tuple[WrappedKey, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -63,7 +69,8 @@ def load(catalog: Catalog, project: Project, profile: Profile) -> RootJob:
         StageOrderError: the project isn't scanned, or something of it is not planned or not built.
     """
     scan = _finished_scan(catalog, project.name)
-    return RootJob(project, scan, profile, next(roots.rows(catalog, project.name), None))
+    last = next(roots.rows(catalog, project.name), None)
+    return RootJob(project, scan, profile, last, ensure_data_keys(catalog, project))
 
 
 def pages(catalog: Catalog, job: RootJob) -> Iterator[Sequence[LiveEntry]]:
@@ -92,18 +99,21 @@ def work(job: RootJob, found: Iterable[Sequence[LiveEntry]], progress: Progress)
     Raises:
         PlanError: two names can't be in one HAMT, or the CAR fits no piece.
         StagingError: the staging folder can't take the CAR.
+        EncryptionError: the project's key isn't there.
     """
     started = time.monotonic()
+    form = form_of(job.project, job.profile.chunk)
+    cipher = project_cipher(job.wrapped, None, job.profile) if form.names else None
     try:
         with Spool(job.project.staging_dir) as spool:
             tree = FolderTree(spool, job.profile)
             count = data_bytes = left_out = 0
             for page in found:
-                for entry, target in zip(page, _targets(page, spool, job.profile), strict=True):
+                for entry, target in zip(page, _targets(page, spool, job.profile, form), strict=True):
                     if target is None:
                         left_out += 1
                         continue
-                    tree.add(entry.path, target)
+                    tree.add(cipher.car_path(entry.path) if cipher else entry.path, target)
                     count += 1
                     data_bytes += entry.size if entry.kind == Kind.FILE else 0
                 progress(len(page))
@@ -151,7 +161,7 @@ def _finished_scan(catalog: Catalog, name: str) -> int:
         raise StageOrderError.needs(name, "is being scanned, or its last scan was cut off", Stage.SCAN)
     require(catalog, name, Stage.ROOT)
     assert newest is not None
-    unplanned = containers.any_unplanned(catalog, name)
+    unplanned = container_plan.any_unplanned(catalog, name)
     missing = sum(not row.built for row in containers.rows(catalog, name))
     if unplanned or missing:
         what = "files in no container" if unplanned else f"{missing} CARs to build"
@@ -159,10 +169,12 @@ def _finished_scan(catalog: Catalog, name: str) -> int:
     return newest.number
 
 
-def _targets(page: Sequence[LiveEntry], spool: Spool, profile: Profile) -> Iterator[Target | None]:
+def _targets(
+    page: Sequence[LiveEntry], spool: Spool, profile: Profile, form: Form
+) -> Iterator[Target | None]:
     """What a folder's link to each of these entries says; None: no CAR holds it."""
     kinds = np.array([entry.kind for entry in page], dtype=np.int8)
-    sizes = np.array([entry.size for entry in page], dtype=np.int64)
+    sizes = form.sizes(kinds, np.array([entry.size for entry in page], dtype=np.int64))
     tsizes = item_extents(kinds, sizes, profile).tsize.tolist()
     for entry, tsize in zip(page, tsizes, strict=True):
         if entry.cid is not None:

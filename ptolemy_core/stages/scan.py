@@ -14,8 +14,9 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from ptolemy_core.catalog import deletions, projects, scans, skipped
+from ptolemy_core.catalog import dead_cars, deletions, projects, scans, skipped
 from ptolemy_core.catalog import folders as noted_folders
+from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.scans import Change, KnownPage
@@ -28,7 +29,7 @@ from ptolemy_core.project import Project
 from ptolemy_core.source import filesystem
 from ptolemy_core.source.filesystem import Mounts
 from ptolemy_core.source.walk import OWN, SPECIAL, Entry, OwnFolders, walk_batches
-from ptolemy_core.stages import guard
+from ptolemy_core.stages import dead, guard
 from ptolemy_core.stages.merge import Counts, Expected, FolderMerge, Losses, Merge
 from ptolemy_core.stages.own_folders import own_files, own_folders
 from ptolemy_core.stages.settle import settle_before_scan
@@ -58,6 +59,7 @@ class ScanResult:
         seconds: time it took.
         deleted: how many of those gone were deleted by `delete_source`, after delivery.
         not_stored: the entries left out, and those that builds dropped, by the reason.
+        dead: generated CARs that can't be generated any more, as this scan found.
     """
 
     files: int
@@ -76,6 +78,7 @@ class ScanResult:
     seconds: float
     deleted: int = 0
     not_stored: NotStored = field(default=NotStored())
+    dead: list[CarRow] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -166,6 +169,7 @@ def scan(
                 raise
             record(catalog, job, found, check_lock, lambda: reporter.advance(0))
         deleted = deletions.settle(catalog, name, job.number)
+        dead.settle(catalog, name)
         return summary(catalog, name, found.counts, time.time() - started, deleted)
 
 
@@ -295,7 +299,7 @@ def record(
         between: called between two transactions.
     """
     name = job.project.name
-    returning = scans.has_gone(catalog, name)
+    how = scans.Writing(name, job.number, scans.has_gone(catalog, name), job.project.is_encrypted)
     rest = iter(found.changes)
     ended = False
     while not ended:
@@ -305,7 +309,7 @@ def record(
             rows = 0
             for change in rest:
                 rows += len(change[0]) + len(change[1])
-                found.counts.returned += scans.write(connection, name, job.number, Change(*change), returning)
+                found.counts.returned += scans.write(connection, Change(*change), how)
                 if rows >= _AT_ONCE:
                     ended = False
                     break
@@ -342,4 +346,5 @@ def summary(
         seconds=seconds,
         deleted=deleted,
         not_stored=skipped.not_stored(catalog, name),
+        dead=dead_cars.rows(catalog, name, last_scan=True),
     )

@@ -5,10 +5,11 @@ What is left is the container that there would be if the dropped files had never
 
 import os
 
-from ptolemy_core.catalog import containers, scans
+from ptolemy_core.catalog import container_plan, containers, scans
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import SourceError, SourceUnreadableError
+from ptolemy_core.keys import KeyProvider
 from ptolemy_core.layout.plan import measured
 from ptolemy_core.project import Project
 from ptolemy_core.source import Inputs, beneath, filesystem
@@ -16,13 +17,16 @@ from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.guard import missing_mounts
 
 
-def drop_unreadable(catalog: Catalog, job: BuildJob, error: SourceError) -> ContainerRow | None:
+def drop_unreadable(
+    catalog: Catalog, job: BuildJob, error: SourceError, keys: KeyProvider | None = None
+) -> ContainerRow | None:
     """Drop the item that a build failed on, and all others of the container that aren't what the scan saw.
 
     Args:
         catalog: of the project, whose on_error is "skip".
         job: the build that failed; its container has no receipt, and its lock is held.
         error: that the build ended with.
+        keys: of encrypted projects; by default as configured.
 
     Returns:
         the container without them; None if nothing is left of it, so that it is no more.
@@ -35,17 +39,17 @@ def drop_unreadable(catalog: Catalog, job: BuildJob, error: SourceError) -> Cont
         raise error
     project, row, content = job.project, job.container, job.content
     _require_target(catalog, project)
-    bad = _unreadable(job.inputs()) | {error.item: error.reason}
+    form = job.car_form(keys)
+    bad = _unreadable(job.inputs(form)) | {error.item: error.reason}
     kept = [item for item in range(len(content.items)) if item not in bad]
-    items = content.items.take(kept)
     shards = content.items.shards
     dropped = [
-        containers.Dropped(int(content.file_ids[item]), int(shards[item]), reason)
+        container_plan.Dropped(int(content.file_ids[item]), int(shards[item]), reason)
         for item, reason in sorted(bad.items())
     ]
-    planned = measured(items, 0, len(kept), job.profile) if kept else None
-    left = containers.Left(planned, items, content.file_ids[kept])
-    containers.drop(catalog, project.name, row, left, dropped)
+    planned = measured(form.items.take(kept), 0, len(kept), job.profile) if kept else None
+    left = container_plan.Left(planned, content.items.take(kept), content.file_ids[kept])
+    container_plan.drop(catalog, project.name, row, left, dropped)
     return next((new for new in containers.rows(catalog, project.name) if new.number == row.number), None)
 
 

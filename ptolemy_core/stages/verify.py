@@ -19,10 +19,9 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.progress import Progress
 from ptolemy_core.stages import verify_job
-from ptolemy_core.stages.car_state import is_away, is_verified
+from ptolemy_core.stages.car_state import is_away, is_verified, look
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.verify_job import Verdict
-from ptolemy_core.staging.area import area_of
 
 __all__ = ["Verdict", "Verifying", "verify"]
 
@@ -75,11 +74,11 @@ def verify(
     rows = list(cars.rows(catalog, name, number))
     if not rows:
         raise StageOrderError.needs(name, f"has no CAR of container {number} built yet", Stage.BLITZ)
-    area = area_of(project)
-    away = {row.number for row in rows if is_away(project, row)}
+    dead = {row.number for row in rows if row.dead_at is not None}
+    away = dead | {row.number for row in rows if is_away(project, row)}
     known: set[int] = set()
     if not how.again:
-        known = {row.number for row in rows if is_verified(row, area.look(row.file_name))} - away
+        known = {row.number for row in rows if is_verified(row, look(project, row))} - away
     total = sum(row.car_size for row in rows if row.number not in away | known)
     if how.source:
         total += sum(row.data_bytes for row in rows if row.number not in away)
@@ -93,7 +92,7 @@ def verify(
 
         def one(row: CarRow, advance: Callable[[int], None]) -> Verdict:
             if row.number in away:
-                return Verdict(row, 0, 0, [], away=True)
+                return Verdict(row, 0, 0, [], away=row.number not in dead, dead=row.number in dead)
             job = verify_job.load(
                 catalog, project, row, how.profile, known=row.number in known, source=how.source
             )

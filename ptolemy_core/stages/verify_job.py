@@ -6,17 +6,21 @@
 import time
 from dataclasses import dataclass, replace
 
-from ptolemy_core.catalog import delivery, shards
+from ptolemy_core.catalog import data_keys, delivery, shards, stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.shards import BuiltShard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
+from ptolemy_core.encryption.opening import form_of
+from ptolemy_core.errors import DeadCarError, OutlineError
+from ptolemy_core.keys import WrappedKey
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader import Expected, verify_car
 from ptolemy_core.stages.car_listing import CarListing
-from ptolemy_core.stages.compare import Comparison, compare_with_source
-from ptolemy_core.staging.area import StagedFile, area_of
+from ptolemy_core.stages.compare import Comparison, agreed, compare_generated, compare_with_source
+from ptolemy_core.stages.project_keys import cipher_if_any
+from ptolemy_core.staging.area import StagedFile
 from ptolemy_core.tree import paths
 
 
@@ -32,6 +36,7 @@ class Verdict:
         known: it passed an earlier verification and its file hasn't changed since, so it wasn't read again.
         compared, outdated: entries that were compared with the source, and that weren't, since they were changed
             or deleted by now and a scan knows it.
+        dead: it can't be generated any more, as a scan found, so nothing was read.
     """
 
     car: CarRow
@@ -42,6 +47,7 @@ class Verdict:
     known: bool = False
     compared: int = 0
     outdated: int = 0
+    dead: bool = False
 
     @property
     def ok(self) -> bool:
@@ -60,6 +66,7 @@ class VerifyJob:
         profile: of the DAG.
         known: it needn't be read: it passed before and is unchanged.
         source: compare it with the source.
+        wrapped: data keys of an encrypted project.
     """
 
     project: Project
@@ -68,6 +75,7 @@ class VerifyJob:
     profile: Profile
     known: bool = False
     source: bool = False
+    wrapped: tuple[WrappedKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +108,35 @@ def load(
     """Read what the verification of a CAR needs: nothing more of one that needn't be read."""
     needed = source or not known
     found = tuple(shards.built(catalog, row.container_id)) if needed else ()
-    return VerifyJob(project, row, found, profile, known, source)
+    wrapped = tuple(data_keys.data_keys(catalog, project.name)) if project.is_encrypted and needed else ()
+    return VerifyJob(project, row, found, profile, known, source, wrapped)
 
 
 def work(job: VerifyJob, progress: Progress) -> Checked:
     """Read a CAR, and compare it with the source where that is asked for. It needs no catalog.
 
+    A CAR of an encrypted project is verified without its key too; then only names aren't compared.
+
     Args:
         job: what to verify.
         progress: called with bytes read since the last call.
     """
+    form = form_of(job.project, job.profile.chunk)
+    cipher = cipher_if_any(job.wrapped, job.profile)
     if job.known:
         verdict, reading = Verdict(job.car, 0, 0, [], known=True), None
     else:
-        verdict, reading = _read(job, progress)
-    if not job.source or not verdict.ok:
+        verdict, reading = _read(job, CarListing(form, cipher), progress)
+    if not job.source or not (verdict.ok or job.car.is_generated):
         return Checked(verdict, reading)
-    found = compare_with_source(job.project, job.car, job.shards, progress)
+    if not job.car.is_generated:
+        found = compare_with_source(job.project, job.car, job.shards, progress, cipher)
+    elif reading is not None and reading.right:
+        found = agreed(job.shards, progress)
+    else:
+        found = compare_generated(job.project, job.car, job.shards, job.profile, progress)
+        if not found.problems:
+            return Checked(verdict, reading, found)
     problems = [f"{job.car.file_name}: {problem}" for problem in found.problems]
     verdict = replace(verdict, problems=problems, compared=found.compared, outdated=found.outdated)
     return Checked(verdict, reading, found)
@@ -145,11 +165,10 @@ def record(catalog: Catalog, job: VerifyJob, checked: Checked) -> Verdict:
     return verdict
 
 
-def _read(job: VerifyJob, progress: Progress) -> tuple[Verdict, Reading | None]:
+def _read(job: VerifyJob, listing: CarListing, progress: Progress) -> tuple[Verdict, Reading | None]:
     """Read a CAR; no `Reading` if that couldn't be done."""
     row = job.car
-    area = area_of(job.project)
-    listing = CarListing()
+    stored = stored_cars.of_row(job.project, row)
     expect = Expected(
         payload_cid=row.payload_cid,
         piece_cid_v1=row.piece_cid_v1,
@@ -159,11 +178,15 @@ def _read(job: VerifyJob, progress: Progress) -> tuple[Verdict, Reading | None]:
         sha256=row.sha256,
     )
     began = time.time()
-    before = area.look(row.file_name)
-    path = area.path(row.file_name)
+    before = stored.look()
     try:
         report = verify_car(
-            path, job.profile, expect=expect, on_entry=listing.add, progress=progress, sha256=False
+            stored.open() if row.is_generated else stored.path,
+            job.profile,
+            expect=expect,
+            on_entry=listing.add,
+            progress=progress,
+            sha256=False,
         )
     except FileNotFoundError as error:
         problem = (
@@ -172,12 +195,13 @@ def _read(job: VerifyJob, progress: Progress) -> tuple[Verdict, Reading | None]:
             f"{row.project}|{row.number:06d} to build it again"
         )
         return Verdict(row, 0, 0, [problem]), None
-    except OSError as error:
-        return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {error.strerror}"]), None
+    except (OSError, OutlineError, DeadCarError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {why}"]), None
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
     problems += [f"{row.file_name}: {problem}" for problem in listing.differences(job.shards)]
     right = not problems
-    same = before if before is not None and before.regular and area.look(row.file_name) == before else None
+    same = before if before is not None and before.regular and stored.look() == before else None
     if right and same is None:
-        problems.append(f"{row.file_name} was changed while it was read, or is a link: verify it again")
+        problems.append(f"{stored.kept_name} was changed while it was read, or is a link: verify it again")
     return Verdict(row, report.blocks, len(listing.found), problems), Reading(began, same, right)

@@ -174,7 +174,7 @@ def _differing(
 
 
 def _token(root: int, path: bytes) -> int | None:
-    """What the scan's walk notes of a folder beneath the open target; None if it is none, or behind a link."""
+    """What the scan's walk notes of a folder beneath the open target; None if it isn't one that can be reached."""
     try:
         status = beneath.lstat(root, path)
     except OSError:

@@ -21,6 +21,8 @@ from ptolemy_core.staging.output import Output, Space
 if TYPE_CHECKING:
     from ptolemy_core.project import Project  # pydantic takes a while to load
 
+OUTLINES = "outlines"
+"""Folder of a staging area that holds outlines."""
 _READ = 16 << 20
 
 
@@ -109,15 +111,23 @@ class StagingArea:
             ) from error
         return found
 
+    def outlines(self) -> dict[str, int]:
+        """Sizes of all files in the folder of outlines, by name; none while nobody made it.
+
+        Raises:
+            StagingError: it can't be read.
+        """
+        return StagingArea(self.path(OUTLINES)).sizes() if os.path.isdir(self.path(OUTLINES)) else {}
+
     def parts(self, project: str) -> Iterator[tuple[int, str]]:
-        """Container numbers and names of a project's CARs being built, and of the leftovers of killed builds.
+        """Container numbers and names of a project's CARs and outlines being built, and of what killed builds left.
 
         Raises:
             StagingError: the folder can't be read.
         """
         pattern = re.compile(re.escape(f".{project}-") + r"(\d+)\.car(?:\..*)?" + re.escape(attempts.PART))
-        for name in self.sizes():
-            match = pattern.fullmatch(name)
+        for name in [*self.sizes(), *(os.path.join(OUTLINES, name) for name in self.outlines())]:
+            match = pattern.fullmatch(os.path.basename(name))
             if match:
                 yield int(match[1]), name
 

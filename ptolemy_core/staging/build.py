@@ -1,12 +1,44 @@
-"""Building a CAR into a staging area: as a part file, renamed when it is complete and synced."""
+"""Building a CAR into a staging area: as a part file, renamed when it is complete and synced; or only its outline."""
 
-from collections.abc import Callable
+import mmap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ptolemy_core.car import BuildOptions, BuiltCar, write_car
 from ptolemy_core.car.options import DEFAULT_OPTIONS
+from ptolemy_core.car.outlined import OutlineOutput
+from ptolemy_core.car.output import Output
+from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import Layout
 from ptolemy_core.source import Inputs
 from ptolemy_core.staging.area import StagingArea
+from ptolemy_core.staging.outlines import partial_outline
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a build keeps of a CAR.
+
+    Attributes:
+        car: its file, `<piece CID v1>.car`.
+        outline: its outline, `outlines/<piece CID v1>.outline`. With both, the outline is complete and synced
+            under its name before the CAR gets its own.
+        profile: that the layout was made with; only an outline needs it.
+        complete: called with the complete CAR before anything of it gets its name.
+    """
+
+    car: bool = True
+    outline: bool = False
+    profile: Profile = UNIXFS_V1_2025
+    complete: Callable[[BuiltCar], None] | None = None
+
+
+STAGED = Kept()
+GENERATED = Kept(car=False, outline=True)
 
 
 def build_car(
@@ -16,9 +48,10 @@ def build_car(
     part_name: str,
     options: BuildOptions = DEFAULT_OPTIONS,
     *,
+    kept: Kept = STAGED,
     progress: Callable[[int], None] | None = None,
 ) -> BuiltCar:
-    """Build the CAR of a layout into a folder, as `<piece CID v1>.car`.
+    """Build the CAR of a layout into a folder.
 
     Args:
         layout: of the container.
@@ -27,6 +60,7 @@ def build_car(
         part_name: `….part`, from which the part file's name is made; the same for each attempt at a CAR, so that an
             attempt removes the leftovers of earlier ones.
         options: how to build.
+        kept: whether the CAR's file is kept, or its outline, or both.
         progress: called with the bytes of the CAR done since the last call.
 
     Raises:
@@ -34,5 +68,54 @@ def build_car(
         StagingError: the folder doesn't have enough free space, or isn't writable.
         BusyError: another attempt still writes this CAR, or took over from this one.
     """
-    with StagingArea(staging_dir).attempt(part_name, layout.car_size) as output:
-        return write_car(layout, inputs, output, options, progress=progress)
+    with _outputs(layout, inputs, staging_dir, part_name, kept) as (output, digests_known):
+        return write_car(
+            layout,
+            inputs,
+            output,
+            options,
+            progress=progress,
+            digests_known=digests_known,
+            complete=kept.complete,
+        )
+
+
+@contextmanager
+def _outputs(
+    layout: Layout, inputs: Inputs, staging_dir: str, part_name: str, kept: Kept
+) -> Iterator[tuple[Output, Callable[[NDArray[np.uint8]], None] | None]]:
+    """Where the CAR goes, and who takes its blocks' digests."""
+    area = StagingArea(staging_dir)
+    if not kept.outline:
+        with area.attempt(part_name, layout.car_size) as car:
+            yield car, None
+        return
+    with partial_outline(staging_dir, part_name, layout, inputs, kept.profile) as outline:
+        if not kept.car:
+            yield outline, outline.take_digests
+            return
+        with area.attempt(part_name, layout.car_size) as car:
+            yield _CarAndOutline(car, outline), outline.take_digests
+
+
+class _CarAndOutline:
+    """An `Output` that keeps a CAR and its outline."""
+
+    def __init__(self, car: Output, outline: OutlineOutput) -> None:
+        self._car = car
+        self._outline = outline
+
+    def write(self, data: memoryview, offset: int) -> None:
+        self._car.write(data, offset)
+        self._outline.write(data, offset)
+
+    def sync(self) -> None:
+        self._car.sync()
+
+    def read(self, buffer: mmap.mmap, offset: int, size: int) -> memoryview:
+        return self._car.read(buffer, offset, size)
+
+    def publish(self, name: str) -> None:
+        """The outline first: no CAR is there without it."""
+        self._outline.publish(name)
+        self._car.publish(name)

@@ -36,6 +36,11 @@ class StagedCar:
     ) -> None:
         self.close()
 
+    @property
+    def fileno(self) -> int:
+        """The descriptor of its file."""
+        return self._file
+
     def close(self) -> None:
         """Close the file."""
         if self._file >= 0:

@@ -131,7 +131,7 @@ def free_space(folder: str, part_name: str) -> Space:
 
 
 @contextmanager
-def _locked(folder: str) -> Iterator[None]:
+def locked(folder: str) -> Iterator[None]:
     """Lock the folder: one process at a time checks free space and allocates it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -164,7 +164,7 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
     folder = os.path.dirname(path)
     own = attempts.own_path(path)
     try:
-        with _locked(folder):
+        with locked(folder):
             attempts.remove_earlier(path)
             space = free_space(folder, os.path.basename(path))
             if space.lacks(size):
@@ -173,11 +173,11 @@ def partial_file(path: str, size: int) -> Iterator[Output]:
     except OSError as error:
         with suppress(OSError):
             os.unlink(own)
-        raise _staging_error(folder, size, error) from error
+        raise staging_error(folder, size, error) from error
     try:
         yield output
     except OSError as error:
-        raise _staging_error(folder, size, error) from error
+        raise staging_error(folder, size, error) from error
     finally:
         output.close()
         with suppress(FileNotFoundError):
@@ -193,7 +193,7 @@ def sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def _staging_error(folder: str, size: int, error: OSError) -> StagingError:
+def staging_error(folder: str, size: int, error: OSError) -> StagingError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StagingFullError(
             f"{folder} is full ({error.strerror}) while a CAR of {size} bytes was built: "

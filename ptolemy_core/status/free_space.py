@@ -5,6 +5,7 @@ A CAR counts while its file is in staging_dir, delivered or not. What else is th
 
 from dataclasses import replace
 
+from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import cars, containers, projects, waiting
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
@@ -30,12 +31,25 @@ def bytes_in_staging(catalog: Catalog, project: Project) -> int:
 def missing(catalog: Catalog, project: Project) -> list[CarRow]:
     """Built CARs that aren't whole in the staging folder, though nobody marked them as delivered.
 
+    Of a generated CAR it is the outline that must be there; a dead one isn't missing.
+
     Raises:
         StagingError: the folder can't be read.
     """
     expected = cars.undelivered(catalog, project.name)
-    sizes = area_of(project).sizes() if expected else {}
-    return [row for row in expected if sizes.get(row.file_name) != row.car_size]
+    area = area_of(project)
+    sizes = area.sizes() if any(not row.is_generated for row in expected) else {}
+    outlines = area.outlines() if any(row.is_generated for row in expected) else {}
+    return [
+        row
+        for row in expected
+        if row.dead_at is None
+        and (
+            outline_name(row.file_name) not in outlines
+            if row.is_generated
+            else sizes.get(row.file_name) != row.car_size
+        )
+    ]
 
 
 def shortage(
@@ -43,11 +57,13 @@ def shortage(
 ) -> int:
     """Bytes of the project's CARs that must leave before one of `size` bytes can be built; 0 if it fits.
 
+    Generated CARs take no space but their outlines, and wait for none.
+
     Raises:
         StagingError: that wouldn't help: the CAR is larger than the budget, or the disk is full of other things.
     """
     budget = project.budget_bytes(profile)
-    if budget is None:
+    if budget is None or project.car_storage == cars.GENERATED:
         return 0
     if size > budget:
         raise StagingError(
@@ -68,7 +84,7 @@ def still_waiting(catalog: Catalog, name: str, profile: Profile = UNIXFS_V1_2025
         StagingError: as `shortage`.
     """
     found = next(iter(waiting.rows(catalog, name)), None)
-    if found is None:
+    if found is None or projects.get(catalog, name).car_storage == cars.GENERATED:
         return None
     left = [row for row in containers.rows(catalog, name) if not row.built]
     if not left:

@@ -4,7 +4,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import cars, containers, progress, scans, skipped, waiting
+from ptolemy_core.catalog import (
+    cars,
+    container_plan,
+    containers,
+    dead_cars,
+    progress,
+    projects,
+    scans,
+    skipped,
+    waiting,
+)
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.catalog.skipped import NotStored
@@ -30,6 +40,8 @@ class ProjectState:
         waiting: what the next CAR of a serial project waits for; None if it doesn't wait.
         rate: bytes of CARs a second, of the last minute's builds and those under way; 0 if there are none.
         not_stored: entries of the last scan that are in no CAR and won't be.
+        dead: generated CARs that can't be generated any more, since their source changed.
+        car_storage: how CARs that aren't built yet will be stored.
         verified, delivered: built CARs that passed verification, and that are marked as delivered.
     """
 
@@ -43,6 +55,8 @@ class ProjectState:
     waiting: Waiting | None = None
     rate: float = 0.0
     not_stored: NotStored = field(default=NotStored())
+    dead: int = 0
+    car_storage: str = "staged"
     verified: int = 0
     delivered: int = 0
 
@@ -69,7 +83,7 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
     recent = cars.built_since(catalog, name, time.time() - _RECENT)
     return ProjectState(
         scanned=scans.is_scanned(catalog, name),
-        unplanned=containers.any_unplanned(catalog, name),
+        unplanned=container_plan.any_unplanned(catalog, name),
         containers=totals.containers,
         built=totals.built,
         car_bytes=totals.car_bytes,
@@ -78,6 +92,8 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
         waiting=_waiting(catalog, name),
         rate=_rate(recent.size, recent.began, [task for task in tasks if task.is_build]),
         not_stored=skipped.not_stored(catalog, name),
+        dead=len(dead_cars.rows(catalog, name)),
+        car_storage=projects.get(catalog, name).car_storage,
         verified=totals.verified,
         delivered=totals.delivered,
     )

@@ -26,6 +26,17 @@ def parent(path: bytes) -> bytes:
     return path.rpartition(SEPARATOR)[0]
 
 
+def split(path: bytes) -> tuple[bytes, bytes]:
+    """The path of an entry's folder, empty at the top, and the entry's name."""
+    folder, _, name = path.rpartition(SEPARATOR)
+    return folder, name
+
+
+def name(path: bytes) -> bytes:
+    """The last name of a path."""
+    return path.rpartition(SEPARATOR)[2]
+
+
 def names(path: bytes) -> list[bytes]:
     """The names of a path from the top; none for the top itself."""
     return path.split(SEPARATOR) if path else []
@@ -54,6 +65,11 @@ def to_slashes(path: bytes) -> bytes:
 def join(folder: bytes, name: bytes) -> bytes:
     """The path of an entry of a folder; the folder's path is empty at the top."""
     return folder + SEPARATOR + name if folder else name
+
+
+def prefix_below(folder: bytes) -> bytes:
+    """What the path of everything below a folder begins with; empty for the top."""
+    return folder + SEPARATOR if folder else b""
 
 
 def at_or_below(path: bytes, folder: bytes) -> bool:

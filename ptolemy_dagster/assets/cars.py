@@ -213,6 +213,7 @@ def seal(
             "left for later": len(left),
             "waits for": show.waiting(waiting.rows(catalog.open(), name) if left else []),
             "missing": lost_cars.missing(missing) or "none",
+            "dead": sum(row.dead_at is not None for row in sealed),
             "CAR bytes": show.size(all_bytes),
             "piece bytes": show.size(sum(row.piece_size for row in sealed)),
             "skipped": len(dropped),

@@ -35,7 +35,7 @@ def dataset_root(
     with as_failure():
         if waiting.rows(catalog.open(), context.partition_key):
             context.log.warning(
-                "not all CARs are built, they wait for room in the staging folder: no root yet"
+                "not all CARs are built: they wait for free space in the staging folder; no root yet"
             )
             return
         row, new = build_root(catalog.open_for(context.partition_key), context.partition_key)

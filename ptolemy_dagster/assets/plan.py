@@ -1,7 +1,10 @@
 """The container plan of a project."""
 
+from collections import Counter
+
 import dagster as dg
 
+from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_dagster import charts, data_versions, show
 from ptolemy_dagster.assets import GROUP, OWNERS
@@ -46,6 +49,7 @@ def container_plan(context: dg.AssetExecutionContext, catalog: CatalogResource) 
             "data": show.size(sum(row.data_bytes for row in rows)),
             "CARs": show.size(sum(row.car_size for row in rows)),
             "pieces": show.size(piece_bytes),
+            "storage": _storage(rows),
             "padding": f"{show.size(padding)}, {padding / max(1, piece_bytes):.1%} of the pieces",
             "advice": result.warning or "car_size pads well",
             "fill": charts.fill_chart(rows),
@@ -53,3 +57,9 @@ def container_plan(context: dg.AssetExecutionContext, catalog: CatalogResource) 
             "CARs of this plan": dg.MetadataValue.md(show.link(name, "built_cars", name)),
         },
     )
+
+
+def _storage(rows: list[ContainerRow]) -> str:
+    """How the CARs are stored, or will be."""
+    kinds = Counter(row.car_storage for row in rows)
+    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items())) or "none"

@@ -10,7 +10,7 @@ from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.garbage import fewer_collections
 from ptolemy_core.stages.order import nothing_to_store
 from ptolemy_core.stages.scan import scan
-from ptolemy_dagster import data_versions, show
+from ptolemy_dagster import data_versions, lost_cars, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.live import Live
@@ -70,6 +70,8 @@ def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> 
             )
     if not (result.added or result.changed or result.gone):
         context.log.info("nothing changed since the last scan")
+    for said in lost_cars.dead(result.dead):
+        context.log.warning(said)
     if result.is_empty:
         settings = projects.get(opened, context.partition_key)
         context.log.warning(nothing_to_store(opened, settings.name, settings.target_dir))
@@ -88,6 +90,9 @@ def scan_result(context: dg.AssetExecutionContext, catalog: CatalogResource) -> 
             "skipped before, to be tried again": result.retried,
             "new, changed, gone": f"{result.added:,}, {result.changed:,}, {result.gone:,}",
             "gone, deleted after delivery": result.deleted,
+            "generated CARs that are dead": show.table(
+                ("CAR", "what changed"), ((row.number, row.dead_reason) for row in result.dead)
+            ),
             "seconds": round(result.seconds, 3),
         },
     )

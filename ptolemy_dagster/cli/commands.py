@@ -76,17 +76,30 @@ COMMANDS: dict[str, Command] = {
     "restore": Command(
         "restore",
         "restore",
-        "Restore a project, or files and folders of it, from its CARs. Run again to go on.",
+        "Restore a project, or files and folders of it, from its CARs. Run again to resume.",
     ),
     "extract": Command(
         "extract",
         "extract_command",
-        "Restore files and folders from CARs alone; split files are put together. Run again to go on.",
+        "Restore files and folders from CARs alone; split files are put together. Run again to resume.",
+    ),
+    "export": Command(
+        "car_bytes", "export", "Write a CAR as a file, wherever its bytes are; the file is checked."
+    ),
+    "cat": Command("car_bytes", "cat", "Bytes of a CAR, or a range of them, on standard output."),
+    "rebuild": Command(
+        "car_bytes",
+        "rebuild",
+        "Make the lost outline of a generated CAR again, or the lost file of a staged one.",
     ),
     "release": Command(
         "delivery",
         "release",
         "Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz.",
+    ),
+    "providers": Command("providers", "COMMANDS", "Storage providers that deals are made with."),
+    "deals": Command(
+        "deals", "COMMANDS", "Deals with storage providers: planned, made, followed until they are active."
     ),
     "delete-source": Command(
         "delivery",
@@ -127,8 +140,21 @@ COMMANDS: dict[str, Command] = {
         "machines", "workers", "Which processes build CARs or wait for work, on all machines."
     ),
     "serve": Command("serve", "serve", "Serve the HTTP API, with Dagster's web UI and daemon beside it."),
+    "serve-pieces": Command(
+        "serve",
+        "serve_pieces",
+        "Serve pieces to storage providers at /piece/CID, and files to IPFS clients at /ipfs/CID.",
+    ),
+    "piece-url": Command(
+        "serve", "piece_url", "Print URLs of pieces that work without a token until they expire."
+    ),
     "ui": Command("serve", "ui", "Serve Dagster's web UI and GraphQL, with its daemon beside it."),
     "keys": Command(
-        "keys", "COMMANDS", "Keys that encrypt projects; each has an alias. Projects can't use them yet."
+        "keys", "COMMANDS", "Keys that encrypt projects; each has an alias, which is a project's setting."
+    ),
+    "decrypt": Command(
+        "dataset",
+        "decrypt",
+        "Decrypt a manifest; it takes the key of the project's alias and nothing else.",
     ),
 }

@@ -8,8 +8,11 @@ import typer
 
 from ptolemy_core.catalog import projects, roots
 from ptolemy_core.catalog.roots import RootRow
+from ptolemy_core.errors import SettingsError
 from ptolemy_core.facts.cars import RootFacts
 from ptolemy_core.facts.projects import ManifestFacts
+from ptolemy_core.keys import configured_keys
+from ptolemy_core.manifest.sealed import unseal
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
@@ -77,15 +80,38 @@ def manifest(
     url: Annotated[
         str | None, typer.Option("--url", help="Where CARs can be fetched: https://…/{piece_cid}.car")
     ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Don't encrypt it, though the project is: it holds names.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write which bytes of which CAR hold each file, and a summary of the CARs with their CIDs."""
     with output.errors_shown():
-        options = ManifestOptions(form, str(to) if to else None, url)
+        options = ManifestOptions(form, str(to) if to else None, url, plain)
         written = write_manifest(open_catalog(), project, options, number=car)
     if as_json:
         output.print_facts(ManifestFacts(**asdict(written)))
         return
-    for path in (written.manifest, written.summary, written.table):
-        typer.echo(path)
+    for path in (written.manifest, written.summary, written.table, written.keys):
+        if path is not None:
+            typer.echo(path)
     output.say(f"{counted(written.rows, 'row')} of {counted(written.cars, 'CAR')}")
+
+
+def decrypt(
+    manifest_file: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="A manifest of an encrypted project.")
+    ],
+    to: Annotated[Path, typer.Option("--to", help="File to write; it must not be there yet.")],
+) -> None:
+    """Decrypt a manifest; it takes the key of the project's alias and nothing else."""
+    with output.errors_shown():
+        try:
+            parts = unseal(str(manifest_file), configured_keys())
+            first = next(parts, b"")  # it is wholly authentic then
+            with open(to, "xb") as file:
+                file.write(first)
+                file.writelines(parts)
+        except OSError as error:
+            raise SettingsError(f"{error.filename}: {error.strerror}; nothing was decrypted") from None
+        output.say(f"{to} is the manifest, decrypted")

@@ -159,7 +159,7 @@ def delete_source(
             output.print_facts(DeletionFacts(**asdict(result)))
         else:
             _show(result, project)
-        if path and really and not result.files and result.held:
+        if path and really and not result.files and result.kept:
             raise DeletionError("nothing was deleted")
 
 
@@ -196,8 +196,8 @@ def _show(result: DeletionResult, project: str) -> None:
     output.say(f"{did}: {counted(result.files, 'entry', 'entries')}, {readable(result.bytes)}")
     if result.folders:
         output.say(f"{counted(result.folders, 'empty folder')} removed")
-    for reason, count in sorted(result.held.items(), key=lambda item: -item[1]):
-        example = next((path for path, why in result.held_sample if why == reason), None)
+    for reason, count in sorted(result.kept.items(), key=lambda item: -item[1]):
+        example = next((path for path, why in result.kept_sample if why == reason), None)
         output.say(f"{counted(count, 'stays', 'stay')}: {reason}" + (f" (as {example})" if example else ""))
     if result.deleted and result.files:
         output.say(f"ptolemy deleted {project} lists all that was deleted")

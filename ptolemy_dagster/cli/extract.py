@@ -1,12 +1,18 @@
 """`ptolemy extract`: files out of CARs, without a project, a catalog or Dagster."""
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.encryption import ProjectCipher
+from ptolemy_core.encryption.opening import open_cipher
+from ptolemy_core.errors import PtolemyError, SettingsError
+from ptolemy_core.facts.plain import ListedFacts, ProblemFacts, RestoredFacts
+from ptolemy_core.keys import configured_keys
+from ptolemy_core.manifest.sealed import wrapped_keys_in
 from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.reader.seekable import CarFile
@@ -18,6 +24,7 @@ from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over files that are there and differ.")]
+_BUILT = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,62}/[0-9]{1,9}")
 _PROBLEMS = 100
 """Problems of a listing that are named."""
 
@@ -29,7 +36,10 @@ Sparse = Annotated[
 
 def extract_command(
     cars: Annotated[
-        list[Path], typer.Argument(help="CAR files of any writer, version 1 or 2; - for standard input.")
+        list[Path],
+        typer.Argument(
+            help="CAR files of any writer, version 1 or 2; - for standard input; or built CARs as PROJECT/NUMBER."
+        ),
     ],
     to: Annotated[str, typer.Option("--to", help="Folder to write to; it is made if it isn't there.")] = ".",
     path: Annotated[
@@ -46,6 +56,13 @@ def extract_command(
     complete: Annotated[
         bool, typer.Option("--complete", help="These are all CARs there are: no shard follows those in them.")
     ] = False,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key",
+            help="Decrypt: an encrypted manifest of the project, or its .keys.json. The alias's key must be there.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     sparse: Sparse = True,
     max_entries: Annotated[
@@ -63,7 +80,7 @@ def extract_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Restore files and folders from CARs alone; split files are put together. Run again to go on."""
+    """Restore files and folders from CARs alone; split files are put together. Run again to resume."""
     with output.errors_shown():
         given.not_empty([to], "--to")
         wanted = [paths.from_display(one) for one in given.not_empty(path, "--path")]
@@ -71,6 +88,7 @@ def extract_command(
         allow_open_files(len(cars))
         limits = Limits(max_entries, max_bytes, max_depth)
         files = _files(cars, None if listing else to)
+        cipher = _cipher(key) if key is not None else None
         with output.byte_progress() as bars:
             reading = bars.add_task("reading folders", total=None, visible=bars.console.is_terminal)
             seen = 0
@@ -89,6 +107,7 @@ def extract_command(
                 limits=limits,
                 walked=walked,
             ) as extraction:
+                extraction.decrypt(cipher)
                 extraction.select().check_complete()
                 if listing:
                     bars.update(reading, visible=False)
@@ -117,7 +136,27 @@ def _files(cars: list[Path], to: str | None) -> list[CarFile]:
     streams = [car for car in cars if given.is_standard_input(car)]
     if len({os.fsencode(car) for car in streams}) < len(streams):
         raise PtolemyError("standard input is given twice: it can be read once")
-    return [given.open_seekable(car, to) if car in streams else os.fsencode(car) for car in cars]
+    return [given.open_seekable(car, to) if car in streams else _file(car) for car in cars]
+
+
+def _file(car: Path) -> CarFile:
+    """A file, or where there is none of this name, the built CAR that PROJECT/NUMBER names."""
+    name = os.fsdecode(car)
+    if os.path.lexists(car) or not _BUILT.fullmatch(name):
+        return os.fsencode(car)
+    from ptolemy_core.catalog import stored_cars
+    from ptolemy_dagster.cli.stages import open_catalog
+
+    project, _, number = name.rpartition("/")
+    return stored_cars.by_number(open_catalog(), project, int(number)).open()
+
+
+def _cipher(file: str) -> ProjectCipher:
+    """The ciphers of the project whose data keys are in a file."""
+    try:
+        return open_cipher(wrapped_keys_in(file), configured_keys())
+    except OSError as error:
+        raise SettingsError(f"--key {file} can't be read ({error.strerror})") from None
 
 
 def _binary(text: str) -> bytes:
@@ -135,20 +174,18 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
         typer.Exit: all was, but a CAR is damaged.
     """
     if as_json:
-        problems = [{"path": path, "reason": reason} for path, reason in report.problems]
-        output.print_json(
-            {
-                "to": paths.display(os.path.abspath(to)),
-                "files": report.files,
-                "links": report.links,
-                "empty_folders": report.folders,
-                "already_there": report.kept,
-                "bytes_written": report.written_bytes,
-                "problems": problems,
-                "more_problems": report.more_problems,
-                "warnings": report.warnings,
-            }
+        done = RestoredFacts(
+            to=paths.display(os.path.abspath(to)),
+            files=report.files,
+            links=report.links,
+            empty_folders=report.folders,
+            already_there=report.kept,
+            bytes_written=report.written_bytes,
+            problems=[ProblemFacts(path=path, reason=reason) for path, reason in report.problems],
+            more_problems=report.more_problems,
+            warnings=report.warnings,
         )
+        output.print_json(done)
     else:
         kept = f"; {counted(report.kept, 'entry was', 'entries were')} there already" if report.kept else ""
         output.say(
@@ -174,7 +211,7 @@ def warn(warnings: list[str]) -> None:
 def _list(extraction: Extraction, as_json: bool) -> None:
     problems: list[tuple[bytes, str]] = []
     more = 0
-    rows: list[dict[str, Any]] = []
+    rows: list[ListedFacts] = []
 
     def problem(path: TreePath, reason: str) -> None:
         nonlocal more
@@ -183,35 +220,44 @@ def _list(extraction: Extraction, as_json: bool) -> None:
         else:
             more += 1
 
-    def row(kind: str, size: int, cid: bytes | None, name: bytes, **more: object) -> None:
-        path = paths.display(name)
+    def show_row(row: ListedFacts) -> None:
         if as_json:
-            rows.append(
-                {"kind": kind, "size": size, "cid": cid_text(cid) if cid else None, "path": path} | more
-            )
+            rows.append(row)
             return
-        shown = {"directory": "dir", "symlink": "link"}.get(kind, kind)
-        said = "".join(f"  [{value}]" for value in more.values() if value)
-        typer.echo(f"{shown:5} {size:>15,}  {cid_text(cid) if cid else '':59}  {path}{said}")
+        shown = {"directory": "dir", "symlink": "link"}.get(row["kind"], row["kind"])
+        notes = (row.get("target"), row.get("shards"), row.get("problem"))
+        said = "".join(f"  [{note}]" for note in notes if note)
+        typer.echo(f"{shown:5} {row['size']:>15,}  {row['cid'] or '':59}  {row['path']}{said}")
 
     for entry, path, shard in extraction.entries(problem):
         if shard is None:
-            link = {"target": paths.display(entry.target)} if entry.target is not None else {}
-            row(entry.kind, entry.size, entry.cid, bytes(path), **link)
+            size, target = extraction.real_size(entry), extraction.real_target(entry)
+            row = ListedFacts(
+                kind=entry.kind, size=size, cid=cid_text(entry.cid), path=paths.display(bytes(path))
+            )
+            if target is not None:
+                row["target"] = paths.display(target)
+            show_row(row)
     for split in extraction.survey().splits.values():
         numbers = sorted(split.shards)
-        row(
-            "file",
-            split.size,
-            None,
-            bytes(split.path),
-            shards=f"shards {numbers[0]} to {numbers[-1]}",
-            problem=extraction.lacks(split),
+        show_row(
+            ListedFacts(
+                kind="file",
+                size=split.size,
+                cid=None,
+                path=paths.display(bytes(split.path)),
+                shards=f"shards {numbers[0]} to {numbers[-1]}",
+                problem=extraction.lacks(split),
+            )
         )
     for unmet in extraction.unmet():
-        problem(path_of(unmet.split(b"\0")), "isn't in these CARs")
+        problem(path_of(paths.names(unmet)), "isn't in these CARs")
     if as_json:
         output.print_json(rows)
+    if extraction.has_hidden_names:
+        output.say(
+            "names in these CARs look encrypted: --key decrypts them, with a manifest or PROJECT.keys.json"
+        )
     damage = extraction.damage()
     warn(damage)
     if problems:

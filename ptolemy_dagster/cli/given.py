@@ -95,7 +95,7 @@ def open_seekable(path: str | os.PathLike[str], folder: str | None) -> BinaryIO:
     except OSError as error:
         raise PtolemyError(
             f"what comes through standard input can't be kept in {where or tempfile.gettempdir()} "
-            f"({error.strerror}): set TMPDIR to a folder with room, or give a file"
+            f"({error.strerror}): set TMPDIR to a folder with enough free space, or give a file"
         ) from None
     return spooled
 

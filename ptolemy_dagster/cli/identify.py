@@ -11,6 +11,7 @@ from ptolemy_core.car.root import root_cid
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.stream import stream_cid
 from ptolemy_core.errors import SourceError, SourceUnreadableError
+from ptolemy_core.facts.plain import PathCid, PieceFacts
 from ptolemy_dagster.cli import given, output
 
 _READ = 8 << 20
@@ -26,7 +27,7 @@ def cid_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """CIDs of files and folders under the UnixFS profile unixfs-v1-2025."""
-    rows = []
+    rows: list[PathCid] = []
     with output.errors_shown(), output.byte_progress() as bars:
         for path in paths:
             task = bars.add_task("hashing", total=None, visible=bars.console.is_terminal)
@@ -60,7 +61,7 @@ def commp_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Piece CIDs (v1 and v2) and padded piece sizes of files."""
-    rows = []
+    rows: list[PieceFacts] = []
     with output.errors_shown(), output.byte_progress() as bars:
         for path in files:
             task = bars.add_task("hashing", total=None, visible=bars.console.is_terminal)

@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from ptolemy_core.catalog import Catalog, cars, containers, projects
+from ptolemy_core.catalog import Catalog, cars, container_plan, containers, projects
 from ptolemy_core.errors import StagingError
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages import blitz
-from ptolemy_core.stages.car_state import is_away, is_verified
-from ptolemy_core.staging.area import area_of
+from ptolemy_core.stages.car_state import is_settled
 from ptolemy_core.status import free_space
 from ptolemy_core.status.state import project_state
 
@@ -30,7 +29,7 @@ def nothing_to_do(catalog: Catalog, job: str, name: str) -> str | None:
 
 
 def _planned(catalog: Catalog, name: str) -> str | None:
-    if containers.any_unplanned(catalog, name) or containers.any_stale(catalog, name):
+    if container_plan.any_unplanned(catalog, name) or container_plan.any_stale(catalog, name):
         return None
     count = len(containers.rows(catalog, name))
     return f"every file of {name} is in its {counted(count, 'container')}" if count else None
@@ -50,9 +49,8 @@ def _built(catalog: Catalog, name: str) -> str | None:
 
 def _verified(catalog: Catalog, name: str) -> str | None:
     project = projects.get(catalog, name)
-    area = area_of(project)
     rows = list(cars.rows(catalog, name))
-    known = all(is_verified(row, area.look(row.file_name)) or is_away(project, row) for row in rows)
+    known = all(is_settled(project, row) for row in rows)
     return (
         f"{_all(len(rows))} of {name} passed verification and {'is' if len(rows) == 1 else 'are'} unchanged since"
         if rows and known

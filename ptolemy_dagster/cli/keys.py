@@ -9,6 +9,7 @@ import typer
 
 from ptolemy_core.catalog import data_keys, home
 from ptolemy_core.errors import KeyStoreError, PtolemyError, SettingsError, UnknownKeyError
+from ptolemy_core.facts.plain import KeyFacts
 from ptolemy_core.keys import Key, KeyChain, Keyring, keyring_path, open_keys, unreadable_without
 from ptolemy_core.keys.key import KEY_BYTES, check_alias, parse_keys, to_text
 from ptolemy_core.keys.private_file import write_private
@@ -18,7 +19,7 @@ from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, open_catalog
 
 HELP = (
-    "Keys that encrypt projects; each has an alias. Projects can't use them yet.\n\n"
+    "Keys that encrypt projects; each has an alias, which is a project's setting: `--encryption ALIAS`.\n\n"
     "A key is in a keyring, a file that only you may read: PTOLEMY_KEYRING, by default keyring.json in DAGSTER_HOME. "
     "It may also come from PTOLEMY_KEYS (the text that `export` prints), or from a command that prints that text: "
     "PTOLEMY_KEY_COMMAND, as in `vault kv get -field=keys secret/ptolemy/{alias}`.\n\n"
@@ -76,14 +77,14 @@ def list_keys(as_json: Json = False) -> None:
     with output.errors_shown():
         chain = _keys()
         rows = [
-            {
-                "alias": alias,
-                "version": key.version,
-                "id": key.id or None,
-                "created": key.created or None,
-                "destroyed": key.destroyed or None,
-                "place": provider.place,
-            }
+            KeyFacts(
+                alias=alias,
+                version=key.version,
+                id=key.id or None,
+                created=key.created or None,
+                destroyed=key.destroyed or None,
+                place=provider.place,
+            )
             for provider in chain.providers
             for alias in provider.aliases()
             for key in provider.versions(alias)

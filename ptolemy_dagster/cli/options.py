@@ -82,7 +82,7 @@ def changing(command: _Command) -> _Command:
             continue
         new.append(_parameter(setting, None))
         if setting.type == list[str]:
-            empty = typer.Option(f"--no-{setting.name}", help=f"Remove all {setting.name} patterns.")
+            empty = typer.Option(f"--no-{setting.name}", help=f"Remove all of {setting.name}.")
             new.append(
                 inspect.Parameter(
                     f"no_{setting.name}",

@@ -1,24 +1,38 @@
 """`ptolemy restore`: a project's files back from its CARs, with the catalog's help."""
 
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.catalog.views import Entries, Stored, View
 from ptolemy_core.dag import cid
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.errors import PtolemyError, SettingsError
+from ptolemy_core.facts.plain import NeededCarFacts, NeedsFacts
 from ptolemy_core.open_files import allow_open_files
-from ptolemy_core.restore import Needs, ProjectRestore, Report
+from ptolemy_core.restore import Needs, Report
+from ptolemy_core.restore.from_manifest import load_manifest
+from ptolemy_core.restore.http_ranges import HttpOptions
+from ptolemy_core.restore.project import RestoreJob, Writing, load, work
+from ptolemy_core.restore.remote import Servers
 from ptolemy_core.sizes import counted, readable
+from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 from ptolemy_dagster.cli.chosen import tree_path
 from ptolemy_dagster.cli.extract import Overwrite, Sparse, show
-from ptolemy_dagster.cli.stages import Json, Name, open_catalog
+from ptolemy_dagster.cli.stages import Json, open_catalog
+
+_REMOTE_THREADS = 8
+"""Threads that fetch, at least: most of their time they wait for servers."""
 
 
 def restore(
-    project: Name,
+    project: Annotated[
+        str | None, typer.Argument(help="Name of the project; left out with --manifest.")
+    ] = None,
     path: Annotated[
         list[str] | None, typer.Argument(help="Files and folders below target-dir; all without.")
     ] = None,
@@ -29,6 +43,24 @@ def restore(
         list[str] | None,
         typer.Option("--cars", help="Folder that holds CARs; may be repeated. Default: staging-dir."),
     ] = None,
+    from_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            help="URL of pieces, as https://provider.example/piece/{piece}; may be repeated. CARs in no folder of "
+            "--cars are read from there, no more of them than is needed.",
+        ),
+    ] = None,
+    manifest: Annotated[
+        str | None, typer.Option("--manifest", help="Manifest to go by, in place of a project's catalog.")
+    ] = None,
+    token_file: Annotated[
+        str | None, typer.Option("--token-file", help="File with the bearer token for the servers of --from.")
+    ] = None,
+    private_redirects: Annotated[
+        bool,
+        typer.Option("--private-redirects", help="A public server may redirect to a private address."),
+    ] = False,
     scan: Annotated[
         int | None, typer.Option("--scan", help="As this scan saw it; default: the newest.")
     ] = None,
@@ -42,16 +74,21 @@ def restore(
     sparse: Sparse = True,
     as_json: Json = False,
 ) -> None:
-    """Restore a project, or files and folders of it, from its CARs. Run again to go on."""
+    """Restore a project, or files and folders of it, from its CARs. Run again to resume."""
     if to is None and not listing:
         raise typer.BadParameter("give the folder to write to", param_hint="--to")
     with output.errors_shown():
         if to is not None:
             given.not_empty([to], "--to")
         folders = [os.path.abspath(folder) for folder in given.not_empty(cars, "--cars")]
-        catalog = open_catalog()
-        chosen = _chosen(catalog, project, given.not_empty(path, "PATH"))
-        plan = ProjectRestore(catalog, project, wanted=chosen, folders=folders, scan_id=scan)
+        servers = _servers(given.not_empty(from_, "--from"), token_file, private_redirects)
+        typed = given.not_empty(path, "PATH")
+        if manifest is not None:
+            plan = _by_manifest(manifest, [project, *typed] if project else typed, folders, servers, scan)
+        elif project is not None:
+            plan = _by_catalog(project, typed, folders, servers, scan)
+        else:
+            raise typer.BadParameter("name a project, or give --manifest", param_hint="PROJECT")
         needs = plan.needs
         if listing:
             _list(needs, as_json)
@@ -64,14 +101,66 @@ def restore(
         allow_open_files(len(needs.cars))
         with output.byte_progress() as bars:
             task = bars.add_task("restoring", total=needs.size, visible=bars.console.is_terminal)
-            report: Report = plan.write(
+            threads = os.cpu_count() or 1
+            report: Report = work(
+                plan.job,
+                plan.entries,
                 os.fsencode(to),
-                replace=overwrite,
-                sparse=sparse,
-                threads=os.cpu_count() or 1,
+                Writing(overwrite, sparse, max(threads, _REMOTE_THREADS) if servers else threads),
                 progress=lambda done: bars.advance(task, done),
             )
+        if servers is not None and not as_json:
+            output.say(f"{readable(servers.http.received)} transferred")
         show(report, os.fsencode(to), as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is restored."""
+
+    job: RestoreJob
+    entries: Iterable[Stored]
+
+    @property
+    def needs(self) -> Needs:
+        return self.job.needs
+
+
+def _by_catalog(
+    project: str, typed: list[str], folders: list[str], servers: Servers | None, scan: int | None
+) -> _Plan:
+    catalog = open_catalog()
+    chosen = tuple(_chosen(catalog, project, typed))
+    view = View(project, scan, chosen)
+    return _Plan(load(catalog, view, folders, servers=servers), Entries(catalog, view))
+
+
+def _by_manifest(
+    manifest: str, typed: list[str], folders: list[str], servers: Servers | None, scan: int | None
+) -> _Plan:
+    if scan is not None:
+        raise typer.BadParameter("a manifest has the newest versions only", param_hint="--scan")
+    chosen = [paths.from_display(text) for text in typed]
+    found = load_manifest(manifest, chosen, folders, servers)
+    return _Plan(found.job, found.entries)
+
+
+def _servers(templates: list[str], token_file: str | None, private_redirects: bool) -> Servers | None:
+    """The servers of --from; None if there are none."""
+    if not templates:
+        if token_file is not None:
+            raise typer.BadParameter("it goes with --from", param_hint="--token-file")
+        return None
+    token = ""
+    if token_file is not None:
+        try:
+            with open(token_file, encoding="utf-8") as file:
+                token = file.read().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"the token file {token_file!r} can't be read: {error}") from None
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise SettingsError(f"the token file {token_file!r} must hold one token of printable characters")
+    return Servers.of(templates, HttpOptions(token=token, private_redirects=private_redirects))
 
 
 def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
@@ -95,26 +184,29 @@ def _require(needs: Needs, partial: bool) -> None:
         + "\n".join(lines)
     )
     if not partial:
-        raise PtolemyError(what + "\ngive their folders with --cars, or restore what is there with --partial")
+        raise PtolemyError(
+            what
+            + "\ngive their folders with --cars or servers with --from, or restore what is there with --partial"
+        )
     output.say(what)
 
 
 def _list(needs: Needs, as_json: bool) -> None:
     if as_json:
         rows = [
-            {
-                "container": one.car.number,
-                "piece_cid": cid.to_text(one.car.piece_cid_v1),
-                "piece_cid_v2": cid.to_text(one.car.piece_cid_v2),
-                "payload_cid": cid.to_text(one.car.payload_cid),
-                "car_size": one.car.car_size,
-                "path": one.path,
-                "missing": one.reason or None,
-            }
+            NeededCarFacts(
+                container=one.car.number,
+                piece_cid=cid.to_text(one.car.piece_cid_v1),
+                piece_cid_v2=cid.to_text(one.car.piece_cid_v2),
+                payload_cid=cid.to_text(one.car.payload_cid),
+                car_size=one.car.car_size,
+                path=one.path,
+                missing=one.reason or None,
+            )
             for one in needs.cars
         ]
         output.print_json(
-            {"entries": needs.entries, "bytes": needs.size, "unbuilt": needs.unbuilt, "cars": rows}
+            NeedsFacts(entries=needs.entries, bytes=needs.size, unbuilt=needs.unbuilt, cars=rows)
         )
     else:
         output.print_table(

@@ -85,3 +85,69 @@ def ui(
             host, port, token_file=token_file, roots=root or (), allowed_hosts=allow_host or (), ui_url=ui_url
         )
         serve_ui(open_catalog(), settings, daemon=daemon)
+
+
+TokenFile = Annotated[
+    str | None,
+    typer.Option(
+        help="File of tokens, one a line, each of which opens all pieces (or PTOLEMY_PIECE_TOKENS)."
+    ),
+]
+KeyFile = Annotated[
+    str | None, typer.Option(help="File with the key of signed URLs (or PTOLEMY_PIECE_URL_KEY).")
+]
+
+
+def serve_pieces(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0: any free one.")] = 8080,
+    token_file: TokenFile = None,
+    url_key_file: KeyFile = None,
+    bandwidth: Annotated[
+        float, typer.Option(help="MiB a second of all downloads together; 0: no limit.")
+    ] = 0,
+    connections: Annotated[int, typer.Option(help="Connections at once; 0: up to 512.")] = 0,
+    per_address: Annotated[int, typer.Option(help="Connections at once of one address; 0: half of all.")] = 0,
+    rate_limit: Annotated[int, typer.Option(help="Requests a second of one address; 0: any number.")] = 0,
+    access_log: Annotated[
+        str, typer.Option(help="File for a line of each request; - for standard error, empty for none.")
+    ] = "-",
+) -> None:
+    """Serve pieces to storage providers at /piece/CID, and files to IPFS clients at /ipfs/CID."""
+    with output.errors_shown():
+        from ptolemy_dagster.cli.stages import open_catalog
+        from ptolemy_dagster.http import piece_server
+
+        settings = piece_server.parse_settings(
+            piece_server.parse_access(token_file, url_key_file),
+            bandwidth=bandwidth,
+            connections=connections,
+            per_address=per_address,
+            rate=rate_limit,
+            log_file=access_log or None,
+        )
+        piece_server.serve_pieces(open_catalog(), host, port, settings)
+
+
+def piece_url(
+    piece: Annotated[list[str], typer.Argument(help="Piece CIDs.")],
+    base: Annotated[
+        str, typer.Option(help="The server as its users reach it, as https://pieces.example.org.")
+    ],
+    days: Annotated[float, typer.Option(help="Days until the URL expires.")] = 30,
+    url_key_file: KeyFile = None,
+) -> None:
+    """Print URLs of pieces that work without a token until they expire."""
+    with output.errors_shown():
+        import time
+
+        from ptolemy_core.errors import SettingsError
+        from ptolemy_core.gateway.access import signed_url
+        from ptolemy_dagster.http.piece_server import KEY_VARIABLE, parse_access
+
+        key = parse_access(None, url_key_file).key
+        if not key:
+            raise SettingsError(f"there is no key to sign with: set {KEY_VARIABLE} or give --url-key-file")
+        expires = int(time.time() + days * 86_400)
+        for one in piece:
+            typer.echo(signed_url(key, base, f"/piece/{one}", expires))

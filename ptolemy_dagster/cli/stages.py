@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import Catalog, cars, containers, place, projects, roots, scans, shards, skipped
+from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts, RootFacts, StagedCarFacts
 from ptolemy_core.facts.files import NotStoredFacts
-from ptolemy_core.facts.projects import LeftOutFacts, RunFacts, ScanFacts, VerifiedFacts
+from ptolemy_core.facts.projects import Created, LeftOutFacts, RunFacts, ScanFacts, VerifiedFacts
 from ptolemy_core.project import padding_warning, parse_project
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import scan as scan_stage
@@ -20,6 +22,7 @@ from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.manifest import written_manifest
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
 from ptolemy_core.staging.area import area_of
+from ptolemy_dagster import lost_cars
 from ptolemy_dagster.cli import output, waiting
 from ptolemy_dagster.cli.idle import nothing_to_do
 from ptolemy_dagster.cli.options import creating
@@ -63,7 +66,7 @@ def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
     if warning:
         output.say(f"warning: {warning}")
     if as_json:
-        output.print_json(defined.model_dump() | {"created": new})
+        output.print_json(Created(**defined.model_dump(), created=new).model_dump())
     else:
         output.say(
             f"project {project} {'is defined' if new else 'was defined so already'}; next: ptolemy run {project}"
@@ -100,6 +103,8 @@ def scan(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) 
             )
         ],
     )
+    for said in lost_cars.dead(result.dead):
+        output.say(f"warning: {said}")
     for path, reason in result.left_out_sample:
         output.say(f"left out: {path}: {reason}")
     if result.left_out > len(result.left_out_sample):
@@ -123,6 +128,7 @@ def _scan_facts(project: str, result: scan_stage.ScanResult) -> ScanFacts:
         largest=result.largest,
         left_out_sample=[LeftOutFacts(path=path, reason=reason) for path, reason in result.left_out_sample],
         not_stored=NotStoredFacts.of(result.not_stored),
+        dead=lost_cars.dead(result.dead),
         empty=result.is_empty,
     )
 
@@ -175,6 +181,8 @@ def containerize(
     )
     if empty:
         output.say(empty)
+    if any(row.car_storage == cars.GENERATED and not row.built for row in rows):
+        output.say("CARs that aren't built yet will be generated: staging_dir gets their outlines only")
     if dry_run:
         output.say("dry run: nothing was saved")
 
@@ -183,7 +191,7 @@ def blitz(
     project: Name,
     wait: Annotated[
         bool,
-        typer.Option("--wait", help="Serial: wait while staging-dir is full, and go on until all is built."),
+        typer.Option("--wait", help="Serial: wait while staging-dir is full, until all CARs are built."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -239,18 +247,20 @@ def verify(
     catalog = run_stage("verify", project, as_json, config)
     settings = projects.get(catalog, project)
     built = list(cars.rows(catalog, project))
-    away = sum(is_away(settings, row) for row in built)
+    dead = sum(row.dead_at is not None for row in built)
+    away = sum(row.dead_at is None and is_away(settings, row) for row in built)
     read = sum(row.verified_at != before.get(row.number) for row in built)
-    known = len(built) - away - read
+    known = len(built) - away - dead - read
     kept_out = skipped.not_stored(catalog, project)
     if as_json:
         output.print_facts(
             VerifiedFacts(
                 project=project,
                 ok=True,
-                cars=len(built) - away,
+                cars=len(built) - away - dead,
                 read=read,
                 delivered=away,
+                dead=dead,
                 not_stored=NotStoredFacts.of(kept_out),
             )
         )
@@ -261,11 +271,11 @@ def verify(
         output.say(
             f"{counted(known, 'CAR was', 'CARs were')} verified before, unchanged since; --again reads them again"
         )
-    if source and len(built) > away:
+    if source and len(built) > away + dead:
         which = " that are in CARs" if kept_out.total else ""
         output.say(
             f"the files in {settings.target_dir}{which} have the very content of the "
-            f"{counted(len(built) - away, 'CAR')} here"
+            f"{counted(len(built) - away - dead, 'CAR')} here"
         )
         if outdated := shards.outdated(catalog, project):
             output.say(f"{counted(outdated, 'file version')} changed or deleted since, and not compared")
@@ -273,18 +283,29 @@ def verify(
         output.say(
             f"{counted(away, 'CAR is', 'CARs are')} delivered and not in staging_dir any more: not read"
         )
+    if dead:
+        output.say(f"{counted(dead, 'CAR is', 'CARs are')} dead, since their source changed: not read")
     _say_not_stored(catalog, project)
 
 
 def car_facts(catalog: Catalog, project: str) -> list[StagedCarFacts]:
     """A project's CARs, and whether they are in staging_dir."""
     there = _in_staging(catalog, project)
-    return [StagedCarFacts.of(row, in_staging=row.file_name in there) for row in cars.rows(catalog, project)]
+    return [
+        StagedCarFacts.of(row, in_staging=_kept_name(row) in there) for row in cars.rows(catalog, project)
+    ]
+
+
+def _kept_name(row: CarRow) -> str:
+    """The name of a CAR's file, or of its outline."""
+    return outline_name(row.file_name) if row.is_generated else row.file_name
 
 
 def _in_staging(catalog: Catalog, project: str) -> dict[str, int]:
+    """Sizes of the files in staging_dir, and of the outlines there, by name."""
+    area = area_of(projects.get(catalog, project))
     try:
-        return area_of(projects.get(catalog, project)).sizes()
+        return area.sizes() | area.outlines()
     except StagingError as error:
         output.say(f"warning: {error}")
         return {}
@@ -336,7 +357,16 @@ def _root_row(root: RootFacts, there: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _where(car: CarFacts, there: Mapping[str, int]) -> str:
-    return _places(_file_state(car.file_name, car.car_size, there), car)
+    if car.dead_at is not None:
+        staged = f"dead: {car.dead_reason}"
+    elif car.car_storage == cars.GENERATED:
+        is_there = outline_name(car.file_name) in there
+        staged = (
+            "generated" if is_there else f"outline missing: ptolemy rebuild {car.project}/{car.container}"
+        )
+    else:
+        staged = _file_state(car.file_name, car.car_size, there)
+    return _places(staged, car)
 
 
 def _places(staged: str, car: CarFacts | RootFacts) -> str:

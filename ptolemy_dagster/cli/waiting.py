@@ -1,4 +1,4 @@
-"""What a command says of a serial project that waits for room, and waiting for it in the foreground."""
+"""What a command says of a serial project that waits for free space, and waiting for it in the foreground."""
 
 import time
 
@@ -13,7 +13,7 @@ _POLL = 2.0
 
 
 def say(catalog: Catalog, project: str) -> None:
-    """Say what the project waits for and how it goes on, if it waits.
+    """If the project waits, say what for and how to continue.
 
     Raises:
         StagingError: the staging folder can't be read, or its disk is full of other things.
@@ -24,18 +24,18 @@ def say(catalog: Catalog, project: str) -> None:
     now = project_state(catalog, project)
     what = f"{now.built:,} of {counted(now.containers, 'CAR is', 'CARs are')} built"
     if not found.bytes:
-        output.say(f"{what}, and there is room for the next one: ptolemy blitz {project}")
+        output.say(f"{what}, and the next one fits now: ptolemy blitz {project}")
         return
     output.say(
         f"{what}; CAR {found.number:06d} waits for {_bytes(found)} to leave "
         f"{projects.get(catalog, project).staging_dir}. Deliver finished CARs and mark them: ptolemy release CAR "
-        f"--note WHERE (with --remove it deletes their files); then go on: ptolemy blitz {project} (with --wait it "
-        "goes on by itself, and so does a running dagster-daemon)"
+        f"--note WHERE (with --remove it deletes their files); then run ptolemy blitz {project} (with --wait it "
+        "continues by itself, and so does a running dagster-daemon)"
     )
 
 
 def until_room(catalog: Catalog, project: str) -> bool:
-    """Wait until the project's next CAR has room, and show that; False if it doesn't wait for any.
+    """Wait until the project's next CAR fits, and show that; False if it doesn't wait.
 
     Raises:
         StagingError: the staging folder can't be read, or its disk is full of other things.
@@ -54,7 +54,7 @@ def until_room(catalog: Catalog, project: str) -> bool:
                     line.update(_line(found))
     except KeyboardInterrupt:
         output.say(
-            f"waiting stopped; what is built stays built, and ptolemy blitz {project} goes on from there"
+            f"waiting stopped; what is built stays built, and ptolemy blitz {project} resumes from there"
         )
         raise
     return True

@@ -6,7 +6,9 @@ size and time but not the number of connections, granian neither their number no
 """
 
 import asyncio
+import errno
 import ipaddress
+import os
 import resource
 import socket
 import time
@@ -25,6 +27,12 @@ BACKLOG = 128
 
 _LINGER = 2.0
 """Seconds for a body that nobody wants to come to its end, so that its sender gets to read the answer."""
+
+CONNECTION = "ptolemy.connection"
+"""The extension of an ASGI scope that holds the `LimitedHttp` of a request."""
+
+_PART = 256 << 10
+"""Bytes that are handed to a transport at once: what the system doesn't take is copied."""
 
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 5\r\ncontent-length: 43\r\n"
@@ -169,8 +177,18 @@ class Connections:
         return True
 
 
+class InThread(Protocol):
+    """Calls in a thread."""
+
+    async def __call__(self, call: Any, *arguments: Any) -> Any:
+        """Call, and wait for what it returns or raises."""
+
+
 class LimitedHttp(H11Protocol):
-    """uvicorn's connection, with a deadline for each phase of a request."""
+    """uvicorn's connection, with a deadline for each phase of a request, and ways to send large bodies.
+
+    An application finds it in its scope's extensions, as `CONNECTION`.
+    """
 
     def __init__(self, open_ones: Connections, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -180,6 +198,10 @@ class LimitedHttp(H11Protocol):
         self._phase: tuple[str, object] = ("new", None)
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
+        app: Any = self.app
+        self.app = lambda scope, *channels: app(
+            {**scope, "extensions": {**(scope.get("extensions") or {}), CONNECTION: self}}, *channels
+        )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Admit the connection, or say that there are too many."""
@@ -231,6 +253,96 @@ class LimitedHttp(H11Protocol):
         """Close the connection at once, whatever is still to be sent."""
         self.transport.abort()
 
+    @property
+    def open_connections(self) -> int:
+        """Open connections of the server."""
+        return len(self._open)
+
+    @property
+    def can_send_files(self) -> bool:
+        """Whether what is sent goes to the socket as it is."""
+        return self.transport.get_extra_info("sslcontext") is None
+
+    async def send_data(self, data: memoryview) -> bool:
+        """Send a part of the body of the answer that is under way, without copying it; False if nobody takes it."""
+        for part in self.conn.send_with_data_passthrough(_framed(data)) or ():
+            rest = memoryview(part)
+            while rest:
+                if not await self._writable():
+                    return False
+                self.transport.write(rest[:_PART])
+                rest = rest[_PART:]
+        return await self._writable()
+
+    async def send_file(self, run: InThread, descriptor: int, offset: int, count: int) -> int:
+        """Send a part of a file as part of the body; how many bytes that were: all, or 0 if nobody takes them.
+
+        The system copies them from its cache to the socket. A thread asks it to, as it may have to read the disk.
+
+        Args:
+            run: calls in a thread.
+            descriptor: of the file.
+            offset, count: of the part.
+
+        Raises:
+            OSError: the file can't be read, or ends before that.
+        """
+        if not await self._all_written():
+            return 0
+        self.conn.send_with_data_passthrough(_framed(_Counted(count)))
+        sock = os.dup(self.transport.get_extra_info("socket").fileno())  # a number that no one else closes
+        done = 0
+        try:
+            while done < count:
+                try:
+                    sent = await run(os.sendfile, sock, descriptor, offset + done, count - done)
+                except BlockingIOError:
+                    if not await self._wait_for(sock):
+                        return 0
+                    continue
+                except (BrokenPipeError, ConnectionError):
+                    return 0
+                if not sent:
+                    raise OSError(errno.EIO, "the file ends too early")
+                done += sent
+        finally:
+            os.close(sock)
+        return done
+
+    async def _writable(self) -> bool:
+        """Wait until the client takes more; False if it is gone."""
+        if self.flow.write_paused and not self.cycle.disconnected:
+            await self.flow.drain()
+        return not (self.cycle.disconnected or self.transport.is_closing())
+
+    async def _all_written(self) -> bool:
+        """Wait until all that was written is with the system; False if the client is gone."""
+        if self.transport.get_write_buffer_size():
+            low, high = self.transport.get_write_buffer_limits()
+            self.transport.set_write_buffer_limits(0)
+            try:
+                if not await self._writable():
+                    return False
+            finally:
+                self.transport.set_write_buffer_limits(high, low)
+        return await self._writable()
+
+    async def _wait_for(self, sock: int) -> bool:
+        """Wait until a socket takes more; False if it doesn't for too long, or the client is gone."""
+        taken = asyncio.Event()
+        self.loop.add_writer(sock, taken.set)
+        self.waits_since = time.monotonic()
+        try:
+            async with asyncio.timeout(self._limits.stalled_seconds):
+                await taken.wait()
+        except TimeoutError:
+            self.end()
+            return False
+        finally:
+            self.loop.remove_writer(sock)
+            self.waits_since = None
+        return not self.cycle.disconnected
+
     def _look(self) -> None:
         """See which phase the connection is in now, and set its deadline if that is another one."""
         if self._phase[0] == "websocket" or self.transport.is_closing():
@@ -266,6 +378,21 @@ class LimitedHttp(H11Protocol):
         self._open.forget(self)
         _cancel(self._deadline)
         _cancel(self._stalled)
+
+
+class _Counted:
+    """So many bytes that are sent by another way, for the count of a body's bytes."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+
+def _framed(data: Any) -> h11.Data:
+    """A part of a body, of any kind that has a length."""
+    return h11.Data(data=data)
 
 
 class CountedWebSocket(WebSocketsSansIOProtocol):

@@ -202,7 +202,7 @@ class _Run:
         if found is None:  # the connection is lost; Dask tries to connect again, then closes
             if self._client.status == "closed":
                 raise PtolemyError(
-                    "the scheduler went away: start it again, then run this again, it goes on where it stopped"
+                    "the scheduler went away: start it again, then run this again: it resumes where it stopped"
                 )
             self._slots = 0
             return

@@ -1,4 +1,4 @@
-"""The sensor `auto`: what a scan of a project with the setting auto has found goes on to containers and CARs.
+"""The sensor `auto`: what a scan of a project with the setting auto finds is containerized and built.
 
 It asks the catalog, so it doesn't matter who scanned, and a run that was lost is made up for after the next scan.
 """

@@ -87,7 +87,7 @@ def test_built_items_name_cids_offsets_and_lowest_nodes(
         sizes = dict(zip(items.paths, items.sizes.tolist(), strict=True))
         files = [p for p, kind in zip(items.paths, items.kinds, strict=True) if kind == Kind.FILE]
         chosen = data.draw(st.sets(st.sampled_from(files)), "split") if files else set()
-        shards = {name: cut(sizes[name], profile.unit) for name in chosen}
+        shards = {name: cut(sizes[name], profile.size_unit) for name in chosen}
         items, source = scene.with_shards(items, source, shards)
         layout = compute_layout(items, profile)
         built = build_car(layout, source, folder, ".part", BuildOptions(threads, unit, sha256=True))

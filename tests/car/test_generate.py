@@ -74,7 +74,7 @@ def test_shards_are_generated_from_their_part_of_the_file(
         sizes = dict(zip(items.paths, items.sizes.tolist(), strict=True))
         files = [p for p, kind in zip(items.paths, items.kinds, strict=True) if kind == Kind.FILE]
         chosen = data.draw(st.sets(st.sampled_from(files))) if files else set()
-        shards = {name: cut(sizes[name], profile.unit) for name in chosen}
+        shards = {name: cut(sizes[name], profile.size_unit) for name in chosen}
         split = scene.with_shards(items, inputs, shards)
         built = build_car(compute_layout(split[0], profile), split[1], folder, ".part", BuildOptions(2, 1016))
         made = outlined(split, folder, profile)

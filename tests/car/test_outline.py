@@ -14,8 +14,7 @@ from ptolemy_core.car.generate import GeneratedCar
 from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.car.outline import Outline
 from ptolemy_core.car.outline_file import HEADER_SIZE, VERSION, write_outline
-from ptolemy_core.car.outlined import outline_car, rebuild_outline
-from ptolemy_core.dag import cid
+from ptolemy_core.car.outlined import outline_car
 from ptolemy_core.dag.profile import UNIXFS_V1_2025
 from ptolemy_core.errors import OutlineError, SourceChangedError
 from ptolemy_core.layout import Items, ItemsBuilder, compute_layout
@@ -135,28 +134,6 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SourceChangedError, match="tree/big"):
         outline_car(compute_layout(items, scene.SMALL), inputs, str(folder), profile=scene.SMALL)
     assert list(folder.iterdir()) == []
-
-
-def test_a_lost_outline_is_rebuilt_and_the_same(tmp_path: Path) -> None:
-    made = outlined(scene.write_tree(tmp_path / "tree", TREE), tmp_path)
-    before = Path(made.path).read_bytes()
-    Path(made.path).unlink()
-    _, inputs = scene.whole(bytes(tmp_path / "tree"))
-    rebuild_outline(made.path, made.layout, inputs, made.built.payload_cid, profile=scene.SMALL)
-    assert Path(made.path).read_bytes() == before
-
-
-def test_no_outline_is_rebuilt_from_other_bytes(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    made = outlined(scene.write_tree(tree, TREE), tmp_path)
-    Path(made.path).unlink()
-    old = (tree / "big").stat()
-    (tree / "big").write_bytes(bytes(old.st_size))
-    os.utime(tree / "big", ns=(old.st_atime_ns, old.st_mtime_ns))
-    _, inputs = scene.whole(bytes(tree))
-    with pytest.raises(SourceChangedError, match=f"not {cid.to_text(made.built.payload_cid)}"):
-        rebuild_outline(made.path, made.layout, inputs, made.built.payload_cid, profile=scene.SMALL)
-    assert not Path(made.path).exists()
 
 
 def test_files_of_one_mebibyte_take_64_bytes_a_leaf(tmp_path: Path) -> None:

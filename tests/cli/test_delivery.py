@@ -64,7 +64,7 @@ def test_a_serial_project_waits_says_so_and_goes_on(sqlite: Backend, monkeypatch
         told = ptolemy("status", "delta").stderr
         assert "1 of 3 CARs are built; CAR 000001 waits for " in told
         assert f"({size:,} bytes) to leave {sqlite.staging()}" in told
-        assert "then go on: ptolemy blitz delta (with --wait" in told
+        assert "then run ptolemy blitz delta (with --wait" in told
         assert "isn't whole in staging_dir and isn't marked as delivered (delta/0)" in told
         first.unlink()
         ptolemy("release", "delta/0", "--note", "s3://cold")
@@ -91,9 +91,9 @@ def test_blitz_without_wait_says_how_to_go_on(sqlite: Backend, monkeypatch: pyte
     for command in ("blitz", "run"):
         said = ptolemy(command, "delta").stderr
         assert "1 of 2 CARs are built; CAR 000001 waits for" in said
-        assert "go on: ptolemy blitz delta" in said
+        assert "then run ptolemy blitz delta" in said
     (sqlite.staging() / row.file_name).unlink()
-    assert "there is room for the next one: ptolemy blitz delta" in ptolemy("blitz", "delta").stderr
+    assert "the next one fits now: ptolemy blitz delta" in ptolemy("blitz", "delta").stderr
 
 
 def test_ctrl_c_ends_the_wait_with_a_word(sqlite: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_ctrl_c_ends_the_wait_with_a_word(sqlite: Backend, monkeypatch: pytest.M
     monkeypatch.setattr("ptolemy_dagster.cli.waiting.time", SimpleNamespace(sleep=interrupt))
     stopped = ptolemy("blitz", "delta", "--wait", code=130)
     assert "CAR 000001 of delta waits for 5 B (5 bytes) to leave staging_dir; Ctrl-C stops" in stopped.stderr
-    assert "waiting stopped; what is built stays built, and ptolemy blitz delta goes on" in stopped.stderr
+    assert "waiting stopped; what is built stays built, and ptolemy blitz delta resumes" in stopped.stderr
     assert "interrupted; run again to resume" in stopped.stderr
 
 
@@ -159,8 +159,8 @@ def test_release_of_what_is_no_car_or_not_whole_changes_nothing(sqlite: Backend)
 def test_delete_source_is_a_dry_run_until_told(backend: Backend) -> None:
     built(backend)
     data = backend.root / "data"
-    held = printed("delete-source", "delta")
-    assert (held["files"], held["held"]) == (0, {"not all of it stands in a CAR that is delivered": 3})
+    kept = printed("delete-source", "delta")
+    assert (kept["files"], kept["kept"]) == (0, {"not all of it stands in a CAR that is delivered": 3})
     ptolemy("release", "delta/0", "delta/1", "--remove")
     dry = ptolemy("delete-source", "delta")
     assert "000.bin" in dry.stdout

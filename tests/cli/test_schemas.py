@@ -73,6 +73,23 @@ def test_every_list_prints_what_its_schema_says(quick: Backend, tmp_path: Path) 
     assert printed("cars", "delta")[0]["delivered_at"].endswith("Z")
 
 
+def test_commands_without_a_stage_print_what_their_schemas_say(quick: Backend, tmp_path: Path) -> None:
+    data = quick.root / "data"
+    (tmp_path / "more").mkdir()
+    other = ("create", "other", "-t", tmp_path / "more", "-s", tmp_path / "out")
+    assert [is_as_published("create", printed(*other))["created"] for _ in range(2)] == [True, False]
+    assert is_as_published("set", printed("set", "delta"))["name"] == "delta"
+    is_as_published("cid", printed("cid", data))
+    printed("run", "delta")
+    (car,) = (Path(quick.staging()) / f"{one['piece_cid']}.car" for one in printed("cars", "delta")[:1])
+    is_as_published("commp", printed("commp", car))
+    assert is_as_published("extract-list", printed("extract", car, "--list"))
+    is_as_published("extract", printed("extract", car, "--to", tmp_path / "one"))
+    is_as_published("restore-list", printed("restore", "delta", "--list"))
+    is_as_published("restore", printed("restore", "delta", "--to", tmp_path / "two"))
+    is_as_published("keys-list", printed("keys", "list"))
+
+
 def test_a_modification_time_no_calendar_has_is_null() -> None:
     assert exact_moment(1_500_000_000_123_456_789) == "2017-07-14T02:40:00.123456789Z"
     assert exact_moment(-1) == "1969-12-31T23:59:59.999999999Z"

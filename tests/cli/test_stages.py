@@ -98,7 +98,7 @@ def test_a_stage_that_cannot_start_says_why(delta: Backend, arguments: tuple[str
         ({"--car-size": "64"}, "car_size must be 1 to 31 GiB, got 64"),
         ({"--shard-size": "0"}, "shard_size must be 1 to 31 GiB, got 0; use shard_size=1"),
         ({"--shard-size": "9", "--car-size": "7"}, "shard_size 9 GiB is larger than car_size 7 GiB"),
-        ({"--encryption": "age"}, "encryption 'age' is not offered"),
+        ({"--encryption": "a b"}, 'encryption must be "None" or the alias of a key'),
         ({"--load-type": "slow"}, 'load_type must be "blitz" or "serial", got \'slow\''),
         ({"--target-dir": "/nowhere"}, "target_dir '/nowhere' is no folder"),
         ({"--staging-dir": "{target}/out"}, "is inside target_dir"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptolemy_core import address
+from ptolemy_core import address, epochs
 from ptolemy_core.deals import (
     Conditions,
     DealState,
@@ -23,14 +23,13 @@ from ptolemy_core.deals import (
     SourceUrl,
     Terms,
     advance,
-    epochs,
     new_ulid,
 )
 from ptolemy_core.deals.proposal import MAX_DURATION, MIN_DURATION, provider_of
 from ptolemy_core.deals.redaction import redact, redact_url
 from ptolemy_core.deals.states import LIVE, is_over, may_follow
-from ptolemy_core.deals.ulid import is_ulid, ulid_time
 from ptolemy_core.errors import ProposalError, SettingsError
+from ptolemy_core.ulid import is_ulid, ulid_time
 
 PAGE = (Path(__file__).parents[2] / "docs" / "deals.md").read_text("utf-8")
 PIECE = Piece("bafkzcibfxx3meais3xzh6qn56y6hiasmrufhegoweu3o5ccofs74nfdfr4yn76pqz4pq")

@@ -59,7 +59,7 @@ def test_another_body_for_a_project_that_is_there_is_refused(api: Api) -> None:
         ({"car_size": "two"}, "car_size must be whole GiB from 1 to 31, got 'two'"),
         ({"shard_size": 0}, "shard_size must be 1 to 31 GiB, got 0; use shard_size=1"),
         ({"shard_size": 9}, "shard_size 9 GiB is larger than car_size 2 GiB"),
-        ({"encryption": "age"}, "encryption 'age' is not offered"),
+        ({"encryption": "a b"}, 'encryption must be "None" or the alias of a key'),
         ({"load_type": "slow"}, "load_type must be"),
         ({"target_dir": "data"}, "target_dir must be an absolute path, got 'data'"),
         ({"target_dir": "/nowhere/at/all"}, "target_dir '/nowhere/at/all' is no folder"),

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from ptolemy_core.catalog import Catalog, cars, containers, projects, roots
+from ptolemy_core.catalog import Catalog, cars, container_plan, projects, roots
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.layout.plan import plan, split
 from ptolemy_core.project import parse_project
@@ -133,7 +133,7 @@ def plan_small(catalog: Catalog, project: str, car_bytes: int) -> int:
     settings = projects.get(catalog, project)
     scan(catalog, project)
     with catalog.write() as connection:
-        found = connection.execute(containers.unplanned(connection, project)).all()
+        found = connection.execute(container_plan.unplanned(connection, project)).all()
         count = len(found)
         files = Items(
             [bytes(row.path) for row in found],
@@ -145,7 +145,7 @@ def plan_small(catalog: Catalog, project: str, car_bytes: int) -> int:
         items, origin = split(files, settings.shard_bytes())
         planned = plan(items, car_bytes)
         ids = np.array([row.id for row in found], dtype=np.int64)
-        containers.save(connection, project, planned, items, ids[origin])
+        container_plan.save(connection, project, planned, items, ids[origin])
     return len(planned)
 
 

@@ -13,7 +13,7 @@ from ptolemy_core.stages import release
 from ptolemy_dagster.assets.cars import seal
 from ptolemy_dagster.definitions import defs
 from ptolemy_dagster.resources import CatalogResource
-from ptolemy_dagster.sensors.room import staging_room
+from ptolemy_dagster.sensors.staging_space import staging_space
 from ptolemy_dagster.status import project_status
 from tests.pipeline.backend import Backend, failure_of, in_process, plan_small, tiny_files
 from tests.pipeline.test_assets import metadata_of, problems_of
@@ -37,7 +37,7 @@ def define(backend: Backend, instance: dg.DagsterInstance, count: int = 3) -> No
 def sense(instance: dg.DagsterInstance) -> tuple[list[tuple[str, str]], str]:
     """What the sensor asks for: run keys and partitions; and why it doesn't."""
     context = dg.build_sensor_context(instance=instance, definitions=defs)
-    result = staging_room(context, catalog=CatalogResource())
+    result = staging_space(context, catalog=CatalogResource())
     assert isinstance(result, dg.SensorResult)
     added = result.dynamic_partitions_requests or []
     for request in added:
@@ -52,7 +52,7 @@ def status(backend: Backend, instance: dg.DagsterInstance) -> str:
 
 def test_a_serial_project_is_built_to_its_end_as_its_cars_leave(backend: Backend, instance: Any) -> None:
     define(backend, instance)
-    assert sense(instance) == ([], "no project waits for room")
+    assert sense(instance) == ([], "no project waits for free space")
     result = in_process("onboard", "delta", instance)
     shown = metadata_of(result, "built_cars")
     assert (shown["CARs"], shown["built in this run"], shown["left for later"]) == (1, 1, 2)
@@ -70,7 +70,7 @@ def test_a_serial_project_is_built_to_its_end_as_its_cars_leave(backend: Backend
         row = next(cars.rows(backend.catalog, "delta", number))
         os.rename(backend.staging() / row.file_name, away / row.file_name)
         delivery.mark(backend.catalog, row, "away")
-        assert status(backend, instance) == "room to go on"
+        assert status(backend, instance) == "ready to continue"
         ((key, partition),) = sense(instance)[0]
         assert partition == "delta"
         assert sense(instance)[0] == [(key, partition)]  # Dagster launches a key once
@@ -81,7 +81,7 @@ def test_a_serial_project_is_built_to_its_end_as_its_cars_leave(backend: Backend
     assert len(keys) == 2
     assert (status(backend, instance), sense(instance)) == (
         "blitz complete",
-        ([], "no project waits for room"),
+        ([], "no project waits for free space"),
     )
     again = metadata_of(in_process("blitz", "delta", instance), "built_cars")
     assert (again["CARs"], again["built in this run"], again["waits for"]) == (3, 0, "nothing")
@@ -161,6 +161,6 @@ def test_a_blitz_on_a_full_disk_is_a_clear_failure(
 
 
 def test_the_sensor_is_on_and_launches_blitz() -> None:
-    sensor = defs.get_repository_def().get_sensor_def("staging_room")
+    sensor = defs.get_repository_def().get_sensor_def("staging_space")
     assert sensor.job_name == "blitz"
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING

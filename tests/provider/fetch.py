@@ -6,7 +6,7 @@ ended; 3 redirects; the first header within 30 s, then at most 8 s without a byt
 
 import http.client
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urljoin, urlsplit
 
 from ptolemy_core.commp import PieceCommitment
@@ -24,7 +24,13 @@ class FetchError(Exception):
     """A piece can't be fetched, or isn't what was promised."""
 
 
-def fetch(url: str, headers: dict[str, list[str]], size: int, pause: float = 1.0) -> PieceCommitment:
+def fetch(
+    url: str,
+    headers: dict[str, list[str]],
+    size: int,
+    pause: float = 1.0,
+    keep: Callable[[bytes], object] = len,
+) -> PieceCommitment:
     """The commitment of a piece's bytes.
 
     Args:
@@ -32,6 +38,7 @@ def fetch(url: str, headers: dict[str, list[str]], size: int, pause: float = 1.0
         headers: to send.
         size: bytes that are expected.
         pause: seconds after a failed request.
+        keep: is given the bytes, in order.
 
     Raises:
         FetchError: it failed 15 times, or has another size.
@@ -44,6 +51,7 @@ def fetch(url: str, headers: dict[str, list[str]], size: int, pause: float = 1.0
                 if commitment.size + len(part) > size:
                     raise FetchError(f"piece data is longer than {size} bytes")
                 commitment.update(part)
+                keep(part)
         except (OSError, http.client.HTTPException) as error:
             last = str(error) or type(error).__name__
             time.sleep(pause)

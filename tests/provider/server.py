@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ptolemy_core.commp import PieceCommitment
+from ptolemy_core.commp import PieceCommitment, parse_piece_cid
+from ptolemy_core.dag import cid
 from tests.provider import auth
 from tests.provider.faults import Faults
 from tests.provider.rules import Market, Refusal, check_deal, piece_of
@@ -68,6 +70,8 @@ class ProviderServer:
         slow_seconds: that the fault `slow` takes.
         rate, chunk_rate: requests a second for each route and address.
         requests: those that came, as "POST /deal".
+        retrievals: ranges of pieces that were asked for.
+        spoil: changes the bytes of pieces that are served.
     """
 
     def __init__(
@@ -87,6 +91,8 @@ class ProviderServer:
         self.slow_seconds = 3.0
         self.rate, self.chunk_rate = 50, 100
         self.requests: list[str] = []
+        self.retrievals: list[str] = []
+        self.spoil: Callable[[bytes], bytes] | None = None
         self._stopped = False
         self._counts: dict[tuple[str, str, int], int] = defaultdict(int)
         self._lock = threading.Lock()
@@ -279,6 +285,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle()
 
+    def do_HEAD(self) -> None:
+        self._handle()
+
     def do_POST(self) -> None:
         self._handle()
 
@@ -320,9 +329,42 @@ class _Handler(BaseHTTPRequestHandler):
             self._left = left
             yield data
 
+    def _piece(self, name: str) -> None:
+        """A piece, or a range of it, for anybody: as Curio's own /piece/."""
+        provider = self.provider
+        provider.retrievals.append(self.headers.get("Range") or "")
+        try:
+            path = provider.store.piece(parse_piece_cid(cid.from_text(name)).root)
+            size = path.stat().st_size
+        except (ValueError, OSError):
+            self._send(error(404, "piece not found"))
+            return
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        start = int(asked[1]) if asked else 0
+        end = min(int(asked[2]) + 1, size) if asked and asked[2] else size
+        if start >= end:
+            self._send(error(416, "invalid range: failed to overlap"))
+            return
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Type", "application/piece")
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(end - start))
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(end - start)
+        self.wfile.write(provider.spoil(data) if provider.spoil else data)
+
     def _handle(self) -> None:
         self._left = int(self.headers.get("Content-Length") or 0)
         path = urlsplit(self.path).path
+        if path.startswith("/piece/") and self.command in ("GET", "HEAD"):
+            self._piece(path.removeprefix("/piece/"))
+            return
         found = [
             (f"{method} {route}", match)
             for method, route, pattern in _PATTERNS

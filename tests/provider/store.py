@@ -132,6 +132,10 @@ class Store:
         """Where the bytes of a chunk are; number 0: those of a serial upload."""
         return self.folder / f"{id}.{number}"
 
+    def piece(self, root: bytes) -> Path:
+        """Where the bytes of a piece are, once they were checked."""
+        return self.folder / f"{root.hex()}.piece"
+
     def close(self) -> None:
         """Close the database."""
         with self._lock:

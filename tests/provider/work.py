@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from typing import Any
+from typing import Any, BinaryIO
 
 from ptolemy_core.commp import PieceCommitment
 from tests.provider.fetch import FetchError, fetch
@@ -67,27 +67,35 @@ class Worker:
         piece = piece_of(deal.body)
         data: dict[str, Any] = deal.body["data"]
         size = piece.payload_size or 0
-        if data.get("source_http_put") is not None:
-            commitment = self._uploaded(deal.id)
-        else:
-            commitment = self._fetch(data["source_http"]["urls"], size)
+        kept = self._store.piece(piece.root)
+        part = kept.with_suffix(f".{deal.id}")
+        with part.open("wb") as file:
+            if data.get("source_http_put") is not None:
+                commitment = self._uploaded(deal.id, file)
+            else:
+                commitment = self._fetch(data["source_http"]["urls"], size, file)
         if commitment.size != size or commitment.digest() != piece.root:
+            part.unlink()
             raise FetchError(f"commP mismatch: expected {piece.root.hex()}, got {commitment.hexdigest()}")
+        part.replace(kept)
 
-    def _fetch(self, urls: list[dict[str, Any]], size: int) -> PieceCommitment:
+    def _fetch(self, urls: list[dict[str, Any]], size: int, file: BinaryIO) -> PieceCommitment:
         for number, url in enumerate(urls, 1):
+            file.seek(0)
+            file.truncate()
             try:
-                return fetch(url["url"], url.get("headers") or {}, size, self._pause)
+                return fetch(url["url"], url.get("headers") or {}, size, self._pause, file.write)
             except FetchError:
                 if number == len(urls):
                     raise
         raise FetchError("no urls")
 
-    def _uploaded(self, id: str) -> PieceCommitment:
+    def _uploaded(self, id: str, kept: BinaryIO) -> PieceCommitment:
         commitment = PieceCommitment()
         numbers = [number for number, _, _ in self._store.chunks(id)] or [0]
         for number in numbers:
             with self._store.file(id, number).open("rb") as file:
                 while part := file.read(1 << 20):
                     commitment.update(part)
+                    kept.write(part)
         return commitment

@@ -7,7 +7,7 @@ import pytest
 
 from ptolemy_core.dag.cid import to_text
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.reader import CarError, Entry, hamt, read_entries, tree, verify_car
+from ptolemy_core.reader import CarEntry, CarError, hamt, read_entries, tree, verify_car
 from tests.reader.encoder import (
     DAG_PB,
     MURMUR3,
@@ -83,7 +83,7 @@ def test_entries_in_the_order_of_the_car(tmp_path: Path) -> None:
         (b"b/\xff", "symlink", 4, symlink(b"../a").cid, b"../a"),
         (b"c", "file", 0, leaf(b"").cid, None),
     ]
-    assert found == [Entry(p, k, s, c, offsets[c], t) for p, k, s, c, t in wanted]  # type: ignore[arg-type]
+    assert found == [CarEntry(p, k, s, c, offsets[c], t) for p, k, s, c, t in wanted]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

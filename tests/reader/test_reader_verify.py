@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ptolemy_core import commp
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.reader import (
+    CarEntry,
     CarError,
     Code,
-    Entry,
     Expected,
     ExpectedEntry,
     Limits,
@@ -157,7 +157,7 @@ def test_listing_of_another_tree_stops_early(good: Path, monkeypatch: pytest.Mon
 
 
 def test_on_entry_is_what_read_entries_yields(good: Path) -> None:
-    met: list[Entry] = []
+    met: list[CarEntry] = []
     verify_car(good, SMALL, on_entry=met.append)
     assert met == list(read_entries(good, SMALL))
     assert len(met) == 48

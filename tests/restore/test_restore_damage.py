@@ -1,4 +1,4 @@
-"""CARs that are cut or have rubbish behind their last block say so, though all that was asked for was there."""
+"""CARs that are cut or have other bytes after their last block say so, though all that was asked for was there."""
 
 from pathlib import Path
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import sysconfig
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,13 @@ def test_any_tree_comes_back(make: Any, tmp_path: Path, content: dict[bytes, Any
     name = f"p{next(_COUNT)}"
     stage = make(name)
     stage.run(content)
-    for how, options in ((extract, [car_files(stage)]), (restore, [stage])):
-        to = tmp_path / name / how.__name__
-        report = how(*options, to)  # type: ignore[operator]
+    cars = partial(extract, car_files(stage), complete=True)  # a last shard may be as large as the others
+    for how, folder in ((cars, "extract"), (partial(restore, stage), "restore")):
+        to = tmp_path / name / folder
+        report = how(to)
         assert report.problems == []
         assert read_tree(to) == content
-        again = how(*options, to)  # type: ignore[operator]
+        again = how(to)
         assert (again.files, again.links, again.written_bytes) == (0, 0, 0)
         assert read_tree(to) == content
 

@@ -22,12 +22,15 @@ def read_tree(path: str | bytes | Path) -> oracle.Content:
     return {name: read_tree(place + b"/" + name) for name in os.listdir(place)}
 
 
+_EXTRACTION = ("raw_names", "roots", "complete", "limits")
+
+
 def extract(cars: Sequence[Path], to: Path, *wanted: bytes, **options: Any) -> Report:
-    """Extract from CARs; `raw_names`, `roots`, `complete` and `limits` are the extraction's, others `write`'s."""
-    own = {
-        name: options.pop(name) for name in ("raw_names", "roots", "complete", "limits") if name in options
-    }
+    """Extract from CARs; options of `_EXTRACTION` are the extraction's, others `write`'s."""
+    own = {name: options.pop(name) for name in _EXTRACTION if name in options}
+    cipher = options.pop("cipher", None)
     with Extraction(cars, wanted=[w.replace(b"/", b"\0") for w in wanted], **own) as extraction:
+        extraction.decrypt(cipher)
         return extraction.write(os.fsencode(to), **options)
 
 

@@ -38,7 +38,7 @@ from tests.dag import oracle
 
 from .conftest import BUILDING, PROFILE, Scene
 
-UNIT, CHUNK = PROFILE.unit, PROFILE.chunk
+UNIT, CHUNK = PROFILE.size_unit, PROFILE.chunk
 TREE: oracle.Content = {
     b"big": bytes(range(256)) * 33,
     b"big.ptolemy0": b"a real file of such a name",
@@ -156,8 +156,8 @@ def test_stitched_cid_needs_the_lowest_nodes_alone(width: int, shard_units: int)
     """Of every size: the shards' nodes right above the leaves, a lone leaf for itself."""
     profile = Profile(chunk=3, width=width)
     sizes = oracle.Sizes(3, width)
-    shard_bytes = shard_units * profile.unit
-    for size in range(shard_bytes + 1, 12 * profile.unit, 2):
+    shard_bytes = shard_units * profile.size_unit
+    for size in range(shard_bytes + 1, 12 * profile.size_unit, 2):
         data = bytes(k % 251 for k in range(size))
         lowest = b""
         for at in range(0, size, shard_bytes):

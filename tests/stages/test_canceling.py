@@ -14,7 +14,7 @@ import pytest
 from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.car.readback import read_back
 from ptolemy_core.catalog import cars
-from ptolemy_core.interrupts import held
+from ptolemy_core.interrupts import deferred
 from ptolemy_core.layout import compute_layout
 from ptolemy_core.source import Inputs
 from ptolemy_core.stages.blitz import Building, build_container
@@ -115,7 +115,7 @@ def test_a_build_that_is_canceled_while_it_is_laid_out_ends_there(
 
 def test_the_pass_for_a_cars_sha256_can_be_canceled(tmp_path: Path) -> None:
     committed: list[int] = []
-    with pytest.raises(Interrupted), held(), partial_file(str(tmp_path / ".part"), 1016 * 10) as output:
+    with pytest.raises(Interrupted), deferred(), partial_file(str(tmp_path / ".part"), 1016 * 10) as output:
         interrupt()
         read_back(output, 1016 * 10, 1016, lambda number, _: committed.append(number))
     assert committed == []

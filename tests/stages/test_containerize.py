@@ -15,7 +15,7 @@ from ptolemy_core.status.state import project_state
 
 from .conftest import PROFILE, Scene
 
-UNIT = PROFILE.unit
+UNIT = PROFILE.size_unit
 
 
 def planned(stage: Scene) -> list[Any]:

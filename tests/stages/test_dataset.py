@@ -35,7 +35,7 @@ from tests.dag.trees import folders
 
 from .conftest import PROFILE, Scene
 
-UNIT = PROFILE.unit
+UNIT = PROFILE.size_unit
 MIXED: oracle.Content = {
     b"big": bytes(range(256)) * 37,
     b"b.bin.ptolemy0": b"a real name",
@@ -273,7 +273,7 @@ def inner(node: oracle.Node, entries: set[bytes]) -> list[oracle.Node]:
 def test_a_file_of_more_than_1024_shards_has_its_upper_nodes_in_order(tmp_path: Path) -> None:
     """Three levels of nodes above the shards, under widths and sizes that a data set of many TiB has in GiB."""
     profile = Profile(chunk=4, width=3, hamt_threshold=400)
-    data = bytes(k % 251 for k in range(profile.unit * 31 + 2))
+    data = bytes(k % 251 for k in range(profile.size_unit * 31 + 2))
     dag = oracle.file(data, sizes(profile))
     level = [dag]
     while level[0].children and level[0].children[0].children:

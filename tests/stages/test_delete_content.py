@@ -82,8 +82,8 @@ def test_other_content_of_the_same_size_and_time_stays(
     change(built.target)
     content = (built.target / "big").read_bytes()
     result = delete(b"a", b"big")
-    assert dict(result.held) == {OTHER: 1}
-    assert result.held_sample[0][0] == "big"
+    assert dict(result.kept) == {OTHER: 1}
+    assert result.kept_sample[0][0] == "big"
     assert (built.target / "big").read_bytes() == content
     assert not (built.target / "a").exists()
 
@@ -104,7 +104,7 @@ def test_a_file_that_changed_after_it_was_read_is_held_and_its_car_is_right(
     assert all(row.verified_at for row in built.cars())
     release(built.catalog, built.cars(), remove=True)
     for trust in (False, True):
-        assert dict(delete(b"big", trust_stamps=trust).held) == {NAMED: 1}
+        assert dict(delete(b"big", trust_stamps=trust).kept) == {NAMED: 1}
     assert (built.target / "big").exists()
 
 
@@ -145,7 +145,7 @@ def test_what_verify_named_is_held_after_delivery_too(
     built.verify(source=True)
     status = next(row for row in built.files() if row.path == b"a")
     os.utime(built.target / "a", ns=(status.mtime, status.mtime))
-    assert dict(delete(b"a", trust_stamps=True).held) == {NAMED: 1}
+    assert dict(delete(b"a", trust_stamps=True).kept) == {NAMED: 1}
 
 
 def test_a_new_version_is_not_held(built: Scene, delete: Callable[..., DeletionResult]) -> None:
@@ -221,7 +221,7 @@ def test_trusted_stamps_spare_the_reading_only_where_all_are_the_same(
     stamps(monkeypatch, built.target)
     changed_in_place(built.target)  # its ctime is another now
     result = delete(b"big", trust_stamps=True)
-    assert dict(result.held) == {OTHER: 1}
+    assert dict(result.kept) == {OTHER: 1}
     with monkeypatch.context() as patched:
         patched.setattr(ContentReader, "cid", read_nothing)
         assert delete(b"a", b"d", trust_stamps=True).files == 2
@@ -320,7 +320,7 @@ def test_a_delivered_car_that_changed_holds_its_sources(
     damage(built.staging / built.cars()[0].file_name)
     for really in (False, True):
         result = delete(b"a", really=really)
-        assert dict(result.held) == {
+        assert dict(result.kept) == {
             "the file of CAR p/0 isn't the one that was verified: run ptolemy verify p": 1
         }
     assert (built.target / "a").exists()
@@ -344,7 +344,7 @@ def test_a_car_that_is_gone_is_not_removed_and_its_sources_stay(
     assert [row.delivered_at for row in built.cars()] == [None] * len(built.cars())
     first, *_ = release(built.catalog, built.cars())
     assert "nobody saw that it was whole" in (first.warning or "")
-    (reason,) = delete(b"a").held
+    (reason,) = delete(b"a").kept
     assert reason.startswith("CAR p/0 wasn't in staging_dir when it was marked as delivered")
     assert (built.target / "a").exists()
     assert delete(b"a", trust_marks=True).files == 1

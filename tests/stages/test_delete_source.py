@@ -21,7 +21,7 @@ from tests.dag import oracle
 
 from .conftest import PROFILE, Scene
 
-UNIT = PROFILE.unit
+UNIT = PROFILE.size_unit
 TREE: oracle.Content = {
     b"a": b"first",
     b"big": bytes(range(256)) * 24,  # six shards, in more than one CAR
@@ -78,7 +78,7 @@ def test_dry_run_tells_all_and_deletes_nothing(
 ) -> None:
     before = on_disk(delivered)
     result = delete(really=False)
-    assert (result.deleted, result.files, result.bytes, result.held) == (False, 6, 5 + 6144 + 4 + 1, {})
+    assert (result.deleted, result.files, result.bytes, result.kept) == (False, 6, 5 + 6144 + 4 + 1, {})
     assert ("big", 6144) in result.sample
     assert ("d/odd\\n'\\xff", 1) in result.sample
     assert on_disk(delivered) == before
@@ -92,7 +92,7 @@ def test_deletes_all_and_journals_it(
 ) -> None:
     cids = {row.path: row.cid for row in delivered.files()}
     result = delete()
-    assert (result.deleted, result.files, result.folders, result.held) == (True, 6, 0, {})
+    assert (result.deleted, result.files, result.folders, result.kept) == (True, 6, 0, {})
     assert on_disk(delivered) == ["d", "d\0e", "void"]
     rows = list(deletions.rows(delivered.catalog, "p"))
     assert [os.fsdecode(row.path) for row in rows] == ALL
@@ -107,7 +107,7 @@ def test_deletes_all_and_journals_it(
     assert (odd["kind"], odd["size"], odd["path"]) == ("file", 1, "d/odd\\n'\\xff")
     assert odd["cid"] == cid.to_text(next(row.cid for row in rows if b"odd" in row.path) or b"")
     again = delete()
-    assert (again.files, again.held) == (0, {})
+    assert (again.files, again.kept) == (0, {})
 
 
 @both
@@ -175,8 +175,8 @@ def test_one_shard_that_is_not_safe_holds_the_whole_file(
     }  # what the last CAR holds, in part or whole
     break_it(delivered)
     result = delete()
-    assert set(result.held) == {f"not all of it stands in a CAR that is {word}"}
-    assert result.held_sample[0] == ("big", f"not all of it stands in a CAR that is {word}")
+    assert set(result.kept) == {f"not all of it stands in a CAR that is {word}"}
+    assert result.kept_sample[0] == ("big", f"not all of it stands in a CAR that is {word}")
     assert {os.fsencode(name) for name in ALL} - {os.fsencode(name) for name in journaled(delivered)} == last
     assert (delivered.target / "big").exists()
 
@@ -185,11 +185,11 @@ def test_what_is_not_built_or_planned_stays(delivered: Scene, delete: Callable[.
     (delivered.target / "new").write_bytes(bytes(3 * UNIT))
     assert delete().files == 6  # the scan hasn't seen it
     delivered.scan()
-    assert delete().held == {"not containerized": 1}
+    assert delete().kept == {"not containerized": 1}
     delivered.plan()
-    assert delete().held == {"not all of it stands in a CAR that is built": 1}
+    assert delete().kept == {"not all of it stands in a CAR that is built": 1}
     delivered.blitz()
-    assert delete().held == {"not all of it stands in a CAR that is verified": 1}
+    assert delete().kept == {"not all of it stands in a CAR that is verified": 1}
     assert (delivered.target / "new").exists()
 
 
@@ -252,7 +252,7 @@ def test_file_that_is_not_what_was_scanned_stays(
     change(delivered.target / "a")
     before = on_disk(delivered)
     result = delete(b"a", really=really)
-    assert (result.files, dict(result.held)) == (0, {reason: 1})
+    assert (result.files, dict(result.kept)) == (0, {reason: 1})
     assert on_disk(delivered) == before
     assert journaled(delivered) == []
 
@@ -265,10 +265,10 @@ def test_link_that_leads_elsewhere_or_is_none_stays(
     link.unlink()
     link.symlink_to("../b")
     os.utime(link, ns=(times.st_atime_ns, times.st_mtime_ns), follow_symlinks=False)
-    assert dict(delete(b"d\0link").held) == {"the link changed since the scan": 1}
+    assert dict(delete(b"d\0link").kept) == {"the link changed since the scan": 1}
     link.unlink()
     link.write_bytes(b"file")
-    assert dict(delete(b"d\0link").held) == {"it is no longer a link": 1}
+    assert dict(delete(b"d\0link").kept) == {"it is no longer a link": 1}
 
 
 def test_link_in_the_way_leads_nowhere(
@@ -280,7 +280,7 @@ def test_link_in_the_way_leads_nowhere(
     (delivered.target / "d").symlink_to(outside)
     result = delete(b"d", folders=True)
     assert (result.files, result.folders) == (0, 0)
-    assert dict(result.held) == {"a folder in its path is no longer a folder, or is a link": 3}
+    assert dict(result.kept) == {"a folder in its path is no longer a folder, or is a link": 3}
     assert sorted(os.listdir(outside)) == ["e", "link", "odd\n'\udcff"]
     assert (outside / "e" / "f").read_bytes() == b"deep"
 
@@ -306,7 +306,7 @@ def test_file_that_is_open_for_writing_stays(delivered: Scene, delete: Callable[
         except OSError:
             pytest.skip("this file system has no leases")
     with (delivered.target / "a").open("r+b"):
-        assert dict(delete(b"a", b"none").held) == {"another process has it open for writing": 1}
+        assert dict(delete(b"a", b"none").kept) == {"another process has it open for writing": 1}
     assert on_disk(delivered).count("a") == 1
     with (delivered.target / "big").open("rb"):  # readers don't mind
         assert delete(b"a", b"big").files == 2
@@ -408,7 +408,7 @@ def test_file_that_changes_between_journal_and_deletion_stays(
 
     monkeypatch.setattr(deletions, "intend", intend)
     result = delete()
-    assert (result.files, dict(result.held)) == (5, {"its modification time changed": 1})
+    assert (result.files, dict(result.kept)) == (5, {"its modification time changed": 1})
     assert (delivered.target / "a").exists()
     assert "a" not in journaled(delivered)
     assert '"kept"' in (journal / "p.jsonl").read_text()

@@ -18,7 +18,7 @@ from ptolemy_core.staging import output
 
 from .conftest import PROFILE, Scene
 
-FILES = {b"f%d" % k: bytes([k]) * PROFILE.unit for k in range(8)}
+FILES = {b"f%d" % k: bytes([k]) * PROFILE.size_unit for k in range(8)}
 
 
 @pytest.fixture

@@ -1,18 +1,20 @@
-"""The catalog keeps the state in which a build read each file, and knows files that CARs hold in several states."""
+"""The catalog keeps the state in which a build read each shard."""
 
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ptolemy_core.car.options import BuildOptions
-from ptolemy_core.catalog import stamps
+from ptolemy_core.catalog.joins import SAME_SHARD
+from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.errors import SourceError
 
 from .conftest import PROFILE, Scene, scene
 
-UNIT = PROFILE.unit
+UNIT = PROFILE.size_unit
 TREE: scene.oracle.Content = {
     b"a": b"first",
     b"big": bytes(range(256)) * 20,
@@ -29,10 +31,20 @@ def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/home/catalog.db"
 
 
-def states(stage: Scene, *between: Any) -> dict[bytes, tuple[int | None, int | None]]:
-    found = list(stamps.read_stamps(stage.catalog, stage.name, *between))
-    assert [one.path for one in found] == sorted(one.path for one in found)
-    return {one.path: (one.read_ctime, one.read_inode) for one in found}
+State = tuple[int | None, int | None]
+
+
+def states(stage: Scene) -> dict[bytes, set[State]]:
+    """The states in which the built shards of each path were read."""
+    query = (
+        sa.select(file.c.path, built_shard.c.read_ctime, built_shard.c.read_inode)
+        .join(shard, shard.c.file_id == file.c.id)
+        .join(built_shard, SAME_SHARD)
+    )
+    found: dict[bytes, set[State]] = {}
+    for path, ctime, inode in stage.catalog.fetch(query):
+        found.setdefault(bytes(path), set()).add((ctime, inode))
+    return found
 
 
 def of(path: Path) -> tuple[int, int]:
@@ -40,47 +52,37 @@ def of(path: Path) -> tuple[int, int]:
     return status.st_ctime_ns, status.st_ino
 
 
-def mixed(stage: Scene) -> list[list[bytes]]:
-    return [stamps.mixed(stage.catalog, row.container_id) for row in stage.cars()]
-
-
 def test_the_state_that_was_read_is_kept_and_not_the_scanned_one(make: Any) -> None:
     stage: Scene = make(car_size=1)
     stage.put(TREE)
     stage.scan()
     stage.plan()
-    assert set(states(stage).values()) == {(None, None)}
     (stage.target / "a").chmod(0o600)  # no reason to refuse it
     stage.blitz()
     assert len(stage.cars()) > 3
     assert states(stage) == {
-        b"a": of(stage.target / "a"),
-        b"big": of(stage.target / "big"),
-        b"e": (None, None),
-        b"link": (None, None),
+        b"a": {of(stage.target / "a")},
+        b"big": {of(stage.target / "big")},
+        b"e": {(None, None)},
+        b"link": {(None, None)},
     }
-    assert states(stage, b"b", b"e") == {b"big": of(stage.target / "big"), b"e": (None, None)}
-    assert not any(mixed(stage))
 
 
-def test_a_file_whose_shards_were_read_in_two_states_has_none(make: Any) -> None:
+def test_shards_of_a_file_that_changed_between_two_builds_have_states_of_their_own(make: Any) -> None:
     stage: Scene = make(car_size=1)
     stage.put(TREE)
     stage.scan()
     stage.plan()
     stage.build(1)
     big = stage.target / "big"
-    before = big.stat()
+    before, first = big.stat(), of(big)
     with big.open("r+b") as file:
         file.write(b"sixteen bytes!!!")
     os.utime(big, ns=(0, before.st_mtime_ns))
     stage.blitz()
-    assert states(stage)[b"big"] == (None, None)
-    assert states(stage)[b"a"] == of(stage.target / "a")
-    found = mixed(stage)
-    assert len(found) > 3
-    assert found[1] == [b"big"]
-    assert all(one in ([b"big"], []) for one in found)
+    assert states(stage)[b"big"] == {first, of(big)}
+    assert first != of(big)
+    assert states(stage)[b"a"] == {of(stage.target / "a")}
 
 
 def test_a_file_that_changed_while_it_was_read_leaves_no_receipt(stage: Scene) -> None:
@@ -99,20 +101,4 @@ def test_a_file_that_changed_while_it_was_read_leaves_no_receipt(stage: Scene) -
     assert stage.cars() == []
     assert stage.in_staging() == []
     assert len(stage.blitz()) == 2
-    assert states(stage)[b"big"] == of(stage.target / "big")
-
-
-def test_cars_of_older_versions_have_no_states(stage: Scene) -> None:
-    stage.run(TREE)
-    with stage.catalog.write() as connection:
-        connection.execute(stamps.built_shard.update().values(read_ctime=None, read_inode=None))
-    assert set(states(stage).values()) == {(None, None)}
-    assert not any(mixed(stage))
-
-
-def test_pages_of_states_lose_nothing(stage: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stamps, "_PAGE", 3)
-    stage.run({b"%02d" % k: b"x" * k for k in range(10)})
-    assert list(states(stage)) == [b"%02d" % k for k in range(10)]
-    assert list(states(stage, b"02", b"08")) == [b"%02d" % k for k in range(2, 9)]
-    assert None not in {ctime for ctime, _ in states(stage).values()}
+    assert states(stage)[b"big"] == {of(stage.target / "big")}

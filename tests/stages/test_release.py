@@ -16,7 +16,7 @@ from ptolemy_core.stages.release import release, undo
 
 from .conftest import PROFILE, Scene
 
-FILES = {b"f%d" % k: bytes([k]) * PROFILE.unit for k in range(8)}
+FILES = {b"f%d" % k: bytes([k]) * PROFILE.size_unit for k in range(8)}
 
 both = pytest.mark.parametrize("catalog_url", ["sqlite", "postgres"], indirect=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ptolemy_core.catalog import containers, waiting
-from ptolemy_core.errors import BusyError, NoRoomError, ReceiptError, StagingError
+from ptolemy_core.errors import BusyError, ReceiptError, StagingBudgetError, StagingError
 from ptolemy_core.stages import reservation
 from ptolemy_core.stages.blitz import pending
 from ptolemy_core.staging import output
@@ -17,7 +17,7 @@ from ptolemy_core.status.state import project_state
 
 from .conftest import PROFILE, Scene
 
-UNIT = PROFILE.unit
+UNIT = PROFILE.size_unit
 FILES = {b"f%d" % k: bytes([k]) * UNIT for k in range(12)}
 
 both = pytest.mark.parametrize("catalog_url", ["sqlite", "postgres"], indirect=True)
@@ -39,7 +39,7 @@ def go(stage: Scene) -> list[int]:
     for place, number in enumerate(todo):
         try:
             stage.build(number)
-        except NoRoomError as error:
+        except StagingBudgetError as error:
             waiting.record(stage.catalog, stage.name, error.number, error.bytes)
             return todo[place:]
     return []
@@ -82,7 +82,7 @@ def test_room_is_exact_to_the_byte(serial: Scene) -> None:
     (name,) = stage.in_staging()
     os.truncate(stage.staging / name, 8 * UNIT - second + 1)  # whatever stands in a CAR's place takes room
     with pytest.raises(
-        NoRoomError, match=r"CAR 000001 of project 'p' \(.*\) waits for 1 bytes \(1 B\) in /"
+        StagingBudgetError, match=r"CAR 000001 of project 'p' \(.*\) waits for 1 bytes \(1 B\) in /"
     ) as e:
         stage.build(1)
     assert (e.value.number, e.value.bytes) == (1, 1)
@@ -147,12 +147,12 @@ def test_full_disk_makes_it_wait_only_where_its_own_cars_leaving_helps(
     (name,) = serial.in_staging()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 40, 0, free))
     os.truncate(serial.staging / name, 101)
-    with pytest.raises(NoRoomError, match="waits for 100 bytes"):
+    with pytest.raises(StagingBudgetError, match="waits for 100 bytes"):
         serial.build(1)
     os.truncate(serial.staging / name, 99)
     with pytest.raises(StagingError, match=f"has {free} bytes free, a CAR of {size} bytes needs") as caught:
         serial.build(1)
-    assert not isinstance(caught.value, NoRoomError)
+    assert not isinstance(caught.value, StagingBudgetError)
 
 
 def test_seal_accepts_what_was_left_and_nothing_else(serial: Scene) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptolemy_core.catalog.containers import Unplanned
+from ptolemy_core.catalog.container_plan import Unplanned
 from ptolemy_core.catalog.scans import Change, KnownPage
 from ptolemy_core.errors import LossError, StagingError
 from ptolemy_core.project import Project, parse_project

@@ -30,6 +30,11 @@ def epoch_at(moment: datetime, network: Network) -> int:
     return math.floor((moment - GENESIS[network]) / timedelta(seconds=SECONDS))
 
 
+def epoch_of(seconds: float, network: Network) -> int:
+    """The epoch of a time in seconds since 1970."""
+    return epoch_at(datetime.fromtimestamp(seconds, UTC), network)
+
+
 def time_of(epoch: int, network: Network) -> datetime:
     """When an epoch begins, in UTC."""
     return GENESIS[network] + timedelta(seconds=SECONDS) * epoch

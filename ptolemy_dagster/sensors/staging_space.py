@@ -1,4 +1,4 @@
-"""Serial projects go on by themselves: a blitz is launched once finished CARs have left the staging folder."""
+"""Serial projects continue by themselves: a blitz is launched once finished CARs have left the staging folder."""
 
 import dagster as dg
 
@@ -15,9 +15,9 @@ from ptolemy_dagster.resources import CatalogResource
     job=jobs.blitz,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Launches the next blitz of a serial project that waits, when there is room for its next CAR.",
+    description="Launches the next blitz of a serial project that waits, when its next CAR fits.",
 )
-def staging_room(context: dg.SensorEvaluationContext, catalog: CatalogResource) -> dg.SensorResult:
+def staging_space(context: dg.SensorEvaluationContext, catalog: CatalogResource) -> dg.SensorResult:
     """Look at each project that waits: one run for each time that it began to wait."""
     opened = catalog.open()
     ready: dict[str, str] = {}
@@ -40,5 +40,5 @@ def staging_room(context: dg.SensorEvaluationContext, catalog: CatalogResource) 
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=key, partition_key=name) for name, key in ready.items()],
         dynamic_partitions_requests=[project_partitions.build_add_request(unknown)] if unknown else None,
-        skip_reason=None if ready else dg.SkipReason("; ".join(said) or "no project waits for room"),
+        skip_reason=None if ready else dg.SkipReason("; ".join(said) or "no project waits for free space"),
     )

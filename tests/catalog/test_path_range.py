@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ptolemy_core.catalog import pattern
-from ptolemy_core.catalog.pattern import PathRange
+from ptolemy_core.catalog import path_range
+from ptolemy_core.catalog.path_range import PathRange
 from ptolemy_core.errors import SettingsError
 
 NAMES = st.text(st.sampled_from("ab01.*?[]!-\\^ \u00e9\udcff\n"), min_size=1, max_size=4)
@@ -47,29 +47,29 @@ def slow_match(parts: list[str], names: list[str]) -> bool:
 @example("0/*", "0/0")
 @example("**", "a")
 def test_glob_matches_what_the_obvious_way_matches(text: str, path: str) -> None:
-    assert accepts(pattern.glob(text), path) == slow_match(text.split("/"), path.split("/"))
+    assert accepts(path_range.glob(text), path) == slow_match(text.split("/"), path.split("/"))
 
 
 @given(PATHS, PATHS)
 @example("a", "a0")
 @example("\udcff", "\udcff\udcff")
 def test_prefix_is_what_begins_so(text: str, path: str) -> None:
-    assert accepts(pattern.prefix(text), path) == raw(path).startswith(raw(text))
+    assert accepts(path_range.prefix(text), path) == raw(path).startswith(raw(text))
 
 
 @given(PATHS, PATHS)
 @example("a", "a/b")
 @example("a", "a!")
 def test_a_folder_is_itself_and_what_is_below(text: str, path: str) -> None:
-    assert accepts(pattern.entry_or_below(text), path) == (path == text or path.startswith(text + "/"))
+    assert accepts(path_range.entry_or_below(text), path) == (path == text or path.startswith(text + "/"))
 
 
 @given(PATHS)
 def test_a_pattern_without_wildcards_is_one_path(path: str) -> None:
     plain = re.sub(r"[*?\[]", "x", path)
-    assert accepts(pattern.glob(plain), plain)
-    assert not accepts(pattern.glob(plain), plain + "/below")
-    assert not accepts(pattern.glob(plain), plain + "x")
+    assert accepts(path_range.glob(plain), plain)
+    assert not accepts(path_range.glob(plain), plain + "/below")
+    assert not accepts(path_range.glob(plain), plain + "x")
 
 
 @pytest.mark.parametrize(
@@ -77,20 +77,20 @@ def test_a_pattern_without_wildcards_is_one_path(path: str) -> None:
     [("a/b*c", b"a\0b"), ("*", b""), ("a/**/b", b"a\0"), ("2019/IMG_[0-9]*", b"2019\0IMG_"), ("a?", b"a")],
 )
 def test_only_the_range_before_the_first_wildcard_is_read(text: str, low: bytes) -> None:
-    assert pattern.glob(text).low == low
+    assert path_range.glob(text).low == low
 
 
 def test_slashes_around_a_path_say_nothing() -> None:
-    assert pattern.entry_or_below("/a/b/") == pattern.entry_or_below("a/b")
-    assert pattern.glob("/a/*/") == pattern.glob("a/*")
-    assert pattern.prefix("/a/").low == b"a\0"
+    assert path_range.entry_or_below("/a/b/") == path_range.entry_or_below("a/b")
+    assert path_range.glob("/a/*/") == path_range.glob("a/*")
+    assert path_range.prefix("/a/").low == b"a\0"
 
 
 @pytest.mark.parametrize("text", ["[", "a[", "[!]", "[a", "*[", "\\", "[[:alpha:]]", "[]", "[^a]"])
 def test_what_is_no_set_stands_for_itself_or_matches_nothing(text: str) -> None:
-    assert accepts(pattern.glob(text), text) == (re.fullmatch(fnmatch.translate(text), text) is not None)
+    assert accepts(path_range.glob(text), text) == (re.fullmatch(fnmatch.translate(text), text) is not None)
 
 
 def test_a_set_that_cannot_be_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"pattern 'x\[b-a\]' has a set of characters"):
-        pattern.glob("x[b-a]")
+        path_range.glob("x[b-a]")

@@ -1,0 +1,152 @@
+"""Generated CARs whose source changed: they are dead, and what is left of their files is planned anew.
+
+A dead CAR keeps its receipt. Its shards stay with it until a new plan holds them: then they are kept in
+`replaced_shard`, so that a file is in one CAR, and what the dead piece held is still known.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from ptolemy_core.catalog import cars, skipped
+from ptolemy_core.catalog.cars import GENERATED, CarRow
+from ptolemy_core.catalog.joins import SAME_SHARD
+from ptolemy_core.catalog.outage import survives_outage
+from ptolemy_core.catalog.schema import built_shard, car, container, file, replaced_shard, scan, shard
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.tree import Kind
+
+LOST = sa.and_(car.c.dead_at.is_not(None), car.c.delivered_at.is_(None))
+"""A CAR that is dead, and no provider has it: its files need another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissedFile:
+    """A file of a generated CAR that the last scan didn't see as it was built.
+
+    Attributes:
+        container_id: of the CAR.
+        path: NUL-joined.
+        size, mtime: its stamp.
+    """
+
+    container_id: int
+    path: bytes
+    size: int
+    mtime: int
+
+
+def has_generated(catalog: Catalog, project: str) -> bool:
+    """Whether a project has any generated CAR."""
+    query = sa.select(car.c.container_id).join(container, container.c.id == car.c.container_id)
+    wanted = (container.c.project == project, car.c.car_storage == GENERATED)
+    with catalog.read() as connection:
+        return connection.scalar(query.where(*wanted).limit(1)) is not None
+
+
+def missed(catalog: Catalog, project: str) -> Iterator[MissedFile]:
+    """The files of a project's generated CARs that were changed, deleted or excluded since, CAR by CAR."""
+    query = (
+        sa.select(shard.c.container_id, file.c.path, file.c.size, file.c.mtime)
+        .select_from(file)
+        .join(shard, shard.c.file_id == file.c.id)
+        .join(car, car.c.container_id == shard.c.container_id)
+        .where(file.c.project == project, file.c.gone_scan.is_not(None), file.c.kind == Kind.FILE)
+        .where(car.c.car_storage == GENERATED)
+        .order_by(shard.c.container_id, shard.c.position)
+    )
+    for row in catalog.fetch(query):
+        yield MissedFile(row.container_id, bytes(row.path), row.size, row.mtime)
+
+
+@survives_outage
+def mark(catalog: Catalog, project: str, reasons: dict[int, str]) -> None:
+    """Record which generated CARs of a project are dead, and why; those that aren't any more live again.
+
+    One whose shards are in new CARs stays dead.
+
+    Args:
+        catalog: of the project.
+        project: its name.
+        reasons: by container id, of each that can't be generated.
+    """
+    mine = sa.select(container.c.id).where(container.c.project == project)
+    now = time.time()
+    with catalog.write() as connection:
+        dead = car.c.container_id.in_(mine) & car.c.dead_at.is_not(None)
+        known = set(connection.scalars(sa.select(car.c.container_id).where(dead)))
+        replaced = sa.exists().where(replaced_shard.c.container_id == car.c.container_id)
+        for key in sorted(known - set(reasons)):
+            again = car.update().where(car.c.container_id == key, ~replaced)
+            connection.execute(again.values(dead_at=None, dead_reason=None))
+        for key in sorted(set(reasons) - known):
+            values = {"dead_at": now, "dead_reason": reasons[key]}
+            connection.execute(car.update().where(car.c.container_id == key).values(values))
+
+
+@survives_outage
+def rows(catalog: Catalog, project: str, *, last_scan: bool = False) -> list[CarRow]:
+    """The dead CARs of a project, by number.
+
+    Args:
+        catalog: of the project.
+        project: its name.
+        last_scan: only those that the last scan found.
+    """
+    wanted = (container.c.project == project) & car.c.dead_at.is_not(None)
+    if last_scan:
+        began = sa.select(sa.func.max(scan.c.started_at)).where(
+            scan.c.project == project, scan.c.finished_at.is_not(None)
+        )
+        wanted &= car.c.dead_at >= began.scalar_subquery()
+    return list(cars.select(catalog, wanted))
+
+
+def lost(connection: Connection, project: str) -> frozenset[int]:
+    """The containers whose CARs are dead, and no provider has them, and that hold live files."""
+    query = (
+        sa.select(shard.c.container_id)
+        .join(car, car.c.container_id == shard.c.container_id)
+        .join(file, file.c.id == shard.c.file_id)
+        .where(file.c.project == project, file.c.gone_scan.is_(None), LOST, ~skipped.withdrawn())
+        .distinct()
+    )
+    return frozenset(connection.scalars(query))
+
+
+def set_aside(connection: Connection, project: str, containers: frozenset[int]) -> bool:
+    """Keep the shards of live files in dead CARs as replaced: a new plan is being written that holds them.
+
+    Args:
+        connection: of the transaction that writes the plan.
+        project: whose plan.
+        containers: that were lost when the plan was made, by id.
+
+    Returns:
+        False if other ones are lost by now.
+    """
+    if lost(connection, project) != containers:
+        return False
+    if not containers:
+        return True
+    live = (
+        sa.select(shard.c.container_id, shard.c.position)
+        .join(car, car.c.container_id == shard.c.container_id)
+        .join(file, file.c.id == shard.c.file_id)
+        .where(file.c.project == project, file.c.gone_scan.is_(None), LOST)
+    )
+    columns = [column.name for column in replaced_shard.c]
+    values = [built_shard.c[name] if name in ("cid", "car_offset") else shard.c[name] for name in columns]
+    here = sa.tuple_(shard.c.container_id, shard.c.position).in_(live)
+    copied = sa.select(*values).join(built_shard, SAME_SHARD).where(here)
+    connection.execute(replaced_shard.insert().from_select(columns, copied))
+    for table in (built_shard, shard):
+        kept = sa.exists().where(
+            replaced_shard.c.container_id == table.c.container_id,
+            replaced_shard.c.position == table.c.position,
+        )
+        connection.execute(table.delete().where(kept))
+    return True

@@ -1,0 +1,136 @@
+"""The CARs that a server has open: shared by all requests, so that parallel ranges of one share files and windows.
+
+An idle CAR stays open for the next request until others need its place. One whose file was removed or replaced is
+opened anew.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ptolemy_core.catalog.served import HeldCar
+from ptolemy_core.errors import NotFoundError, PtolemyError
+from ptolemy_core.staging.stored import OpenCar
+
+MOST = 64
+"""CARs that are open at once."""
+
+_Key = tuple[str, str]
+
+
+class FullError(PtolemyError):
+    """More CARs are asked for at once than may be open."""
+
+    code = "too-many-cars"
+
+
+@dataclass(eq=False, slots=True)
+class _Open:
+    """An open CAR, how many use it, the file it came from, and that file's identity when it was opened."""
+
+    car: OpenCar
+    path: str
+    identity: tuple[int, int, int]
+    users: int = 0
+    dropped: bool = False
+
+
+class Library:
+    """Open CARs, by their files. Any thread may use it.
+
+    Args:
+        most: that are open at once.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._open: OrderedDict[_Key, _Open] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def use(self, held: HeldCar) -> Iterator[OpenCar]:
+        """The CAR, open while the block lasts; raises as `take`."""
+        taken = self.take(held)
+        try:
+            yield taken.car
+        finally:
+            self.give_back(taken)
+
+    def take(self, held: HeldCar) -> _Open:
+        """The CAR, open until it is given back.
+
+        Raises:
+            NotFoundError: its file was removed.
+            StagingError, OutlineError: it can't be read, or has another size.
+        DeadCarError: its source changed.
+            FullError: too many are in use.
+        """
+        stored = held.stored
+        path = stored.outline_path if stored.generated else stored.path
+        key = (path, stored.dead or "")
+        with self._lock:
+            found = self._open.get(key)
+            if found is not None and _identity(found.path) != found.identity:
+                self._drop(key)
+                found = None
+            if found is None:
+                if not stored.generated and not os.path.lexists(path):
+                    raise NotFoundError(f"{path} isn't there any more")
+                self._make_room()
+                found = self._open[key] = _Open(stored.open(), path, _identity(path))
+            self._open.move_to_end(key)
+            found.users += 1
+            return found
+
+    def give_back(self, taken: _Open) -> None:
+        """Say that a CAR isn't used any more."""
+        with self._lock:
+            taken.users -= 1
+            if taken.dropped and not taken.users:
+                taken.car.close()
+
+    def first_of(self, choice: Sequence[HeldCar]) -> HeldCar:
+        """The first of these that can be opened; raises as `take` what the last one did."""
+        for number, held in enumerate(choice):
+            try:
+                self.give_back(self.take(held))
+                return held
+            except PtolemyError:
+                if number == len(choice) - 1:
+                    raise
+        raise NotFoundError("no CAR is built that has it")
+
+    def close(self) -> None:
+        """Close those that aren't in use; the others are closed when they are given back."""
+        with self._lock:
+            for key in list(self._open):
+                self._drop(key)
+
+    def _make_room(self) -> None:
+        if len(self._open) < self._most:
+            return
+        idle = next((key for key, one in self._open.items() if not one.users), None)
+        if idle is None:
+            raise FullError(f"{self._most} other CARs are being fetched: try again later")
+        self._drop(idle)
+
+    def _drop(self, key: _Key) -> None:
+        dropped = self._open.pop(key)
+        dropped.dropped = True
+        if not dropped.users:
+            dropped.car.close()
+
+
+def _identity(path: str) -> tuple[int, int, int]:
+    """What tells a file from another one of its name; zeros if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_dev, status.st_ino, status.st_size)

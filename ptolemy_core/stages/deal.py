@@ -1,0 +1,253 @@
+"""Deals of a project: planned, recorded with their IDs, sent, and followed until they are active or over.
+
+An ID is on disk before it is sent, and is used again for every try: whatever breaks between request and record, the
+next round asks the provider what it has. See `deal_plan` for who gets what, `deal_round` for one round of requests.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ptolemy_core import epochs
+from ptolemy_core.address import Network
+from ptolemy_core.catalog import allocations, cars, deals, projects, providers
+from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.deals import Change, DealRow
+from ptolemy_core.catalog.providers import ProviderRow
+from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
+from ptolemy_core.deals import DealState
+from ptolemy_core.deals.manual import set_state
+from ptolemy_core.deals.states import LIVE, is_over, may_follow
+from ptolemy_core.errors import DealError, NotFoundError, SettingsError
+from ptolemy_core.keys.wallets import Wallets
+from ptolemy_core.project import Project
+from ptolemy_core.stages import deal_plan
+from ptolemy_core.stages.deal_plan import BY_USER, Assignment, Clock, DealPlan, Facts
+from ptolemy_core.stages.deal_proposal import network_of, require_source
+from ptolemy_core.stages.order import Stage, require
+from ptolemy_core.ulid import new_ulid
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What of a project a command is about: its pieces (CIDs v2) and providers (names); empty: all."""
+
+    pieces: frozenset[bytes] = frozenset()
+    providers: tuple[str, ...] = ()
+
+
+EVERYTHING = Chosen()
+
+
+def plan(
+    catalog: Catalog, name: str, wallets: Wallets, chosen: Chosen = EVERYTHING, now: Clock = time.time
+) -> DealPlan:
+    """Which deals a project needs, and with whom; nothing is sent or changed.
+
+    Raises:
+        UnknownProjectError, StageOrderError: no such project; no CAR of it is built.
+        SettingsError: its settings for deals aren't complete.
+        NotFoundError: one of its providers isn't known.
+        UnknownKeyError: its wallet isn't.
+    """
+    project = projects.get(catalog, name)
+    require(catalog, name, Stage.DEAL)
+    wanted = _providers(catalog, project, chosen)
+    _require_settings(project)
+    network = _network(project, wanted)
+    client = str(wallets.find(project.deal_wallet or "").address(network))
+    rows = [row for row in cars.rows(catalog, name) if not chosen.pieces or row.piece_cid_v2 in chosen.pieces]
+    moment = now()
+    return deal_plan.make_plan(
+        Facts(
+            project=project,
+            cars=rows,
+            deals=deals.select(catalog, pieces=[row.piece_cid_v2 for row in rows]),
+            providers=wanted,
+            loads=deals.loads(catalog),
+            allocations=allocations.free(catalog, network) if project.deal_verified else None,
+            client=client,
+            now=moment,
+            epoch=epochs.epoch_of(moment, network),
+        )
+    )
+
+
+def record_plan(
+    catalog: Catalog, name: str, wallets: Wallets, chosen: Chosen = EVERYTHING, now: Clock = time.time
+) -> DealPlan:
+    """Plan, and record the deals that are to be made; none is sent yet.
+
+    Raises:
+        PtolemyError: as `plan` does; BusyError where another process plans.
+    """
+    require_source(projects.get(catalog, name))
+    deals.settle(catalog, name)
+    with catalog.lock("deal plan", wait=60, busy="deals are being planned elsewhere: wait for that"):
+        made = plan(catalog, name, wallets, chosen, now)
+        project = projects.get(catalog, name)
+        clients = {
+            network: str(wallets.find(project.deal_wallet or "").address(network_of(network)))
+            for network in {one.provider.network for one in made.assignments}
+        }
+        rows = [_row(project, one, clients[one.provider.network], now()) for one in made.assignments]
+        deals.add(catalog, rows)
+    return made
+
+
+def _row(project: Project, one: Assignment, client: str, now: float) -> DealRow:
+    car = one.car
+    return DealRow(
+        id=new_ulid(),
+        project=project.name,
+        container_id=car.container_id,
+        piece_cid_v2=car.piece_cid_v2,
+        payload_cid=car.payload_cid,
+        car_size=car.car_size,
+        piece_size=car.piece_size,
+        provider=one.provider.name,
+        engine=one.provider.engine,
+        state=DealState.PLANNED,
+        live=True,
+        wallet=project.deal_wallet,
+        client=client,
+        transfer=project.deal_transfer,
+        duration=project.deal_days * epochs.DAY,
+        start_hours=project.deal_start_hours,
+        start_epoch=None,
+        end_epoch=None,
+        allocation_id=one.allocation_id,
+        renews=one.renews,
+        attempt=one.attempt,
+        tries=0,
+        next_at=now,
+        checked_at=None,
+        created_at=now,
+        changed_at=now,
+        fault=None,
+        message="",
+        forgiven=False,
+    )
+
+
+def _require_settings(project: Project) -> None:
+    missing = [
+        option
+        for value, option in (
+            (project.replicas, "--replicas N"),
+            (project.providers, "--providers NAME"),
+            (project.deal_wallet, "--deal-wallet ALIAS"),
+        )
+        if not value
+    ]
+    if missing:
+        raise SettingsError(
+            f"project {project.name!r} doesn't say how its deals are made: ptolemy set {project.name} "
+            + " ".join(missing)
+        )
+
+
+def _providers(catalog: Catalog, project: Project, chosen: Chosen) -> list[ProviderRow]:
+    return providers.rows(catalog, chosen.providers or project.providers)
+
+
+def _network(project: Project, rows: Sequence[ProviderRow]) -> Network:
+    networks = sorted({row.network for row in rows})
+    if len(networks) > 1:
+        raise SettingsError(
+            f"providers of project {project.name!r} are of {' and '.join(networks)}: use those of one network"
+        )
+    return network_of(networks[0] if networks else "mainnet")
+
+
+def pieces_named(found: Sequence[CarRow]) -> frozenset[bytes]:
+    """The pieces of these CARs."""
+    return frozenset(row.piece_cid_v2 for row in found)
+
+
+def cancel(catalog: Catalog, row: DealRow) -> DealRow:
+    """Give up a deal that isn't active. What the provider has of it stays there.
+
+    Raises:
+        DealError: it is active or over, or went on meanwhile.
+    """
+    if not may_follow(DealState(row.state), DealState.CANCELLED):
+        raise DealError(
+            f"deal {row.id} is {row.state} and can't be cancelled"
+            + (": its provider keeps the piece until the deal ends" if row.state == DealState.ACTIVE else "")
+        )
+    change = Change(row, DealState.CANCELLED, False, "cancelled by the user", BY_USER)
+    deals.require_changed(deals.record(catalog, [change]), row)
+    return replace(row, state=DealState.CANCELLED, live=False)
+
+
+def retry(catalog: Catalog, rows: Sequence[DealRow]) -> tuple[int, int]:
+    """Let deals be tried again now: those that are over no longer count against their providers.
+
+    Returns:
+        How many were over, and how many live ones are due now.
+    """
+    over = [row.id for row in rows if not row.live]
+    waiting = [row.id for row in rows if row.live and row.state != DealState.ACTIVE]
+    deals.forgive(catalog, over)
+    deals.make_due(catalog, waiting)
+    return len(over), len(waiting)
+
+
+def set_by_hand(catalog: Catalog, row: DealRow, state: str, note: str = "") -> DealRow:
+    """Set the state of a deal of the engine `manual`.
+
+    Raises:
+        DealError: the deal isn't one, or its state can't follow.
+        SettingsError: there is no such state.
+    """
+    if row.engine != deals.MANUAL:
+        raise DealError(
+            f"deal {row.id} is of the engine {row.engine}, which asks the provider: only manual deals are set by hand"
+        )
+    if state not in list(DealState):
+        raise SettingsError(f"no state {state[:40]!r}: states are {', '.join(DealState)}")
+    new = set_state(DealState(row.state), DealState(state))
+    values = ends(row, new, time.time())
+    change = Change(row, new, not is_over(new), note or "set by hand", None, values)
+    deals.require_changed(deals.record(catalog, [change]), row)
+    return replace(row, state=new, live=not is_over(new))
+
+
+def ends(row: DealRow, state: DealState, now: float) -> dict[str, int]:
+    """The earliest possible end of a deal whose sector is sealed just now: counted from when it last wasn't."""
+    sealed = LIVE.index(DealState.INDEXING)
+    if row.end_epoch is not None or state not in LIVE or LIVE.index(state) < sealed or row.duration is None:
+        return {}
+    since = row.checked_at or row.created_at
+    network = network_of("calibration" if (row.client or "").startswith("t") else "mainnet")
+    return {"end_epoch": epochs.epoch_of(min(since, now), network) + row.duration}
+
+
+def expiring(catalog: Catalog, name: str, days: float, now: Clock = time.time) -> list[DealRow]:
+    """Active deals of a project that end within so many days, the first one first."""
+    projects.get(catalog, name)
+    found = []
+    for row in deals.select(catalog, project=name, live=True):
+        network = network_of("calibration" if (row.client or "").startswith("t") else "mainnet")
+        until = epochs.epoch_of(now(), network) + int(days * epochs.DAY)
+        if row.state == DealState.ACTIVE and row.end_epoch is not None and row.end_epoch <= until:
+            found.append(row)
+    return sorted(found, key=lambda row: row.end_epoch or 0)
+
+
+def piece_named(catalog: Catalog, name: str, text: str) -> bytes:
+    """The piece CID v2 of a CAR of a project, by any of its CIDs.
+
+    Raises:
+        NotFoundError: none has it.
+    """
+    try:
+        binary = cid.from_text(text)
+    except ValueError:
+        binary = b""
+    for row in cars.rows(catalog, name):
+        if binary in (row.piece_cid_v2, row.piece_cid_v1, row.payload_cid):
+            return row.piece_cid_v2
+    raise NotFoundError(f"project {name!r} has no piece {text[:120]!r}: `ptolemy cars {name}` shows its CIDs")

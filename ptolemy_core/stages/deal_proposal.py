@@ -1,0 +1,96 @@
+"""The proposal of a recorded deal, as its engine takes it. URLs are made when they are sent, and kept nowhere."""
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from ptolemy_core import url_template
+from ptolemy_core.address import Network, parse_on
+from ptolemy_core.catalog.deals import DealRow
+from ptolemy_core.catalog.providers import ProviderRow
+from ptolemy_core.dag import cid
+from ptolemy_core.deals import Conditions, Offline, Piece, Proposal, Provider, Pull, Push, SourceUrl
+from ptolemy_core.deals.proposal import Source, provider_of
+from ptolemy_core.errors import SettingsError
+from ptolemy_core.project import Project
+
+SECRET: Final = "PTOLEMY_PIECE_SECRET"
+"""Environment variable with what {secret} in a project's piece_url stands for."""
+
+
+def network_of(name: str) -> Network:
+    """The network of a name in the catalog."""
+    return "calibration" if name == "calibration" else "mainnet"
+
+
+def provider_value(row: ProviderRow) -> Provider:
+    """A provider as engines take it."""
+    return provider_of(row.address, network_of(row.network), row.url, row.plain_http)
+
+
+def proposal_of(
+    row: DealRow, provider: ProviderRow, project: Project, environment: Mapping[str, str] = os.environ
+) -> Proposal:
+    """The proposal of a deal.
+
+    Raises:
+        SettingsError: the project's piece_url, or the secret for it, is missing.
+    """
+    value = provider_value(provider)
+    return Proposal(
+        id=row.id,
+        piece=piece_of(row),
+        provider=value,
+        client=parse_on(row.client or "", value.address.network),
+        wallet=row.wallet or "",
+        source=_source(row, project, environment),
+        conditions=Conditions(
+            duration=row.duration or 0, start_epoch=row.start_epoch, allocation_id=row.allocation_id
+        ),
+    )
+
+
+def piece_of(row: DealRow) -> Piece:
+    """The piece of a deal."""
+    return Piece(cid.to_text(row.piece_cid_v2), cid.to_text(row.payload_cid))
+
+
+def piece_names(piece: Piece) -> dict[str, str]:
+    """What a template of URLs may name of a piece."""
+    return {
+        "piece_cid": piece.cid,
+        "piece_cid_v1": piece.cid_v1,
+        "payload_cid": piece.payload_cid,
+        "file_name": f"{piece.cid_v1}.car",
+    }
+
+
+def require_source(project: Project, environment: Mapping[str, str] = os.environ) -> None:
+    """See that a provider can get pieces as the project's settings say.
+
+    Raises:
+        SettingsError: it can't.
+    """
+    if project.deal_transfer != "pull":
+        return
+    if project.piece_url is None:
+        raise SettingsError(
+            f"project {project.name!r} doesn't say where providers pull pieces from: ptolemy set {project.name} "
+            "--piece-url 'https://HOST/piece/{piece_cid}' (`ptolemy serve-pieces` serves them), or --deal-transfer "
+            "push"
+        )
+    if url_template.needs_secret(project.piece_url) and not environment.get(SECRET):
+        raise SettingsError(
+            f"piece_url of project {project.name!r} has {{secret}}, and {SECRET} isn't set: set it "
+            "where deals are made"
+        )
+
+
+def _source(row: DealRow, project: Project, environment: Mapping[str, str]) -> Source:
+    if row.transfer == "push":
+        return Push()
+    if row.transfer == "offline":
+        return Offline()
+    require_source(project, environment)
+    names = piece_names(piece_of(row)) | {"secret": environment.get(SECRET, "")}
+    return Pull((SourceUrl(url_template.fill(project.piece_url or "", names)),))

@@ -11,6 +11,7 @@ from ptolemy_dagster.handover import CatalogIOManager
 from ptolemy_dagster.resources import Builder, CatalogResource
 from ptolemy_dagster.schedules import rescan
 from ptolemy_dagster.sensors.auto import auto
+from ptolemy_dagster.sensors.failed import failed
 from ptolemy_dagster.sensors.staging_space import staging_space
 from ptolemy_dagster.sensors.watch import watch
 
@@ -19,7 +20,7 @@ defs = dg.Definitions(
     assets=[scan_result, container_plan, built_cars, car, dataset_root, manifest],
     asset_checks=[checks.plan_covers_scan, checks.cars_verify],
     jobs=jobs.ALL,
-    sensors=[watch, auto, staging_space],
+    sensors=[watch, auto, staging_space, failed],
     schedules=[rescan],
     resources={"catalog": catalog, "builder": Builder(), "io_manager": CatalogIOManager(catalog=catalog)},
     executor=jobs.executor,

@@ -44,6 +44,7 @@ from ptolemy_dagster.http.web_ui import Access
 from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.roots import set_environment
+from ptolemy_dagster.sensors.failed import UI_URL
 
 DEFAULT_UI_PORT = 3000
 _log = logging.getLogger("ptolemy.http")
@@ -98,6 +99,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     is_here = beside.dagster_url is None or is_loopback(urlsplit(beside.dagster_url).hostname or "")
     token = settings.token if is_here else None  # other machines aren't told it
     dagster = Dagster(instance, url, settings.ui_url, token)
+    os.environ.setdefault(UI_URL, dagster.ui_url)  # the daemon's messages have links
     limit_patience(_PATIENCE)
     app = create_app(Context(catalog, dagster, settings))
     dagster.expect_start()

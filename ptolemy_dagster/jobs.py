@@ -95,10 +95,8 @@ _EXAMPLE = {
     "name": "NAME",
     "target_dir": "/folder/to/store",
     "staging_dir": "/folder/for/cars",
-    "car_size": 31,
-    "shard_size": 1,
 }
-"""What the Launchpad starts with: what must be given, on top."""
+"""What the Launchpad starts with: what must be given."""
 
 
 @dg.job(

@@ -83,9 +83,7 @@ COMMANDS: dict[str, Command] = {
         "extract_command",
         "Restore files and folders from CARs alone; split files are put together. Run again to resume.",
     ),
-    "export": Command(
-        "car_bytes", "export", "Write a CAR as a file, wherever its bytes are; the file is checked."
-    ),
+    "export": Command("car_bytes", "export", "Write a CAR as a file, wherever its bytes are."),
     "cat": Command("car_bytes", "cat", "Bytes of a CAR, or a range of them, on standard output."),
     "rebuild": Command(
         "car_bytes",

@@ -12,12 +12,13 @@ from ptolemy_core.facts.cars import CarFacts, RootFacts
 from ptolemy_core.facts.fields import text_of
 from ptolemy_core.project import SETTINGS, Project
 from ptolemy_core.sizes import counted, duration, readable
+from ptolemy_core.stages.replication import Replication
 from ptolemy_core.status.builds import BuildPeriod
 from ptolemy_core.status.rate import blitz_progress, describe_task
 from ptolemy_dagster.http.pages import plots
 from ptolemy_dagster.http.pages.frame import page
 from ptolemy_dagster.http.pages.markup import Html, bar, cid, facts, free, joined, link, table, tag
-from ptolemy_dagster.http.pages.overview import reason, state_text
+from ptolemy_dagster.http.pages.overview import reason, replicated, state_text
 from ptolemy_dagster.status import Status
 
 ASSETS = ("scan_result", "container_plan", "built_cars", "dataset_root", "manifest")
@@ -46,6 +47,8 @@ class Shown:
         plan, period: for the plots.
         skipped: some entries that are in no CAR, and how many there are.
         manifest: whether one is written.
+        replicas: of its pieces, if there are to be some.
+        deals: provider, state, number and padded bytes.
         runs: the last runs.
     """
 
@@ -59,6 +62,8 @@ class Shown:
     period: BuildPeriod | None
     skipped: Sequence[Skipped]
     manifest: bool
+    replicas: Replication | None
+    deals: Sequence[tuple[str, str, int, int]]
     runs: Sequence[RunLine]
 
 
@@ -74,6 +79,8 @@ def project_page(shown: Shown, ui_url: str, refresh: int) -> str:
         plots.throughput(shown.period),
         tag("h2", "CARs", id="cars"),
         _cars(shown),
+        tag("h2", "Deals", id="deals"),
+        _deals(shown),
         tag("h2", "Files in no CAR", id="skipped"),
         _skipped(shown),
         tag("h2", "Runs"),
@@ -103,6 +110,9 @@ def _state(shown: Shown) -> Html:
             ("Verified", f"{state.verified:,} of {counted(state.built, 'CAR')}"),
             ("Delivered", f"{state.delivered:,} of {counted(state.built, 'CAR')}"),
         ]
+    if shown.replicas is not None:
+        wanted = f"{counted(shown.replicas.replicas or 0, 'active deal')} each"
+        pairs.append(("Replicated", f"{replicated(shown.replicas)} have {wanted}"))
     if state.waiting is not None:
         pairs.append(("Waits for", f"{readable(state.waiting.bytes)} to leave {shown.settings.staging_dir}"))
     tasks = [(str(task.task), describe_task(task)) for task in state.tasks]
@@ -205,6 +215,13 @@ def _skipped(shown: Shown) -> Html:
         command = tag("code", f"ptolemy skipped {shown.status.project} --current")
         return Html(found + tag("p", more, command, " lists all."))
     return found
+
+
+def _deals(shown: Shown) -> Html:
+    if not shown.deals:
+        return tag("p", "No deal is made yet.", class_="soft")
+    rows = ((provider, state, f"{number:,}", readable(size)) for provider, state, number, size in shown.deals)
+    return table("Deals with providers", ("provider", "state", "deals", "padded bytes"), rows)
 
 
 def _runs(shown: Shown, ui_url: str) -> list[object]:

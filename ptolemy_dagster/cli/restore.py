@@ -95,8 +95,7 @@ def restore(
         assert to is not None
         _require(needs, partial)
         if not as_json:
-            entries, from_cars = counted(needs.entries, "entry", "entries"), counted(len(needs.cars), "CAR")
-            output.say(f"{entries}, {readable(needs.size)}, from {from_cars}")
+            output.say(_summary(needs, f"from {counted(len(needs.cars), 'CAR')}"))
         allow_open_files(len(needs.cars))
         with output.byte_progress() as bars:
             task = bars.add_task("restoring", total=needs.size, visible=bars.console.is_terminal)
@@ -173,6 +172,11 @@ def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
     return [] if b"" in found else found
 
 
+def _summary(needs: Needs, more: str) -> str:
+    """How much is to be restored, in words."""
+    return f"{counted(needs.entries, 'entry', 'entries')}, {readable(needs.size)}, {more}"
+
+
 def _require(needs: Needs, partial: bool) -> None:
     """See that nothing is missing.
 
@@ -224,8 +228,7 @@ def _list(needs: Needs, as_json: bool) -> None:
                 for one in needs.cars
             ],
         )
-        entries, lost = counted(needs.entries, "entry", "entries"), counted(len(needs.missing), "CAR")
-        output.say(f"{entries}, {readable(needs.size)}, {lost} missing")
+        output.say(_summary(needs, f"{counted(len(needs.missing), 'CAR')} missing"))
         for path in needs.unbuilt:
             output.say(f"in no CAR yet: {path}")
     if needs.missing:

@@ -147,7 +147,7 @@ class Blocks:
             raise BlockError(f"the block {cid_text(cid)} isn't where it should be ({place})")
         found = self._indexed(cid, near.car)
         if found is None:
-            raise MissingBlockError(f"the block {cid_text(cid)} isn't there{self._faults()}")
+            raise MissingBlockError(f"the block {cid_text(cid)} is missing{self._faults()}")
         return found
 
     def leaf(self, cid: bytes, near: Spot, length: int | None) -> Found:

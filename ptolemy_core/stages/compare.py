@@ -214,12 +214,12 @@ def _difference(opened: _Opened, row: BuiltShard, progress: Progress) -> tuple[s
             return None if same else (" leads elsewhere in the source", False)
         if row.kind == Kind.DIRECTORY:
             is_folder = stat.S_ISDIR(beneath.lstat(root, path).st_mode)
-            return None if is_folder else (" is no folder in the source any more", False)
+            return None if is_folder else (" is no longer a folder in the source", False)
         descriptor = open_beneath(root, path, _FILE)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                return " is no regular file in the source any more", False
+                return " is no longer a regular file in the source", False
             stamp, found = Stamp(row.size, row.mtime), Stamp(status.st_size, wrapped(status.st_mtime_ns))
             changed = "; it was modified after the scan" if found.token != stamp.token else ""
             if found.size != stamp.size:

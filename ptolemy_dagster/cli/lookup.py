@@ -21,7 +21,7 @@ from ptolemy_dagster.cli.status import no_project
 
 
 def cars_command(project: Name, as_json: Json = False) -> None:
-    """The built CARs of a project, and the CAR of its root, with their CIDs."""
+    """List the built CARs of a project, and the CAR of its root, with their CIDs."""
     with output.errors_shown():
         catalog = open_catalog()
         projects.get(catalog, project)
@@ -30,20 +30,20 @@ def cars_command(project: Name, as_json: Json = False) -> None:
 
 def find(
     what: Annotated[
-        str, typer.Argument(metavar="PATH|CID", help="A path below target-dir, a pattern, or any CID.")
+        str, typer.Argument(metavar="PATH|CID", help="A path in target-dir, a pattern, or any CID.")
     ],
-    project: Annotated[str | None, typer.Option("--project", "-p", help="Look in this project only.")] = None,
-    prefix: Annotated[bool, typer.Option("--prefix", help="All paths that begin with PATH.")] = False,
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Search only this project.")] = None,
+    prefix: Annotated[bool, typer.Option("--prefix", help="All paths that start with PATH.")] = False,
     glob: Annotated[
         bool, typer.Option("--glob", help="All paths that match a pattern with *, ?, [a-z] and **.")
     ] = False,
     gone: Annotated[
-        bool, typer.Option("--all", help="Also versions that a later scan found changed or gone.")
+        bool, typer.Option("--all", help="Include versions that a later scan found changed or gone.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="Show at most N rows.")] = 1000,
     as_json: Json = False,
 ) -> None:
-    """Which CAR and piece holds a file and at which bytes, or what a CID names. Exit code 1 if nothing is found."""
+    """Show which CAR and piece hold a file or CID, and at which bytes. Exit code 1 if nothing is found."""
     if prefix and glob:
         raise typer.BadParameter("--prefix and --glob can't be combined: give one of them")
     with output.errors_shown():

@@ -42,6 +42,7 @@ from ptolemy_dagster.http.settings import ApiSettings, is_loopback
 from ptolemy_dagster.http.supervise import Child
 from ptolemy_dagster.http.web_ui import Access
 from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
+from ptolemy_dagster.internals.run_records import RunRecords, is_usual_storage
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.roots import set_environment
 
@@ -97,7 +98,8 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
         children.append(daemon_beside(home, instance))
     is_here = beside.dagster_url is None or is_loopback(urlsplit(beside.dagster_url).hostname or "")
     token = settings.token if is_here else None  # other machines aren't told it
-    dagster = Dagster(instance, url, settings.ui_url, token)
+    records = RunRecords(catalog) if is_usual_storage() else None
+    dagster = Dagster(instance, url, settings.ui_url, token, records)
     limit_patience(_PATIENCE)
     app = create_app(Context(catalog, dagster, settings))
     dagster.expect_start()
@@ -170,7 +172,7 @@ def listener_on(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise SettingsError(
             f"nothing can listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
-            "--port, or end what listens there"
+            "--port, or stop the program that listens there"
         ) from None
 
 

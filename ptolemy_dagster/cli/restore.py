@@ -29,6 +29,32 @@ _REMOTE_THREADS = 8
 """Threads that fetch, at least: most of their time they wait for servers."""
 
 
+From = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from",
+        help="URL of pieces, as https://provider.example/piece/{piece}; may be repeated. CARs in no folder of --cars "
+        "are read from there, no more of them than is needed.",
+    ),
+]
+Manifest = Annotated[
+    str | None, typer.Option("--manifest", help="Manifest to go by, in place of a project's catalog.")
+]
+TokenFile = Annotated[
+    str | None, typer.Option("--token-file", help="File with the bearer token for the servers of --from.")
+]
+PrivateRedirects = Annotated[
+    bool, typer.Option("--private-redirects", help="A public server may redirect to a private address.")
+]
+Cars = Annotated[
+    list[str] | None,
+    typer.Option("--cars", help="Folder that holds CARs; may be repeated. Default: staging-dir."),
+]
+Scan = Annotated[int | None, typer.Option("--scan", help="As this scan saw it; default: the newest.")]
+Listing = Annotated[bool, typer.Option("--list", help="Show which CARs are needed, write nothing.")]
+Partial = Annotated[bool, typer.Option("--partial", help="Restore what is there though CARs are missing.")]
+
+
 def restore(
     project: Annotated[
         str | None, typer.Argument(help="Name of the project; left out with --manifest.")
@@ -39,37 +65,14 @@ def restore(
     to: Annotated[
         str | None, typer.Option("--to", help="Folder to write to; made if it isn't there.")
     ] = None,
-    cars: Annotated[
-        list[str] | None,
-        typer.Option("--cars", help="Folder that holds CARs; may be repeated. Default: staging-dir."),
-    ] = None,
-    from_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--from",
-            help="URL of pieces, as https://provider.example/piece/{piece}; may be repeated. CARs in no folder of "
-            "--cars are read from there, no more of them than is needed.",
-        ),
-    ] = None,
-    manifest: Annotated[
-        str | None, typer.Option("--manifest", help="Manifest to go by, in place of a project's catalog.")
-    ] = None,
-    token_file: Annotated[
-        str | None, typer.Option("--token-file", help="File with the bearer token for the servers of --from.")
-    ] = None,
-    private_redirects: Annotated[
-        bool,
-        typer.Option("--private-redirects", help="A public server may redirect to a private address."),
-    ] = False,
-    scan: Annotated[
-        int | None, typer.Option("--scan", help="As this scan saw it; default: the newest.")
-    ] = None,
-    listing: Annotated[
-        bool, typer.Option("--list", help="Show which CARs are needed, write nothing.")
-    ] = False,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Restore what is there though CARs are missing.")
-    ] = False,
+    cars: Cars = None,
+    from_: From = None,
+    manifest: Manifest = None,
+    token_file: TokenFile = None,
+    private_redirects: PrivateRedirects = False,
+    scan: Scan = None,
+    listing: Listing = False,
+    partial: Partial = False,
     overwrite: Overwrite = False,
     sparse: Sparse = True,
     as_json: Json = False,

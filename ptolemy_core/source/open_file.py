@@ -16,11 +16,15 @@ ReadAt: TypeAlias = Callable[[memoryview, int], int]
 
 def reader_of(descriptor: int, cipher: "FileCipher | None" = None) -> ReadAt:
     """Reads an open file: encrypted, if there is a cipher, and then nothing where it is shorter than the cipher's."""
-    if cipher is None:
-        return partial(read_at, descriptor)
+    read = partial(read_at, descriptor)
+    return read if cipher is None else encrypting_reader(cipher, read)
+
+
+def encrypting_reader(cipher: "FileCipher", plain: ReadAt) -> ReadAt:
+    """Reads a file encrypted; nothing where it is shorter than the cipher's."""
     from ptolemy_core.encryption import Encrypted  # it loads ciphers
 
-    view = Encrypted(_Plain(descriptor), cipher)
+    view = Encrypted(_Plain(plain), cipher)
 
     def read(buffer: memoryview, offset: int) -> int:
         try:
@@ -43,15 +47,15 @@ def read_at(descriptor: int, view: memoryview, offset: int) -> int:
 
 
 class _Plain:
-    """Reads an open file."""
+    """Reads a file into several buffers."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, read: ReadAt) -> None:
+        self._read = read
 
     def read(self, offset: int, buffers: Sequence[memoryview]) -> int:
         done = 0
         for buffer in buffers:
-            got = read_at(self._descriptor, buffer, offset + done)
+            got = self._read(buffer, offset + done)
             done += got
             if got < len(buffer):
                 break

@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 import dagster as dg
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
 from ptolemy_core.catalog import Catalog, cars, containers, projects, roots, skipped
@@ -95,7 +95,8 @@ def _shown(context: Context, name: str, after: int) -> Shown:
 
 def _sizes(catalog: Catalog, name: str) -> dict[str, int] | None:
     try:
-        return area_of(projects.get(catalog, name)).sizes()
+        area = area_of(projects.get(catalog, name))
+        return area.sizes() | area.outlines()
     except StagingError:
         return None
 
@@ -127,6 +128,6 @@ def summary(project: Name, context: Opened) -> FileResponse:
 
 
 @router.get("/projects/{project}/cars/{number}")
-def car(project: Name, number: str, context: Opened, request: Request) -> FileResponse:
-    """A CAR that is in its staging folder."""
+def car(project: Name, number: str, context: Opened, request: Request) -> Response:
+    """A CAR that is in its staging folder, or generated."""
     return downloads.car(context, project, number)

@@ -15,7 +15,7 @@ from ptolemy_core.catalog.served import HeldCar
 from ptolemy_core.errors import NotFoundError, PtolemyError
 from ptolemy_core.staging.stored import OpenCar
 
-MOST = 64
+MOST = 32
 """CARs that are open at once."""
 
 _Key = tuple[str, str]

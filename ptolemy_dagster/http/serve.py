@@ -47,6 +47,7 @@ from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
 from ptolemy_dagster.internals.run_records import RunRecords, is_usual_storage
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.roots import set_environment
+from ptolemy_dagster.sensors.failed import UI_URL
 
 DEFAULT_UI_PORT = 3000
 _log = logging.getLogger("ptolemy.http")
@@ -104,6 +105,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     token = settings.token if is_here else None  # other machines aren't told it
     records = RunRecords(catalog) if is_usual_storage() else None
     dagster = Dagster(instance, url, settings.ui_url, token, records)
+    os.environ.setdefault(UI_URL, dagster.ui_url)  # the daemon's messages have links
     limit_patience(_PATIENCE)
     app = create_app(Context(catalog, dagster, settings))
     if beside.pieces is not None:

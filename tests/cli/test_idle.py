@@ -39,7 +39,7 @@ def test_run_launches_nothing_when_nothing_changed(delta: Backend) -> None:
     cars = delta.cars()
     again = ptolemy("run", "delta")
     said = (
-        "nothing to do: nothing changed since the last scan, and all 1 CARs of delta are built and verified"
+        "nothing to do: nothing changed since the last scan, and the only CAR of delta is built and verified"
     )
     assert said in again.stderr
     assert next(iter(cars)).removesuffix(".car") in again.stdout

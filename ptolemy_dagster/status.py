@@ -8,7 +8,7 @@ from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.cars import GENERATED
 from ptolemy_core.facts.projects import StatusFacts
 from ptolemy_core.project import Project
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages.order import Stage
 from ptolemy_core.status.state import ProjectState, project_state, project_states
 from ptolemy_dagster.alive import run_lives
@@ -30,6 +30,8 @@ _STAGE_OF_STEP = {
     "car": Stage.BLITZ,
     "dataset_root": Stage.ROOT,
     "manifest": Stage.MANIFEST,
+    "deals": Stage.DEAL,
+    "deals_replicated": Stage.DEAL,
     "built_cars_cars_verify": Stage.VERIFY,
     "container_plan_plan_covers_scan": Stage.CONTAINERIZE,
 }
@@ -156,7 +158,9 @@ class Status:
             return "nothing to store"
         said = [str(self.state.not_stored)]
         if self.state.dead:
-            said.append(f"{self.state.dead:,} generated CARs are dead, since their source changed")
+            said.append(
+                f"{counted(self.state.dead, 'generated CAR is', 'generated CARs are')} dead: the source changed"
+            )
         if self.state.car_storage == GENERATED:
             said.append("new CARs are generated, not staged")
         return "; ".join(filter(None, said))

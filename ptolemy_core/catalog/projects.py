@@ -12,6 +12,7 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
 from ptolemy_core.errors import ProjectExistsError, SettingsError, UnknownProjectError
 from ptolemy_core.project import CHANGEABLE, Project, parse_project
+from ptolemy_core.source import open_target
 
 _BY_NAME = sa.select(table).where(table.c.name == sa.bindparam("wanted"))
 _NAMED = 10
@@ -22,7 +23,7 @@ def create(catalog: Catalog, project: Project) -> bool:
     """Define a project, and make its staging folder; False if it was defined so already.
 
     Raises:
-        SettingsError: target_dir is no readable folder, or staging_dir can't be written.
+        SettingsError: target_dir is no readable folder or URL, or staging_dir can't be written.
         ProjectExistsError: a project of this name has other settings.
     """
     prepare_folders(project)
@@ -37,7 +38,7 @@ def create(catalog: Catalog, project: Project) -> bool:
         fixed = any(row[key] != value for key, value in new.items() if key not in CHANGEABLE)
         remedy = "use another name" if fixed else f"use `ptolemy set {project.name}` to change that"
         raise ProjectExistsError(
-            f"project {project.name!r} is defined already, with {'; '.join(other)}: {remedy}"
+            f"project {project.name!r} already exists, with {'; '.join(other)}: {remedy}"
         )
     return False
 
@@ -48,15 +49,13 @@ def prepare_folders(project: Project) -> None:
     Raises:
         SettingsError: target_dir is no readable folder, or staging_dir can't be written.
     """
-    if not os.path.isdir(project.target_dir):
-        raise SettingsError(f"target_dir {project.target_dir!r} is no folder: check the path, or mount it")
-    if not os.access(project.target_dir, os.R_OK | os.X_OK):
-        raise SettingsError(f"target_dir {project.target_dir!r} can't be read: change its permissions")
+    open_target(project).require_usable()
     try:
         os.makedirs(project.staging_dir, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"staging_dir {project.staging_dir!r} can't be made ({error.strerror}): use a folder that you may write"
+            f"staging_dir {project.staging_dir!r} can't be created ({error.strerror}): use a folder that you "
+            "can write to"
         ) from error
     if not os.access(project.staging_dir, os.W_OK | os.X_OK):
         raise SettingsError(f"staging_dir {project.staging_dir!r} can't be written: change its permissions")
@@ -81,6 +80,8 @@ def change(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:
             "define another project"
         )
     new = parse_project(get(catalog, name).model_dump() | settings)
+    if new.is_remote and "source_profile" in settings:
+        open_target(new).require_usable()
     values = {key: getattr(new, key) for key in settings}
     if values:
         with catalog.write() as connection:

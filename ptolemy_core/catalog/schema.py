@@ -372,7 +372,7 @@ deal = Table(
     Column("start_epoch", BigInteger),
     Column("end_epoch", BigInteger),
     Column("allocation_id", BigInteger),
-    Column("renews", String, nullable=False, server_default=""),
+    Column("renews", String, nullable=False, server_default=text("''")),
     Column("attempt", Integer, nullable=False),
     Column("tries", Integer, nullable=False),  # failed ones to send it
     Column("next_at", Float, nullable=False),  # when it is due to be sent or asked for

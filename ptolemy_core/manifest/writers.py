@@ -65,8 +65,8 @@ def _parquet(file: IO[bytes], facts: dict[str, str]) -> Iterator[Callable[[Page]
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
     except ModuleNotFoundError:
         raise SettingsError(
-            "a manifest as Parquet needs PyArrow, which isn't installed: `pip install pyarrow`, or use format csv "
-            "or jsonl"
+            "a manifest as Parquet needs PyArrow, which isn't installed: run `pip install pyarrow` (with pipx: `pipx "
+            "inject ptolemy pyarrow`), or use format csv or jsonl"
         ) from None
 
     fields = [

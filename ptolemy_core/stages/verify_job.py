@@ -159,7 +159,7 @@ def record(catalog: Catalog, job: VerifyJob, checked: Checked) -> Verdict:
         more = f" and {len(suspects) - 1} more" if len(suspects) > 1 else ""
         problem = (
             f"{row.file_name}: {paths.display(suspects[0][0])}{more} differed from the source when they were "
-            "compared, with the size and time of the scan, so this CAR may hold a mixture of its states: compare "
+            "compared, with the size and time of the scan, so this CAR may mix two of its states: compare "
             f"again (ptolemy verify {row.project} --source), or touch the file and run the project again"
         )
         return replace(verdict, problems=[*verdict.problems, problem])
@@ -191,7 +191,7 @@ def _read(job: VerifyJob, listing: CarListing, progress: Progress) -> tuple[Verd
         )
     except FileNotFoundError as error:
         problem = (
-            f"{row.file_name} can't be read: {error.strerror}; if it was delivered, say so: "
+            f"{row.file_name} can't be read: {error.strerror}; if it was delivered, mark it: "
             f"ptolemy release {row.project}/{row.number} --note WHERE; else materialize car "
             f"{row.project}|{row.number:06d} to build it again"
         )

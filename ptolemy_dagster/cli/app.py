@@ -30,8 +30,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Folders of any size become verified Filecoin pieces.\n\n"
-    "A project goes create -> scan -> containerize -> blitz; `run` does the last three and verifies. "
-    "Every stage may be run again: it does what is left to do. State is in ~/.ptolemy (or DAGSTER_HOME), or in "
+    "The stages of a project are create, scan, containerize, blitz; `run` does all but create, and verifies. "
+    "You can run any stage again: it does the remaining work. State is in ~/.ptolemy (or DAGSTER_HOME), or in "
     "the Postgres of PTOLEMY_PG_URL.",
 )
 

@@ -127,7 +127,7 @@ class Dagster:
         return Problem(
             503,
             "dagster-away",
-            f"Dagster's webserver at {self.url} doesn't do it ({_kind(error)}): see that it runs, and loads "
+            f"Dagster's webserver at {self.url} refused ({_kind(error)}): check that it is running and loads "
             f"ptolemy_dagster.definitions, then try again; the server's log has more under {number}",
             {"Retry-After": "5"},
         )

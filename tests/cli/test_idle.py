@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ptolemy_core.catalog import scans
+from ptolemy_core.catalog import projects, scans
 from ptolemy_core.stages.scan import is_unchanged
 from tests.cli.commands import ptolemy
 from tests.pipeline.backend import Backend
@@ -31,7 +31,7 @@ def _remove_manifest(backend: Backend) -> None:
 
 
 def _leave_out(backend: Backend) -> None:
-    ptolemy("set", "delta", "--exclude", "a.txt")
+    projects.change(backend.catalog, "delta", {"exclude": ["a.txt"]})
 
 
 def test_run_launches_nothing_when_nothing_changed(delta: Backend) -> None:

@@ -26,11 +26,11 @@ _DEAL_NUMBERS = {
     "deal_renew_days": (1, 365, "days"),
 }
 _BAD_PADDING = 1 / 8
-"""Share of a piece that may be padding before a car_size is worth a warning."""
+"""Share of padding in a piece above which a car_size gets a warning."""
 
 
 def _setting(default: Any, description: str, *, changeable: bool = False) -> Any:
-    """A setting with a default; what isn't `changeable` says what the project's CARs are, and stays."""
+    """A setting with a default; one that isn't `changeable` determines the CARs."""
     return Field(default, description=description, json_schema_extra={"changeable": changeable})
 
 
@@ -55,7 +55,7 @@ class Project(BaseModel):
     )
     shard_size: int = _setting(1, "files larger than this are split; whole GiB, 1 to 31, at most car_size")
     car_size: int = _setting(
-        MAX_GIB, "data in one CAR at most; whole GiB, 1 to 31; 31 needs the least padding"
+        MAX_GIB, "the most data in one CAR; whole GiB, 1 to 31; 31 needs the least padding"
     )
     encryption: str = _setting(
         "None", "None, or the alias of the key that encrypts contents and names; see docs/encryption.md"
@@ -64,38 +64,37 @@ class Project(BaseModel):
         True, "whether names and link targets of an encrypted project are encrypted too"
     )
     load_type: Literal["blitz", "serial"] = _setting(
-        "blitz", "blitz builds CARs in parallel, serial one after the other"
+        "blitz", "blitz builds CARs in parallel, serial one at a time"
     )
     include: tuple[str, ...] = _setting(
         (),
-        "patterns of names that belong in, as *.jpg, cache/ or /top/**/*.raw; none: everything",
+        "patterns of names to store, such as *.jpg, cache/ or /top/**/*.raw; default: everything",
         changeable=True,
     )
-    exclude: tuple[str, ...] = _setting((), "patterns of names that don't belong in", changeable=True)
-    hidden: bool = _setting(True, "whether names that start with a dot belong in", changeable=True)
+    exclude: tuple[str, ...] = _setting((), "patterns of names not to store", changeable=True)
+    hidden: bool = _setting(True, "whether to store names that start with a dot", changeable=True)
     on_error: Literal["fail", "skip"] = _setting(
         "fail",
-        "a file that can't be read or has changed: fail the scan or its CAR, or skip it with a record",
+        "if a file can't be read or has changed: fail the scan or its CAR, or skip the file and record it",
         changeable=True,
     )
     watch: bool = _setting(
         False, "whether a sensor watches the folder and scans it after changes", changeable=True
     )
     auto: bool = _setting(
-        False, "whether what a scan found is containerized and blitzed without being asked", changeable=True
+        False, "whether new files are containerized and blitzed automatically after a scan", changeable=True
     )
     quiet_seconds: int = _setting(
         60, "seconds a folder must be unchanged before it is scanned, 0 to 86400", changeable=True
     )
     max_loss: int = _setting(
         50,
-        "percent of the entries that may be gone at once, 0 to 100: a scan that misses more fails",
+        "a scan fails if more than this percentage of the entries is gone; 0 to 100",
         changeable=True,
     )
     car_sha256: bool = _setting(
         False,
-        "whether each CAR's own SHA-256 is recorded; receivers check the piece CID, and this takes half as much "
-        "CPU again",
+        "whether to record each CAR's SHA-256; receivers check the piece CID, and this takes half as much CPU again",
         changeable=True,
     )
     car_storage: Literal["staged", "generated"] = _setting(
@@ -142,8 +141,8 @@ class Project(BaseModel):
     )
     piece_url: str | None = _setting(
         None,
-        "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}, and "
-        "{secret} for what PTOLEMY_PIECE_SECRET has",
+        "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}; "
+        "?{signature} makes it a signed URL of `ptolemy serve-pieces`, {secret} is what PTOLEMY_PIECE_SECRET has",
         changeable=True,
     )
     deal_auto: bool = _setting(
@@ -325,7 +324,7 @@ class Project(BaseModel):
             except SettingsError as error:
                 raise ValueError(f"target_dir: {error}") from None
         if "\0" in value:
-            raise ValueError(f"{info.field_name} holds a NUL character: {value!r}; give a folder's path")
+            raise ValueError(f"{info.field_name} contains a NUL character: {value!r}; give a folder's path")
         if not os.path.isabs(value):
             raise ValueError(f"{info.field_name} must be an absolute path, got {value!r}")
         real = os.path.realpath(value)
@@ -334,7 +333,7 @@ class Project(BaseModel):
         except UnicodeEncodeError:
             if sys.getfilesystemencoding() != "utf-8":
                 raise ValueError(
-                    f"{info.field_name} {real!r} can't be understood in this process's locale "
+                    f"{info.field_name} {real!r} can't be decoded in this process's locale "
                     f"({sys.getfilesystemencoding()}): set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
                 ) from None
             raise ValueError(
@@ -352,7 +351,7 @@ class Project(BaseModel):
             )
         if self.staging_budget is not None and self.load_type != "serial":
             raise ValueError(
-                f"staging_budget {self.staging_budget} GiB goes with load_type serial, and this project's is "
+                f"staging_budget {self.staging_budget} GiB needs load_type serial, and this project's load_type is "
                 f"{self.load_type}: use load_type=serial, or leave staging_budget out"
             )
         if self.staging_budget is not None and self.staging_budget < self._least_budget(UNIXFS_V1_2025):
@@ -395,7 +394,7 @@ class Project(BaseModel):
 
     @property
     def rules(self) -> selection.Rules | None:
-        """What of the target belongs in; None if all does."""
+        """Rules that select what is stored; None if everything is."""
         if self.hidden and not self.include and not self.exclude:
             return None
         return selection.Rules(self.include, self.exclude, self.hidden)
@@ -421,7 +420,7 @@ class Project(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a setting is declared, for whatever offers it to users.
+    """The declaration of a setting, for everything that shows or accepts it.
 
     Attributes:
         name: of the field.
@@ -429,7 +428,7 @@ class Setting:
         required: whether it has no default.
         default: its default, a list where the type is one.
         description: one line, lower case, without a full stop.
-        changeable: whether it may change after the project was created.
+        changeable: whether it can be changed after the project was created.
     """
 
     name: str
@@ -464,7 +463,7 @@ SETTINGS = {name: _declared(name) for name in Project.model_fields}
 """All settings, in the order in which they are shown."""
 
 CHANGEABLE = tuple(name for name, setting in SETTINGS.items() if setting.changeable)
-"""Settings that may change in a project's life; the others say what its CARs are."""
+"""Settings that can be changed; the others determine the project's CARs."""
 
 
 def parse_project(settings: dict[str, Any]) -> Project:
@@ -491,7 +490,7 @@ def _reason(error: Any) -> str:
 
 
 def padding_warning(car_size: int, profile: Profile = UNIXFS_V1_2025) -> str | None:
-    """What a user should know of a car_size (GiB) whose pieces are padded badly; None if it is fine."""
+    """A warning about a car_size (GiB) whose pieces need much padding; None if it is fine."""
     waste = _waste(car_size, profile)
     if waste <= _BAD_PADDING:
         return None

@@ -48,7 +48,7 @@ def parse_roots(folders: Sequence[str]) -> tuple[str, ...]:
         if not os.path.isabs(folder):
             raise SettingsError(f"root {folder!r} must be an absolute path")
         if not os.path.isdir(folder):
-            raise SettingsError(f"root {folder!r} is no folder: make it, or mount it, first")
+            raise SettingsError(f"root {folder!r} isn't a folder: create it, or mount it, first")
     return tuple(dict.fromkeys([*(os.path.realpath(folder) for folder in folders), *remote]))
 
 
@@ -61,7 +61,7 @@ def set_environment(roots: Sequence[str]) -> None:
     for root in roots:
         if os.pathsep in root and not urls.is_url(root):
             raise SettingsError(
-                f"root {root!r} has a {os.pathsep!r} in it, which separates roots: use a folder above it, or a link"
+                f"root {root!r} has a {os.pathsep!r}, the separator of roots, in it: use a folder above it, or a link"
             )
     if roots:
         os.environ[ROOTS_VARIABLE] = os.pathsep.join(roots)

@@ -101,7 +101,7 @@ class PosixSource:
         """
         name = os.fsdecode(self.root)
         if not os.path.isdir(self.root):
-            raise SettingsError(f"target_dir {name!r} is no folder: check the path, or mount it")
+            raise SettingsError(f"target_dir {name!r} isn't a folder: check the path, or mount it")
         if not os.access(self.root, os.R_OK | os.X_OK):
             raise SettingsError(f"target_dir {name!r} can't be read: change its permissions")
 

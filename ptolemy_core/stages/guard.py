@@ -70,7 +70,7 @@ def require_not_replaced(project: Project, before: Mounts, after: Mounts) -> Non
     if (before.device, before.inode) != (after.device, after.inode):
         raise SourceChangedError(
             f"target_dir {project.target_dir!r} was replaced, mounted or unmounted while it was scanned, so "
-            "nothing of this scan is recorded: see that it is the right folder, then scan again"
+            "nothing of this scan is recorded: check that it is the right folder, then scan again"
         )
 
 
@@ -92,7 +92,7 @@ def require_few_losses(
         return
     if not stored:
         raise LossError(
-            f"target_dir {project.target_dir!r} has no entry any more, and the last scan saw {losses.lost:,} that "
+            f"target_dir {project.target_dir!r} has no entries, and the last scan found {losses.lost:,} that "
             f"should be there: {_remedy(project)}"
         )
     for one in missing_mounts(last, now):
@@ -113,6 +113,6 @@ def require_few_losses(
 def _remedy(project: Project) -> str:
     question = "is it the right endpoint?" if project.is_remote else "is the right disk mounted?"
     return (
-        f"{question} Nothing is recorded of this scan. If it is as it should be, scan with "
+        f"{question} Nothing was recorded. If this is intended, scan with "
         f"`ptolemy scan {project.name} --accept-loss` (over HTTP and in a run's configuration: accept_loss)"
     )

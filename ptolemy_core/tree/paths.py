@@ -125,6 +125,27 @@ def escape(path: bytes) -> str:
     return "".join(map(_escaped, text))
 
 
+def escape_all(many: Sequence[bytes]) -> list[str]:
+    """`escape` of each of many paths."""
+    text = _joined(many).decode("utf-8", "surrogateescape")
+    if text.isprintable() and "\\" not in text:
+        found = text.split("//")
+        if len(found) == len(many):
+            return found
+    return [escape(path) for path in many]
+
+
+def all_to_slashes(many: Sequence[bytes]) -> list[bytes]:
+    """`to_slashes` of each of many paths."""
+    found = _joined(many).split(b"//")
+    return found if len(found) == len(many) else [to_slashes(path) for path in many]
+
+
+def _joined(many: Sequence[bytes]) -> bytes:
+    """Paths with `/` between names and `//` between paths: no name is empty or has a slash."""
+    return (SEPARATOR + SEPARATOR).join(many).replace(SEPARATOR, b"/")
+
+
 def _escaped(character: str) -> str:
     if character == "\\":
         return "\\\\"

@@ -27,7 +27,7 @@ def set_command(
     as_json: Json = False,
     **settings: Any,
 ) -> None:
-    """Change settings that may change; without options, show all settings.
+    """Change settings of a project; without options, show all settings.
 
     Patterns take effect with the next scan. A list replaces the one before. A new target-dir must hold the same
     files, with the same times; a new staging-dir must hold the CARs.

@@ -96,7 +96,7 @@ def _shown(context: Context, name: str, after: int) -> Shown:
 def _sizes(catalog: Catalog, name: str) -> dict[str, int] | None:
     try:
         area = area_of(projects.get(catalog, name))
-        return area.sizes() | area.outlines()
+        return area.sizes() | area.outlines(name)
     except StagingError:
         return None
 

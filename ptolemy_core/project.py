@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ptolemy_core import commp, url_template
+from ptolemy_core import commp, url_template, urls
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.rules import selection
@@ -16,6 +16,7 @@ from ptolemy_core.rules import selection
 MIN_GIB, MAX_GIB = 1, 31
 MAX_QUIET = 86_400
 _MAX_BUDGET = 1_000_000
+PROFILE_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 _NAME = re.compile(NAME_PATTERN)
 _DEAL_NUMBERS = {
@@ -45,7 +46,8 @@ class Project(BaseModel):
     )
     target_dir: str = _setting(
         ...,
-        "absolute path of the folder to store; links in it are kept as links and never followed",
+        "absolute path of the folder to store, whose links are kept and never followed, or a URL: s3://, gs://, "
+        "az://, https://, sftp:// (docs/sources.md)",
         changeable=True,
     )
     staging_dir: str = _setting(
@@ -139,8 +141,8 @@ class Project(BaseModel):
     )
     piece_url: str | None = _setting(
         None,
-        "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}, and "
-        "{secret} for what PTOLEMY_PIECE_SECRET has",
+        "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}; "
+        "?{signature} makes it a signed URL of `ptolemy serve-pieces`, {secret} is what PTOLEMY_PIECE_SECRET has",
         changeable=True,
     )
     deal_auto: bool = _setting(
@@ -150,6 +152,14 @@ class Project(BaseModel):
         None,
         "days before a deal's end in which it is renewed, 1 to 365; by default it isn't",
         changeable=True,
+    )
+    source_profile: str | None = _setting(
+        None,
+        "named profile with the credentials for a target_dir that is a URL; by default the environment's",
+        changeable=True,
+    )
+    rescan_minutes: int = _setting(
+        60, "minutes between two scans of a watched target_dir that is a URL, 1 to 999999", changeable=True
     )
 
     @field_validator("name")
@@ -238,6 +248,23 @@ class Project(BaseModel):
             raise ValueError(f"max_loss must be 0 to 100 percent, got {value!r}")
         return int(value)
 
+    @field_validator("source_profile")
+    @classmethod
+    def _profile_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(PROFILE_PATTERN, value):
+            raise ValueError(
+                "source_profile must be the name of a profile, 1 to 63 letters, digits, -, _ or ., and never a key: "
+                "put keys into the profile"
+            )
+        return value
+
+    @field_validator("rescan_minutes", mode="before")
+    @classmethod
+    def _some_minutes(cls, value: Any) -> Any:
+        if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]{0,5}", str(value)):
+            raise ValueError(f"rescan_minutes must be 1 to 999999 minutes, got {value!r}")
+        return int(value)
+
     @field_validator(*_DEAL_NUMBERS, mode="before")
     @classmethod
     def _within(cls, value: Any, info: Any) -> int | None:
@@ -291,6 +318,11 @@ class Project(BaseModel):
     @field_validator("target_dir", "staging_dir")
     @classmethod
     def _absolute(cls, value: str, info: Any) -> str:
+        if info.field_name == "target_dir" and urls.is_url(value):
+            try:
+                return str(urls.parse(value))
+            except SettingsError as error:
+                raise ValueError(f"target_dir: {error}") from None
         if "\0" in value:
             raise ValueError(f"{info.field_name} contains a NUL character: {value!r}; give a folder's path")
         if not os.path.isabs(value):
@@ -328,7 +360,12 @@ class Project(BaseModel):
                 f"staging_budget {self.staging_budget} GiB is too small: with car_size {self.car_size} a CAR, its "
                 f"data and structure, may take up to {least} GiB; use staging_budget={least} or more"
             )
-        if os.path.commonpath([self.target_dir, self.staging_dir]) == self.target_dir:
+        if self.source_profile is not None and not self.is_remote:
+            raise ValueError(
+                f"source_profile {self.source_profile!r} goes with a URL, and target_dir {self.target_dir!r} is a "
+                "folder: leave it out"
+            )
+        if not self.is_remote and os.path.commonpath([self.target_dir, self.staging_dir]) == self.target_dir:
             raise ValueError(
                 f"staging_dir {self.staging_dir!r} is inside target_dir {self.target_dir!r}: "
                 "finished CARs would be scanned as data; use a folder outside of it"
@@ -336,8 +373,13 @@ class Project(BaseModel):
         return self
 
     @property
+    def is_remote(self) -> bool:
+        """Whether target_dir is a URL."""
+        return urls.is_url(self.target_dir)
+
+    @property
     def target_bytes(self) -> bytes:
-        """target_dir as the file system knows it."""
+        """target_dir as the file system knows it; a URL as it is."""
         return os.fsencode(self.target_dir)
 
     @property

@@ -6,6 +6,7 @@ from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.dataset import dataset_root, manifest
+from ptolemy_dagster.assets.deals import deals
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
@@ -71,6 +72,12 @@ carry_on = dg.define_asset_job(
     tags=_TAGS,
     description="Containerize and blitz what a scan found. The sensor auto launches it.",
 )
+deal = dg.define_asset_job(
+    "deal",
+    selection=[deals],
+    tags=_TAGS,
+    description="Make and follow a project's deals, and see whether each piece has enough.",
+)
 verify = dg.define_asset_job(
     "verify",
     selection=_verification,
@@ -91,8 +98,17 @@ def define_project(context: dg.OpExecutionContext, catalog: CatalogResource) -> 
     context.log.info(f"project {project.name} {'is defined' if new else 'was defined so already'}")
 
 
+_EXAMPLE = {
+    "name": "NAME",
+    "target_dir": "/folder/to/store",
+    "staging_dir": "/folder/for/cars",
+}
+"""What the Launchpad starts with: what must be given."""
+
+
 @dg.job(
     description="Define a project: give its settings in the Launchpad.",
+    config={"ops": {"define_project": {"config": _EXAMPLE}}},
     executor_def=dg.in_process_executor,  # one quick step: a process of its own would take longer than it
 )
 def create() -> None:
@@ -109,4 +125,5 @@ ALL: list[AnyJob] = [
     carry_on,
     root,
     verify,
+    deal,
 ]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Row
 
 from ptolemy_core.catalog import columns
@@ -229,6 +230,16 @@ def contents(connection: Connection, container_id: int) -> Iterator[Contents]:
 def spans(rows: Sequence[Row[Any]], profile: Profile) -> list[int]:
     """Bytes of the sections of each of a page's shards."""
     kinds = np.array([row.kind for row in rows], dtype=np.int8)
+    out: list[int] = item_extents(kinds, lengths_in_cars(rows, profile), profile).span.tolist()
+    return out
+
+
+def lengths_in_cars(rows: Sequence[Row[Any]], profile: Profile) -> NDArray[np.int64]:
+    """Bytes of each of some shards as its CAR has it, encrypted or not.
+
+    The rows have kind, size of the whole file, start and length of the shard, encryption and encrypt_names.
+    """
+    kinds = np.array([row.kind for row in rows], dtype=np.int8)
     wholes, starts, lengths = (
         np.array([getattr(row, of) or 0 for row in rows], dtype=np.int64)
         for of in ("size", "start", "length")
@@ -241,5 +252,4 @@ def spans(rows: Sequence[Row[Any]], profile: Profile) -> list[int]:
             form = Form(True, with_names, profile.chunk)
             ranges = (column[chosen] for column in (kinds, wholes, starts, lengths))
             lengths[chosen] = form.encrypted(*ranges)[1]
-    out: list[int] = item_extents(kinds, lengths, profile).span.tolist()
-    return out
+    return lengths

@@ -12,6 +12,7 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
 from ptolemy_core.errors import ProjectExistsError, SettingsError, UnknownProjectError
 from ptolemy_core.project import CHANGEABLE, Project, parse_project
+from ptolemy_core.source import open_target
 
 _BY_NAME = sa.select(table).where(table.c.name == sa.bindparam("wanted"))
 _NAMED = 10
@@ -22,7 +23,7 @@ def create(catalog: Catalog, project: Project) -> bool:
     """Define a project, and make its staging folder; False if it was defined so already.
 
     Raises:
-        SettingsError: target_dir is no readable folder, or staging_dir can't be written.
+        SettingsError: target_dir is no readable folder or URL, or staging_dir can't be written.
         ProjectExistsError: a project of this name has other settings.
     """
     prepare_folders(project)
@@ -48,10 +49,7 @@ def prepare_folders(project: Project) -> None:
     Raises:
         SettingsError: target_dir is no readable folder, or staging_dir can't be written.
     """
-    if not os.path.isdir(project.target_dir):
-        raise SettingsError(f"target_dir {project.target_dir!r} isn't a folder: check the path, or mount it")
-    if not os.access(project.target_dir, os.R_OK | os.X_OK):
-        raise SettingsError(f"target_dir {project.target_dir!r} can't be read: change its permissions")
+    open_target(project).require_usable()
     try:
         os.makedirs(project.staging_dir, exist_ok=True)
     except OSError as error:
@@ -82,6 +80,8 @@ def change(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:
             "define another project"
         )
     new = parse_project(get(catalog, name).model_dump() | settings)
+    if new.is_remote and "source_profile" in settings:
+        open_target(new).require_usable()
     values = {key: getattr(new, key) for key in settings}
     if values:
         with catalog.write() as connection:

@@ -116,12 +116,18 @@ class Blocks:
             car.close()
 
     def expected(self, cid: bytes, near: Spot) -> Found | None:
-        """The block of this CID if it is right there."""
+        """The block of this CID if it is right there.
+
+        Raises:
+            BlockError: what is there can't be read.
+        """
         self._use(near.car)
         try:
             section = self.cars[near.car].section_at(near.offset)
         except CarError:
             return None  # the index, or a look at the CAR's end, names it
+        except OSError as error:
+            raise BlockError(f"the block {cid_text(cid)} can't be read: {error.strerror}") from None
         return self._found(cid, near.car, section) if section is not None and section.cid == cid else None
 
     def find(self, cid: bytes, near: Spot) -> Found:
@@ -222,7 +228,7 @@ class Blocks:
         return f"; {'; '.join(faults[:_NAMED])}{more}" if faults else ""
 
     def damage(self, ends: Sequence[int] | None = None) -> list[str]:
-        """Of each CAR that isn't whole, a sentence that says so: it is cut, or has other bytes after its last block.
+        """A message for each CAR that is truncated, or has other bytes after its last block.
 
         Args:
             ends: byte offset behind the last block of each CAR, where they are known; else they are looked for.

@@ -68,7 +68,8 @@ class Inputs:
         rows = items[whole]
         names = [self.items.paths[item] for item in rows.tolist()]
         good, states = self._many.read_many(names, buffer, offsets[whole], self.stamps.take(rows))
-        good[good] = self._states.note_many(rows[good], states[good])
+        if states is not None:
+            good[good] = self._states.note_many(rows[good], states[good])
         done[whole] = good
         return done
 

@@ -22,13 +22,13 @@ from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.scans import Change, KnownPage
 from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import LossError, PtolemyError, UnreadableError
+from ptolemy_core.errors import LossError, PtolemyError, SourceError, UnreadableError
 from ptolemy_core.prefetch import prefetch
 from ptolemy_core.progress import ScanProgress
 from ptolemy_core.project import Project
-from ptolemy_core.source import filesystem
+from ptolemy_core.source import open_target
 from ptolemy_core.source.filesystem import Mounts
-from ptolemy_core.source.walk import OWN, SPECIAL, Entry, OwnFolders, walk_batches
+from ptolemy_core.source.walk import OWN, SPECIAL, Entry, OwnFolders
 from ptolemy_core.stages import dead, guard
 from ptolemy_core.stages.merge import Counts, Expected, FolderMerge, Losses, Merge
 from ptolemy_core.stages.own_folders import own_files, own_folders
@@ -138,7 +138,7 @@ def scan(
     Args:
         catalog: where the project is.
         name: the project's.
-        accept_loss: go on where the target is another one, or has lost more than max_loss percent of its entries.
+        accept_loss: scan even if the target is another one, or has lost more than max_loss percent of its entries.
         progress: called with entries and bytes found since the last call.
 
     Raises:
@@ -237,8 +237,8 @@ def is_unchanged(catalog: Catalog, name: str, at_most: int) -> bool:
 def _settle_deletions(catalog: Catalog, project: Project, mounts: Mounts | None) -> None:
     """Settle what an interrupted deletion left, unless the target is another one, where nothing would be found."""
     try:
-        now = filesystem.look(project.target_bytes)
-    except OSError:
+        now = open_target(project).mounts()
+    except SourceError:
         return  # the work says what is wrong with it
     if not guard.missing_mounts(mounts, now):
         settle_before_scan(catalog, project)
@@ -264,16 +264,15 @@ def work(
         SourceError, LossError, UnreadableError: as `scan`.
     """
     project = job.project
-    before = guard.look_at_target(project)
+    target = open_target(project, job.own)
+    before = target.mounts()
     if not job.accept_loss:
         guard.require_same_target(project, job.mounts, before)
     folders = FolderMerge(known_folders, spills[1]) if known_folders is not None else None
     merge = Merge(known, job.expected, spills[0])
     unreadable: list[Entry] = []
     stored = unread = 0
-    walked = walk_batches(
-        project.target_bytes, project.rules, folder=folders.meet if folders else None, own=job.own
-    )
+    walked = target.entries(project.rules, folder=folders.meet if folders else None)
     with closing(prefetch(walked)) as batches:
         for batch in batches:
             kept = _kept(batch, job)
@@ -287,7 +286,7 @@ def work(
     merge.finish()
     if folders:
         folders.finish()
-    after = guard.look_at_target(project)
+    after = target.mounts()
     guard.require_not_replaced(project, before, after)
     if not job.accept_loss:
         guard.require_few_losses(project, stored, merge.losses, job.mounts, after)

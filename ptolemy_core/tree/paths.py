@@ -98,7 +98,13 @@ def from_display(text: str) -> bytes:
 
 
 def relative_to(folder: str, text: str) -> str | None:
-    """An absolute path relative to a folder ("." for the folder itself); None if it is relative or outside it."""
+    """An absolute path relative to a folder ("." for the folder itself); None if it is relative or outside it.
+
+    So with a URL, if the folder is one.
+    """
+    if "://" in folder:
+        inside = text.startswith(folder + "/") and text.removeprefix(folder).strip("/")
+        return inside or ("." if text.rstrip("/") == folder else None)
     if not text.startswith("/"):
         return None
     path, top = os.path.normpath(text), os.path.normpath(folder)

@@ -32,14 +32,22 @@ def serve(
         str | None, typer.Option(help="URL of a running Dagster webserver, to use instead of starting one.")
     ] = None,
     daemon: Annotated[bool, typer.Option(help="Start dagster-daemon, unless one is running.")] = True,
+    pieces: Annotated[
+        bool,
+        typer.Option(
+            help="Serve pieces too, at /piece/CID and /ipfs/CID; `serve-pieces` is the better place."
+        ),
+    ] = False,
 ) -> None:
     """Serve the HTTP API, and start Dagster's web UI and daemon."""
     with output.errors_shown():
         from ptolemy_dagster.cli.stages import open_catalog
+        from ptolemy_dagster.http.piece_server import PieceSettings, parse_access
         from ptolemy_dagster.http.serve import Beside
         from ptolemy_dagster.http.serve import serve as run
         from ptolemy_dagster.http.settings import parse_settings
 
+        served = PieceSettings(parse_access(None, None)) if pieces else None
         settings = parse_settings(
             host,
             port,
@@ -49,7 +57,7 @@ def serve(
             rate=rate_limit,
             ui_url=ui_url,
         )
-        run(open_catalog(), settings, Beside(dagster_url, ui_port, daemon))
+        run(open_catalog(), settings, Beside(dagster_url, ui_port, daemon, served))
 
 
 def ui(

@@ -1,10 +1,10 @@
 """The command set."""
 
-import os
 from typing import Annotated, Any
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.stages import change
 from ptolemy_dagster.cli import output
@@ -36,7 +36,7 @@ def set_command(
         catalog, given = open_catalog(), _given(settings)
         for name in ("target_dir", "staging_dir"):
             if name in given:
-                given[name] = os.path.abspath(given[name])
+                given[name] = urls.absolute(given[name])
         require_inside(change.changed(catalog, project, given), environment_roots())
         changed = change.change(catalog, project, given, accept_loss=accept_loss)
     if as_json:

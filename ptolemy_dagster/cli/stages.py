@@ -1,12 +1,12 @@
 """Commands that define a project and run its stages."""
 
 import itertools
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import Catalog, cars, containers, place, projects, roots, scans, shards, skipped
 from ptolemy_core.catalog.cars import CarRow
@@ -58,7 +58,7 @@ def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
     from ptolemy_dagster.partitions import define
 
     with output.errors_shown():
-        folders = {name: os.path.abspath(settings[name]) for name in ("target_dir", "staging_dir")}
+        folders = {name: urls.absolute(settings[name]) for name in ("target_dir", "staging_dir")}
         defined = parse_project({"name": project} | settings | folders)
         instance = open_instance()
         new = define(open_catalog(), instance, defined)
@@ -275,7 +275,7 @@ def verify(
     if source and len(built) > away + dead:
         which = " that are in CARs" if kept_out.total else ""
         output.say(
-            f"the files in {settings.target_dir}{which} have the very content of the "
+            f"the files in {settings.target_dir}{which} have the same content as the "
             f"{counted(len(built) - away - dead, 'CAR')} here"
         )
         if outdated := shards.outdated(catalog, project):

@@ -6,7 +6,7 @@ How runs are launched, so that `ptolemy serve` alone is enough on a fresh home:
   takes it from there, one run of a project at a time, and starts a process for it. This is the way of every run in
   Dagster: the same limits hold, the same retries, and it is in the web UI from the start.
 - So the server starts a webserver (on loopback, behind the same guard as the API: see `web_ui`) and a daemon,
-  restarts one that dies, and ends both with itself. A run that is under way goes on by itself to its end, and is
+  restarts one that dies, and ends both with itself. An active run continues to its end, and is
   found again by the next server.
 - It starts no webserver where `--dagster-url` names one, and no daemon with `--no-daemon`, nor while another one of
   the same storage sends heartbeats (Dagster's queue must have one reader).
@@ -38,6 +38,8 @@ from ptolemy_dagster.http.app import create_app
 from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.dagster_api import Dagster
+from ptolemy_dagster.http.piece_app import Mounted
+from ptolemy_dagster.http.piece_server import PieceSettings, make_server, protected, start_log
 from ptolemy_dagster.http.settings import ApiSettings, is_loopback
 from ptolemy_dagster.http.supervise import Child
 from ptolemy_dagster.http.web_ui import Access
@@ -45,6 +47,7 @@ from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
 from ptolemy_dagster.internals.run_records import RunRecords, is_usual_storage
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.roots import set_environment
+from ptolemy_dagster.sensors.failed import UI_URL
 
 DEFAULT_UI_PORT = 3000
 _log = logging.getLogger("ptolemy.http")
@@ -55,7 +58,7 @@ _PATIENCE = 2.0
 _HEARD_SECONDS = 75.0
 """A daemon sends a heartbeat each 30 s: one that was silent for longer than this is gone."""
 
-_WORKSPACE = """# What Dagster's processes beside `ptolemy serve` load; written anew at each start.
+_WORKSPACE = """# What Dagster's processes beside `ptolemy serve` load; written again at each start.
 load_from:
   - python_module:
       module_name: ptolemy_dagster.definitions
@@ -71,11 +74,13 @@ class Beside:
         dagster_url: a webserver that runs already; None: start one.
         ui_port: where to start it; None: 3000, or any free port if that one is taken.
         daemon: whether to start a daemon where none is heard of.
+        pieces: how pieces are served under the same address; None: they aren't.
     """
 
     dagster_url: str | None = None
     ui_port: int | None = None
     daemon: bool = True
+    pieces: PieceSettings | None = None
 
 
 def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
@@ -100,8 +105,12 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     token = settings.token if is_here else None  # other machines aren't told it
     records = RunRecords(catalog) if is_usual_storage() else None
     dagster = Dagster(instance, url, settings.ui_url, token, records)
+    os.environ.setdefault(UI_URL, dagster.ui_url)  # the daemon's messages have links
     limit_patience(_PATIENCE)
     app = create_app(Context(catalog, dagster, settings))
+    if beside.pieces is not None:
+        start_log(beside.pieces.log_file)
+        app = Mounted(protected(make_server(catalog, beside.pieces), beside.pieces.rate), app)
     dagster.expect_start()
     stop = threading.Event()
     watch = threading.Thread(target=_watch, args=(children, dagster, stop), name="supervisor")

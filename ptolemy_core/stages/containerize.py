@@ -21,6 +21,7 @@ from ptolemy_core.keys import KeyProvider, WrappedKey
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.layout.plan import PlannedContainer, plan, split
 from ptolemy_core.project import Project, padding_warning
+from ptolemy_core.stages import dead
 from ptolemy_core.stages.car_form import in_catalog
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
@@ -131,6 +132,7 @@ def containerize(
                 connection.rollback()
         else:
             raise BusyError(f"builds of project {name!r} keep changing its plan: wait for them to end")
+    dead.drop_outlines(catalog, job.project, job.lost)
     rows = containers.rows(catalog, name)
     return PlanResult(
         containers=rows,

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core.catalog import Catalog, deletions, delivery, projects, roots
-from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.roots import RootRow
-from ptolemy_core.errors import DeletionError, DeliveryError
+from ptolemy_core.catalog import Catalog, deletions, projects
+from ptolemy_core.errors import DeletionError
 from ptolemy_core.facts.cars import ReleasedFacts, ReleasedRootFacts
 from ptolemy_core.facts.fields import Facts, text_of
 from ptolemy_core.facts.files import DeletedFacts
@@ -35,7 +33,7 @@ def release(
         ),
     ],
     note: Annotated[str | None, typer.Option(help="Where it went, e.g. a URL.")] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Delete its file from staging-dir too.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Also delete its file from staging-dir.")] = False,
     override: Annotated[
         bool,
         typer.Option(
@@ -43,10 +41,10 @@ def release(
         ),
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Remove the mark.")] = False,
-    project: Annotated[str | None, typer.Option("--project", "-p", help="Look in this project only.")] = None,
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Search only this project.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz.
+    """Mark CARs as delivered: they can be removed from staging-dir, and blitz never rebuilds them.
 
     A file that isn't the CAR any more is neither marked nor removed.
     """
@@ -54,7 +52,7 @@ def release(
         raise typer.BadParameter("--undo can't be combined with --note, --remove or --override")
     with output.errors_shown():
         catalog = open_catalog()
-        chosen, of_roots = _named(catalog, car, project)
+        chosen, of_roots = release_root.named(catalog, car, project)
         if undo:
             results = release_stage.undo(catalog, chosen)
             tops = release_root.undo(catalog, of_roots)
@@ -89,25 +87,6 @@ def release(
             output.say(f"{top.root.project}/root: {top.warning}")
 
 
-def _named(catalog: Catalog, texts: list[str], project: str | None) -> tuple[list[CarRow], list[RootRow]]:
-    """The CARs, and the roots of data sets, that these texts name.
-
-    Raises:
-        DeliveryError: one names neither.
-    """
-    found: dict[int, CarRow] = {}
-    tops: dict[str, RootRow] = {}
-    for text in texts:
-        try:
-            found |= {row.container_id: row for row in delivery.named(catalog, text, project)}
-        except DeliveryError:
-            named = roots.named(catalog, text, project)
-            if not named:
-                raise
-            tops |= {row.project: row for row in named}
-    return list(found.values()), list(tops.values())
-
-
 TrustMarks = Annotated[
     bool,
     typer.Option(
@@ -126,7 +105,7 @@ def delete_source(
     project: Name,
     path: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATH…]", help="Paths below target-dir; default: everything."),
+        typer.Argument(metavar="[PATH…]", help="Paths in target-dir; default: everything."),
     ] = None,
     really: Annotated[
         bool, typer.Option("--delete", help="Delete; without it, only show what would be deleted.")
@@ -136,13 +115,13 @@ def delete_source(
     ] = False,
     ignore_project: Annotated[
         list[str] | None,
-        typer.Option(help="A project over the same files that needn't be delivered first."),
+        typer.Option(help="Don't check this other project over the same files; may be repeated."),
     ] = None,
     trust_stamps: Annotated[
         bool,
         typer.Option(
             "--trust-stamps",
-            help="Don't read files again whose size, times and inode are as the build read them.",
+            help="Don't reread files whose size, times and inode are the same as in the build.",
         ),
     ] = False,
     trust_marks: TrustMarks = False,
@@ -226,7 +205,7 @@ def deleted(
     limit: Annotated[int, typer.Option(help="Show at most N rows.")] = 1000,
     as_json: Json = False,
 ) -> None:
-    """The journal of source files that were deleted after delivery."""
+    """List source files that were deleted after delivery."""
     with output.errors_shown():
         catalog = open_catalog()
         projects.get(catalog, project)

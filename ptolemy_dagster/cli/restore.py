@@ -35,14 +35,12 @@ def restore(
         str | None, typer.Argument(help="Name of the project; left out with --manifest.")
     ] = None,
     path: Annotated[
-        list[str] | None, typer.Argument(help="Files and folders below target-dir; all without.")
+        list[str] | None, typer.Argument(help="Files and folders in target-dir; default: all.")
     ] = None,
-    to: Annotated[
-        str | None, typer.Option("--to", help="Folder to write to; made if it isn't there.")
-    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Folder to write to; created if necessary.")] = None,
     cars: Annotated[
         list[str] | None,
-        typer.Option("--cars", help="Folder that holds CARs; may be repeated. Default: staging-dir."),
+        typer.Option("--cars", help="Folder with CARs; may be repeated. Default: staging-dir."),
     ] = None,
     from_: Annotated[
         list[str] | None,
@@ -63,13 +61,13 @@ def restore(
         typer.Option("--private-redirects", help="A public server may redirect to a private address."),
     ] = False,
     scan: Annotated[
-        int | None, typer.Option("--scan", help="As this scan saw it; default: the newest.")
+        int | None, typer.Option("--scan", help="Restore the files of this scan; default: the newest.")
     ] = None,
     listing: Annotated[
-        bool, typer.Option("--list", help="Show which CARs are needed, write nothing.")
+        bool, typer.Option("--list", help="Show which CARs are needed; write nothing.")
     ] = False,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Restore what is there though CARs are missing.")
+        bool, typer.Option("--partial", help="Restore what is available if CARs are missing.")
     ] = False,
     overwrite: Overwrite = False,
     sparse: Sparse = True,
@@ -97,8 +95,7 @@ def restore(
         assert to is not None
         _require(needs, partial)
         if not as_json:
-            entries, from_cars = counted(needs.entries, "entry", "entries"), counted(len(needs.cars), "CAR")
-            output.say(f"{entries}, {readable(needs.size)}, from {from_cars}")
+            output.say(_summary(needs, f"from {counted(len(needs.cars), 'CAR')}"))
         allow_open_files(len(needs.cars))
         with output.byte_progress() as bars:
             task = bars.add_task("restoring", total=needs.size, visible=bars.console.is_terminal)
@@ -175,6 +172,11 @@ def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
     return [] if b"" in found else found
 
 
+def _summary(needs: Needs, more: str) -> str:
+    """How much is to be restored, in words."""
+    return f"{counted(needs.entries, 'entry', 'entries')}, {readable(needs.size)}, {more}"
+
+
 def _require(needs: Needs, partial: bool) -> None:
     """See that nothing is missing.
 
@@ -191,7 +193,7 @@ def _require(needs: Needs, partial: bool) -> None:
     if not partial:
         raise PtolemyError(
             what
-            + "\ngive their folders with --cars or servers with --from, or restore what is there with --partial"
+            + "\ngive their folders with --cars or servers with --from, or restore what is available with --partial"
         )
     output.say(what)
 
@@ -226,8 +228,7 @@ def _list(needs: Needs, as_json: bool) -> None:
                 for one in needs.cars
             ],
         )
-        entries, lost = counted(needs.entries, "entry", "entries"), counted(len(needs.missing), "CAR")
-        output.say(f"{entries}, {readable(needs.size)}, {lost} missing")
+        output.say(_summary(needs, f"{counted(len(needs.missing), 'CAR')} missing"))
         for path in needs.unbuilt:
             output.say(f"in no CAR yet: {path}")
     if needs.missing:

@@ -89,9 +89,7 @@ def release(
 
 TrustMarks = Annotated[
     bool,
-    typer.Option(
-        "--trust-marks", help="Also where a CAR had left staging-dir before it was marked as delivered."
-    ),
+    typer.Option("--trust-marks", help="Accept CARs that were moved before they were marked as delivered."),
 ]
 TrustDeals = Annotated[
     bool,
@@ -120,8 +118,7 @@ def delete_source(
     trust_stamps: Annotated[
         bool,
         typer.Option(
-            "--trust-stamps",
-            help="Don't reread files whose size, times and inode are the same as in the build.",
+            "--trust-stamps", help="Don't reread files with the size, times and inode of the build."
         ),
     ] = False,
     trust_marks: TrustMarks = False,
@@ -130,7 +127,7 @@ def delete_source(
 ) -> None:
     """Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.
 
-    Each file is read once more before it goes, and compared with the CID that the catalog has.
+    Each file is read once more before it is deleted, and its CID compared with the catalog.
     """
     options = Options(
         really=really,

@@ -46,6 +46,7 @@ def restored(stage: Scene, to: Path, **options: Any) -> oracle.Content:
     return read_tree(to)
 
 
+@pytest.mark.parametrize("catalog_url", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize("names", [True, False])
 def test_what_goes_through_all_stages_comes_back(make: Any, tmp_path: Path, names: bool) -> None:
     stage = make(encrypt_names=names)
@@ -122,3 +123,41 @@ def test_files_of_an_encrypted_project_are_found_by_real_name_and_by_cid(secret:
     assert len(section) == 1 + 36 + Segments(3, PROFILE.chunk).size
     again = list(find_cid(secret.catalog, found[0].cid or "", project=secret.name, profile=PROFILE))
     assert [one.path for one in again] == ["many/file 3"]
+
+
+def test_a_file_that_cant_be_built_is_skipped_and_the_others_come_back(make: Any, tmp_path: Path) -> None:
+    stage = make(on_error="skip")
+    stage.put({b"gone": data(700), b"big": data(3000), b"small": b"x"})
+    stage.scan()
+    stage.plan()
+    (stage.target / "gone").unlink()
+    stage.blitz()
+    assert stage.problems() == []
+    stage.scan()
+    assert restored(stage, tmp_path / "out") == {b"big": data(3000), b"small": b"x"}
+
+
+def test_later_scans_add_containers_and_earlier_cars_stay(secret: Scene, tmp_path: Path) -> None:
+    first = secret.run({b"a": data(700), b"b": data(100)})
+    (secret.target / "a").write_bytes(data(900, seed=5))
+    secret.put({b"c": CANARY})
+    assert secret.scan().changed == 1
+    secret.plan()
+    rows = secret.blitz()
+    assert rows[: len(first)] == first
+    assert secret.problems() == []
+    assert restored(secret, tmp_path / "new") == {b"a": data(900, seed=5), b"b": data(100), b"c": CANARY}
+    assert restored(secret, tmp_path / "old", scan_id=1) == {b"a": data(700), b"b": data(100)}
+
+
+def test_a_restore_that_was_cut_off_resumes_with_what_is_right(secret: Scene, tmp_path: Path) -> None:
+    secret.run({b"f": data(3000)})
+    restored(secret, tmp_path / "out")
+    with open(tmp_path / "out" / "f", "r+b") as file:
+        file.seek(1000)
+        file.write(b"changed")
+    report = ProjectRestore(secret.catalog, secret.name, profile=PROFILE).write(
+        str(tmp_path / "out").encode(), replace=True
+    )
+    assert (report.ok, report.files, report.kept) == (True, 1, 0)
+    assert restored(secret, tmp_path / "out") == {b"f": data(3000)}

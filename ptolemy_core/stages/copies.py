@@ -47,7 +47,9 @@ class Copies:
                 return None
             return why_unsafe(row, found)
         reason = self.why_not_held(row)
-        return reason and f"{reason}, and these files are its last local copy: --trust-deals deletes anyway"
+        return (
+            reason and f"{reason}, and these files are its last local copy: --trust-deals deletes them anyway"
+        )
 
     def why_not_held(self, row: CarRow) -> str | None:
         """Why the last local copy of a CAR can't go: too few providers showed that they hold it."""

@@ -107,8 +107,7 @@ def _by_deals(catalog: Catalog, row: CarRow, remove: bool) -> bool:
         reason = Copies(catalog, project, Looking()).why_not_held(row)
         if reason is not None:
             raise DeliveryError(
-                f"{reason}, and sources of it are deleted, so its file wasn't removed: --override removes it all the "
-                "same"
+                f"{reason}, and sources of it are deleted, so its file wasn't removed: --override removes it anyway"
             )
     return True
 

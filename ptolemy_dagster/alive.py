@@ -11,10 +11,10 @@ from ptolemy_core.errors import BusyError
 from ptolemy_core.status.state import ProjectState
 from ptolemy_dagster.run_facts import ENDED, RunFacts
 
-HOST_TAG, PID_TAG = "ptolemy/host", "ptolemy/pid"
+HOST_TAG, PID_TAG = ".dagster/ptolemy_host", ".dagster/ptolemy_pid"
 """Tags of runs that a command line waits for: where its process is."""
 
-WATCHED_TAG = "ptolemy/watched"
+WATCHED_TAG = ".dagster/ptolemy_watched"
 """Tag of runs whose worker holds its lock: of others nothing is known."""
 
 

@@ -98,8 +98,17 @@ def define_project(context: dg.OpExecutionContext, catalog: CatalogResource) -> 
     context.log.info(f"project {project.name} {'is defined' if new else 'was defined so already'}")
 
 
+_EXAMPLE = {
+    "name": "NAME",
+    "target_dir": "/folder/to/store",
+    "staging_dir": "/folder/for/cars",
+}
+"""What the Launchpad starts with: what must be given."""
+
+
 @dg.job(
     description="Define a project: give its settings in the Launchpad.",
+    config={"ops": {"define_project": {"config": _EXAMPLE}}},
     executor_def=dg.in_process_executor,  # one quick step: a process of its own would take longer than it
 )
 def create() -> None:

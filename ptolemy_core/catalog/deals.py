@@ -343,7 +343,7 @@ def named(catalog: Catalog, text: str) -> list[DealRow]:
         with catalog.read() as connection:
             found = list(_rows(connection.execute(query)))
     if len(found) != 1:
-        many = f"{text[:40]!r} names several deals" if found else f"no deal is called {text[:40]!r}"
+        many = f"{text[:40]!r} names several deals" if found else f"no deal matches {text[:40]!r}"
         raise NotFoundError(f"{many}: give the whole ID, which `ptolemy deals list PROJECT` shows")
     return found
 

@@ -53,7 +53,7 @@ class Report:
 
     Attributes:
         files, links, folders: entries written now.
-        kept: entries that were there already, with the very bytes.
+        kept: entries that already existed with the same bytes.
         written_bytes: bytes of files written now.
         problems: what could not be restored: path for people, and why.
         more_problems: how many more there are.

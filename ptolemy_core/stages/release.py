@@ -252,7 +252,7 @@ def _undone(catalog: Catalog, row: CarRow) -> str | None:
             if deleted
             else ("its file isn't in staging_dir: it counts as missing now")
         )
-    changed = "isn't whole" if not found.is_whole(row.car_size) else "isn't the one that was verified"
+    changed = "is incomplete" if not found.is_whole(row.car_size) else "isn't the one that was verified"
     if not found.is_whole(row.car_size) or (row.verified_at is not None and not is_verified(row, found)):
         advice = f"ptolemy verify {row.project} says what is wrong"
         return f"{lost}in staging_dir {changed}: {advice}" if deleted else f"its file {changed}: {advice}"

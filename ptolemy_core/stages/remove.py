@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ptolemy_core.car.outlined import outline_name
-from ptolemy_core.catalog import cars, data_keys, deletions, projects, removal, roots
+from ptolemy_core.catalog import cars, data_keys, deals, deletions, projects, removal, roots
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import DeletionError, SettingsError, StagingError
 from ptolemy_core.facts.projects import RemovedFacts
@@ -108,6 +108,12 @@ def _require_replaceable(catalog: Catalog, name: str) -> None:
         raise DeletionError(
             f"{counted(gone, 'source')} of project {name!r} {'was' if gone == 1 else 'were'} deleted after delivery: "
             "the catalog knows which CARs hold them. Keep a manifest (ptolemy manifest), then delete with --force"
+        )
+    live = [row for row in deals.select(catalog, project=name, live=True) if row.provider is not None]
+    if live:
+        raise DeletionError(
+            f"{counted(len(live), 'deal')} of project {name!r} {'is' if len(live) == 1 else 'are'} not over, and the "
+            "catalog alone knows of them: keep a list (ptolemy deals), then delete with --force"
         )
     if data_keys.data_keys(catalog, name):
         raise DeletionError(

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core.catalog import Catalog, deletions, delivery, projects, roots
-from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.roots import RootRow
-from ptolemy_core.errors import DeletionError, DeliveryError
+from ptolemy_core.catalog import Catalog, deletions, projects
+from ptolemy_core.errors import DeletionError
 from ptolemy_core.facts.cars import ReleasedFacts, ReleasedRootFacts
 from ptolemy_core.facts.fields import Facts, text_of
 from ptolemy_core.facts.files import DeletedFacts
@@ -54,7 +52,7 @@ def release(
         raise typer.BadParameter("--undo can't be combined with --note, --remove or --override")
     with output.errors_shown():
         catalog = open_catalog()
-        chosen, of_roots = _named(catalog, car, project)
+        chosen, of_roots = release_root.named(catalog, car, project)
         if undo:
             results = release_stage.undo(catalog, chosen)
             tops = release_root.undo(catalog, of_roots)
@@ -89,30 +87,9 @@ def release(
             output.say(f"{top.root.project}/root: {top.warning}")
 
 
-def _named(catalog: Catalog, texts: list[str], project: str | None) -> tuple[list[CarRow], list[RootRow]]:
-    """The CARs, and the roots of data sets, that these texts name.
-
-    Raises:
-        DeliveryError: one names neither.
-    """
-    found: dict[int, CarRow] = {}
-    tops: dict[str, RootRow] = {}
-    for text in texts:
-        try:
-            found |= {row.container_id: row for row in delivery.named(catalog, text, project)}
-        except DeliveryError:
-            named = roots.named(catalog, text, project)
-            if not named:
-                raise
-            tops |= {row.project: row for row in named}
-    return list(found.values()), list(tops.values())
-
-
 TrustMarks = Annotated[
     bool,
-    typer.Option(
-        "--trust-marks", help="Also where a CAR had left staging-dir before it was marked as delivered."
-    ),
+    typer.Option("--trust-marks", help="Accept CARs that were moved before they were marked as delivered."),
 ]
 TrustDeals = Annotated[
     bool,
@@ -141,8 +118,7 @@ def delete_source(
     trust_stamps: Annotated[
         bool,
         typer.Option(
-            "--trust-stamps",
-            help="Don't reread files whose size, times and inode are the same as in the build.",
+            "--trust-stamps", help="Don't reread files with the size, times and inode of the build."
         ),
     ] = False,
     trust_marks: TrustMarks = False,
@@ -151,7 +127,7 @@ def delete_source(
 ) -> None:
     """Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.
 
-    Each file is read once more before it goes, and compared with the CID that the catalog has.
+    Each file is read once more before it is deleted, and its CID compared with the catalog.
     """
     options = Options(
         really=really,

@@ -30,6 +30,34 @@ _REMOTE_THREADS = 8
 """Threads that fetch, at least: most of their time they wait for servers."""
 
 
+From = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from",
+        help="URL of pieces, as https://provider.example/piece/{piece}; may be repeated. CARs in no folder of --cars "
+        "are read from there, no more of them than is needed. Default: providers with active deals.",
+    ),
+]
+Manifest = Annotated[
+    str | None, typer.Option("--manifest", help="Manifest to go by, in place of a project's catalog.")
+]
+TokenFile = Annotated[
+    str | None, typer.Option("--token-file", help="File with the bearer token for the servers of --from.")
+]
+PrivateRedirects = Annotated[
+    bool, typer.Option("--private-redirects", help="A public server may redirect to a private address.")
+]
+Cars = Annotated[
+    list[str] | None,
+    typer.Option("--cars", help="Folder with CARs; may be repeated. Default: staging-dir."),
+]
+Scan = Annotated[
+    int | None, typer.Option("--scan", help="Restore the files of this scan; default: the newest.")
+]
+Listing = Annotated[bool, typer.Option("--list", help="Show which CARs are needed; write nothing.")]
+Partial = Annotated[bool, typer.Option("--partial", help="Restore what is available if CARs are missing.")]
+
+
 def restore(
     project: Annotated[
         str | None, typer.Argument(help="Name of the project; left out with --manifest.")
@@ -38,37 +66,14 @@ def restore(
         list[str] | None, typer.Argument(help="Files and folders in target-dir; default: all.")
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Folder to write to; created if necessary.")] = None,
-    cars: Annotated[
-        list[str] | None,
-        typer.Option("--cars", help="Folder with CARs; may be repeated. Default: staging-dir."),
-    ] = None,
-    from_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--from",
-            help="URL of pieces, as https://provider.example/piece/{piece}; may be repeated. CARs in no folder of "
-            "--cars are read from there, no more of them than is needed. Default: providers with active deals.",
-        ),
-    ] = None,
-    manifest: Annotated[
-        str | None, typer.Option("--manifest", help="Manifest to go by, in place of a project's catalog.")
-    ] = None,
-    token_file: Annotated[
-        str | None, typer.Option("--token-file", help="File with the bearer token for the servers of --from.")
-    ] = None,
-    private_redirects: Annotated[
-        bool,
-        typer.Option("--private-redirects", help="A public server may redirect to a private address."),
-    ] = False,
-    scan: Annotated[
-        int | None, typer.Option("--scan", help="Restore the files of this scan; default: the newest.")
-    ] = None,
-    listing: Annotated[
-        bool, typer.Option("--list", help="Show which CARs are needed; write nothing.")
-    ] = False,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Restore what is available if CARs are missing.")
-    ] = False,
+    cars: Cars = None,
+    from_: From = None,
+    manifest: Manifest = None,
+    token_file: TokenFile = None,
+    private_redirects: PrivateRedirects = False,
+    scan: Scan = None,
+    listing: Listing = False,
+    partial: Partial = False,
     overwrite: Overwrite = False,
     sparse: Sparse = True,
     as_json: Json = False,
@@ -95,8 +100,7 @@ def restore(
         assert to is not None
         _require(needs, partial)
         if not as_json:
-            entries, from_cars = counted(needs.entries, "entry", "entries"), counted(len(needs.cars), "CAR")
-            output.say(f"{entries}, {readable(needs.size)}, from {from_cars}")
+            output.say(_summary(needs, f"from {counted(len(needs.cars), 'CAR')}"))
         allow_open_files(len(needs.cars))
         with output.byte_progress() as bars:
             task = bars.add_task("restoring", total=needs.size, visible=bars.console.is_terminal)
@@ -173,6 +177,11 @@ def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
     return [] if b"" in found else found
 
 
+def _summary(needs: Needs, more: str) -> str:
+    """How much is to be restored, in words."""
+    return f"{counted(needs.entries, 'entry', 'entries')}, {readable(needs.size)}, {more}"
+
+
 def _require(needs: Needs, partial: bool) -> None:
     """See that nothing is missing.
 
@@ -224,8 +233,7 @@ def _list(needs: Needs, as_json: bool) -> None:
                 for one in needs.cars
             ],
         )
-        entries, lost = counted(needs.entries, "entry", "entries"), counted(len(needs.missing), "CAR")
-        output.say(f"{entries}, {readable(needs.size)}, {lost} missing")
+        output.say(_summary(needs, f"{counted(len(needs.missing), 'CAR')} missing"))
         for path in needs.unbuilt:
             output.say(f"in no CAR yet: {path}")
     if needs.missing:

@@ -12,7 +12,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import UnavailableError
-from ptolemy_dagster.http import carfile_meta, deals, files, problems, projects, runs, stages, workers
+from ptolemy_dagster.http import (
+    carfile_meta,
+    dataset,
+    deals,
+    files,
+    metrics,
+    problems,
+    projects,
+    release,
+    runs,
+    stages,
+    workers,
+)
 from ptolemy_dagster.http.context import READERS, Context
 from ptolemy_dagster.http.docs_page import render
 from ptolemy_dagster.http.failsafe import Failsafe
@@ -79,8 +91,9 @@ def api(context: Context) -> FastAPI:
     app.state.context = context
     asking = anyio.CapacityLimiter(_ASKING)
     problems.install(app)
-    for resource in (projects, stages, carfile_meta, files, runs, workers, deals):
+    for resource in (projects, stages, carfile_meta, files, dataset, release, runs, workers, deals):
         app.include_router(resource.router, prefix="/v0")
+    app.include_router(metrics.router)
 
     @app.get("/health", responses=problems.documented(503), tags=["server"], summary="Is it alive")
     async def health() -> dict[str, str]:

@@ -35,6 +35,10 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     ),
     "dagster._core.events.DagsterEventBatchMetadata": (),
     "dagster._core.events.EngineEventData": ("engine_error", "interrupted", "error"),
+    "dagster._core.execution.api.execute_run": (),
+    "dagster._core.remote_origin.RegisteredCodeLocationOrigin": (),
+    "dagster._core.remote_origin.RemoteJobOrigin": (),
+    "dagster._core.remote_origin.RemoteRepositoryOrigin": (),
     "dagster._core.execution.context.system.PlanOrchestrationContext": (
         "dagster_run",
         "executor",

@@ -13,6 +13,7 @@ from ptolemy_dagster.http.pages.markup import Html, tag
 _WIDTH, _HEIGHT = 900, 220
 _LEFT, _BOTTOM, _TOP = 92, 30, 10
 _COLUMNS = 120
+_TIME = "%H:%M:%S"
 _UNITS = (1, 2, 2.5, 5, 10)
 
 
@@ -65,9 +66,9 @@ def throughput(period: BuildPeriod | None) -> Html:
     shapes += [
         tag("polygon", points=area, class_="plot-area"),
         tag("polyline", points=line, class_="plot-rate"),
-        _below(_LEFT, _clock(period.start), "start"),
-        _below((_LEFT + _WIDTH) / 2, _clock(period.start + period.seconds / 2), "middle"),
-        _below(_WIDTH, _clock(period.start + period.seconds), "end"),
+        _below(_LEFT, _clock(period.start, _TIME), "start"),
+        _below((_LEFT + _WIDTH) / 2, _clock(period.start + period.seconds / 2, _TIME), "middle"),
+        _below(_WIDTH, _clock(period.start + period.seconds, _TIME), "end"),
     ]
     return _figure("How fast CARs were built", said, shapes)
 
@@ -142,5 +143,5 @@ def _round_up(value: float) -> float:
     return unit * scale * next(step for step in _UNITS if value / unit <= step * scale)
 
 
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+def _clock(seconds: float, form: str = "%Y-%m-%d %H:%M:%S %Z") -> str:
+    return time.strftime(form, time.localtime(seconds))

@@ -99,6 +99,7 @@ file = Table(
     Column("first_scan", ForeignKey("scan.id"), nullable=False),
     Column("gone_scan", ForeignKey("scan.id")),
     Column("cid", LargeBinary),
+    Column("sha256", LargeBinary),  # of the file in the source, if the project's file_sha256 says so
     Column("header", LargeBinary),  # of an encrypted file: salt and nonce prefix, see `encryption.Header`
 )
 Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)

@@ -10,14 +10,14 @@ import pytest
 from tests.machines.cluster import building, machine, scheduler
 from tests.pipeline.backend import Backend, execute_arguments, plan_small, tiny_files
 from tests.pipeline.processes import builds, events, runs, started, wait_until
-from tests.pipeline.test_failures import assert_whole, build_undisturbed
+from tests.pipeline.test_failures import assert_generated, assert_whole, build_undisturbed
 
 COUNT = 12
 
 
-def define(home: Backend, count: int) -> None:
+def define(home: Backend, count: int, **settings: str) -> None:
     """A project of so many containers."""
-    home.define(target=home.folder(files=tiny_files(count)))
+    home.define(target=home.folder(files=tiny_files(count)), **settings)
     plan_small(home.catalog, "delta", 3100)
 
 
@@ -26,8 +26,11 @@ def builds_third(home: Backend, process: "subprocess.Popen[bytes]") -> bool:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_the_middle_of_a_blitz_takes_no_car_with_it(home: Backend) -> None:
-    define(home, COUNT)
+@pytest.mark.parametrize("car_storage", ["staged", "generated"])
+def test_a_worker_killed_in_the_middle_of_a_blitz_takes_no_car_with_it(
+    home: Backend, car_storage: str
+) -> None:
+    define(home, COUNT, car_storage=car_storage)
     with (
         scheduler(home) as orchestrator,
         machine(orchestrator, "one", "-n", "1") as one,
@@ -47,7 +50,7 @@ def test_a_worker_killed_in_the_middle_of_a_blitz_takes_no_car_with_it(home: Bac
     assert any("left or was lost" in (text or "") for text in said)
     assert builds(home) == {f"delta|{number:06d}": 1 for number in range(COUNT)}
     build_undisturbed(home)
-    assert_whole(home, COUNT)
+    (assert_whole if car_storage == "staged" else assert_generated)(home, COUNT)
 
 
 @pytest.mark.slow

@@ -35,6 +35,21 @@ def assert_whole(backend: Backend, count: int) -> None:
     assert check.passed
 
 
+def assert_generated(backend: Backend, count: int) -> None:
+    """All CARs of a generated project give the bytes of an undisturbed staged build, and there are only outlines."""
+    assert len(backend.cars()) == count
+    assert backend.cars() == backend.cars("calm")
+    assert backend.staged() == {OUTLINES}
+    outlines = {name.replace(".car", ".outline") for name in backend.cars()}
+    assert set(os.listdir(backend.staging() / OUTLINES / "delta")) == outlines
+    for row in cars.rows(backend.catalog, "delta"):
+        with stored_cars.by_number(backend.catalog, "delta", row.number).open() as car:
+            assert car.read(0, car.size) == (backend.staging("calm") / row.file_name).read_bytes()
+    with backend.instance() as instance:
+        (check,) = in_process("verify", "delta", instance).get_asset_check_evaluations()
+    assert check.passed
+
+
 def test_a_killed_build_step_is_retried_and_builds_no_car_twice(backend: Backend) -> None:
     count = 150
     backend.define(target=backend.folder(files=tiny_files(count)), load_type="serial")
@@ -77,17 +92,7 @@ def test_a_killed_step_and_a_killed_run_of_a_generated_project_lose_nothing(
     assert len(sqlite.cars()) < count, "the run was done before it was killed"
     sqlite.execute("blitz")
     build_undisturbed(sqlite)
-    assert len(sqlite.cars()) == count
-    assert sqlite.cars() == sqlite.cars("calm")
-    assert sqlite.staged() == {OUTLINES}
-    outlines = {name.replace(".car", ".outline") for name in sqlite.cars()}
-    assert set(os.listdir(sqlite.staging() / OUTLINES / "delta")) == outlines
-    for row in cars.rows(sqlite.catalog, "delta"):
-        with stored_cars.by_number(sqlite.catalog, "delta", row.number).open() as car:
-            assert car.read(0, car.size) == (sqlite.staging("calm") / row.file_name).read_bytes()
-    with sqlite.instance() as instance:
-        (check,) = in_process("verify", "delta", instance).get_asset_check_evaluations()
-    assert check.passed
+    assert_generated(sqlite, count)
 
 
 @pytest.mark.slow

@@ -101,7 +101,7 @@ def why_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WhyFailed:
         return found
     events = instance.all_logs(run.run_id, of_type={dg.DagsterEventType.RUN_FAILURE})
     said = [one.dagster_event.message for one in events if one.dagster_event and one.dagster_event.message]
-    return WhyFailed(said[-1:] or ["its process ended before it did: its log in Dagster's web UI says more"])
+    return WhyFailed(said[-1:] or ["its process ended before the step did: see its log in Dagster's web UI"])
 
 
 def tag_reason(instance: dg.DagsterInstance, run_id: str, reason: str) -> None:

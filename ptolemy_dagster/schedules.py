@@ -22,7 +22,10 @@ def rescan(context: dg.ScheduleEvaluationContext, catalog: CatalogResource) -> I
     """Ask for a scan of each watched project."""
     with catalog.opened() as opened:
         names = projects.names(opened)
-        watched = [name for name in names if projects.get(opened, name).watch]
+        found = [projects.get(opened, name) for name in names]
+        watched = [
+            one.name for one in found if one.watch and not one.is_remote
+        ]  # those are scanned at intervals
     new = missing(context.instance, names)
     if new:
         context.instance.add_dynamic_partitions(project_partitions.name or "", list(new.partition_keys))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import bulk, dead_cars, skipped
+from ptolemy_core.catalog.columns import pages
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.dead_cars import LOST
 from ptolemy_core.catalog.outage import survives_outage
@@ -36,14 +37,16 @@ class Unplanned:
     sizes: NDArray[np.int64]
 
     @classmethod
-    def of(cls, rows: Sequence[Row[Any]]) -> "Unplanned":
-        """Rows with id, path, kind and size."""
-        return cls(
-            np.array([row.id for row in rows], dtype=np.int64),
-            [bytes(row.path) for row in rows],
-            np.array([row.kind for row in rows], dtype=np.int8),
-            np.array([row.size for row in rows], dtype=np.int64),
-        )
+    def read(cls, connection: Connection, query: sa.Select[Any]) -> "Unplanned":
+        """Rows of a query with id, path, kind and size."""
+        paths: list[bytes] = []
+        numbers: list[tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]]] = []
+        for ids, some, kinds, sizes in pages(connection, query, _BATCH):
+            paths += some
+            numbers.append((np.array(ids, np.int64), np.array(kinds, np.int8), np.array(sizes, np.int64)))
+        empty = (np.zeros(0, np.int64), np.zeros(0, np.int8), np.zeros(0, np.int64))
+        all_ids, all_kinds, all_sizes = map(np.concatenate, zip(*(numbers or [empty]), strict=True))
+        return cls(all_ids, paths, all_kinds, all_sizes)
 
     def merged(self, other: "Unplanned") -> "Unplanned":
         """All of both."""
@@ -89,7 +92,7 @@ def unplanned(connection: Connection, project: str, *, built_only: bool = False)
 
 def read_unplanned(connection: Connection, project: str, *, built_only: bool) -> Unplanned:
     """What `unplanned` selects."""
-    return Unplanned.of(connection.execute(unplanned(connection, project, built_only=built_only)).all())
+    return Unplanned.read(connection, unplanned(connection, project, built_only=built_only))
 
 
 def partly_built(connection: Connection, project: str) -> PartlyBuilt:
@@ -107,12 +110,13 @@ def partly_built(connection: Connection, project: str) -> PartlyBuilt:
         .having(sa.func.sum(shard.c.length) < file.c.size)
     )
     files = sa.select(file.c.id, file.c.path, file.c.kind, file.c.size).where(file.c.id.in_(partly))
-    rows = connection.execute(files.order_by(file.c.path)).all()
+    found = Unplanned.read(connection, files.order_by(file.c.path))
     built_numbers = sa.select(shard.c.number).where(built)
     shards = {
-        row.id: frozenset(connection.scalars(built_numbers.where(shard.c.file_id == row.id))) for row in rows
+        key: frozenset(connection.scalars(built_numbers.where(shard.c.file_id == key)))
+        for key in found.ids.tolist()
     }
-    return PartlyBuilt(Unplanned.of(rows), shards)
+    return PartlyBuilt(found, shards)
 
 
 def stale(connection: Connection, project: str) -> frozenset[int] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ptolemy_core.catalog import cars, skipped
+from ptolemy_core.catalog import cars, deals, skipped
 from ptolemy_core.catalog.cars import GENERATED, CarRow
 from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.outage import survives_outage
@@ -64,7 +64,7 @@ def missed(catalog: Catalog, project: str) -> Iterator[MissedFile]:
 
 @survives_outage
 def mark(catalog: Catalog, project: str, reasons: dict[int, str]) -> None:
-    """Record which generated CARs of a project are dead, and why; those that aren't any more live again.
+    """Record which generated CARs of a project are dead, and why, also in their deals; others live again.
 
     One whose shards are in new CARs stays dead.
 
@@ -85,6 +85,7 @@ def mark(catalog: Catalog, project: str, reasons: dict[int, str]) -> None:
         for key in sorted(set(reasons) - known):
             values = {"dead_at": now, "dead_reason": reasons[key]}
             connection.execute(car.update().where(car.c.container_id == key).values(values))
+            deals.note_dead(connection, key, reasons[key])
 
 
 @survives_outage

@@ -444,6 +444,15 @@ def unmark(connection: Connection, container_id: int, message: str) -> None:
         _note(connection, ids, "terminated", message)
 
 
+def note_dead(connection: Connection, container_id: int, reason: str) -> None:
+    """Say in the live deals of a CAR that it can't be fetched any more; an active one has its bytes."""
+    mine = (deal.c.container_id == container_id) & deal.c.provider.is_not(None) & deal.c.live
+    message = f"the CAR can't be generated any more: {reason}"
+    for row in connection.execute(sa.select(deal.c.id, deal.c.state).where(mine)).all():
+        connection.execute(deal.update().where(deal.c.id == row.id).values(message=message))
+        _note(connection, [row.id], row.state, message)
+
+
 def _note(connection: Connection, ids: Sequence[str], state: str, message: str) -> None:
     now = time.time()
     rows = [{"deal_id": id, "state": state, "at": now, "message": message} for id in ids]

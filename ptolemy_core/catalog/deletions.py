@@ -68,7 +68,7 @@ class Source:
             (self.delivered, "delivered"),
         ):
             if count < self.shards:
-                return f"not all of it stands in a CAR that is {what}"
+                return f"not all of it is in a CAR that is {what}"
         if self.faults:
             return "it differed from its CAR when verify --source compared them: touch it, and run the project again"
         return None

@@ -54,7 +54,7 @@ def named(catalog: Catalog, text: str, project: str | None = None) -> list[CarRo
     if not rows:
         where = f" of project {project!r}" if project else ""
         raise DeliveryError(
-            f"no built CAR{where} is called {text!r}: give a payload CID, a piece CID, the CAR's file name, or "
+            f"no built CAR{where} matches {text!r}: give a payload CID, a piece CID, the CAR's file name, or "
             "project/number as delta/3; `ptolemy cars PROJECT` lists them"
         )
     return rows

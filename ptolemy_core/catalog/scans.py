@@ -93,21 +93,23 @@ def is_scanned(catalog: Catalog, project: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LastScan:
-    """The newest scan of a project: whether it was finished, and why nothing of it was merged, if so."""
+    """The newest scan of a project: whether it was finished, why nothing of it was merged, if so, and its start."""
 
     number: int
     finished: bool
     refused: str | None
+    started: float
 
 
 def last(catalog: Catalog, project: str, *, merged: bool = False) -> LastScan | None:
     """The newest scan, of those only that weren't refused if they are to be `merged`; None if there is none."""
-    query = sa.select(scans.c.id, scans.c.finished_at, scans.c.refused).where(scans.c.project == project)
+    columns = (scans.c.id, scans.c.finished_at, scans.c.refused, scans.c.started_at)
+    query = sa.select(*columns).where(scans.c.project == project)
     if merged:
         query = query.where(scans.c.refused.is_(None))
     with catalog.read() as connection:
         row = connection.execute(query.order_by(scans.c.id.desc()).limit(1)).first()
-    return None if row is None else LastScan(row.id, row.finished_at is not None, row.refused)
+    return None if row is None else LastScan(row.id, row.finished_at is not None, row.refused, row.started_at)
 
 
 def last_mounts(catalog: Catalog, project: str) -> Mounts | None:

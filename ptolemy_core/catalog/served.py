@@ -12,14 +12,18 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
+from sqlalchemy.engine import Row
 
+from ptolemy_core.catalog import data_keys
 from ptolemy_core.catalog.cars import GENERATED, STAGED
 from ptolemy_core.catalog.joins import SAME_SHARD
+from ptolemy_core.catalog.located import lengths_in_cars
 from ptolemy_core.catalog.schema import built_shard, car, container, dataset_root, file, project, shard
 from ptolemy_core.catalog.stitched import root_of_split
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.dag.stitch import FileNode
+from ptolemy_core.keys import WrappedKey
 from ptolemy_core.staging.stored import StoredCar
 from ptolemy_core.tree import Kind
 
@@ -74,10 +78,12 @@ _CAR = (
     project.c.name,
     project.c.public_pieces,
     project.c.target_dir,
+    project.c.source_profile,
     project.c.staging_dir,
-    container.c.id,
+    project.c.encryption,
+    container.c.id.label("container_id"),
     container.c.number,
-    2 * container.c["items"] + container.c.data_bytes / _LEAF,
+    (2 * container.c["items"] + container.c.data_bytes / _LEAF).label("blocks"),
     car.c.file_name,
     car.c.payload_cid,
     car.c.piece_cid_v1,
@@ -89,6 +95,16 @@ _CAR = (
     car.c.dead_at,
     car.c.dead_reason,
 )
+_SHARD = (
+    built_shard.c.cid,
+    built_shard.c.car_offset,
+    file.c.kind,
+    file.c.size,
+    shard.c.start,
+    shard.c.length,
+    project.c.encrypt_names,
+)
+"""Of a shard, with `project.c.encryption`, which `_CAR` has: what `lengths_in_cars` takes, and more."""
 
 
 def pieces(catalog: Catalog, cid: bytes, *, public: bool) -> list[HeldCar]:
@@ -110,12 +126,12 @@ def dataset_roots(catalog: Catalog, cid: bytes, *, public: bool) -> list[HeldCar
 
 
 def items(
-    catalog: Catalog, cids: Sequence[bytes], *, public: bool, of: str | None = None
+    catalog: Catalog, cids: Sequence[bytes], profile: Profile, *, public: bool, of: str | None = None
 ) -> dict[bytes, list[HeldItem]]:
     """Where files, shards, links and empty folders of these CIDs are; `of`: in this project only."""
     found: dict[bytes, list[HeldItem]] = {}
     query = (
-        sa.select(*_CAR, built_shard.c.cid, file.c.kind, shard.c.length, built_shard.c.car_offset)
+        sa.select(*_CAR, *_SHARD)
         .select_from(built_shard)
         .join(shard, SAME_SHARD)
         .join(file, file.c.id == shard.c.file_id)
@@ -128,14 +144,17 @@ def items(
     if of is not None:
         query = query.where(project.c.name == of)
     chosen = list(dict.fromkeys(cids))
-    with catalog.read() as connection:
-        for low in range(0, len(chosen), _MANY):
-            part = query.where(built_shard.c.cid.in_(chosen[low : low + _MANY]))
-            for row in connection.execute(part):
-                *own, cid, kind, size, offset = row
-                item = HeldItem(_held(own), bytes(cid), Kind(kind), size, offset)
-                found.setdefault(item.cid, []).append(item)
+    for low in range(0, len(chosen), _MANY):
+        with catalog.read() as connection:
+            rows = connection.execute(query.where(built_shard.c.cid.in_(chosen[low : low + _MANY]))).all()
+        for item in _items(catalog, rows, profile):
+            found.setdefault(item.cid, []).append(item)
     return found
+
+
+def _items(catalog: Catalog, rows: Sequence[Row[Any]], profile: Profile) -> Iterator[HeldItem]:
+    for row, size in zip(rows, lengths_in_cars(rows, profile).tolist(), strict=True):
+        yield HeldItem(_held(catalog, row), bytes(row.cid), Kind(row.kind), size, row.car_offset)
 
 
 def split_file(
@@ -153,17 +172,17 @@ def split_file(
         if row is None:
             return None
         parts = connection.execute(_SHARDS, {"id": row.id}).all()
-    shards = tuple(
-        HeldItem(_held(own), bytes(part), Kind.FILE, size, offset) for *own, part, size, offset in parts
-    )
-    if sum(one.size for one in shards) != row.size:
+    if sum(part.length for part in parts) != row.size:
         return None
-    return HeldSplit(row.size, root_of_split(catalog, row.id, row.size, profile), shards)
+    shards = tuple(_items(catalog, parts, profile))
+    root = root_of_split(catalog, row.id, row.size, profile)
+    return HeldSplit(sum(one.size for one in shards), root, shards)
 
 
 _SHARDS = (
-    sa.select(*_CAR, built_shard.c.cid, shard.c.length, built_shard.c.car_offset)
+    sa.select(*_CAR, *_SHARD)
     .select_from(shard)
+    .join(file, file.c.id == shard.c.file_id)
     .join(built_shard, SAME_SHARD)
     .join(container, container.c.id == shard.c.container_id)
     .join(project, project.c.name == container.c.project)
@@ -182,20 +201,24 @@ class Extents:
     sizes: NDArray[np.int64]
 
 
-def extents(catalog: Catalog, container_id: int) -> Iterator[Extents]:
+def extents(catalog: Catalog, container_id: int, profile: Profile) -> Iterator[Extents]:
     """All items of a built container in the order of their blocks, 10,000 at a time."""
     query = (
-        sa.select(built_shard.c.car_offset, file.c.kind, shard.c.length)
+        sa.select(*_SHARD, project.c.encryption)
         .select_from(built_shard)
         .join(shard, SAME_SHARD)
         .join(file, file.c.id == shard.c.file_id)
+        .join(project, project.c.name == file.c.project)
         .where(built_shard.c.container_id == container_id)
         .order_by(built_shard.c.car_offset)
     )
     with catalog.read() as connection:
         for rows in connection.execution_options(yield_per=_PAGE).execute(query).partitions():
-            table = np.array([tuple(row) for row in rows], dtype=np.int64)
-            yield Extents(table[:, 0].copy(), table[:, 1].astype(np.int8), table[:, 2].copy())
+            yield Extents(
+                np.array([row.car_offset for row in rows], dtype=np.int64),
+                np.array([row.kind for row in rows], dtype=np.int8),
+                lengths_in_cars(rows, profile),
+            )
 
 
 def _containers(catalog: Catalog, wanted: sa.ColumnElement[bool], public: bool) -> list[HeldCar]:
@@ -210,7 +233,8 @@ def _containers(catalog: Catalog, wanted: sa.ColumnElement[bool], public: bool) 
     if public:
         query = query.where(project.c.public_pieces)
     with catalog.read() as connection:
-        return [_held(row) for row in connection.execute(query)]
+        rows = connection.execute(query).all()
+    return [_held(catalog, row) for row in rows]
 
 
 def _roots(catalog: Catalog, wanted: sa.ColumnElement[bool], public: bool) -> list[HeldCar]:
@@ -220,20 +244,22 @@ def _roots(catalog: Catalog, wanted: sa.ColumnElement[bool], public: bool) -> li
             project.c.name,
             project.c.public_pieces,
             project.c.target_dir,
+            project.c.source_profile,
             project.c.staging_dir,
-            sa.null(),
-            sa.null(),
-            root.blocks + root.entries + root.data_bytes / _LEAF,
+            project.c.encryption,
+            sa.null().label("container_id"),
+            sa.null().label("number"),
+            (root.blocks + root.entries + root.data_bytes / _LEAF).label("blocks"),
             root.file_name,
-            root.root_cid,
+            root.root_cid.label("payload_cid"),
             root.piece_cid_v1,
             root.piece_cid_v2,
             root.car_size,
             root.piece_size,
             root.built_at,
-            sa.literal(STAGED),
-            sa.null(),
-            sa.null(),
+            sa.literal(STAGED).label("car_storage"),
+            sa.null().label("dead_at"),
+            sa.null().label("dead_reason"),
         )
         .select_from(dataset_root)
         .join(project, project.c.name == root.project)
@@ -243,26 +269,30 @@ def _roots(catalog: Catalog, wanted: sa.ColumnElement[bool], public: bool) -> li
     if public:
         query = query.where(project.c.public_pieces)
     with catalog.read() as connection:
-        return [_held(row) for row in connection.execute(query)]
+        rows = connection.execute(query).all()
+    return [_held(catalog, row) for row in rows]
 
 
-def _held(row: Sequence[Any]) -> HeldCar:
-    values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
-    name, public, target, staging, container_id, number, blocks, file_name, payload, v1, v2, *rest = values
-    car_size, piece_size, built_at, storage, dead_at, reason = rest
+def _held(catalog: Catalog, row: Row[Any]) -> HeldCar:
+    generated = row.car_storage == GENERATED
+    wrapped: tuple[WrappedKey, ...] = ()
+    if generated and row.encryption != "None":
+        wrapped = tuple(data_keys.data_keys(catalog, row.name))
     stored = StoredCar(
-        project=name,
-        number=number,
-        file_name=file_name,
-        payload_cid=payload,
-        piece_cid_v1=v1,
-        piece_cid_v2=v2,
-        car_size=car_size,
-        piece_size=piece_size,
-        built_at=built_at,
-        generated=storage == GENERATED,
-        staging_dir=staging,
-        source=os.fsencode(target),
-        dead=None if dead_at is None else reason or "its source changed",
+        project=row.name,
+        number=row.number,
+        file_name=row.file_name,
+        payload_cid=bytes(row.payload_cid),
+        piece_cid_v1=bytes(row.piece_cid_v1),
+        piece_cid_v2=bytes(row.piece_cid_v2),
+        car_size=row.car_size,
+        piece_size=row.piece_size,
+        built_at=row.built_at,
+        generated=generated,
+        staging_dir=row.staging_dir,
+        source=os.fsencode(row.target_dir),
+        profile=row.source_profile,
+        dead=None if row.dead_at is None else row.dead_reason or "its source changed",
+        wrapped=wrapped,
     )
-    return HeldCar(stored, bool(public), container_id, int(blocks))
+    return HeldCar(stored, bool(row.public_pieces), row.container_id, int(row.blocks))

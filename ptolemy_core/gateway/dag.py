@@ -259,7 +259,13 @@ class FolderTarget:
             links = [link.cid for link in node.links]
             todo.append(iter(links))
             places.append(
-                served.items(self.holdings.catalog, links, public=self.public, of=self.car.stored.project)
+                served.items(
+                    self.holdings.catalog,
+                    links,
+                    self.holdings.profile,
+                    public=self.public,
+                    of=self.car.stored.project,
+                )
             )
 
     def _node(self, wanted: bytes) -> Section:
@@ -300,7 +306,7 @@ def file_target(
     holdings: Holdings, wanted: bytes, *, public: bool, of: str | None = None
 ) -> ItemTarget | SplitTarget | None:
     """The file, shard, link or empty folder of a CID; None if the catalog knows none."""
-    items = served.items(holdings.catalog, [wanted], public=public, of=of).get(wanted)
+    items = served.items(holdings.catalog, [wanted], holdings.profile, public=public, of=of).get(wanted)
     if items:
         return ItemTarget(_openable(holdings, items), holdings.profile)
     split = served.split_file(holdings.catalog, wanted, holdings.profile, public=public, of=of)
@@ -318,7 +324,7 @@ def _index(holdings: Holdings, held: HeldCar) -> FolderIndex:
         with holdings.library.use(held) as car:
             if held.container_id is None:
                 return folders.index_root(car)
-            pages = served.extents(holdings.catalog, held.container_id)
+            pages = served.extents(holdings.catalog, held.container_id, holdings.profile)
             return folders.index_container(car, pages, holdings.profile)
 
     return holdings.indexes.get(held.stored.payload_cid, make)

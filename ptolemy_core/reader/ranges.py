@@ -80,8 +80,9 @@ class RangeFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill the buffer from the position on; fewer bytes at the end only."""
-        got = self.pread_into(memoryview(buffer).cast("B"), self._at)
+        """Fill the buffer from the position on; fewer bytes at the end, or where more aren't worth to be read."""
+        view = memoryview(buffer).cast("B")
+        got = self.pread_into(view[: self.worth(len(view), self._at)], self._at)
         self._at += got
         return got
 

@@ -116,12 +116,18 @@ class Blocks:
             car.close()
 
     def expected(self, cid: bytes, near: Spot) -> Found | None:
-        """The block of this CID if it is right there."""
+        """The block of this CID if it is right there.
+
+        Raises:
+            BlockError: what is there can't be read.
+        """
         self._use(near.car)
         try:
             section = self.cars[near.car].section_at(near.offset)
         except CarError:
             return None  # the index, or a look at the CAR's end, names it
+        except OSError as error:
+            raise BlockError(f"the block {cid_text(cid)} can't be read: {error.strerror}") from None
         return self._found(cid, near.car, section) if section is not None and section.cid == cid else None
 
     def find(self, cid: bytes, near: Spot) -> Found:
@@ -147,7 +153,7 @@ class Blocks:
             raise BlockError(f"the block {cid_text(cid)} isn't where it should be ({place})")
         found = self._indexed(cid, near.car)
         if found is None:
-            raise MissingBlockError(f"the block {cid_text(cid)} isn't there{self._faults()}")
+            raise MissingBlockError(f"the block {cid_text(cid)} is missing{self._faults()}")
         return found
 
     def leaf(self, cid: bytes, near: Spot, length: int | None) -> Found:

@@ -18,6 +18,7 @@ from ptolemy_core.source.buffers import Buffers
 BATCH_BYTES = 16 << 20
 """Bytes that are hashed together; sixteen leaves of the profile."""
 BATCH_LEAVES = 512
+
 MAX_LEAF = 8 << 20
 """Bytes of a leaf at most: `reader.MAX_SECTION`."""
 

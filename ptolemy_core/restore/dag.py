@@ -50,17 +50,17 @@ def read_node(blocks: Blocks, cid: bytes, near: Spot) -> Node:
     """Read and decode a dag-pb block.
 
     Raises:
-        BlockError: it isn't there, or is no UnixFS node.
+        BlockError: it isn't there, or isn't a UnixFS node.
     """
     if parse_cid(cid).codec != profile_cid.DAG_PB:
-        raise BlockError(f"{cid_text(cid)} is neither raw nor dag-pb: no UnixFS file or folder")
+        raise BlockError(f"{cid_text(cid)} is neither raw nor dag-pb: not a UnixFS file or folder")
     found = blocks.find(cid, near)
     block = blocks.read(found)
     try:
         node = decode_node(block)
         unixfs = decode_unixfs(node.data or b"", strict=False)
     except DagPbError as error:
-        raise BlockError(f"the block {cid_text(cid)} is no UnixFS node: {error}") from None
+        raise BlockError(f"the block {cid_text(cid)} isn't a UnixFS node: {error}") from None
     return Node(node.links, unixfs, len(block), _spot(found), found.next)
 
 

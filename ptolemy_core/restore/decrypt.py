@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ptolemy_core.encryption import Encrypted, FileCipher
 from ptolemy_core.errors import SourceChangedError
-from ptolemy_core.restore.compare import ReadAt, read_at, reader_of
+from ptolemy_core.restore.compare import ReadAt, reader_of
 from ptolemy_core.restore.dag import Leaf
 from ptolemy_core.restore.report import FileItem
 
@@ -32,12 +32,13 @@ def plain_bytes(item: FileItem, leaf: Leaf, data: memoryview | bytes) -> memoryv
 
 def reader(item: FileItem, descriptor: int) -> ReadAt:
     """Reads a restored file as its leaves have it: encrypted again, if they are."""
-    return reader_of(descriptor) if item.cipher is None else encrypting_reader(item.cipher, descriptor)
+    read = reader_of(descriptor)
+    return read if item.cipher is None else encrypting_reader(item.cipher, read)
 
 
-def encrypting_reader(cipher: FileCipher, descriptor: int) -> ReadAt:
-    """Reads an open file encrypted; nothing, where it is shorter than the cipher's."""
-    view = Encrypted(_Descriptor(descriptor), cipher)
+def encrypting_reader(cipher: FileCipher, plain: ReadAt) -> ReadAt:
+    """Reads a file encrypted; nothing, where it is shorter than the cipher's."""
+    view = Encrypted(_Plain(plain), cipher)
 
     def read(buffer: memoryview, offset: int) -> int:
         try:
@@ -48,16 +49,16 @@ def encrypting_reader(cipher: FileCipher, descriptor: int) -> ReadAt:
     return read
 
 
-class _Descriptor:
-    """Reads an open file."""
+class _Plain:
+    """Reads a file into several buffers."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, read: ReadAt) -> None:
+        self._read = read
 
     def read(self, offset: int, buffers: Sequence[memoryview]) -> int:
         done = 0
         for buffer in buffers:
-            got = read_at(self._descriptor, buffer, offset + done)
+            got = self._read(buffer, offset + done)
             done += got
             if got < len(buffer):
                 break

@@ -178,7 +178,7 @@ def check_template(template: str) -> None:
         ValueError: it can't: the message says why.
     """
     parts = urlsplit(template)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or "{" in parts.netloc:
         raise ValueError("it must begin with http:// or https:// and a host")
     if "{piece}" not in template and "{piece_v2}" not in template:
         raise ValueError(

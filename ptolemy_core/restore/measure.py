@@ -78,7 +78,7 @@ class Limits:
             )
         if total.depth > self.depth:
             raise LimitError(
-                f"the CARs describe {total.depth:,} folders in each other, the limit is {self.depth:,}: "
+                f"the CARs describe folders nested {total.depth:,} deep, the limit is {self.depth:,}: "
                 "--max-depth raises it, --path takes a part"
             )
 

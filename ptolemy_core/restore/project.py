@@ -403,7 +403,7 @@ def _there(target: Target, entries: Iterable[Stored]) -> Iterator[int]:
 def _lost(lost: list[Shard]) -> str:
     """Why these shards of an entry, or an entry without any, can't be restored."""
     unbuilt = not lost or lost[0].cid is None
-    why = "no CAR that is built holds it: run blitz" if unbuilt else "its CAR is missing"
+    why = "it is in no built CAR: run blitz" if unbuilt else "its CAR is missing"
     if not lost or lost[0].number is None:
         return why
     numbers = ", ".join(str(one.number) for one in lost[:10]) + ("…" if len(lost) > 10 else "")
@@ -465,5 +465,5 @@ def _found(row: CarRow, folders: Sequence[str]) -> NeededCar:
 def _link_target(blocks: Blocks, segment: Segment) -> bytes:
     node = read_node(blocks, segment.cid, segment.spot)
     if node.unixfs.type != Type.SYMLINK or node.unixfs.data is None:
-        raise BlockError(f"{cid.to_text(segment.cid)} is no symbolic link")
+        raise BlockError(f"{cid.to_text(segment.cid)} isn't a symbolic link")
     return node.unixfs.data

@@ -151,6 +151,8 @@ class RemotePiece(Ranges):
 
     def worth(self, size: int, offset: int) -> int:
         """How much of `size` bytes is worth to be read in advance: each byte has to be transferred."""
+        if offset < len(self._header):
+            return min(size, len(self._header) - offset)  # it is known
         return min(size, _AHEAD if size <= _MOST_AHEAD else _MOST_AHEAD)
 
     def close(self) -> None:

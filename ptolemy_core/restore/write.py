@@ -171,7 +171,7 @@ class Writer:
         if isinstance(error, OSError):
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise TargetError(
-                    f"{paths.display(self._target.path)} is full: free space and run the same again, it resumes"
+                    f"{paths.display(self._target.path)} is full: free space and run the command again: it resumes"
                 ) from error
             error = EntryError(f"can't be written ({error.strerror})")
         self._report.problem(path, str(error))

@@ -53,6 +53,6 @@ def why_unsafe(row: CarRow, found: StagedFile | None, *, trust_marks: bool = Fal
     if seen or trust_marks:
         return None
     return (
-        f"CAR {where} wasn't in staging_dir when it was marked as delivered, so nobody saw that it was whole: "
+        f"CAR {where} wasn't in staging_dir when it was marked as delivered, so it isn't known to be complete: "
         "--trust-marks deletes all the same"
     )

@@ -127,7 +127,7 @@ def containerize(
                     break
                 connection.rollback()
         else:
-            raise BusyError(f"builds of project {name!r} change its plan all the time: wait for them to end")
+            raise BusyError(f"builds of project {name!r} keep changing its plan: wait for them to end")
     rows = containers.rows(catalog, name)
     return PlanResult(
         containers=rows,

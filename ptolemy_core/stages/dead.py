@@ -10,7 +10,7 @@ from ptolemy_core.catalog import dead_cars, projects
 from ptolemy_core.catalog.dead_cars import MissedFile
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import SourceError
-from ptolemy_core.source import Source, Stamp, open_source
+from ptolemy_core.source import Source, Stamp, open_target
 from ptolemy_core.tree import Kind
 
 _LOOKED_AT = 1000
@@ -21,7 +21,7 @@ def settle(catalog: Catalog, name: str) -> None:
     """Record which generated CARs of a project can't be generated any more, after a scan of it."""
     if not dead_cars.has_generated(catalog, name):
         return
-    source = open_source(projects.get(catalog, name).target_bytes)
+    source = open_target(projects.get(catalog, name))
     reasons: dict[int, str] = {}
     for key, group in groupby(dead_cars.missed(catalog, name), key=lambda one: one.container_id):
         reason = _why_dead(source, list(group))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ptolemy_core import epochs
 from ptolemy_core.address import Network
-from ptolemy_core.catalog import deals, projects, providers
+from ptolemy_core.catalog import deals, projects, providers, stored_cars
 from ptolemy_core.catalog.deals import Change, DealRow
 from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.catalog.store import Catalog
@@ -35,6 +35,7 @@ from ptolemy_core.stages import deal_upload
 from ptolemy_core.stages.deal import ends
 from ptolemy_core.stages.deal_plan import DELAYS, GAVE_UP, TRIES, Clock, is_stuck
 from ptolemy_core.stages.deal_proposal import network_of, proposal_of
+from ptolemy_core.staging.stored import StoredCar
 
 _AT_ONCE: Final = 20
 """Deals that are recorded together."""
@@ -193,6 +194,11 @@ class _Round:
                 if change.state not in (change.deal.state, DealState.SENT):
                     self.result.moved[change.state] += 1
 
+    def stored(self, row: DealRow) -> list[StoredCar]:
+        """The CARs with the piece of a deal: of its project before others."""
+        found = stored_cars.by_piece(self._catalog, row.piece_cid_v2)
+        return sorted(found, key=lambda one: one.project != row.project)
+
     @property
     def rounds(self) -> Rounds:
         return self._rounds
@@ -303,7 +309,7 @@ class _Provider:
         else:
             report = self._engine.propose(proposal, sent=not first)
         if deal_upload.is_due(row, report):
-            deal_upload.upload(self._engine, proposal, self._whole.project)
+            deal_upload.upload(self._engine, proposal, self._whole.stored(row))
         return report
 
     def _reported(self, row: DealRow, report: Report, now: float) -> Change:

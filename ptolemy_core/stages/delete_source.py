@@ -122,12 +122,17 @@ def delete_source(
             journal can't be written.
     """
     project = projects.get(catalog, name)
+    if project.is_remote:
+        raise DeletionError(
+            f"target_dir {project.target_dir!r} is a URL, and Ptolemy deletes nothing there: once `ptolemy status "
+            f"{name}` says that its CARs are delivered, delete with the store's own tools"
+        )
     require(catalog, name, Stage.DELETE_SOURCE)
     wanted = _outermost(chosen)
     for path in wanted:
         if path and not deletions.exists(catalog, name, path):
             raise DeletionError(
-                f"the last scan of {name!r} saw nothing at {paths.display(path)!r}: give paths below "
+                f"the last scan of {name!r} found nothing at {paths.display(path)!r}: give paths below "
                 f"{project.target_dir}"
             )
     _require_nobody_else(catalog, project, options)
@@ -196,7 +201,7 @@ def _require_locks(*checks: Callable[[], None]) -> None:
             check()
     except DATABASE_ERRORS as error:
         raise UnavailableError(
-            "the database went away, and the locks with it: run this again, which settles what was begun"
+            "the database connection was lost, and its locks with it: run this again to finish what was started"
         ) from error
 
 
@@ -206,16 +211,16 @@ def _open_target(project: Project) -> Iterator[OpenFolder]:
         folder = OpenFolder(project.target_bytes)
     except OSError as error:
         raise DeletionError(
-            f"target_dir {project.target_dir!r} can't be opened ({error.strerror}): check that it is there, mounted, "
-            "and no link"
+            f"target_dir {project.target_dir!r} can't be opened ({error.strerror}): check that it exists, is "
+            "mounted, and isn't a link"
         ) from error
     try:
         with folder:
             yield folder
     except OSError as error:
         raise DeletionError(
-            f"the disk of {project.target_dir} fails ({error.strerror}): look after it, then run this again, which "
-            "settles what was begun"
+            f"the disk of {project.target_dir} fails ({error.strerror}): check it, then run this again to finish "
+            "what was started"
         ) from error
 
 
@@ -250,7 +255,7 @@ def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -
     for name in projects.names(catalog):
         other = projects.get(catalog, name)
         theirs = other.target_dir
-        if name == project.name or name in options.ignore:
+        if name == project.name or name in options.ignore or other.is_remote:
             continue
         inside = _place_within(ours, theirs)
         if inside is None:
@@ -267,7 +272,7 @@ def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -
         if reason:
             raise DeletionError(
                 f"project {name!r} stores files of {theirs} too, and some of them are: {reason}; deliver its CARs "
-                f"first, or say that it needn't have them: --ignore-project {name}"
+                f"first, or leave it out of this check: --ignore-project {name}"
             )
 
 
@@ -383,7 +388,7 @@ class _Confirm:
             return "its CID isn't known yet: run ptolemy blitz"
         if self.reader.cid(descriptor, self.source.size) != self.source.cid:
             return (
-                "its content isn't what its CARs hold, though size and time are the same: touch it, and run the "
+                "its content differs from its CARs, though size and time are the same: touch it, and run the "
                 "project again"
             )
         return None

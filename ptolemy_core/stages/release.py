@@ -88,14 +88,14 @@ def _look(catalog: Catalog, row: CarRow, remove: bool, progress: Progress | None
     if found is None:
         if remove and row.delivered_at is None:
             raise DeliveryError(
-                f"{_place(stored)} isn't there and was never marked as delivered, so nothing was marked or "
+                f"{_place(stored)} doesn't exist and was never marked as delivered, so nothing was marked or "
                 f"removed: if it was delivered, mark it without --remove; else build it again "
                 f"(car {row.project}|{row.number:06d})"
             )
         return _Look(None, False)
     if not found.is_whole(row.car_size):
         what = f"{found.size} bytes" if found.regular else "no regular file"
-        raise _not_the_car(stored, f"is {what}, the CAR has {row.car_size}: it isn't whole")
+        raise _not_the_car(stored, f"is {what}, the CAR has {row.car_size}: it is incomplete")
     if is_verified(row, found):
         return _Look(found, True)
     if not remove and row.verified_at is None and row.failed_at is None:
@@ -126,7 +126,7 @@ def _look(catalog: Catalog, row: CarRow, remove: bool, progress: Progress | None
 def _not_the_car(stored: StoredCar, how: str) -> DeliveryError:
     return DeliveryError(
         f"{_place(stored)} {how}, so nothing was marked or removed; move it away, then mark the CAR as "
-        f"delivered if a whole one was, or build it again (car {stored.project}|{stored.number:06d})"
+        f"delivered if a complete copy was, or build it again (car {stored.project}|{stored.number:06d})"
     )
 
 
@@ -141,7 +141,7 @@ def _require_no_suspects(catalog: Catalog, row: CarRow) -> None:
         path, reason = suspects[0]
         more = f", and {len(suspects) - 1} files more" if len(suspects) > 1 else ""
         raise DeliveryError(
-            f"CAR {row.project}/{row.number} may hold what never was in the source: {paths.display(path)} "
+            f"CAR {row.project}/{row.number} may contain data that was never in the source: {paths.display(path)} "
             f"{reason}{more}. Nothing was marked or removed: compare again (ptolemy verify {row.project} --source), "
             "or touch the file, run the project again, and deliver the new CAR too"
         )
@@ -163,8 +163,8 @@ def _warning(row: CarRow, now: CarRow, look: _Look, remove: bool) -> str | None:
         )
     if look.file is None and row.delivered_at is None:
         return (
-            "its file wasn't in staging_dir any more, so nobody saw that it was whole: delete-source keeps its "
-            "sources unless it is told --trust-marks"
+            "its file wasn't in staging_dir any more, so it isn't known to be complete: delete-source keeps its "
+            "sources unless --trust-marks is given"
         )
     return None
 
@@ -182,7 +182,7 @@ def undo(catalog: Catalog, chosen: Sequence[CarRow]) -> list[Released]:
         for row in chosen:
             delivery.unmark(catalog, row)
             now = next(cars.rows(catalog, row.project, row.number))
-            done = "not marked as delivered any more" if row.delivered_at is not None else "wasn't marked"
+            done = "no longer marked as delivered" if row.delivered_at is not None else "wasn't marked"
             out.append(Released(now, done, _undone(catalog, row)))
     return out
 

@@ -58,7 +58,7 @@ def undo(catalog: Catalog, chosen: Sequence[RootRow]) -> list[ReleasedRoot]:
     return [
         ReleasedRoot(
             roots.mark(catalog, row, None, None),
-            "not marked as delivered any more" if row.delivered_at is not None else "wasn't marked",
+            "no longer marked as delivered" if row.delivered_at is not None else "wasn't marked",
         )
         for row in chosen
     ]
@@ -75,8 +75,8 @@ def _look(catalog: Catalog, row: RootRow, remove: bool) -> bool:
     if found is None:
         if remove and row.delivered_at is None:
             raise DeliveryError(
-                f"{area.path(row.file_name)} isn't there and was never marked as delivered: mark it without --remove "
-                f"if it was delivered, or make it again: ptolemy root {row.project} --rebuild"
+                f"{area.path(row.file_name)} doesn't exist and was never marked as delivered: mark it without "
+                f"--remove if it was delivered, or rebuild it: ptolemy root {row.project} --rebuild"
             )
         return False
     try:

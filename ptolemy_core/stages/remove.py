@@ -4,6 +4,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import cars, data_keys, deals, deletions, projects, removal, roots
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import DeletionError, SettingsError, StagingError
@@ -12,7 +13,7 @@ from ptolemy_core.project import Project, parse_project
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages.change import require_idle
 from ptolemy_core.stages.manifest import FOLDER
-from ptolemy_core.staging.area import StagingArea, area_of
+from ptolemy_core.staging.area import OUTLINES, StagingArea, area_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Removal:
         project: its settings.
         cars: numbers of its built CARs.
         undelivered: how many of them aren't marked as delivered.
-        files: names of its CARs in the staging folder that no other project has, and their bytes.
+        files: names of its CARs and outlines in the staging folder that no other project has, and their bytes.
         manifests: paths of its manifests.
         done: False in a dry run.
     """
@@ -56,10 +57,11 @@ def look(catalog: Catalog, name: str) -> Removal:
     """
     project = projects.get(catalog, name)
     rows = list(cars.rows(catalog, name))
-    names = {row.file_name for row in rows} | {row.file_name for row in roots.rows(catalog, name)}
+    names = _names(catalog, name)
     sizes: dict[str, int] = {}
     with suppress(StagingError):
-        sizes = area_of(project).sizes()
+        area = area_of(project)
+        sizes = area.sizes() | {os.path.join(OUTLINES, one): size for one, size in area.outlines().items()}
     others = _files_of_others(catalog, project)
     return Removal(
         project=project,
@@ -140,14 +142,20 @@ def rename(catalog: Catalog, old: str, new: str) -> Project:
 
 
 def _files_of_others(catalog: Catalog, project: Project) -> set[str]:
-    """CARs that other projects have in the same folder."""
+    """CARs and outlines that other projects have in the same folder."""
     mine = area_of(project)
     found: set[str] = set()
     for other in projects.rows(catalog):
         if other.name != project.name and area_of(other).is_same_as(mine):
-            found |= {row.file_name for row in cars.rows(catalog, other.name)}
-            found |= {row.file_name for row in roots.rows(catalog, other.name)}
+            found |= _names(catalog, other.name)
     return found
+
+
+def _names(catalog: Catalog, name: str) -> set[str]:
+    """What a project's CARs and outlines are called in its staging folder."""
+    files = {row.file_name for row in cars.rows(catalog, name)}
+    drawn = {os.path.join(OUTLINES, outline_name(file)) for file in files}
+    return files | drawn | {row.file_name for row in roots.rows(catalog, name)}
 
 
 def _manifests(project: Project) -> list[str]:

@@ -51,6 +51,7 @@ class StoredCar:
         generated: whether it has no file, and its bytes are made from the source.
         staging_dir: folder of its file or outline.
         source: target_dir, of a generated one.
+        profile: of the credentials for a source that is a URL.
         dead: why it can't be read any more; None if nothing is known against it.
         wrapped: data keys of an encrypted project: a generated CAR of it is encrypted as it is read.
     """
@@ -67,6 +68,7 @@ class StoredCar:
     generated: bool
     staging_dir: str
     source: bytes
+    profile: str | None = None
     dead: str | None = None
     wrapped: "tuple[WrappedKey, ...]" = ()
 
@@ -119,7 +121,9 @@ class StoredCar:
                 f"{cid.to_text(outline.header.payload_cid)}: ptolemy rebuild {self.label} makes it again"
             )
         try:
-            files = self._encrypted(source or open_source(self.source), outline.header.profile.chunk, keys)
+            files = self._encrypted(
+                source or open_source(self.source, self.profile), outline.header.profile.chunk, keys
+            )
         except BaseException:
             outline.close()
             raise

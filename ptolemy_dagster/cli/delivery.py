@@ -33,12 +33,12 @@ def release(
         ),
     ],
     note: Annotated[str | None, typer.Option(help="Where it went, e.g. a URL.")] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Delete its file from staging-dir too.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Also delete its file from staging-dir.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Remove the mark.")] = False,
-    project: Annotated[str | None, typer.Option("--project", "-p", help="Look in this project only.")] = None,
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Search only this project.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz.
+    """Mark CARs as delivered: they can be removed from staging-dir, and blitz never rebuilds them.
 
     A file that isn't the CAR any more is neither marked nor removed.
     """
@@ -84,7 +84,7 @@ def delete_source(
     project: Name,
     path: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATH…]", help="Paths below target-dir; default: everything."),
+        typer.Argument(metavar="[PATH…]", help="Paths in target-dir; default: everything."),
     ] = None,
     really: Annotated[
         bool, typer.Option("--delete", help="Delete; without it, only show what would be deleted.")
@@ -94,19 +94,20 @@ def delete_source(
     ] = False,
     ignore_project: Annotated[
         list[str] | None,
-        typer.Option(help="A project over the same files that needn't be delivered first."),
+        typer.Option(help="Don't check this other project over the same files; may be repeated."),
     ] = None,
     trust_stamps: Annotated[
         bool,
         typer.Option(
             "--trust-stamps",
-            help="Don't read files again whose size, times and inode are as the build read them.",
+            help="Don't reread files whose size, times and inode are the same as in the build.",
         ),
     ] = False,
     trust_marks: Annotated[
         bool,
         typer.Option(
-            "--trust-marks", help="Also where a CAR had left staging-dir before it was marked as delivered."
+            "--trust-marks",
+            help="Accept CARs that had left staging-dir before they were marked as delivered.",
         ),
     ] = False,
     as_json: Json = False,
@@ -124,22 +125,26 @@ def delete_source(
     )
     with output.errors_shown():
         catalog = open_catalog()
-        chosen = _chosen(catalog, project, path or [])
-        with output.byte_progress() as bars:
-            task = bars.add_task("read files", total=None, visible=False)
-            result = delete(
-                catalog,
-                project,
-                chosen,
-                options,
-                progress=lambda step: bars.update(task, advance=step, visible=True),
-            )
+        result = _delete(catalog, project, path or [], options)
         if as_json:
             output.print_facts(DeletionFacts(**asdict(result)))
         else:
             _show(result, project)
         if path and really and not result.files and result.kept:
             raise DeletionError("nothing was deleted")
+
+
+def _delete(catalog: Catalog, project: str, typed: list[str], options: Options) -> DeletionResult:
+    chosen = _chosen(catalog, project, typed)
+    with output.byte_progress() as bars:
+        task = bars.add_task("read files", total=None, visible=False)
+        return delete(
+            catalog,
+            project,
+            chosen,
+            options,
+            progress=lambda step: bars.update(task, advance=step, visible=True),
+        )
 
 
 def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
@@ -187,7 +192,7 @@ def deleted(
     limit: Annotated[int, typer.Option(help="Show at most N rows.")] = 1000,
     as_json: Json = False,
 ) -> None:
-    """The journal of source files that were deleted after delivery."""
+    """List source files that were deleted after delivery."""
     with output.errors_shown():
         catalog = open_catalog()
         projects.get(catalog, project)

@@ -29,7 +29,7 @@ def not_empty(values: list[str] | None, what: str) -> list[str]:
     """
     for value in values or []:
         if not value:
-            raise PtolemyError(f"{what} is an empty text: give a path, or leave it out")
+            raise PtolemyError(f"{what} is empty: give a path, or leave it out")
     return list(values or [])
 
 
@@ -94,7 +94,7 @@ def open_seekable(path: str | os.PathLike[str], folder: str | None) -> BinaryIO:
                 raise
     except OSError as error:
         raise PtolemyError(
-            f"what comes through standard input can't be kept in {where or tempfile.gettempdir()} "
+            f"standard input can't be stored in {where or tempfile.gettempdir()} "
             f"({error.strerror}): set TMPDIR to a folder with enough free space, or give a file"
         ) from None
     return spooled

@@ -19,8 +19,8 @@ from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, open_catalog
 
 HELP = (
-    "Keys that encrypt projects; each has an alias, which is a project's setting: `--encryption ALIAS`.\n\n"
-    "A key is in a keyring, a file that only you may read: PTOLEMY_KEYRING, by default keyring.json in DAGSTER_HOME. "
+    "Manage the keys that encrypt projects, each with an alias.\n\nA project uses one with `--encryption ALIAS`. "
+    "Keys are in a keyring, a file that only you can read: PTOLEMY_KEYRING, by default keyring.json in DAGSTER_HOME. "
     "It may also come from PTOLEMY_KEYS (the text that `export` prints), or from a command that prints that text: "
     "PTOLEMY_KEY_COMMAND, as in `vault kv get -field=keys secret/ptolemy/{alias}`.\n\n"
     "Nobody can recover a lost key, nor what it encrypted. Keep a backup where the keyring isn't."
@@ -284,9 +284,11 @@ def _check_free(path: str | None) -> None:
         return
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.lexists(path):
-        raise SettingsError(f"{path} is there already: give another name for the backup")
+        raise SettingsError(f"{path} already exists: give another name for the backup")
     if not os.access(folder, os.W_OK):
-        raise SettingsError(f"the backup can't be written in {folder}: give a folder that is there and yours")
+        raise SettingsError(
+            f"the backup can't be written in {folder}: give an existing folder that you can write to"
+        )
 
 
 def _write_backup(alias: str, versions: list[Key], path: str) -> None:
@@ -298,11 +300,11 @@ def _write_backup(alias: str, versions: list[Key], path: str) -> None:
         write_private(path, text.encode())
     except FileExistsError:
         raise SettingsError(
-            f"{path} is there already, no backup was written: ptolemy keys export {alias} --to ANOTHER"
+            f"{path} already exists, no backup was written: ptolemy keys export {alias} --to ANOTHER"
         ) from None
     except OSError as error:
         raise KeyStoreError(
-            f"no backup was written, {path} can't be made ({error.strerror}): ptolemy keys export {alias} --to "
+            f"no backup was written, {path} can't be created ({error.strerror}): ptolemy keys export {alias} --to "
             "ANOTHER"
         ) from None
     output.say(f"a backup of key {alias} is in {path}; move it to a safe place that isn't this machine")

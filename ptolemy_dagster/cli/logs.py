@@ -46,7 +46,7 @@ def logs_command(
     everything: Annotated[bool, typer.Option("--debug", help="Also what Dagster notes for itself.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What the runs of a project said: the last one, or another."""
+    """Show the log of a project's last run, or of another run."""
     with output.errors_shown():
         projects.get(open_catalog(), project)
         from ptolemy_dagster.instance import open_instance

@@ -34,14 +34,12 @@ def restore(
         str | None, typer.Argument(help="Name of the project; left out with --manifest.")
     ] = None,
     path: Annotated[
-        list[str] | None, typer.Argument(help="Files and folders below target-dir; all without.")
+        list[str] | None, typer.Argument(help="Files and folders in target-dir; default: all.")
     ] = None,
-    to: Annotated[
-        str | None, typer.Option("--to", help="Folder to write to; made if it isn't there.")
-    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Folder to write to; created if necessary.")] = None,
     cars: Annotated[
         list[str] | None,
-        typer.Option("--cars", help="Folder that holds CARs; may be repeated. Default: staging-dir."),
+        typer.Option("--cars", help="Folder with CARs; may be repeated. Default: staging-dir."),
     ] = None,
     from_: Annotated[
         list[str] | None,
@@ -62,13 +60,13 @@ def restore(
         typer.Option("--private-redirects", help="A public server may redirect to a private address."),
     ] = False,
     scan: Annotated[
-        int | None, typer.Option("--scan", help="As this scan saw it; default: the newest.")
+        int | None, typer.Option("--scan", help="Restore the files of this scan; default: the newest.")
     ] = None,
     listing: Annotated[
-        bool, typer.Option("--list", help="Show which CARs are needed, write nothing.")
+        bool, typer.Option("--list", help="Show which CARs are needed; write nothing.")
     ] = False,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Restore what is there though CARs are missing.")
+        bool, typer.Option("--partial", help="Restore what is available if CARs are missing.")
     ] = False,
     overwrite: Overwrite = False,
     sparse: Sparse = True,
@@ -190,7 +188,7 @@ def _require(needs: Needs, partial: bool) -> None:
     if not partial:
         raise PtolemyError(
             what
-            + "\ngive their folders with --cars or servers with --from, or restore what is there with --partial"
+            + "\ngive their folders with --cars or servers with --from, or restore what is available with --partial"
         )
     output.say(what)
 

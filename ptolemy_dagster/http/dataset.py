@@ -112,6 +112,6 @@ async def make_manifest(
     responses=_FILE | documented(404, 422),
     summary="A CAR as a file",
 )
-def car(project: Name, number: str, context: Opened) -> FileResponse:
-    """A CAR that is in the staging folder, by its container's number; `root` is the CAR of the data set's root."""
+def car(project: Name, number: str, context: Opened) -> Response:
+    """A CAR, staged or generated, by its container's number; `root` is the CAR of the data set's root."""
     return downloads.car(context, project, number)

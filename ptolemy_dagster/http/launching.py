@@ -52,7 +52,7 @@ def launch(
             register(context.dagster.instance, name)
             run_id = context.dagster.launch(job, name, config, **tags)
     except BusyError:
-        raise Problem(409, "busy", f"another launch of project {name!r} is under way: try again") from None
+        raise Problem(409, "busy", f"another run of project {name!r} is being launched: try again") from None
     return Launched(
         project=name,
         stage=job,
@@ -79,7 +79,7 @@ def _require_idle(context: Context, job: str, name: str) -> None:
     if run is None:
         return
     waits = run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
-    state = "waits in the queue" if waits else "is under way"
+    state = "is queued" if waits else "is running"
     needed = job in tuple(Stage) and run.job_name in Stage(job).chain
     raise Problem(
         409,

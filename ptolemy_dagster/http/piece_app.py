@@ -126,7 +126,7 @@ class PieceApp:
             await send({"type": "http.response.body", "body": b""})
             return
         if request.method not in ("GET", "HEAD"):
-            detail = f"{request.method} isn't offered here, only GET and HEAD"
+            detail = f"{request.method} isn't allowed here, only GET and HEAD"
             await _refuse(request, send, Refusal(405, "method", detail, {"Allow": "GET, HEAD, OPTIONS"}))
             return
         grant = self._server.access.grant(

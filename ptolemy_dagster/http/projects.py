@@ -3,7 +3,6 @@
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -30,7 +29,7 @@ from ptolemy_dagster.http.waiting import Wait, once
 from ptolemy_dagster.partitions import define, register
 from ptolemy_dagster.project_removal import rename_project
 from ptolemy_dagster.roots import require_inside
-from ptolemy_dagster.status import project_status
+from ptolemy_dagster.status import Status, statuses_of
 
 router = APIRouter(tags=["projects"])
 Opened = Annotated[Context, Depends(opened)]
@@ -181,27 +180,31 @@ def list_projects(
     ] = None,
 ) -> list[ListedProject]:
     """Projects by name, with their settings and status."""
-    page, more = first_page(projects.rows(context.catalog, after=cursor, limit=limit + 1), limit)
+    page, more = first_page(projects.names(context.catalog, after=cursor, limit=limit + 1), limit)
     if more:
-        link_next(request, response, page[-1].name)
-    return [_listed(context, project) for project in page]
+        link_next(request, response, page[-1])
+    found = statuses_of(context.catalog, context.dagster.runs, page)
+    return [_listed(*found[name]) for name in page if name in found]
 
 
-@router.get("/projects/{project}", responses=documented(404, 422), summary="Status of a project")
-async def get_project(project: Name, request: Request, context: Opened, wait: Wait = 0) -> ProjectStatus:
+@router.get(
+    "/projects/{project}",
+    response_model=ProjectStatus,
+    responses=documented(404, 422),
+    summary="Status of a project",
+)
+async def get_project(project: Name, request: Request, context: Opened, wait: Wait = 0) -> Response:
     """How far a project is, what runs now, how fast, and how long it will take."""
-    status = await once(
-        request,
-        wait,
-        lambda: project_status(context.catalog, context.dagster.instance, project),
-        lambda found: not found.under_way,
+    settings, status = await once(
+        request, wait, lambda: _status(context, project), lambda found: not found[1].under_way
     )
-    settings = await anyio.to_thread.run_sync(projects.get, context.catalog, project)
-    return ProjectStatus(
+    answer = ProjectStatus(
         **dict(status.facts()),
         settings=_described(settings),
         run_url=context.dagster.run_url(status.run_id) if status.run_id else None,
     )
+    # as it is: FastAPI would check it once more
+    return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
 
 
 @router.patch(
@@ -261,8 +264,14 @@ async def delete_project(
     return await in_thread(context, remove_it)
 
 
-def _listed(context: Context, project: Project) -> ListedProject:
-    status = project_status(context.catalog, context.dagster.instance, project.name)
+def _status(context: Context, name: str) -> tuple[Project, Status]:
+    found = statuses_of(context.catalog, context.dagster.runs, [name])
+    if not found:
+        projects.get(context.catalog, name)  # says that there is none
+    return found[name]
+
+
+def _listed(project: Project, status: Status) -> ListedProject:
     return ListedProject(
         **dict(_described(project)),
         project=project.name,

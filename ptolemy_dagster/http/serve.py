@@ -38,10 +38,13 @@ from ptolemy_dagster.http.app import create_app
 from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.dagster_api import Dagster
+from ptolemy_dagster.http.piece_app import Mounted
+from ptolemy_dagster.http.piece_server import PieceSettings, make_server, protected, start_log
 from ptolemy_dagster.http.settings import ApiSettings, is_loopback
 from ptolemy_dagster.http.supervise import Child
 from ptolemy_dagster.http.web_ui import Access
 from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
+from ptolemy_dagster.internals.run_records import RunRecords, is_usual_storage
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.roots import set_environment
 from ptolemy_dagster.sensors.failed import UI_URL
@@ -71,11 +74,13 @@ class Beside:
         dagster_url: a webserver that runs already; None: start one.
         ui_port: where to start it; None: 3000, or any free port if that one is taken.
         daemon: whether to start a daemon where none is heard of.
+        pieces: how pieces are served under the same address; None: they aren't.
     """
 
     dagster_url: str | None = None
     ui_port: int | None = None
     daemon: bool = True
+    pieces: PieceSettings | None = None
 
 
 def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
@@ -98,10 +103,14 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
         children.append(daemon_beside(home, instance))
     is_here = beside.dagster_url is None or is_loopback(urlsplit(beside.dagster_url).hostname or "")
     token = settings.token if is_here else None  # other machines aren't told it
-    dagster = Dagster(instance, url, settings.ui_url, token)
+    records = RunRecords(catalog) if is_usual_storage() else None
+    dagster = Dagster(instance, url, settings.ui_url, token, records)
     os.environ.setdefault(UI_URL, dagster.ui_url)  # the daemon's messages have links
     limit_patience(_PATIENCE)
     app = create_app(Context(catalog, dagster, settings))
+    if beside.pieces is not None:
+        start_log(beside.pieces.log_file)
+        app = Mounted(protected(make_server(catalog, beside.pieces), beside.pieces.rate), app)
     dagster.expect_start()
     stop = threading.Event()
     watch = threading.Thread(target=_watch, args=(children, dagster, stop), name="supervisor")
@@ -172,7 +181,7 @@ def listener_on(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise SettingsError(
             f"nothing can listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
-            "--port, or end what listens there"
+            "--port, or stop the program that listens there"
         ) from None
 
 

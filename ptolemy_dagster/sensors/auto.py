@@ -51,7 +51,7 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None) -> 
         if handled.get(name) == scan:
             continue
         if under_way(catalog, instance, name):
-            said.append(f"{name}: a run is under way")
+            said.append(f"{name}: a run is active")
             continue
         state = project_state(catalog, name)
         handled[name] = scan

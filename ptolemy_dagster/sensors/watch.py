@@ -63,7 +63,7 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None, now
             break
         name = project.name
         if under_way(catalog, instance, name):
-            said.append(f"{name}: a run is under way")
+            said.append(f"{name}: a run is active")
             continue
         found = look(catalog, project, states.get(name, State()), now)
         states[name] = found.state

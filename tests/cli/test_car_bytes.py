@@ -137,7 +137,7 @@ def test_a_dead_car_is_shown_everywhere_and_the_rest_is_stored_again(generated: 
     (reason,) = printed("scan", "delta")["dead"] or [said]
     assert "a.txt" in reason
     assert "dead: " in ptolemy("cars", "delta").stdout
-    assert "1 generated CARs are dead" in ptolemy("status", "delta").stderr
+    assert "1 generated CAR is dead" in ptolemy("status", "delta").stderr
     assert "a.txt" in error_of("cat", "delta/0")
     again = ptolemy("run", "delta")
     assert "Traceback" not in again.output

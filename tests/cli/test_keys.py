@@ -73,9 +73,9 @@ def test_a_backup_is_private_and_brings_the_key_back_elsewhere(
     assert Keyring(str(tmp_path / "elsewhere.json")).versions("a")[0].secret == ring.versions("a")[0].secret
     # what is there is never written over, and no key is made whose backup can't be
     content = backup.read_bytes()
-    assert "is there already" in error_of("keys", "create", "b", "--backup", backup)
+    assert "already exists" in error_of("keys", "create", "b", "--backup", backup)
     assert "can't be written" in error_of("keys", "create", "b", "--backup", tmp_path / "no" / "folder")
-    assert "is there already" in error_of("keys", "export", "a", "--to", backup)
+    assert "already exists" in error_of("keys", "export", "a", "--to", backup)
     assert backup.read_bytes() == content
     assert [row["alias"] for row in printed("keys", "list")] == ["a"]
 

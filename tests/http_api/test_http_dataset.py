@@ -64,7 +64,7 @@ def test_a_stage_that_is_asked_for_while_the_one_before_it_runs_says_so(api: Api
     api.create()
     api.post("/v0/scan/delta")
     said = api.problem("/v0/containerize/delta", 409, "POST")
-    assert "scan of project 'delta' waits in the queue, and containerize needs it: wait for it" in said
+    assert "scan of project 'delta' is queued, and containerize needs it: wait for it" in said
     assert "needs it" not in api.problem("/v0/scan/delta", 409, "POST")
 
 

@@ -181,7 +181,7 @@ def test_huge_shard_numbers_are_no_burden(tmp_path: Path) -> None:
 def test_shards_that_do_not_belong_together(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     dag = directory({b"f.ptolemy%d" % n: leaf(b"x" * size) for n, size in enumerate(sizes)})
     ((_, reason),) = extract([write(tmp_path / "a.car", car(dag))], tmp_path / "to").problems
-    assert "don't belong together" in reason
+    assert "don't fit together" in reason
 
 
 @pytest.mark.parametrize("below", [False, True])

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from ptolemy_core.catalog import cars, containers, projects, shards, stored_cars
-from ptolemy_core.errors import BusyError, DeliveryError, ReceiptError, SourceChangedError
+from ptolemy_core.errors import BusyError, DeliveryError, ReceiptError, SettingsError, SourceChangedError
 from ptolemy_core.restore import ProjectRestore
-from ptolemy_core.stages import reservation
+from ptolemy_core.stages import remove, reservation
 from ptolemy_core.stages.blitz import pending
+from ptolemy_core.stages.change import change
 from ptolemy_core.stages.delete_source import Options, delete_source
 from ptolemy_core.stages.release import release
 from ptolemy_core.staging import attempts
@@ -330,3 +331,22 @@ def test_a_new_plan_while_a_car_is_outlined_gives_it_no_receipt(
     with pytest.raises(ReceiptError, match="the plan changed"):
         generated.build(0)
     assert generated.cars() == []
+
+
+def test_a_staging_folder_moves_with_its_outlines(generated: Scene, tmp_path: Path) -> None:
+    rows = generated.run(CONTENT)
+    new = tmp_path / "new"
+    new.mkdir()
+    move = {"staging_dir": str(new)}
+    with pytest.raises(SettingsError, match=rf"{len(rows)} CARs of project .* not in .*outlines/"):
+        change(generated.catalog, generated.name, move)
+    os.rename(generated.staging / OUTLINES, new / OUTLINES)
+    change(generated.catalog, generated.name, move)
+    assert generated.problems() == []
+
+
+def test_a_project_is_removed_with_its_outlines(generated: Scene, make: Any) -> None:
+    generated.run(CONTENT)
+    assert len(remove.look(generated.catalog, generated.name).files) == len(outlines(generated))
+    remove.delete(generated.catalog, generated.name, files=True)
+    assert outlines(generated) == []

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.car.outlined import outline_name
+from ptolemy_core.catalog.cars import GENERATED, CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.skipped import Skipped
@@ -185,7 +186,12 @@ def _cids(payload: str, piece: str) -> Html:
 def _where(shown: Shown, car: CarFacts | RootFacts, number: str) -> object:
     """Where a CAR is: a link to it, and where it was delivered to."""
     parts: list[object] = []
-    if _is_there(shown, car.file_name, car.car_size):
+    generated = isinstance(car, CarFacts) and car.car_storage == GENERATED
+    if isinstance(car, CarFacts) and car.dead_at is not None:
+        parts.append(tag("span", f"dead: {car.dead_reason}", class_="bad"))
+    elif generated and shown.sizes is not None and outline_name(car.file_name) in shown.sizes:
+        parts.append("generated, ")
+    if parts == ["generated, "] or (not generated and _is_there(shown, car.file_name, car.car_size)):
         address = f"/projects/{quote(shown.status.project)}/cars/{number}"
         parts.append(tag("a", "download", href=address, aria_label=f"Download CAR {number}"))
     if car.delivered_at is not None:

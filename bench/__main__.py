@@ -18,6 +18,7 @@ from bench import (
     orchestration,
     plan,
     scan,
+    serve,
     small_files,
     verify,
 )
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "verify": verify.measure,
     "encryption": encryption.measure,
     "generate": generate.measure,
+    "serve": serve.measure,
     "million": small_files.million,
     "orchestration-100k": orchestration.hundred_thousand,
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-CHOSEN = ("kernel", "big-file", "small-files", "scan", "plan", "verify", "encryption", "generate")
+CHOSEN = ("kernel", "big-file", "small-files", "scan", "plan", "verify", "encryption", "generate", "serve")
 
 
 def test_benchmarks_run_and_agree(tmp_path: Path) -> None:
@@ -44,6 +44,7 @@ def test_benchmarks_run_and_agree(tmp_path: Path) -> None:
         "Verification",
         "Encryption",
         "CARs that are generated",
+        "Piece server",
     ):
         assert f"### {title}" in text
     assert "WRONG" not in text

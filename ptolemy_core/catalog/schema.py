@@ -82,6 +82,7 @@ scan = Table(
     Column("finished_at", Float),
     Column("mounts", String),  # JSON, see `source.filesystem`: the file systems that it found
     Column("refused", String),  # why nothing of it was recorded
+    Column("planned", Boolean),  # true: all that it left is in containers; null: that isn't known
 )
 
 file = Table(

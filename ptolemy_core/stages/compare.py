@@ -17,7 +17,7 @@ from ptolemy_core.catalog.shards import BuiltShard
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.encryption import FileCipher, Form, Header, ProjectCipher
 from ptolemy_core.encryption.opening import form_of
-from ptolemy_core.errors import DeadCarError, OutlineError, SourceChangedError, SourceError
+from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError, SourceChangedError, SourceError
 from ptolemy_core.layout import item_extents
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
@@ -180,7 +180,7 @@ def compare_generated(
                         unread.add(one.position)
                         problems.append(str(error))
                 progress(one.length if one.kind == Kind.FILE else 0)
-    except (OutlineError, DeadCarError) as error:
+    except (OutlineError, DeadCarError, EncryptionError) as error:
         return Comparison([f"can't be compared with the source: {error}"], None)
     if len(problems) > MAX_DIFFERENCES:
         problems[MAX_DIFFERENCES:] = [f"and {len(problems) - MAX_DIFFERENCES} more"]

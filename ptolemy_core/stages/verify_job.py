@@ -12,7 +12,7 @@ from ptolemy_core.catalog.shards import BuiltShards
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.encryption.opening import form_of
-from ptolemy_core.errors import DeadCarError, OutlineError
+from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError
 from ptolemy_core.keys import WrappedKey
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
@@ -196,7 +196,7 @@ def _read(job: VerifyJob, listing: CarListing, progress: Progress) -> tuple[Verd
             f"{row.project}|{row.number:06d} to build it again"
         )
         return Verdict(row, 0, 0, [problem]), None
-    except (OSError, OutlineError, DeadCarError) as error:
+    except (OSError, OutlineError, DeadCarError, EncryptionError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {why}"]), None
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]

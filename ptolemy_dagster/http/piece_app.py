@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_away
 from ptolemy_core.errors import (
+    EncryptionError,
     NotFoundError,
     OutlineError,
     PtolemyError,
@@ -276,7 +277,7 @@ _ANSWERS: tuple[tuple[tuple[type[Exception], ...], int, str, str], ...] = (
     ((FullError,), 503, "too-many-cars", "too many other CARs are being fetched: try again later"),
     ((NotFoundError,), 404, "not-found", "this CAR isn't here any more"),
     (
-        (OutlineError, StagingError, OSError),
+        (OutlineError, StagingError, EncryptionError, OSError),
         503,
         "unreadable",
         "this CAR can't be read at the moment: its owner's log says why",

@@ -61,3 +61,15 @@ def test_a_file_that_changed_unseen_gives_no_byte_of_a_generated_car(make: Any) 
         pytest.raises(SourceChangedError, match="other bytes"),
     ):
         car.read(0, car.size)
+
+
+def test_a_generated_car_needs_its_key_and_says_so(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = make(car_storage="generated")
+    stage.run({b"f": b"x" * 900})
+    monkeypatch.setenv("PTOLEMY_KEYRING", str(tmp_path / "empty.json"))
+    problems = stage.problems()
+    assert problems
+    assert all("there is no key my-key" in problem for problem in problems)
+    assert [p for v in stage.verify(source=True) for p in v.problems]

@@ -20,7 +20,7 @@ COMMANDS: dict[str, Command] = {
         "stages", "create", "Create a project. Repeating it with the same settings changes nothing."
     ),
     "set": Command(
-        "settings", "set_command", "Change settings that may change; without options, show all settings."
+        "settings", "set_command", "Change settings of a project; without options, show all settings."
     ),
     "rename": Command("projects", "rename_command", "Rename a project."),
     "delete": Command(

@@ -123,6 +123,30 @@ def _link(block: bytes, at: int, end: int) -> Link:
     return Link(cid, name, tsize)
 
 
+def _usual_link(block: bytes, at: int, end: int) -> Link | None:
+    """The link whose field is at `at`, if it is as most are: a CID of the profile, a Name, a Tsize of up to 14 bits.
+
+    None otherwise: `_link` reads any link, and says what is wrong with it. Folders of small files have many links.
+    """
+    if at + 2 > end or block[at + 1] >= 0x80:
+        return None
+    start = at + 2
+    stop = start + block[at + 1]
+    after = start + 38
+    if stop > end or after + 2 > stop or block[start : start + 6] not in _PROFILE_HASH:
+        return None
+    name = after + 2
+    tail = name + block[after + 1]
+    if block[after] != _NAME or block[after + 1] >= 0x80 or tail + 2 > stop or block[tail] != _TSIZE:
+        return None
+    tsize, rest = block[tail + 1], stop - tail
+    if rest == 3 and tsize >= 0x80 and 0 < block[tail + 2] < 0x80:
+        tsize = tsize & 0x7F | block[tail + 2] << 7
+    elif rest != 2 or tsize >= 0x80:
+        return None
+    return Link(block[start + 2 : after], block[name:tail], tsize)
+
+
 def decode_node(block: bytes) -> Node:
     """Decode a dag-pb block.
 
@@ -136,6 +160,11 @@ def decode_node(block: bytes) -> Node:
     links: list[Link] = []
     at, end = 0, len(block)
     while at < end and block[at] == _LINK:
+        usual = _usual_link(block, at, end)
+        if usual is not None:
+            at += 2 + block[at + 1]
+            links.append(usual)
+            continue
         start, at = _span(block, at + 1, end)
         links.append(_link(block, start, at))
     data: bytes | None = None

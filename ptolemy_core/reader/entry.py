@@ -4,13 +4,12 @@ Paths and names are bytes, as in file systems and dag-pb (https://specs.ipfs.tec
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["file", "directory", "symlink"]
 
 
-@dataclass(frozen=True, slots=True)
-class CarEntry:
+class CarEntry(NamedTuple):
     """A file, folder or symbolic link found in a CAR.
 
     Attributes:

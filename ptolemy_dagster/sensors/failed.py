@@ -8,7 +8,6 @@ import os
 from urllib.parse import urlsplit
 
 import dagster as dg
-import requests
 
 from ptolemy_dagster.failures import tag_reason, why_ended
 
@@ -54,6 +53,8 @@ def message(run: dg.DagsterRun, reason: str, code: str | None) -> dict[str, str 
 
 def _post(url: str, content: dict[str, str | None]) -> dg.SkipReason | None:
     """Post a message; what goes wrong is said in the sensor's history, without the URL's secrets."""
+    import requests  # no run needs it, and each would import it
+
     host = urlsplit(url).hostname or "the webhook"
     try:
         answer = requests.post(url, json=content, timeout=_SECONDS)

@@ -83,6 +83,13 @@ def pages(lister: Lister, prefix: str, threads: int = THREADS) -> Iterator[list[
         yield from _range(lister, prefix, reached, None)
         return
     ranges = list(zip([reached, *borders], [*borders, None], strict=True))
+    yield from _side_by_side(lister, prefix, ranges, threads)
+
+
+def _side_by_side(
+    lister: Lister, prefix: str, ranges: list[tuple[str, str | None]], threads: int
+) -> Iterator[list[Object]]:
+    """The pages of ranges, which several threads list."""
     todo: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
     for one in ranges:
         todo.put(one)

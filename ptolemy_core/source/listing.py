@@ -18,7 +18,7 @@ THREADS = 8
 """Ranges that are listed at once."""
 
 _MOST_RANGES = 16
-_FIRST = 4
+_FIRST = 32
 """Pages that are listed one after the other before it is worthwhile to divide the rest."""
 
 _DEPTH = 4

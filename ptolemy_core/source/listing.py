@@ -18,7 +18,7 @@ THREADS = 8
 """Ranges that are listed at once."""
 
 _MOST_RANGES = 16
-_FIRST = 4
+_FIRST = 32
 """Pages that are listed one after the other before it is worthwhile to divide the rest."""
 
 _DEPTH = 4
@@ -83,6 +83,13 @@ def pages(lister: Lister, prefix: str, threads: int = THREADS) -> Iterator[list[
         yield from _range(lister, prefix, reached, None)
         return
     ranges = list(zip([reached, *borders], [*borders, None], strict=True))
+    yield from _side_by_side(lister, prefix, ranges, threads)
+
+
+def _side_by_side(
+    lister: Lister, prefix: str, ranges: list[tuple[str, str | None]], threads: int
+) -> Iterator[list[Object]]:
+    """The pages of ranges, which several threads list."""
     todo: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
     for one in ranges:
         todo.put(one)

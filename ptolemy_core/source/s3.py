@@ -164,7 +164,7 @@ class S3Lister:
         except BotoCoreError as error:
             if "Credential" in type(error).__name__ or "Token" in type(error).__name__:
                 raise StoreError("the credentials can't be had", status=401) from None
-            raise StoreError("the connection failed", temporary=True) from None
+            raise StoreError(f"{self._account.endpoint} doesn't answer", temporary=True) from None
         if response.status_code != 200:
             region = response.headers.get("x-amz-bucket-region")
             other = region if region and region != self._account.region else None

@@ -8,16 +8,21 @@ If-Match; the times that stores name in listings and in answers aren't always th
 
 import hashlib
 from datetime import datetime
+from functools import lru_cache
 
 SECOND = 1_000_000_000
 
 
 def token_of(etag: str | None, time: str | datetime) -> int:
     """The token of an ETag, if there is one, and of a time: ISO 8601, or a datetime with its zone."""
-    if isinstance(time, str):
-        time = datetime.fromisoformat(time.replace("Z", "+00:00"))
-    seconds = int(time.timestamp()) * SECOND
+    seconds = _seconds(time) * SECOND
     return seconds + _part(etag) if etag else seconds
+
+
+@lru_cache(4096)
+def _seconds(time: str | datetime) -> int:
+    """Since 1970; many objects of a listing have the same time."""
+    return int((datetime.fromisoformat(time) if isinstance(time, str) else time).timestamp())
 
 
 def same(scanned: int, found: int) -> bool:

@@ -207,7 +207,7 @@ def test_an_emptied_bucket_and_another_store_are_not_taken_for_deletions(
         with pytest.raises(LossError, match="in another store"):
             scene.scan()
     delete(bucket, *FILES)
-    with pytest.raises(LossError, match="no entry any more"):
+    with pytest.raises(LossError, match="has no entries"):
         scene.scan()
     assert scene.scan(accept_loss=True).gone == len(FILES)
 
@@ -271,3 +271,12 @@ def test_a_url_has_one_spelling() -> None:
     for url in ("S3://bucket/a/b/", "s3://bucket/a/b"):
         project = parse_project({"name": "p", "target_dir": url, "staging_dir": "/tmp/x"})
         assert project.target_dir == "s3://bucket/a/b"
+
+
+def test_an_endpoint_that_doesnt_answer_is_named(
+    make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ptolemy_core.source.objects._LOOKING", 0.1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(SettingsError, match=r"can't be listed \(http://127.0.0.1:1 doesn't answer\)"):
+        remote(make, bucket)

@@ -76,6 +76,7 @@ def random_keys(seed: int, count: int) -> list[str]:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_all_keys_come_once_and_in_the_order_of_the_tree(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ptolemy_core.source.listing._FIRST", 1 + seed)
     monkeypatch.setattr("ptolemy_core.source.objects.RUN", 11)
     keys = random_keys(seed, 300)
     found = [entry.path for entry in listed(ListOfKeys(keys))]
@@ -87,8 +88,11 @@ def test_only_what_is_below_the_prefix_is_listed() -> None:
     assert [entry.path for entry in found] == [b"a", b"c\0d"]
 
 
-def test_folders_near_the_top_are_listed_side_by_side_and_many_of_them_together() -> None:
+def test_folders_near_the_top_are_listed_side_by_side_and_many_of_them_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Two folders or thousands: never a request for each."""
+    monkeypatch.setattr("ptolemy_core.source.listing._FIRST", 4)
     for folders in (2, 1000):
         lister = ListOfKeys(
             sorted(f"f{k:04}/{j}" for k in range(folders) for j in range(3000 // folders)), 1000

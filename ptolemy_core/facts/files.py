@@ -53,17 +53,17 @@ class FileFacts(Facts):
     car_storage: str | None = field("storage", "How the CAR is stored: staged or generated.")
     dead: str | None = field("dead", "Why a generated CAR can't be read any more; null: it can.")
 
-    stored_at: list[str] = field("stored at", "Addresses of the providers with an active deal of the piece.")
+    providers: list[str] = field("providers", "Addresses of the providers with an active deal of the piece.")
 
     @classmethod
     def listed(cls, catalog: Catalog, found: Sequence[Found]) -> list[Self]:
         """What a look-up found, and which providers store it."""
         pieces = {one.piece_cid_v2: cid.from_text(one.piece_cid_v2) for one in found if one.piece_cid_v2}
-        stored = deals.stored_at(catalog, pieces.values())
+        stored = deals.provider_addresses(catalog, pieces.values())
         return [cls.of(one, stored.get(pieces.get(one.piece_cid_v2 or "", b""), [])) for one in found]
 
     @classmethod
-    def of(cls, found: Found, stored_at: list[str]) -> Self:
+    def of(cls, found: Found, providers: list[str]) -> Self:
         """What a look-up found."""
         return cls(
             project=found.project,
@@ -86,7 +86,7 @@ class FileFacts(Facts):
             file_name=found.file_name,
             car_storage=found.car_storage,
             dead=found.dead,
-            stored_at=stored_at,
+            providers=providers,
         )
 
 

@@ -129,7 +129,8 @@ def write_manifest(
 def written_manifest(project: Project) -> str | None:
     """Path of the newest manifest of a project in its staging folder; None if there is none."""
     folder = os.path.join(project.staging_dir, FOLDER)
-    paths = [os.path.join(folder, f"{project.name}.manifest.{form}") for form in FORMATS]
+    names = [f"{project.name}.manifest.{form}{end}" for form in FORMATS for end in ("", ENDING)]
+    paths = [os.path.join(folder, name) for name in names]
     there = [path for path in paths if os.path.isfile(path)]
     return max(there, key=os.path.getmtime) if there else None
 

@@ -268,7 +268,7 @@ def _remove(catalog: Catalog, row: CarRow, look: _Look) -> str:
         other
         for other in cars.same_file(catalog, row)
         if other.delivered_at is None
-        and other.car_storage == row.car_storage
+        and not (row.is_generated or other.is_generated)
         and area.is_same_as(area_of(projects.get(catalog, other.project)))
     ]
     if others:

@@ -139,22 +139,26 @@ def delete_source(
     )
     with output.errors_shown():
         catalog = open_catalog()
-        chosen = _chosen(catalog, project, path or [])
-        with output.byte_progress() as bars:
-            task = bars.add_task("read files", total=None, visible=False)
-            result = delete(
-                catalog,
-                project,
-                chosen,
-                options,
-                progress=lambda step: bars.update(task, advance=step, visible=True),
-            )
+        result = _delete(catalog, project, path or [], options)
         if as_json:
             output.print_facts(DeletionFacts(**asdict(result)))
         else:
             _show(result, project)
         if path and really and not result.files and result.kept:
             raise DeletionError("nothing was deleted")
+
+
+def _delete(catalog: Catalog, project: str, typed: list[str], options: Options) -> DeletionResult:
+    chosen = _chosen(catalog, project, typed)
+    with output.byte_progress() as bars:
+        task = bars.add_task("read files", total=None, visible=False)
+        return delete(
+            catalog,
+            project,
+            chosen,
+            options,
+            progress=lambda step: bars.update(task, advance=step, visible=True),
+        )
 
 
 def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:

@@ -119,5 +119,5 @@ async def make_manifest(
     summary="A CAR as a file",
 )
 def car(project: Name, number: str, context: Opened) -> Response:
-    """A CAR that is in the staging folder, by its container's number; `root` is the CAR of the data set's root."""
+    """A CAR, staged or generated, by its container's number; `root` is the CAR of the data set's root."""
     return downloads.car(context, project, number)

@@ -20,7 +20,7 @@ from ptolemy_core.status.rate import blitz_progress
 from ptolemy_core.status.state import ProjectState
 from ptolemy_dagster.http.context import Context, opened
 from ptolemy_dagster.http.problems import documented
-from ptolemy_dagster.status import Status, project_status
+from ptolemy_dagster.status import Status, statuses_of
 
 router = APIRouter(tags=["server"])
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -70,7 +70,8 @@ def metrics(context: Annotated[Context, Depends(opened)]) -> PlainTextResponse:
 def render(context: Context) -> str:
     """All metrics as text."""
     instance = context.dagster.instance
-    found = [project_status(context.catalog, instance, name) for name in projects.names(context.catalog)]
+    statuses = statuses_of(context.catalog, context.dagster.runs, projects.names(context.catalog))
+    found = [one for _, one in statuses.values()]
     metrics = [*_of_projects(found), *_of_deals(context), *_of_runs(instance), *_of_workers(context)]
     return "".join(line + "\n" for metric in metrics for line in metric.lines())
 

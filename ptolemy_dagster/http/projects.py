@@ -122,13 +122,13 @@ _PTOLEMYS_WORDS = {
 @router.post(
     "/create/{project}",
     responses=documented(404, 409, 422),
-    summary="Define a project",
+    summary="Create a project",
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": _settings_schema()}}}
     },
 )
 async def create(project: Name, request: Request, context: Opened) -> ProjectOut:
-    """Define a project. The same settings again change nothing and are answered the same; others are refused.
+    """Create a project. Repeating it with the same settings changes nothing; other settings are refused.
 
     Numbers may be text. Folders must be below the roots that the server was started with, if it was.
     """
@@ -207,13 +207,6 @@ async def get_project(project: Name, request: Request, context: Opened, wait: Wa
     return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
 
 
-def _status(context: Context, name: str) -> tuple[Project, Status]:
-    found = statuses_of(context.catalog, context.dagster.runs, [name])
-    if not found:
-        projects.get(context.catalog, name)  # says that there is none
-    return found[name]
-
-
 @router.patch(
     "/projects/{project}",
     responses=documented(404, 409, 422),
@@ -269,6 +262,13 @@ async def delete_project(
         return removed.facts(files=cars)
 
     return await in_thread(context, remove_it)
+
+
+def _status(context: Context, name: str) -> tuple[Project, Status]:
+    found = statuses_of(context.catalog, context.dagster.runs, [name])
+    if not found:
+        projects.get(context.catalog, name)  # says that there is none
+    return found[name]
 
 
 def _listed(project: Project, status: Status) -> ListedProject:

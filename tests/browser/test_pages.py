@@ -69,7 +69,7 @@ def test_a_person_reads_the_pages_and_follows_them(project: Backend, page: Any, 
     with served(project, ApiSettings(rate=0)) as server:
         page.goto(server)
         assert page.title() == "Projects - Ptolemy"
-        page.screenshot(path=shots / "projects.png")
+        page.screenshot(path=shots / "projects.png", clip={"x": 0, "y": 0, "width": 1280, "height": 520})
         page.get_by_role("link", name="photos").click()
         assert page.get_by_role("heading", level=1).inner_text() == "photos"
         for plot in ("How full the pieces are", "How fast CARs were built"):
@@ -84,7 +84,8 @@ def test_a_person_reads_the_pages_and_follows_them(project: Backend, page: Any, 
         assert page.evaluate(
             "document.documentElement.scrollWidth <= innerWidth"
         )  # wide tables scroll by themselves
-        page.screenshot(path=shots / "project.png", full_page=True)
+        size = {"x": 0, "y": 0, "width": 1280, "height": 1500}
+        page.screenshot(path=shots / "project.png", full_page=True, clip=size)
         with page.expect_download() as download:
             page.get_by_role("link", name="Download CAR 0").click()
         assert download.value.suggested_filename == rows[0].file_name

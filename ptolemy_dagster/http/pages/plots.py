@@ -34,11 +34,12 @@ def fill(rows: Sequence[ContainerRow]) -> Html:
         (float(some.mean()), float(whole.mean()))
         for some, whole in zip(np.array_split(data, parts), np.array_split(used, parts), strict=True)
     ]
-    width = (_WIDTH - _LEFT) / len(columns)
+    edges = [round(_LEFT + (_WIDTH - _LEFT) * k / len(columns)) for k in range(len(columns) + 1)]
     shapes = [_rect(_LEFT, 0, _WIDTH - _LEFT, 1, "plot-padding")]
     for k, (inner, outer) in enumerate(columns):
-        shapes.append(_rect(_LEFT + k * width, 0, width, outer, "plot-structure"))
-        shapes.append(_rect(_LEFT + k * width, 0, width, inner, "plot-data"))
+        width = edges[k + 1] - edges[k]
+        shapes.append(_rect(edges[k], 0, width, outer, "plot-structure"))
+        shapes.append(_rect(edges[k], 0, width, inner, "plot-data"))
     shapes += [_label(share, f"{share:.0%}") for share in (0, 0.5, 1)]
     shapes.append(_below(_LEFT, f"container {rows[0].number:06d}", "start"))
     if len(rows) > 1:

@@ -21,7 +21,7 @@ from ptolemy_dagster.http.context import Context, Name, opened
 from ptolemy_dagster.http.pages.overview import Line, overview
 from ptolemy_dagster.http.pages.project import RunLine, Shown, project_page
 from ptolemy_dagster.http.paging import first_page
-from ptolemy_dagster.status import project_status
+from ptolemy_dagster.status import project_status, statuses_of
 
 Opened = Annotated[Context, Depends(opened)]
 Refresh = Annotated[int, Query(ge=0, le=3600)]
@@ -58,11 +58,9 @@ def all_projects(
     """All projects."""
     rows = projects.rows(context.catalog, after=after, limit=_PROJECTS + 1)
     chosen, more = first_page(rows, _PROJECTS)
-    instance = context.dagster.instance
-    found = [
-        Line(project_status(context.catalog, instance, one.name), _replicas(context.catalog, one))
-        for one in chosen
-    ]
+    names = [one.name for one in chosen]
+    statuses = statuses_of(context.catalog, context.dagster.runs, names)
+    found = [Line(one, _replicas(context.catalog, project)) for project, one in statuses.values()]
     following = f"/?after={quote(chosen[-1].name)}" if more else None
     return overview(found, following, context.dagster.ui_url, refresh)
 
@@ -106,7 +104,7 @@ def _replicas(catalog: Catalog, project: Project) -> Replication | None:
 def _sizes(catalog: Catalog, name: str) -> dict[str, int] | None:
     try:
         area = area_of(projects.get(catalog, name))
-        return area.sizes() | area.outlines()
+        return area.sizes() | area.outlines(name)
     except StagingError:
         return None
 

@@ -22,6 +22,7 @@ from ptolemy_core.deals.states import LIVE
 from ptolemy_core.deals.transport import Answer, Request
 from ptolemy_core.stages.deal import record_plan
 from ptolemy_core.stages.deal_round import Rounds, make_round
+from ptolemy_core.stages.replication import replication
 from tests.deals.project import AT_ONCE, SECRET, WALLETS, Dealing, dealing
 from tests.pipeline.fixtures import postgres
 from tests.provider import ProviderServer
@@ -119,7 +120,8 @@ class Chaos:
             self.one.now += 4000.0
             self.make()
             rows = [row for row in self.one.rows() if row.live]
-            if rows and all(row.state == "active" for row in rows) and not self.one.plan().assignments:
+            state = replication(self.one.catalog, self.one.name)
+            if state.replicated == state.pieces and all(row.state == "active" for row in rows):
                 return
             time.sleep(0.02)
         raise AssertionError([(row.provider, row.state, row.tries, row.message) for row in rows])

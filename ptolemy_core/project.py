@@ -141,8 +141,8 @@ class Project(BaseModel):
     )
     piece_url: str | None = _setting(
         None,
-        "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}, and "
-        "{secret} for what PTOLEMY_PIECE_SECRET has",
+        "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}; "
+        "?{signature} makes it a signed URL of `ptolemy serve-pieces`, {secret} is what PTOLEMY_PIECE_SECRET has",
         changeable=True,
     )
     deal_auto: bool = _setting(

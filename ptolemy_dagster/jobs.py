@@ -6,6 +6,7 @@ from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.dataset import dataset_root, manifest
+from ptolemy_dagster.assets.deals import deals
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
@@ -71,6 +72,12 @@ carry_on = dg.define_asset_job(
     tags=_TAGS,
     description="Containerize and blitz what a scan found. The sensor auto launches it.",
 )
+deal = dg.define_asset_job(
+    "deal",
+    selection=[deals],
+    tags=_TAGS,
+    description="Make and follow a project's deals, and see whether each piece has enough.",
+)
 verify = dg.define_asset_job(
     "verify",
     selection=_verification,
@@ -118,4 +125,5 @@ ALL: list[AnyJob] = [
     carry_on,
     root,
     verify,
+    deal,
 ]

@@ -30,6 +30,8 @@ _STAGE_OF_STEP = {
     "car": Stage.BLITZ,
     "dataset_root": Stage.ROOT,
     "manifest": Stage.MANIFEST,
+    "deals": Stage.DEAL,
+    "deals_replicated": Stage.DEAL,
     "built_cars_cars_verify": Stage.VERIFY,
     "container_plan_plan_covers_scan": Stage.CONTAINERIZE,
 }

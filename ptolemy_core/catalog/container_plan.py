@@ -98,7 +98,7 @@ def read_unplanned(connection: Connection, project: str, *, built_only: bool) ->
 def partly_built(connection: Connection, project: str) -> PartlyBuilt:
     """The live split files that are in built containers with some of their shards only.
 
-    Planning anew makes such files: it takes the unbuilt containers with their other shards back.
+    Planning again makes such files: it takes the unbuilt containers with their other shards back.
     """
     built = sa.exists().where(car.c.container_id == shard.c.container_id, ~LOST)
     partly = (
@@ -141,7 +141,7 @@ def stale(connection: Connection, project: str) -> frozenset[int] | None:
 
 
 def take_back(connection: Connection, ids: Collection[int]) -> bool:
-    """Take unbuilt containers back; False if one of them is built by now, or has been planned anew."""
+    """Take unbuilt containers back; False if one of them is built by now, or has been planned again."""
     chosen = sorted(ids)
     for low in range(0, len(chosen), _MANY):
         part = chosen[low : low + _MANY]
@@ -202,12 +202,12 @@ _DROPPED = ("file_id", "shard", "reason", "project", "container", "skipped_at")
 
 
 def drop(catalog: Catalog, project: str, row: ContainerRow, left: Left, dropped: Sequence[Dropped]) -> None:
-    """Drop items of an unbuilt container, with a record of each; what is left is planned anew under its number.
+    """Drop items of an unbuilt container, with a record of each; what is left is planned again under its number.
 
     It gets a new id, so that a receipt of what it held before fits no container any more.
 
     Raises:
-        ReceiptError: another process has planned it anew already.
+        ReceiptError: another process has already planned it again.
     """
     with catalog.write() as connection:
         if not connection.execute(container.delete().where(container.c.id == row.id)).rowcount:
@@ -273,7 +273,7 @@ def _insert(
 
 @survives_outage
 def any_stale(catalog: Catalog, project: str) -> bool:
-    """Whether a container that isn't built holds something that is gone: containerize plans it anew."""
+    """Whether a container that isn't built holds something that is gone: containerize plans it again."""
     with catalog.read() as connection:
         return stale(connection, project) is not None
 

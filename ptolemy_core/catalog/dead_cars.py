@@ -1,4 +1,4 @@
-"""Generated CARs whose source changed: they are dead, and what is left of their files is planned anew.
+"""Generated CARs whose source changed: they are dead, and their remaining files are planned again.
 
 A dead CAR keeps its receipt. Its shards stay with it until a new plan holds them: then they are kept in
 `replaced_shard`, so that a file is in one CAR, and what the dead piece held is still known.

@@ -56,7 +56,7 @@ def renew(catalog: Catalog, file_ids: Sequence[int]) -> int:
     """Make new versions, with new salts, of files that aren't what was encrypted with their old ones.
 
     They look the same to a scan, so none would find them. What is planned of the old versions and not built is
-    planned anew; CARs that hold them stay.
+    planned again; CARs that hold them stay.
 
     Returns:
         how many: a version that is gone isn't renewed.

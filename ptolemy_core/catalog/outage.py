@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 _AWAY = (UnavailableError, sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
-"""A server that is away, breaks off, refuses, or has no connection left."""
+"""A server that is down, drops the connection, refuses it, or has none left."""
 
 
 class LostConnectionError(Exception):

@@ -353,7 +353,7 @@ deal = Table(
     metadata,
     Column("id", String, primary_key=True),  # a ULID
     Column("project", ForeignKey("project.name"), nullable=False, index=True),
-    # the container that it was made for; no foreign key, as a deal outlives a container that is planned anew
+    # the container that it was made for; no foreign key, as a deal outlives a container that is planned again
     Column("container_id", BigInteger),
     Column("piece_cid_v2", LargeBinary, nullable=False),
     Column("payload_cid", LargeBinary, nullable=False),

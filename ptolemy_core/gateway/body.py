@@ -39,7 +39,7 @@ class Body:
         """The next bytes, at most so many, and less at the end of a part; none at the end of all.
 
         Raises:
-            SourceError, OutlineError, StagingError, NotFoundError: they can't be read; nothing wrong is given out.
+            SourceError, OutlineError, StagingError, NotFoundError: unreadable; wrong bytes are never returned.
         """
         while True:
             if self._literal:

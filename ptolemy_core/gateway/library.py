@@ -1,7 +1,7 @@
 """The CARs that a server has open: shared by all requests, so that parallel ranges of one share files and windows.
 
 An idle CAR stays open for the next request until others need its place. One whose file was removed or replaced is
-opened anew.
+opened again.
 """
 
 import os
@@ -15,7 +15,7 @@ from ptolemy_core.catalog.served import HeldCar
 from ptolemy_core.errors import NotFoundError, PtolemyError
 from ptolemy_core.staging.stored import OpenCar
 
-MOST = 64
+MOST = 32
 """CARs that are open at once."""
 
 _Key = tuple[str, str]

@@ -79,7 +79,7 @@ def look(blocks: Blocks, cid: bytes, near: Spot) -> Seen:
     """Read the root block of an entry; of a raw file only its size.
 
     Raises:
-        BlockError: it isn't there, or is no UnixFS file, folder or link.
+        BlockError: it is missing, or isn't a UnixFS file, folder or link.
     """
     if parse_cid(cid).codec == profile_cid.RAW:
         found = blocks.find(cid, near)
@@ -190,7 +190,7 @@ def leaves(
         on_node: is told the CID of each node whose first link is a raw block.
 
     Raises:
-        BlockError: a node isn't there, is no file's, or the sizes that it states differ from what is below.
+        BlockError: a node is missing, isn't of a file, or the sizes that it states differ from what is below.
     """
     at, end = start, start + size
     left = _MANY_LEAVES + size // _SMALL_LEAF

@@ -151,7 +151,7 @@ class ProjectRestore:
 
     Raises:
         UnknownProjectError: no such project.
-        RestoreError: no such scan, or nothing is called as asked.
+        RestoreError: no such scan, or no entry matches.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ def load(
 
     Raises:
         UnknownProjectError, StageOrderError: no such project; it isn't scanned.
-        RestoreError: no such scan, or nothing is called as asked.
+        RestoreError: no such scan, or no entry matches.
     """
     project = projects.get(catalog, view.project)
     _require_known(catalog, view)
@@ -251,7 +251,7 @@ def _require_known(catalog: Catalog, view: View) -> None:
     for path in view.below:
         if views.is_empty(catalog, View(name, view.scan, (path,))):
             raise RestoreError(
-                f"project {name!r} has nothing called {paths.display(path)!r}: "
+                f"project {name!r} has no entry {paths.display(path)!r}: "
                 "give a path below target_dir, as `ptolemy find` shows it"
             )
 

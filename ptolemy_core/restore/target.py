@@ -39,7 +39,7 @@ class EntryError(Exception):
 
 
 STATE = b".ptolemy-restore"
-"""Folder in the target for what isn't whole yet; with a number appended where a tree has an entry of this name."""
+"""Folder in the target for incomplete files; with a number appended where a tree has an entry of this name."""
 
 
 def state_name(taken: Iterable[bytes]) -> bytes:

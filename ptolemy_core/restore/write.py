@@ -177,7 +177,7 @@ class Writer:
         self._report.problem(path, str(error))
 
     def _same(self, item: FileItem, found: os.stat_result) -> bool:
-        """Whether the file at its place is the very file."""
+        """Whether the file at its place is the same file."""
         if not stat.S_ISREG(found.st_mode) or found.st_size != item.size:
             return False
         try:

@@ -2,8 +2,8 @@
 
 `protocol` defines what a source is; `posix` implements it for a local folder, and `safe_delete` deletes there;
 `remote` opens URLs, and `objects` implements object stores; `encrypted` encrypts files as they are read. Other
-folders of the engine use the protocol only. Which entries belong to a project is `rules`; what becomes of the bytes
-is `car`.
+folders of the engine use the protocol only. Which entries belong to a project is `rules`; what is done with the
+bytes is `car`.
 """
 
 from typing import TYPE_CHECKING

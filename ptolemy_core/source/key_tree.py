@@ -45,7 +45,7 @@ def _entry_of(key: bytes, size: int, token: int) -> Entry:
     if len(key) > MAX_NAME and max(map(len, names)) > MAX_NAME:
         return _left_out(key, size, token, f"a name in its key is longer than {MAX_NAME} bytes")
     path = key.replace(b"/", SEPARATOR)
-    return Entry(path, int(kind), size, 0 if kind == Kind.DIRECTORY else token)
+    return Entry(path, int(kind), size, token)
 
 
 def _left_out(key: bytes, size: int, token: int, reason: str) -> Entry:

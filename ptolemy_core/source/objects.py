@@ -33,6 +33,7 @@ from ptolemy_core.source.store_errors import (
     patience,
     retried,
 )
+from ptolemy_core.source.tokens import same
 from ptolemy_core.tree import SEPARATOR, Kind, paths
 from ptolemy_core.urls import Location
 
@@ -203,7 +204,7 @@ class ObjectSource:
                     head, data = self._client.whole(self._key(names[k]))
                 except StoreError:
                     continue  # `read` tries again, and says what is wrong
-                if (head.size, head.token, len(data)) == (sizes[k], tokens[k], sizes[k]):
+                if head.size == len(data) == sizes[k] and same(tokens[k], head.token):
                     view[places[k] : places[k] + sizes[k]] = data
                     good[k] = True
 
@@ -255,7 +256,7 @@ class ObjectSource:
     def _compare(self, path: bytes, head: Head, stamp: Stamp) -> None:
         if head.size != stamp.size:
             raise refusals.changed(self.name(path), f"its size was {stamp.size} bytes, now {head.size}")
-        if head.token != stamp.token:
+        if not same(stamp.token, head.token):
             raise refusals.changed(self.name(path), "it was overwritten")
 
     @contextmanager

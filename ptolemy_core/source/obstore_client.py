@@ -155,10 +155,10 @@ class ObstoreKeys:
             raise of_exception(error) from None
 
     def _object(self, meta: Any) -> Object:
-        key = meta["path"]
+        key, token = meta["path"], token_of(meta["e_tag"], meta["last_modified"])
         if not meta["size"]:
             try:
                 retried(lambda: self._client.head(key))
             except GoneError:
-                return Object(key + "/", 0, 0)
-        return Object(key, meta["size"], token_of(meta["e_tag"], meta["last_modified"]))
+                return Object(key + "/", 0, token)
+        return Object(key, meta["size"], token)

@@ -25,6 +25,8 @@ _DEFAULT_REGION = "us-east-1"
 _RENEWED = timedelta(minutes=5)
 """How long temporary credentials are used before they are asked for again."""
 
+_NEVER = "1970-01-01T00:00:00Z"
+
 _CONTENTS = re.compile(
     r"<Contents>\s*<Key>([^<]*)</Key>\s*<LastModified>([^<]*)</LastModified>\s*<ETag>([^<]*)</ETag>\s*"
     r"(?:<Checksum\w+>[^<]*</Checksum\w+>\s*)*<Size>([0-9]+)</Size>"
@@ -200,7 +202,7 @@ def parse_page(text: str) -> Page:
         Object(
             key_of(one.findtext("{*}Key")),
             int(one.findtext("{*}Size") or 0),
-            token_of(one.findtext("{*}ETag"), one.findtext("{*}LastModified") or ""),
+            token_of(one.findtext("{*}ETag"), one.findtext("{*}LastModified") or _NEVER),
         )
         for one in root.iterfind("{*}Contents")
     ]

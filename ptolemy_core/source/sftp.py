@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ptolemy_core.source.listing import Object
 from ptolemy_core.source.objects import Head
 from ptolemy_core.source.store_errors import ChangedError, GoneError, StoreError, retried
+from ptolemy_core.source.tokens import SECOND
 from ptolemy_core.source.walk import SPECIAL
 from ptolemy_core.urls import Location
 
@@ -63,17 +64,17 @@ class Sftp:
 
     def objects(self, prefix: str) -> Iterator[list[Object]]:
         """All entries below a folder, many folders at a time."""
-        folders = [prefix]
+        folders = [(prefix, 0)]
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="folders") as pool:
             while folders:
                 some, folders = folders[: 8 * _THREADS], folders[8 * _THREADS :]
-                for found, below in pool.map(self._folder, some):
+                for found, below in pool.map(lambda one: self._folder(*one), some):
                     folders += below
                     yield found
 
     def any(self, prefix: str, seconds: float | None = None) -> bool:
         """Whether a folder has an entry."""
-        found, below = self._folder(prefix, seconds, is_top=True)
+        found, below = self._folder(prefix, 0, seconds)
         return bool(found or below)
 
     def has_folder(self, key: str) -> bool:
@@ -85,25 +86,25 @@ class Sftp:
         return stat.S_ISDIR(attributes.permissions or 0)
 
     def _folder(
-        self, prefix: str, seconds: float | None = None, is_top: bool = False
-    ) -> tuple[list[Object], list[str]]:
-        """The entries of a folder, and its folders."""
+        self, prefix: str, time: int, seconds: float | None = None
+    ) -> tuple[list[Object], list[tuple[str, int]]]:
+        """The entries of a folder, its own if it is empty, and its folders with their times; `time`: 0 at the top."""
         names = retried(lambda: self._run(self._names(prefix)), seconds)
         found: list[Object] = []
-        below: list[str] = []
+        below: list[tuple[str, int]] = []
         for name, attributes in names:
             key, mode = prefix + name, attributes.permissions or 0
-            size, token = attributes.size or 0, (attributes.mtime or 0) * 1_000_000_000
+            size, token = attributes.size or 0, (attributes.mtime or 0) * SECOND
             if stat.S_ISDIR(mode):
-                below.append(key + "/")
+                below.append((key + "/", token))
             elif stat.S_ISREG(mode):
                 found.append(Object(key, size, token))
             elif stat.S_ISLNK(mode):
                 found.append(Object(key, 0, token, "a link, which sftp:// sources don't keep"))
             else:
                 found.append(Object(key, 0, token, SPECIAL[-1]))
-        if not names and not is_top:
-            found.append(Object(prefix, 0, 0))
+        if not names and time:
+            found.append(Object(prefix, 0, time))
         return found, below
 
     async def _names(self, prefix: str) -> list[tuple[str, Any]]:
@@ -200,4 +201,4 @@ def _path(key: str) -> bytes:
 def _head_of(attributes: Any) -> Head:
     if not stat.S_ISREG(attributes.permissions or 0):
         raise ChangedError("it is no longer a regular file")
-    return Head(attributes.size or 0, (attributes.mtime or 0) * 1_000_000_000)
+    return Head(attributes.size or 0, (attributes.mtime or 0) * SECOND)

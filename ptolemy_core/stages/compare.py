@@ -23,10 +23,10 @@ from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
-from ptolemy_core.restore.compare import ReadAt, compare
+from ptolemy_core.restore.compare import compare
 from ptolemy_core.restore.dag import leaves, read_node
-from ptolemy_core.restore.decrypt import encrypting_reader
 from ptolemy_core.source import Source, Stamp, Target, open_target, refusals
+from ptolemy_core.source.open_file import ReadAt, encrypting_reader
 from ptolemy_core.source.protocol import OpenFile
 from ptolemy_core.tree import Kind, paths
 

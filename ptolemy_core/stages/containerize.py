@@ -36,7 +36,7 @@ class PlanResult:
     Attributes:
         containers: all of the project (in a dry run: the new ones only).
         new: how many this run planned.
-        dropped: how many unbuilt containers were planned anew, because files in them are gone or changed.
+        dropped: how many unbuilt containers were planned again, because files in them are gone or changed.
         warning: of a car_size that pads badly.
         saved: False in a dry run.
         empty: what there is to say if the project has nothing to store.
@@ -57,7 +57,7 @@ class PlanJob:
     Attributes:
         project: whose containers are planned.
         profile: of the DAG.
-        stale: ids of unbuilt containers that are planned anew.
+        stale: ids of unbuilt containers that are planned again.
         files: that are in no container, or partly, in path order.
         kept: of files that are partly in built containers, the numbers of the shards there.
         wrapped: data keys of an encrypted project.

@@ -25,10 +25,13 @@ from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
 from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, private_name
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.stages.car_state import look, why_unsafe
+from ptolemy_core.stages.copies import Copies
+from ptolemy_core.stages.deal import settle_deals
 from ptolemy_core.stages.deletion_log import DeletionLog
+from ptolemy_core.stages.evidence import Looking
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.settle import settle
+from ptolemy_core.stages.source_content import SourceContent
 from ptolemy_core.tree import KIND_NAMES, Kind, paths
 
 _Path: TypeAlias = bytes
@@ -47,6 +50,7 @@ class Options:
         ignore: projects over the same files that needn't be delivered before.
         trust_stamps: don't read files again whose size, mtime, ctime and inode all are as the build read them.
         trust_marks: also where a CAR had left staging_dir before it was marked as delivered.
+        trust_deals: also where the providers of the last copies didn't show that they hold them.
     """
 
     really: bool = False
@@ -54,6 +58,7 @@ class Options:
     ignore: Collection[str] = ()
     trust_stamps: bool = False
     trust_marks: bool = False
+    trust_deals: bool = False
 
 
 LOOK = Options()
@@ -135,8 +140,12 @@ def delete_source(
                 f"the last scan of {name!r} found nothing at {paths.display(path)!r}: give paths below "
                 f"{project.target_dir}"
             )
-    _require_nobody_else(catalog, project, options)
-    run = _Run(catalog, project, options, DeletionResult(options.really))
+    settle_deals(catalog, name)
+    looking = Looking(profile) if options.really else None
+    _require_nobody_else(catalog, project, options, looking)
+    run = _Run(
+        catalog, project, options, DeletionResult(options.really), _copies(catalog, project, options, looking)
+    )
     with _open_target(project) as folder:
         if not options.really:
             for batch in _batches(_selected(catalog, name, wanted, options.folders)):
@@ -172,12 +181,13 @@ def _delete(
                 progress(step)
 
         with ContentReader(profile, advance) as reader:
-            for path, reason in settle(catalog, name, folder, reader, log):
+            content = SourceContent.of(catalog, run.project, reader, profile)
+            for path, reason in settle(catalog, name, folder, content, log):
                 run.result.hold(path, reason)
             stitch_files(catalog, name, profile)  # where that was cut off, a split file has no CID yet
             for batch in _batches(_selected(catalog, name, wanted, options.folders)):
                 _require_locks(check_delete, check_scan)
-                run.delete(folder, batch, log, reader)
+                run.delete(folder, batch, log, content)
         if options.folders:
             for path in wanted:
                 run.remove_folders(folder, path, log)
@@ -245,7 +255,13 @@ def _batches(sources: Iterator[Source]) -> Iterator[list[Source]]:
         yield batch
 
 
-def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -> None:
+def _copies(catalog: Catalog, project: Project, options: Options, looking: Looking | None) -> Copies:
+    return Copies(catalog, project, looking, options.trust_marks, options.trust_deals)
+
+
+def _require_nobody_else(
+    catalog: Catalog, project: Project, options: Options, looking: Looking | None
+) -> None:
     """See that every other project over these files is delivered wholly too.
 
     Raises:
@@ -264,7 +280,10 @@ def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -
             inside = ""
         try:
             require(catalog, name, Stage.DELETE_SOURCE)
-            run = _Run(catalog, other, options, DeletionResult(False))
+            settle_deals(catalog, name)
+            run = _Run(
+                catalog, other, options, DeletionResult(False), _copies(catalog, other, options, looking)
+            )
             found = _batches(deletions.sources(catalog, name, paths.from_display(inside)))
             reason = next((reason for batch in found for _, reason in run.reasons(batch) if reason), None)
         except StageOrderError:
@@ -309,13 +328,13 @@ class _Run:
     project: Project
     options: Options
     result: DeletionResult
+    copies: Copies
 
     def reasons(self, batch: Sequence[Source]) -> Iterator[tuple[Source, str | None]]:
         """Each entry with why neither the catalog nor its CARs, as they are now, let it be deleted; None: they do."""
         ids = {container for source in batch if not source.kept_because for container in source.containers}
         unsafe = {
-            key: why_unsafe(row, look(self.project, row), trust_marks=self.options.trust_marks)
-            for key, row in cars.of_containers(self.catalog, ids).items()
+            key: self.copies.why_unsafe(row) for key, row in cars.of_containers(self.catalog, ids).items()
         }
         for source in batch:
             theirs = (unsafe.get(key) for key in sorted(source.containers))
@@ -333,14 +352,15 @@ class _Run:
             self.result.hold(source.path, reason)
 
     def delete(
-        self, folder: OpenFolder, batch: Sequence[Source], log: DeletionLog, reader: ContentReader
+        self, folder: OpenFolder, batch: Sequence[Source], log: DeletionLog, content: SourceContent
     ) -> None:
         """Delete those of the batch that may be deleted: judged, journaled, deleted, journaled again."""
         intents = [Intent(source, inode, private_name()) for source, inode in self.judged(folder, batch)]
         if not intents:
             return
         for intent in intents:
-            log.write("deleting", intent.source.path, **_facts(intent))
+            told = sorted({self.copies.told.get(key, "") for key in intent.source.containers})
+            log.write("deleting", intent.source.path, **_facts(intent), copies=told)
         log.sync()
         deletions.intend(self.catalog, self.project.name, folder.inode, intents)
         done: list[int] = []
@@ -349,7 +369,7 @@ class _Run:
             source = intent.source
             try:
                 folder.delete(
-                    source.known(intent.inode), intent.aside, _Confirm(source, reader, self.options)
+                    source.known(intent.inode), intent.aside, _Confirm(source, content, self.options)
                 )
             except DiffersError as differs:
                 kept.append(source.file_id)
@@ -377,7 +397,7 @@ class _Confirm:
     """Says of an open file why it isn't what the CARs hold: by its CID, or if stamps are trusted, by those."""
 
     source: Source
-    reader: ContentReader
+    content: SourceContent
     options: Options
 
     def __call__(self, descriptor: int, status: os.stat_result) -> str | None:
@@ -386,7 +406,9 @@ class _Confirm:
             return None
         if self.source.cid is None:
             return "its CID isn't known yet: run ptolemy blitz"
-        if self.reader.cid(descriptor, self.source.size) != self.source.cid:
+        if self.source.header is not None and self.content.cipher is None:
+            return "the key of this project isn't there to compare it with its CARs: import the key"
+        if self.content.cid(descriptor, self.source) != self.source.cid:
             return (
                 "its content differs from its CARs, though size and time are the same: touch it, and run the "
                 "project again"

@@ -116,7 +116,7 @@ def prepare(folder: str, out: str, how: Preparation) -> Prepared:
         found = _scan(catalog, project.name, advance)
         if found.is_empty:
             raise EmptyProjectError(
-                f"nothing to store: there is no file, link or empty folder in {project.target_dir} that belongs in"
+                f"nothing to store: there is no file, link or empty folder in {project.target_dir} that is included"
             )
         steps.begin("planning")
         containerize(catalog, project.name)
@@ -182,7 +182,7 @@ def _verify(catalog: Catalog, name: str, steps: _Steps) -> None:
 def _project(folder: str, out: str, settings: dict[str, Any]) -> Project:
     for path, what in ((folder, "the folder to store"), (out, "the folder for CARs")):
         if not path:
-            raise SettingsError(f"{what} is an empty text: give a path")
+            raise SettingsError(f"{what} is empty: give a path")
     target, staging = urls.absolute(folder), os.path.abspath(out)
     return parse_project(
         {"name": name_for(target)} | settings | {"target_dir": target, "staging_dir": staging}

@@ -138,7 +138,7 @@ def scan(
     Args:
         catalog: where the project is.
         name: the project's.
-        accept_loss: go on where the target is another one, or has lost more than max_loss percent of its entries.
+        accept_loss: scan even if the target is another one, or has lost more than max_loss percent of its entries.
         progress: called with entries and bytes found since the last call.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Skip: what can't be built is dropped from its container, with a record of it, and the container laid out anew.
+"""Skip: files that can't be built are dropped from their container and recorded; it gets a new layout.
 
 What is left is the container that there would be if the dropped files had never been in it.
 """

@@ -224,7 +224,7 @@ def _signature(
 def _entries(
     root: int, path: bytes, rules: Rules | None, most: int, own: OwnFolders
 ) -> list[tuple[bytes, bool, int, int]]:
-    """Name, whether it is a folder, size and token of entries of a folder that belong in, at most so many."""
+    """Name, whether it is a folder, size and token of the included entries of a folder, at most `most`."""
     scope = rules.scope(path) if rules else None
     if rules and scope is None:
         return []

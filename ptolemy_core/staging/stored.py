@@ -8,7 +8,7 @@
         car.fileno                                           # of a staged CAR, for sendfile; else None
 
 An open CAR may be read by any number of threads at once and kept open; those that read the same bytes of a generated
-CAR share the work. Every leaf of a generated CAR is compared with its digest before a byte of it is given out.
+CAR share the work. Every leaf of a generated CAR is compared with its digest before a byte of it is returned.
 
 `verify_car`, `SeekableCar` and `restore` take an open CAR in place of a path.
 """

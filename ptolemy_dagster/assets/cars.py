@@ -202,7 +202,7 @@ def seal(
     Live(context, catalog.open(), "build").ended(f"{said}; {kept_out}" if kept_out.total else said)
     version = data_versions.of_cars(sealed)
     if not missing and not left and _is_shown_already(context, version):
-        context.log.info("these CARs were there before: nothing to show anew")
+        context.log.info("these CARs existed before: nothing new to show")
         return
     yield dg.Output(
         None,

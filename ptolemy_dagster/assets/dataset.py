@@ -1,4 +1,4 @@
-"""What stands above a project's CARs: the root of the whole data set, and the manifest."""
+"""The root of the whole data set, and the manifest."""
 
 from collections.abc import Iterator
 

@@ -39,7 +39,7 @@ def export(
         stored = _stored(open_catalog(), car, project)
         path = os.path.join(to, stored.file_name) if os.path.isdir(to) else to
         if os.path.lexists(path) and not overwrite:
-            raise PtolemyError(f"{path} is there already: give another --to, or --overwrite to replace it")
+            raise PtolemyError(f"{path} already exists: give another --to, or --overwrite to replace it")
         with output.byte_progress() as bars:
             task = bars.add_task("export", total=stored.car_size)
             exporting.export(stored, path, lambda step: bars.advance(task, step))

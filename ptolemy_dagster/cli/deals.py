@@ -87,7 +87,7 @@ def track(
     everything: Annotated[
         bool, typer.Option("--all", help="Ask for all deals that aren't over, also those that aren't due.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Go on until each deal is active or over.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until each deal is active or over.")] = False,
     as_json: Json = False,
 ) -> None:
     """Ask providers how deals are, and send what wasn't sent yet."""

@@ -34,6 +34,12 @@ def release(
     ],
     note: Annotated[str | None, typer.Option(help="Where it went, e.g. a URL.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Also delete its file from staging-dir.")] = False,
+    override: Annotated[
+        bool,
+        typer.Option(
+            "--override", help="Also CARs with fewer active deals than their project wants; it is recorded."
+        ),
+    ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Remove the mark.")] = False,
     project: Annotated[str | None, typer.Option("--project", "-p", help="Search only this project.")] = None,
     as_json: Json = False,
@@ -42,8 +48,8 @@ def release(
 
     A file that isn't the CAR any more is neither marked nor removed.
     """
-    if undo and (note is not None or remove):
-        raise typer.BadParameter("--undo can't be combined with --note or --remove")
+    if undo and (note is not None or remove or override):
+        raise typer.BadParameter("--undo can't be combined with --note, --remove or --override")
     with output.errors_shown():
         catalog = open_catalog()
         chosen, of_roots = release_root.named(catalog, car, project)
@@ -58,6 +64,7 @@ def release(
                     chosen,
                     note=note,
                     remove=remove,
+                    override=override,
                     progress=lambda step: bars.update(task, advance=step, visible=True),
                 )
             tops = release_root.release(catalog, of_roots, note=note, remove=remove)
@@ -80,6 +87,18 @@ def release(
             output.say(f"{top.root.project}/root: {top.warning}")
 
 
+TrustMarks = Annotated[
+    bool,
+    typer.Option("--trust-marks", help="Accept CARs that were moved before they were marked as delivered."),
+]
+TrustDeals = Annotated[
+    bool,
+    typer.Option(
+        "--trust-deals", help="Don't fetch random ranges from the providers before the last copy goes."
+    ),
+]
+
+
 def delete_source(
     project: Name,
     path: Annotated[
@@ -99,22 +118,16 @@ def delete_source(
     trust_stamps: Annotated[
         bool,
         typer.Option(
-            "--trust-stamps",
-            help="Don't reread files whose size, times and inode are the same as in the build.",
+            "--trust-stamps", help="Don't reread files with the size, times and inode of the build."
         ),
     ] = False,
-    trust_marks: Annotated[
-        bool,
-        typer.Option(
-            "--trust-marks",
-            help="Accept CARs that had left staging-dir before they were marked as delivered.",
-        ),
-    ] = False,
+    trust_marks: TrustMarks = False,
+    trust_deals: TrustDeals = False,
     as_json: Json = False,
 ) -> None:
     """Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.
 
-    Each file is read once more before it goes, and compared with the CID that the catalog has.
+    Each file is read once more before it is deleted, and its CID compared with the catalog.
     """
     options = Options(
         really=really,
@@ -122,6 +135,7 @@ def delete_source(
         ignore=ignore_project or (),
         trust_stamps=trust_stamps,
         trust_marks=trust_marks,
+        trust_deals=trust_deals,
     )
     with output.errors_shown():
         catalog = open_catalog()

@@ -3,16 +3,12 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptolemy_core.encryption import ProjectCipher
-from ptolemy_core.encryption.opening import open_cipher
 from ptolemy_core.errors import PtolemyError, SettingsError
 from ptolemy_core.facts.plain import ListedFacts, ProblemFacts, RestoredFacts
-from ptolemy_core.keys import configured_keys
-from ptolemy_core.manifest.sealed import wrapped_keys_in
 from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.reader.seekable import CarFile
@@ -22,6 +18,9 @@ from ptolemy_core.restore.path import path_of
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
+
+if TYPE_CHECKING:
+    from ptolemy_core.encryption import ProjectCipher
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite existing files that differ.")]
 _BUILT = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,62}/[0-9]{1,9}")
@@ -155,8 +154,12 @@ def _file(car: Path) -> CarFile:
     return stored_cars.by_number(open_catalog(), project, int(number)).open()
 
 
-def _cipher(file: str) -> ProjectCipher:
+def _cipher(file: str) -> "ProjectCipher":
     """The ciphers of the project whose data keys are in a file."""
+    from ptolemy_core.encryption.opening import open_cipher  # these take a while to load
+    from ptolemy_core.keys import configured_keys
+    from ptolemy_core.manifest.sealed import wrapped_keys_in
+
     try:
         return open_cipher(wrapped_keys_in(file), configured_keys())
     except OSError as error:

@@ -125,7 +125,7 @@ def rotate(
             key = _own_keyring(chain, alias, "rotate").rotate(alias)
             output.say(f"key {alias} has version {key.version} now (ID {key.id})")
         done = rewrap_all(catalog, chain, alias)
-        output.say(f"data keys wrapped anew: {done:,}; no CAR changed")
+        output.say(f"data keys wrapped again: {done:,}; no CAR changed")
         if backup is not None:
             _write_backup(alias, chain.versions(alias), backup)
         elif not rewrap_only:
@@ -176,7 +176,7 @@ def destroy(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
-    """Remove a key from the keyring for ever, after saying what nobody can read any more.
+    """Remove a key from the keyring permanently, after listing what can no longer be read.
 
     Backups and other copies aren't reached: destroy them too, if what the key encrypts is to be gone for good.
     """
@@ -218,7 +218,7 @@ def _consequences(which: str, projects: list[str]) -> list[str]:
     return [
         f"This destroys {which}.",
         wrapped,
-        "The same goes for manifests and catalogs elsewhere whose data keys it wraps. CARs stay, and their piece "
+        "This also applies to manifests and catalogs elsewhere whose data keys it wraps. CARs stay, and their piece "
         "CIDs can still be verified.",
     ]
 

@@ -61,12 +61,13 @@ def find(
             found = _otherwise(catalog, what, project, gone, limit + 1)
         cut = found[limit:]
         found = found[:limit]
+        facts = FileFacts.listed(catalog, found)
         if as_json:
-            output.print_facts([FileFacts.of(one) for one in found])
+            output.print_facts(facts)
         if not found:
             raise NotFoundError(_nothing(catalog, what, places, search))
     if not as_json:
-        _show_found(found)
+        _show_found(facts)
     if cut:
         output.say(f"these are the first {limit}: --limit N shows more")
 
@@ -126,7 +127,7 @@ def _nothing(
     return f"no file or CID matches {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"
 
 
-def _show_found(found: Sequence[look_up.Found]) -> None:
+def _show_found(found: Sequence[FileFacts]) -> None:
     output.print_table(
         (
             "project",
@@ -137,6 +138,7 @@ def _show_found(found: Sequence[look_up.Found]) -> None:
             "piece CID",
             "offset",
             "bytes in the CAR",
+            "stored at",
             "version",
             "storage",
         ),
@@ -150,6 +152,7 @@ def _show_found(found: Sequence[look_up.Found]) -> None:
                 one.piece_cid or "",
                 "" if one.car_offset is None else one.car_offset,
                 "" if one.car_length is None else one.car_length,
+                " ".join(one.stored_at),
                 "" if one.current else "replaced",
                 "dead" if one.dead else one.car_storage if one.car_storage == GENERATED else "",
             )

@@ -68,4 +68,4 @@ def rename_command(
     if as_json:
         output.print_json(renamed.model_dump())
     else:
-        output.say(f"project {project} is called {new} now")
+        output.say(f"project {project} is now {new}")

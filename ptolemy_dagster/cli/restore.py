@@ -19,6 +19,7 @@ from ptolemy_core.restore.http_ranges import HttpOptions
 from ptolemy_core.restore.project import RestoreJob, Writing, load, work
 from ptolemy_core.restore.remote import Servers
 from ptolemy_core.sizes import counted, readable
+from ptolemy_core.stages.evidence import retrieval_templates
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 from ptolemy_dagster.cli.chosen import tree_path
@@ -29,6 +30,34 @@ _REMOTE_THREADS = 8
 """Threads that fetch, at least: most of their time they wait for servers."""
 
 
+From = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from",
+        help="URL of pieces, as https://provider.example/piece/{piece}; may be repeated. CARs in no folder of --cars "
+        "are read from there, no more of them than is needed. Default: providers with active deals.",
+    ),
+]
+Manifest = Annotated[
+    str | None, typer.Option("--manifest", help="Manifest to go by, in place of a project's catalog.")
+]
+TokenFile = Annotated[
+    str | None, typer.Option("--token-file", help="File with the bearer token for the servers of --from.")
+]
+PrivateRedirects = Annotated[
+    bool, typer.Option("--private-redirects", help="A public server may redirect to a private address.")
+]
+Cars = Annotated[
+    list[str] | None,
+    typer.Option("--cars", help="Folder with CARs; may be repeated. Default: staging-dir."),
+]
+Scan = Annotated[
+    int | None, typer.Option("--scan", help="Restore the files of this scan; default: the newest.")
+]
+Listing = Annotated[bool, typer.Option("--list", help="Show which CARs are needed; write nothing.")]
+Partial = Annotated[bool, typer.Option("--partial", help="Restore what is available if CARs are missing.")]
+
+
 def restore(
     project: Annotated[
         str | None, typer.Argument(help="Name of the project; left out with --manifest.")
@@ -37,37 +66,14 @@ def restore(
         list[str] | None, typer.Argument(help="Files and folders in target-dir; default: all.")
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Folder to write to; created if necessary.")] = None,
-    cars: Annotated[
-        list[str] | None,
-        typer.Option("--cars", help="Folder with CARs; may be repeated. Default: staging-dir."),
-    ] = None,
-    from_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--from",
-            help="URL of pieces, as https://provider.example/piece/{piece}; may be repeated. CARs in no folder of "
-            "--cars are read from there, no more of them than is needed.",
-        ),
-    ] = None,
-    manifest: Annotated[
-        str | None, typer.Option("--manifest", help="Manifest to go by, in place of a project's catalog.")
-    ] = None,
-    token_file: Annotated[
-        str | None, typer.Option("--token-file", help="File with the bearer token for the servers of --from.")
-    ] = None,
-    private_redirects: Annotated[
-        bool,
-        typer.Option("--private-redirects", help="A public server may redirect to a private address."),
-    ] = False,
-    scan: Annotated[
-        int | None, typer.Option("--scan", help="Restore the files of this scan; default: the newest.")
-    ] = None,
-    listing: Annotated[
-        bool, typer.Option("--list", help="Show which CARs are needed; write nothing.")
-    ] = False,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Restore what is available if CARs are missing.")
-    ] = False,
+    cars: Cars = None,
+    from_: From = None,
+    manifest: Manifest = None,
+    token_file: TokenFile = None,
+    private_redirects: PrivateRedirects = False,
+    scan: Scan = None,
+    listing: Listing = False,
+    partial: Partial = False,
     overwrite: Overwrite = False,
     sparse: Sparse = True,
     as_json: Json = False,
@@ -87,7 +93,7 @@ def restore(
             plan = _by_catalog(project, typed, folders, servers, scan)
         else:
             raise typer.BadParameter("name a project, or give --manifest", param_hint="PROJECT")
-        needs = plan.needs
+        needs, servers = plan.needs, plan.servers
         if listing:
             _list(needs, as_json)
             return
@@ -117,6 +123,7 @@ class _Plan:
 
     job: RestoreJob
     entries: Iterable[Stored]
+    servers: Servers | None = None
 
     @property
     def needs(self) -> Needs:
@@ -129,7 +136,10 @@ def _by_catalog(
     catalog = open_catalog()
     chosen = tuple(_chosen(catalog, project, typed))
     view = View(project, scan, chosen)
-    return _Plan(load(catalog, view, folders, servers=servers), Entries(catalog, view))
+    if servers is None:
+        templates = retrieval_templates(catalog, project)
+        servers = Servers.of(templates) if templates else None
+    return _Plan(load(catalog, view, folders, servers=servers), Entries(catalog, view), servers)
 
 
 def _by_manifest(
@@ -139,7 +149,7 @@ def _by_manifest(
         raise typer.BadParameter("a manifest has the newest versions only", param_hint="--scan")
     chosen = [paths.from_display(text) for text in typed]
     found = load_manifest(manifest, chosen, folders, servers)
-    return _Plan(found.job, found.entries)
+    return _Plan(found.job, found.entries, servers)
 
 
 def _servers(templates: list[str], token_file: str | None, private_redirects: bool) -> Servers | None:

@@ -275,7 +275,7 @@ def verify(
     if source and len(built) > away + dead:
         which = " that are in CARs" if kept_out.total else ""
         output.say(
-            f"the files in {settings.target_dir}{which} have the very content of the "
+            f"the files in {settings.target_dir}{which} have the same content as the "
             f"{counted(len(built) - away - dead, 'CAR')} here"
         )
         if outdated := shards.outdated(catalog, project):

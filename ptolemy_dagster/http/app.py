@@ -15,6 +15,7 @@ from ptolemy_core.errors import UnavailableError
 from ptolemy_dagster.http import (
     carfile_meta,
     dataset,
+    deals,
     files,
     metrics,
     problems,
@@ -90,7 +91,7 @@ def api(context: Context) -> FastAPI:
     app.state.context = context
     asking = anyio.CapacityLimiter(_ASKING)
     problems.install(app)
-    for resource in (projects, stages, carfile_meta, files, dataset, release, runs, workers):
+    for resource in (projects, stages, carfile_meta, files, dataset, release, runs, workers, deals):
         app.include_router(resource.router, prefix="/v0")
     app.include_router(metrics.router)
 

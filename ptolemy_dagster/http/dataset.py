@@ -11,6 +11,7 @@ from ptolemy_core.catalog import projects, roots, skipped
 from ptolemy_core.facts.cars import RootFacts
 from ptolemy_core.facts.files import SkippedFacts
 from ptolemy_core.facts.projects import ManifestFacts
+from ptolemy_core.manifest import default_format
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster.http import downloads
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
@@ -90,8 +91,13 @@ async def make_manifest(
     project: Name,
     context: Opened,
     form: Annotated[
-        str, Query(alias="format", description="parquet, csv or jsonl.", examples=["csv"])
-    ] = "parquet",
+        str | None,
+        Query(
+            alias="format",
+            description="parquet, csv or jsonl; default: parquet if PyArrow is installed, otherwise csv.",
+            examples=["csv"],
+        ),
+    ] = None,
     url: Annotated[
         str | None, Query(description="Where CARs can be fetched: https://example.com/{piece_cid}.car")
     ] = None,
@@ -100,7 +106,7 @@ async def make_manifest(
 
     def write() -> ManifestFacts:
         require_inside(projects.get(context.catalog, project), context.settings.roots)
-        written = write_manifest(context.catalog, project, ManifestOptions(form=form, url=url))
+        written = write_manifest(context.catalog, project, ManifestOptions(form or default_format(), url=url))
         return ManifestFacts(**asdict(written))
 
     return await in_thread(context, write)

@@ -1,7 +1,7 @@
 """The piece server as an ASGI application: `/piece/{cid}`, `/ipfs/{cid}[/path]`, `/metrics` and `/health`.
 
 What a request means is `ptolemy_core.gateway`; this turns it into HTTP. Nothing is sent before the first bytes of a
-body were read, so that what can't be read is an answer of its own; later, the connection breaks off.
+body were read, so that what can't be read is an answer of its own; later, the connection is closed.
 """
 
 import json

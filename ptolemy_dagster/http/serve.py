@@ -6,7 +6,7 @@ How runs are launched, so that `ptolemy serve` alone is enough on a fresh home:
   takes it from there, one run of a project at a time, and starts a process for it. This is the way of every run in
   Dagster: the same limits hold, the same retries, and it is in the web UI from the start.
 - So the server starts a webserver (on loopback, behind the same guard as the API: see `web_ui`) and a daemon,
-  restarts one that dies, and ends both with itself. A run that is under way goes on by itself to its end, and is
+  restarts one that dies, and ends both with itself. An active run continues to its end, and is
   found again by the next server.
 - It starts no webserver where `--dagster-url` names one, and no daemon with `--no-daemon`, nor while another one of
   the same storage sends heartbeats (Dagster's queue must have one reader).
@@ -58,7 +58,7 @@ _PATIENCE = 2.0
 _HEARD_SECONDS = 75.0
 """A daemon sends a heartbeat each 30 s: one that was silent for longer than this is gone."""
 
-_WORKSPACE = """# What Dagster's processes beside `ptolemy serve` load; written anew at each start.
+_WORKSPACE = """# What Dagster's processes beside `ptolemy serve` load; written again at each start.
 load_from:
   - python_module:
       module_name: ptolemy_dagster.definitions

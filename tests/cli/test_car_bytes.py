@@ -58,7 +58,7 @@ def test_export_and_cat_give_the_bytes_of_the_staged_car(
     assert os.listdir(tmp_path / "folder") == [name]
     ptolemy("export", "staged/0", "--to", tmp_path / "y.car")
     assert (tmp_path / "y.car").read_bytes() == staged
-    assert "is there already" in error_of("export", "delta/0", "--to", tmp_path / "x.car")
+    assert "already exists" in error_of("export", "delta/0", "--to", tmp_path / "x.car")
     ptolemy("export", "delta/0", "--to", tmp_path / "x.car", "--overwrite")
     whole = process(generated, "cat", "delta/0")
     assert (whole.returncode, whole.stdout) == (0, staged)

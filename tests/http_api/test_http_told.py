@@ -123,4 +123,4 @@ def test_a_stage_asked_for_while_its_predecessor_runs_says_so(api: Api) -> None:
     first = api.post("/v0/scan/delta")["run_id"]
     told = api.post("/v0/containerize/delta", 409)
     assert (told["type"], told["run_id"]) == ("urn:ptolemy:problem:running", first)
-    assert "scan of project 'delta' waits in the queue" in told["detail"]
+    assert "scan of project 'delta' is queued" in told["detail"]

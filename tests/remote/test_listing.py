@@ -17,7 +17,7 @@ from ptolemy_core.source.protocol import Entry
 from ptolemy_core.source.s3 import parse_page
 from ptolemy_core.source.sorted_runs import SortedRuns
 from ptolemy_core.source.store_errors import StoreError
-from ptolemy_core.source.tokens import token_of
+from ptolemy_core.source.tokens import SECOND, same, token_of
 from ptolemy_core.tree import SEPARATOR
 from ptolemy_core.urls import parse
 
@@ -142,6 +142,7 @@ def test_a_folder_that_isnt_empty_needs_no_marker() -> None:
     assert [(entry.path, entry.kind) for entry in settled(entries)] == [(b"a\0b\0c", 0), (b"d", 1)]
 
 
+TIME = "2024-01-02T03:04:05Z"
 AWS = """<?xml version="1.0" encoding="UTF-8"?>
 <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix></Prefix>
 <KeyCount>2</KeyCount><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>
@@ -156,7 +157,10 @@ AWS = """<?xml version="1.0" encoding="UTF-8"?>
 def test_answers_of_stores_that_differ_in_their_form_are_read_alike() -> None:
     quick = parse_page(AWS)
     assert quick.following == "1ueGcx+/="
-    assert quick.objects == [Object("a b+c/€", 5, token_of('"aa"')), Object("b", 6, token_of("bb-2"))]
+    assert quick.objects == [
+        Object("a b+c/€", 5, token_of('"aa"', TIME)),
+        Object("b", 6, token_of("bb-2", TIME)),
+    ]
     size_first = AWS.replace("<Size>6</Size>", "").replace("<Key>b</Key>", "<Size>6</Size><Key>b</Key>")
     assert size_first != AWS
     assert parse_page(size_first) == quick
@@ -181,6 +185,16 @@ def test_answers_that_are_no_listing_are_errors(answer: str, said: str) -> None:
 def test_an_object_without_an_etag_has_its_time_in_whole_seconds_as_token() -> None:
     answer = AWS.replace('<ETag>"bb-2"</ETag>', "")
     assert parse_page(answer).objects[1].token == 1_704_164_645_000_000_000
+
+
+def test_a_token_is_a_time_whose_fraction_stands_for_the_etag() -> None:
+    one, other = token_of('"aa"', TIME), token_of('W/"ab"', TIME)
+    assert one // SECOND == other // SECOND == 1_704_164_645
+    assert one != other
+    assert same(one, token_of("aa", "2024-01-02T03:04:06.789Z"))  # as a listing and an answer may tell it
+    assert not same(one, other)
+    assert not same(token_of(None, TIME), token_of(None, "2024-01-02T03:04:06Z"))
+    assert not same(one, token_of(None, TIME))
 
 
 @dataclass

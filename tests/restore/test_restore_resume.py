@@ -277,7 +277,7 @@ def test_whole_cid_of_a_split_file_is_checked(built: Scene, tmp_path: Path) -> N
 
 
 def test_unknown_path_and_scan_are_refused(built: Scene, tmp_path: Path) -> None:
-    with pytest.raises(RestoreError, match="nothing called 'nope'"):
+    with pytest.raises(RestoreError, match="no entry 'nope'"):
         restore(built, tmp_path / "to", b"nope")
     with pytest.raises(RestoreError, match="no scan 99: its scans are"):
         restore(built, tmp_path / "to", scan_id=99)

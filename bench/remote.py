@@ -126,9 +126,10 @@ def main() -> None:
         os.environ.update(server.environment)
         store = S3Store(server.bucket, endpoint=server.endpoint, client_options={"allow_http": True})
         data = os.urandom(chosen.mib << 20)
-        obstore.put(store, "big/object", data)
+        obstore.put(store, "big/object", data, use_multipart=False)
         names = [f"small/{k:06}" for k in range(chosen.small)]
-        small = {name: data[4096 * k % (len(data) - 4096) :][:4096] for k, name in enumerate(names)}
+        starts = [4096 * k % (len(data) - 4096) for k in range(chosen.small)]
+        small = {name: data[start : start + 4096] for name, start in zip(names, starts, strict=True)}
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda name: obstore.put(store, name, small[name]), names))
             list(pool.map(lambda k: obstore.put(store, f"keys/{k % 100:03}/{k:06}", b""), range(chosen.keys)))

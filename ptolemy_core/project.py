@@ -97,6 +97,11 @@ class Project(BaseModel):
         "whether to record each CAR's SHA-256; receivers check the piece CID, and this takes half as much CPU again",
         changeable=True,
     )
+    file_sha256: bool = _setting(
+        False,
+        "whether to record the SHA-256 of each file as the source has it, as a proof; reads each file twice",
+        changeable=True,
+    )
     car_storage: Literal["staged", "generated"] = _setting(
         "staged",
         "staged writes CARs as files; generated keeps an outline of each and makes its bytes from the source when "

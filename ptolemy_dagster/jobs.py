@@ -63,7 +63,7 @@ root = dg.define_asset_job(
     "root",
     selection=[dataset_root],
     tags=_TAGS,
-    description="Put the whole tree of a project together, above its CARs.",
+    description="Make the root of a project's whole tree, which links its CARs.",
 )
 carry_on = dg.define_asset_job(
     "carry_on",
@@ -87,7 +87,7 @@ verify = dg.define_asset_job(
 
 
 @dg.op(
-    description="Defines a project, so that its partition can be materialized.",
+    description="Creates a project, so that its partition can be materialized.",
     config_schema=plain(ProjectSettings),
 )
 def define_project(context: dg.OpExecutionContext, catalog: CatalogResource) -> None:
@@ -95,7 +95,9 @@ def define_project(context: dg.OpExecutionContext, catalog: CatalogResource) -> 
     with as_failure():
         project = parse_project(context.op_config)
         new = define(catalog.open(), context.instance, project)
-    context.log.info(f"project {project.name} {'is defined' if new else 'was defined so already'}")
+    context.log.info(
+        f"project {project.name} {'was created' if new else 'already exists with these settings'}"
+    )
 
 
 _EXAMPLE = {
@@ -107,12 +109,12 @@ _EXAMPLE = {
 
 
 @dg.job(
-    description="Define a project: give its settings in the Launchpad.",
+    description="Create a project: enter its settings in the Launchpad.",
     config={"ops": {"define_project": {"config": _EXAMPLE}}},
     executor_def=dg.in_process_executor,  # one quick step: a process of its own would take longer than it
 )
 def create() -> None:
-    """Define a project."""
+    """Create a project."""
     define_project()
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from ptolemy_core.catalog import bulk, dead_cars, skipped
+from ptolemy_core.catalog import bulk, dead_cars, scans, skipped
 from ptolemy_core.catalog.columns import pages
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.dead_cars import LOST
@@ -214,6 +214,7 @@ def drop(catalog: Catalog, project: str, row: ContainerRow, left: Left, dropped:
             raise ReceiptError(
                 f"the plan of container {row.number} changed while its CAR was built: run blitz again"
             )
+        scans.set_planned(connection, project, None)
         if left.planned is not None:
             _insert(connection, project, row.number, [left.planned], left.items, left.file_ids)
         same = (project, row.number, time.time())
@@ -282,6 +283,9 @@ def any_stale(catalog: Catalog, project: str) -> bool:
 def any_unplanned(catalog: Catalog, project: str) -> bool:
     """Whether something of the project's last scan is in no container."""
     with catalog.read() as connection:
+        newest = connection.execute(scans.newest_merged(project)).first()
+        if newest is not None and newest.planned:
+            return bool(dead_cars.lost(connection, project))
         if connection.execute(unplanned(connection, project).limit(1)).first() is not None:
             return True
         return bool(dead_cars.lost(connection, project))

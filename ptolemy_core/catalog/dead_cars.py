@@ -108,14 +108,20 @@ def rows(catalog: Catalog, project: str, *, last_scan: bool = False) -> list[Car
 
 def lost(connection: Connection, project: str) -> frozenset[int]:
     """The containers whose CARs are dead, and no provider has them, and that hold live files."""
-    query = (
-        sa.select(shard.c.container_id)
-        .join(car, car.c.container_id == shard.c.container_id)
-        .join(file, file.c.id == shard.c.file_id)
-        .where(file.c.project == project, file.c.gone_scan.is_(None), LOST, ~skipped.withdrawn())
-        .distinct()
+    dead = (
+        sa.select(car.c.container_id)
+        .join(container, container.c.id == car.c.container_id)
+        .where(container.c.project == project, LOST)
     )
-    return frozenset(connection.scalars(query))
+    live = (
+        sa.select(shard.c.file_id)
+        .join(file, file.c.id == shard.c.file_id)
+        .where(shard.c.container_id == sa.bindparam("key"))
+        .where(file.c.gone_scan.is_(None), ~skipped.withdrawn())
+        .limit(1)
+    )
+    found = list(connection.scalars(dead))  # mostly none: a look at each file would take long
+    return frozenset(key for key in found if connection.scalar(live, {"key": key}) is not None)
 
 
 def set_aside(connection: Connection, project: str, containers: frozenset[int]) -> bool:

@@ -106,6 +106,7 @@ _COLUMNS = (
     file.c.first_scan,
     file.c.gone_scan,
     file.c.cid.label("file_cid"),
+    file.c.sha256,
     shard.c.container_id,
     shard.c.position,
     shard.c.number,

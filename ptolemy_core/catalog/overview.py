@@ -55,6 +55,10 @@ def _query() -> sa.Select[Any]:
     zero: Any = sa.literal_column("0")  # as the index has it
     in_container = sa.exists().where(shard.c.file_id == file.c.id)
     dropped = sa.exists().where(skipped.c.file_id == file.c.id)
+    anything_left = _exists(file, file.c.gone_scan.is_(None), file.c.kind >= 0, ~in_container, ~dropped)
+    newest = sa.select(scan.c.planned).where(scan.c.project == project.c.name, scan.c.refused.is_(None))
+    newest = newest.order_by(scan.c.id.desc()).limit(1).correlate(project)
+    planned = sa.func.coalesce(newest.scalar_subquery(), sa.false())
     sums = (
         sa.select(
             container.c.project,
@@ -76,9 +80,7 @@ def _query() -> sa.Select[Any]:
         sa.select(
             project,
             _exists(scan, scan.c.finished_at.is_not(None)).label("is_scanned"),
-            _exists(file, file.c.gone_scan.is_(None), file.c.kind >= 0, ~in_container, ~dropped).label(
-                "is_unplanned"
-            ),
+            sa.case((planned, sa.false()), else_=anything_left).label("is_unplanned"),
             sums.c.containers,
             sums.c.built,
             sums.c.bytes,

@@ -66,10 +66,47 @@ def refuse(catalog: Catalog, number: int, reason: str) -> None:
         connection.execute(scans.update().where(scans.c.id == number).values(refused=reason))
 
 
-def finish(connection: Connection, number: int, mounts: Mounts) -> None:
-    """Record that a scan is done, and the file systems that it found."""
-    values = {"finished_at": time.time(), "mounts": json.dumps(mounts.as_json())}
+def finish(connection: Connection, number: int, mounts: Mounts, *, news: bool = True) -> None:
+    """Record that a scan is done, the file systems that it found, and whether it changed any entry."""
+    values: dict[str, Any] = {"finished_at": time.time(), "mounts": json.dumps(mounts.as_json())}
+    if not news:
+        mine = sa.select(scans.c.project).where(scans.c.id == number).scalar_subquery()
+        before = scans.alias()
+        values["planned"] = (
+            sa.select(before.c.planned)
+            .where(before.c.project == mine, before.c.id < number, before.c.refused.is_(None))
+            .order_by(before.c.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
     connection.execute(scans.update().where(scans.c.id == number).values(values))
+
+
+def newest_merged(project: Any) -> sa.Select[Any]:
+    """The newest scan of a project that wasn't refused, finished or not; a row for a query."""
+    return (
+        sa.select(scans)
+        .where(scans.c.project == project, scans.c.refused.is_(None))
+        .order_by(scans.c.id.desc())
+        .limit(1)
+    )
+
+
+def newest_number(connection: Connection, project: str) -> int | None:
+    """The number of the newest scan that wasn't refused, if it is finished."""
+    row = connection.execute(newest_merged(project)).first()
+    return None if row is None or row.finished_at is None else int(row.id)
+
+
+def set_planned(connection: Connection, project: str, number: int | None) -> None:
+    """Record that all that a scan left is planned; None: of none is that known any more.
+
+    Whatever takes an entry out of its container, or adds one other than by a scan, calls it with None.
+    """
+    mine = scans.c.project == project
+    connection.execute(scans.update().where(mine, scans.c.planned.is_not(None)).values(planned=None))
+    if number is not None:
+        connection.execute(scans.update().where(mine, scans.c.id == number).values(planned=True))
 
 
 def set_mounts(catalog: Catalog, project: str, mounts: Mounts) -> None:

@@ -82,6 +82,7 @@ scan = Table(
     Column("finished_at", Float),
     Column("mounts", String),  # JSON, see `source.filesystem`: the file systems that it found
     Column("refused", String),  # why nothing of it was recorded
+    Column("planned", Boolean),  # true: all that it left is in containers; null: that isn't known
 )
 
 file = Table(
@@ -98,6 +99,7 @@ file = Table(
     Column("first_scan", ForeignKey("scan.id"), nullable=False),
     Column("gone_scan", ForeignKey("scan.id")),
     Column("cid", LargeBinary),
+    Column("sha256", LargeBinary),  # of the file in the source, if the project's file_sha256 says so
     Column("header", LargeBinary),  # of an encrypted file: salt and nonce prefix, see `encryption.Header`
 )
 Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)

@@ -51,6 +51,9 @@ class FileFacts(Facts):
     piece_cid_v2: str | None = field("piece CID v2", "Piece CID v2 of the CAR.", Unit.CID)
     file_name: str | None = field("file", "Name of the CAR in staging_dir.")
     car_storage: str | None = field("storage", "How the CAR is stored: staged or generated.")
+    sha256: str | None = field(
+        "sha256", "SHA-256 of the whole file in the source, hex; null: not recorded.", Unit.HEX
+    )
     dead: str | None = field("dead", "Why a generated CAR can't be read any more; null: it can.")
 
     stored_at: list[str] = field("stored at", "Addresses of the providers with an active deal of the piece.")
@@ -85,6 +88,7 @@ class FileFacts(Facts):
             piece_cid_v2=found.piece_cid_v2,
             file_name=found.file_name,
             car_storage=found.car_storage,
+            sha256=found.sha256,
             dead=found.dead,
             stored_at=stored_at,
         )

@@ -71,7 +71,7 @@ def settled(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def _twice(one: Entry, other: Entry) -> Entry:
-    """What becomes of two keys with one path, such as `a` and the empty `a/`, or of one that a list names twice."""
+    """How to treat two keys with one path, such as `a` and the empty `a/`, or of one that a list names twice."""
     kept = one if one.kind != Kind.DIRECTORY else other
     why = _BOTH if Kind.DIRECTORY in (one.kind, other.kind) else "is there twice"
     return kept._replace(kind=LEFT_OUT, reason=kept.reason or why)

@@ -1,7 +1,7 @@
 """Listing an object store: pages of keys, from several places at once.
 
-A listing is sequential by nature, each page says where the next one begins. So the keys are first divided at some
-folders near the top, and the ranges between these are listed side by side, each with its own pages.
+A listing is sequential by nature, each page says where the next one begins. So if it doesn't end soon, the keys are
+divided at some folders near the top, and the ranges between these are listed side by side, each with its own pages.
 """
 
 import bisect
@@ -17,7 +17,10 @@ from ptolemy_core.errors import SourceUnreadableError
 THREADS = 8
 """Ranges that are listed at once."""
 
-_MOST_RANGES = 64
+_MOST_RANGES = 16
+_FIRST = 4
+"""Pages that are listed one after the other before it is worthwhile to divide the rest."""
+
 _DEPTH = 4
 """Levels below the prefix at which a place to divide is looked for."""
 
@@ -67,11 +70,19 @@ class Lister(Protocol):
 
 def pages(lister: Lister, prefix: str, threads: int = THREADS) -> Iterator[list[Object]]:
     """All keys that begin with the prefix, in pages, in no order."""
-    borders = _borders(lister, prefix)
-    if not borders:
-        yield from _range(lister, prefix, "", None)
+    reached = ""
+    for count, first in enumerate(_range(lister, prefix, "", None), 1):
+        yield first
+        reached = first[-1].key
+        if count == _FIRST:
+            break
+    else:
         return
-    ranges = list(zip(["", *borders], [*borders, None], strict=True))
+    borders = [one for one in _borders(lister, prefix) if one > reached]
+    if not borders:
+        yield from _range(lister, prefix, reached, None)
+        return
+    ranges = list(zip([reached, *borders], [*borders, None], strict=True))
     todo: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
     for one in ranges:
         todo.put(one)

@@ -164,7 +164,7 @@ class ObjectSource:
             ) from None
 
     def read(self, path: bytes, offset: int, buffers: Sequence[memoryview], stamp: Stamp) -> None:
-        """Fill the buffers with one ranged read; where that breaks off, another goes on from there.
+        """Fill the buffers with one ranged read; if it is interrupted, another one continues from there.
 
         Raises:
             SourceError: it can't be read, or changed.

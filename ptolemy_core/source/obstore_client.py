@@ -110,7 +110,7 @@ class ObstoreKeys:
         self._client = client
 
     def objects(self, prefix: str) -> Iterator[list[Object]]:
-        """All objects below a prefix; after an interruption the listing goes on where it was."""
+        """All objects below a prefix; after an interruption the listing continues where it stopped."""
         retry, last = Retry(patience()), None
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="markers") as pool:
             while True:

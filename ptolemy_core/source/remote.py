@@ -1,6 +1,7 @@
 """Sources that are URLs: which kind a URL is of, and what it takes to open it."""
 
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -29,66 +30,93 @@ def open_remote(location: Location, profile: str | None) -> ObjectSource:
     Raises:
         SettingsError: what it needs isn't installed, or its settings can't be.
     """
-    opener, modules = _OPENERS[location.scheme]
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    _require(location)
+    return _OPENERS[location.scheme][0](location, profile)
+
+
+def open_store(location: Location, profile: str | None) -> Any:
+    """The store of obstore's at a URL, to write to.
+
+    Raises:
+        SettingsError: there is none, what it needs isn't installed, or its settings can't be.
+    """
+    makers: dict[str, Callable[[], Callable[[], Any]]] = {
+        "s3": lambda: _s3_store(location, _account(profile)),
+        "gs": lambda: _google_store(location, profile),
+        "az": lambda: _azure_store(location, profile),
+    }
+    if location.scheme not in makers:
+        raise SettingsError(
+            f"nothing can be written to {location.scheme}:// URLs, only to s3://, gs:// and az://"
+        )
+    _require(location)
+    from ptolemy_core.source.obstore_client import made
+
+    return made(makers[location.scheme]())
+
+
+def _require(location: Location) -> None:
+    missing = [one for one in _OPENERS[location.scheme][1] if importlib.util.find_spec(one) is None]
     if missing:
         raise SettingsError(
-            f"a target_dir that is a {location.scheme}:// URL needs {' and '.join(missing)}: "
-            "pip install 'ptolemy[remote]'"
+            f"a {location.scheme}:// URL needs {' and '.join(missing)}: pip install 'ptolemy[remote]'"
         )
-    return opener(location, profile)
 
 
-def _s3(location: Location, profile: str | None) -> ObjectSource:
+def _account(profile: str | None) -> Any:
+    from ptolemy_core.source import s3
+
+    return s3.account(profile)
+
+
+def _s3_store(location: Location, account: Any) -> Callable[[], Any]:
     from obstore.store import S3Store
 
-    from ptolemy_core.source import s3
-    from ptolemy_core.source.obstore_client import ObstoreClient, made
-
-    account = s3.account(profile)
     is_signed = account.credentials() is not None
     signing: Any = {"credential_provider": account.provide} if is_signed else {"skip_signature": True}
-
-    def make() -> Any:
-        return S3Store(
-            location.place,
-            endpoint=account.endpoint,
-            region=account.region,
-            client_options=CLIENT_OPTIONS | {"allow_http": account.endpoint.startswith("http:")},
-            retry_config=RETRIES,
-            **signing,
-        )
-
-    return ObjectSource(
-        location, s3.S3Lister(account, location.place), ObstoreClient(made(make)), account.endpoint
+    return lambda: S3Store(
+        location.place,
+        endpoint=account.endpoint,
+        region=account.region,
+        client_options=CLIENT_OPTIONS | {"allow_http": account.endpoint.startswith("http:")},
+        retry_config=RETRIES,
+        **signing,
     )
 
 
-def _google(location: Location, profile: str | None) -> ObjectSource:
+def _google_store(location: Location, profile: str | None) -> Callable[[], Any]:
     from obstore.store import GCSStore
 
     values: Any = read_profile(profile, "google_")
-
-    def make() -> Any:
-        options = CLIENT_OPTIONS | {"allow_http": True}  # of an emulator, which its settings name
-        return GCSStore(location.place, client_options=options, retry_config=RETRIES, **values)
-
-    return _by_obstore(location, make, "https://storage.googleapis.com")
+    options = CLIENT_OPTIONS | {"allow_http": True}  # of an emulator, which its settings name
+    return lambda: GCSStore(location.place, client_options=options, retry_config=RETRIES, **values)
 
 
-def _azure(location: Location, profile: str | None) -> ObjectSource:
-    import os
-
+def _azure_store(location: Location, profile: str | None) -> Callable[[], Any]:
     from obstore.store import AzureStore
 
     values: Any = read_profile(profile, "azure_")
+    options = CLIENT_OPTIONS | {"allow_http": True}  # of an emulator, which its settings name
+    return lambda: AzureStore(location.place, client_options=options, retry_config=RETRIES, **values)
+
+
+def _s3(location: Location, profile: str | None) -> ObjectSource:
+    from ptolemy_core.source import s3
+    from ptolemy_core.source.obstore_client import ObstoreClient, made
+
+    account = _account(profile)
+    client = ObstoreClient(made(_s3_store(location, account)))
+    return ObjectSource(location, s3.S3Lister(account, location.place), client, account.endpoint)
+
+
+def _google(location: Location, profile: str | None) -> ObjectSource:
+    return _by_obstore(location, _google_store(location, profile), "https://storage.googleapis.com")
+
+
+def _azure(location: Location, profile: str | None) -> ObjectSource:
+    values = read_profile(profile, "azure_")
     account = values.get("azure_storage_account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-
-    def make() -> Any:
-        options = CLIENT_OPTIONS | {"allow_http": True}  # of an emulator, which its settings name
-        return AzureStore(location.place, client_options=options, retry_config=RETRIES, **values)
-
-    return _by_obstore(location, make, f"https://{account}.blob.core.windows.net")
+    return _by_obstore(location, _azure_store(location, profile), f"https://{account}.blob.core.windows.net")
 
 
 def _by_obstore(location: Location, make: Callable[[], Any], endpoint: str) -> ObjectSource:

@@ -7,6 +7,7 @@ reads objects: that one trims slashes and refuses whole listings for one odd key
 Listing: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 """
 
+import html
 import os
 import re
 from collections.abc import Iterator
@@ -27,11 +28,8 @@ _RENEWED = timedelta(minutes=5)
 
 _NEVER = "1970-01-01T00:00:00Z"
 
-_CONTENTS = re.compile(
-    r"<Contents>\s*<Key>([^<]*)</Key>\s*<LastModified>([^<]*)</LastModified>\s*<ETag>([^<]*)</ETag>\s*"
-    r"(?:<Checksum\w+>[^<]*</Checksum\w+>\s*)*<Size>([0-9]+)</Size>"
-)
-"""An object in the form in which most stores write it; others go through the XML parser."""
+_FIELDS = [re.compile(f"<{name}>([^<]*)</{name}>") for name in ("Key", "Size", "ETag", "LastModified")]
+"""What is needed of an object, wherever a store puts it among the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,19 +178,22 @@ def parse_page(text: str) -> Page:
     Raises:
         StoreError: it is no listing.
     """
-    found = _CONTENTS.findall(text)
     encoded = "<EncodingType>url</EncodingType>" in text
-    if encoded and len(found) == text.count("<Contents>") and "<CommonPrefixes>" not in text:
+    count = text.count("<Contents>")
+    columns = [field.findall(text) for field in _FIELDS]
+    usual = "<CommonPrefixes>" not in text and all(len(column) == count for column in columns)
+    if usual and (encoded or not any("&#" in key for key in columns[0])):
         objects = [
-            Object(
-                unquote_plus(key) if "%" in key or "+" in key else key,
-                int(size),
-                token_of(_plain(etag), time),
-            )
-            for key, time, etag, size in found
+            Object(_key(key, encoded), int(size), token_of(_etag(etag), time))
+            for key, size, etag, time in zip(*columns, strict=True)
         ]
-        head = text[: text.find("<Contents>")] + text[text.rfind("</Contents>") + 11 :] if found else text
-        return Page(objects, [], _following(_root(head)))
+        rest = text[: text.find("<Contents>")] + text[text.rfind("</Contents>") + 11 :] if count else text
+        return Page(objects, [], _following(_root(rest)))
+    return _parse_slowly(text, encoded)
+
+
+def _parse_slowly(text: str, encoded: bool) -> Page:
+    """The same by the XML parser, for all forms that there may be."""
     root = _root(text)
 
     def key_of(raw: str | None) -> str:
@@ -210,8 +211,15 @@ def parse_page(text: str) -> Page:
     return Page(objects, folders, _following(root))
 
 
-def _plain(etag: str) -> str:
-    return etag.replace("&quot;", '"').replace("&#34;", '"')
+def _etag(raw: str) -> str:
+    return html.unescape(raw) if "&" in raw else raw
+
+
+def _key(raw: str, encoded: bool) -> str:
+    """A key as it is: percent signs, or entities of XML, are gone."""
+    if encoded:
+        return unquote_plus(raw) if "%" in raw or "+" in raw else raw
+    return html.unescape(raw) if "&" in raw else raw
 
 
 def _root(text: str) -> Any:

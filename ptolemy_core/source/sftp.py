@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class Sftp:
-    """One connection, made anew when it breaks. Thread-safe; see `objects.Client` and `objects.Keys`."""
+    """One connection, replaced when it breaks. Thread-safe; see `objects.Client` and `objects.Keys`."""
 
     def __init__(self, location: Location) -> None:
         """The server of a location; nothing is asked of it yet."""
@@ -169,7 +169,7 @@ class Sftp:
             error, (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
         ):
             return StoreError(f"SFTP error {error.code}", temporary=True)
-        self._session = None  # the next try connects anew
+        self._session = None  # the next try connects again
         return StoreError("the connection failed", temporary=True)
 
 

@@ -93,7 +93,7 @@ def patience() -> float:
 
 @dataclass(slots=True)
 class Retry:
-    """Waits between tries, longer each time; the time starts anew with each success.
+    """Waits between tries, longer each time; the time starts again with each success.
 
     Attributes:
         seconds: that tries may fail in a row.

@@ -125,5 +125,5 @@ def _line(row: list[str], base: str, folder: str) -> Line:
     if not key.startswith(folder):
         return Line(folder + key, None, f"its URL isn't below the list's folder, {base}{folder}")
     if said and not said.isdigit():
-        return Line(key, None, "the size that the list says is no number")
+        return Line(key, None, "the size in the list isn't a number")
     return Line(key, int(said) if said else None)

@@ -60,7 +60,7 @@ class BuildJob:
         """What the build keeps of the CAR: of an encrypted one always an outline."""
         generated = self.car_storage == cars.GENERATED
         outline = generated or self.project.is_encrypted
-        return Kept(car=not generated, outline=outline, profile=self.profile)
+        return Kept(car=not generated, outline=outline, project=self.project.name, profile=self.profile)
 
     def car_form(self, keys: KeyProvider | None = None) -> CarForm:
         """The content as it is in the CAR.

@@ -97,15 +97,15 @@ def require_cars(catalog: Catalog, now: Project, new: Project) -> None:
     there: dict[str, int] | None = None
     drawn: dict[str, int] | None = None
     with suppress(StagingError):  # its disk is gone: all that isn't delivered must be in the new one
-        there, drawn = before.sizes(), before.outlines()
+        there, drawn = before.sizes(), before.outlines(now.name)
     lost = [
         file
         for file, size in expected
         if (there is None or there.get(file) == size) and not after.has(file, size)
     ]
-    have = after.outlines()
+    have = after.outlines(now.name)
     lost += [
-        os.path.join(OUTLINES, name)
+        os.path.join(OUTLINES, now.name, name)
         for name in outlines
         if (drawn is None or name in drawn) and (name not in have or (drawn and have[name] != drawn[name]))
     ]

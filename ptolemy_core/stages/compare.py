@@ -233,9 +233,9 @@ def _unread(row: BuiltShard, error: SourceError) -> tuple[str, bool | None]:
     cause = error.__cause__
     changed = isinstance(error, SourceChangedError)
     if row.kind == Kind.DIRECTORY and changed and not isinstance(cause, FileNotFoundError):
-        return " is no folder in the source any more", False
+        return " is no longer a folder in the source", False
     if refusals.NOT_A_FILE in error.reason and cause is None:
-        return " is no regular file in the source any more", False
+        return " is no longer a regular file in the source", False
     why = cause.strerror if isinstance(cause, OSError) else error.reason
     return f" can't be read in the source ({why})", None
 

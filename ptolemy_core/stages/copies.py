@@ -48,8 +48,7 @@ class Copies:
             return why_unsafe(row, found)
         reason = self.why_not_held(row)
         return (
-            reason
-            and f"{reason}, and these files are its last local copy: --trust-deals deletes all the same"
+            reason and f"{reason}, and these files are its last local copy: --trust-deals deletes them anyway"
         )
 
     def why_not_held(self, row: CarRow) -> str | None:

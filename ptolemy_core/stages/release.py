@@ -101,14 +101,13 @@ def _by_deals(catalog: Catalog, row: CarRow, remove: bool) -> bool:
         active = len(deals.holders(catalog, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
         raise DeliveryError(
             f"{where} has {active} of the {project.replicas} active deals that its project wants, so nothing was "
-            f"marked or removed: ptolemy deals make {row.project}; --override marks it all the same"
+            f"marked or removed: ptolemy deals make {row.project}; --override marks it anyway"
         )
     if remove and deletions.of_container(catalog, row.container_id):
         reason = Copies(catalog, project, Looking()).why_not_held(row)
         if reason is not None:
             raise DeliveryError(
-                f"{reason}, and sources of it are deleted, so its file wasn't removed: --override removes it all the "
-                "same"
+                f"{reason}, and sources of it are deleted, so its file wasn't removed: --override removes it anyway"
             )
     return True
 
@@ -269,7 +268,7 @@ def _remove(catalog: Catalog, row: CarRow, look: _Look) -> str:
         other
         for other in cars.same_file(catalog, row)
         if other.delivered_at is None
-        and other.car_storage == row.car_storage
+        and not (row.is_generated or other.is_generated)
         and area.is_same_as(area_of(projects.get(catalog, other.project)))
     ]
     if others:

@@ -13,7 +13,7 @@ from ptolemy_core.project import Project, parse_project
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages.change import require_idle
 from ptolemy_core.stages.manifest import FOLDER
-from ptolemy_core.staging.area import OUTLINES, StagingArea, area_of
+from ptolemy_core.staging.area import OUTLINES, StagingArea, area_of, outline_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,9 @@ def look(catalog: Catalog, name: str) -> Removal:
     sizes: dict[str, int] = {}
     with suppress(StagingError):
         area = area_of(project)
-        sizes = area.sizes() | {os.path.join(OUTLINES, one): size for one, size in area.outlines().items()}
+        sizes = area.sizes() | {
+            os.path.join(OUTLINES, name, one): size for one, size in area.outlines(name).items()
+        }
     others = _files_of_others(catalog, project)
     return Removal(
         project=project,
@@ -137,8 +139,29 @@ def rename(catalog: Catalog, old: str, new: str) -> Project:
                 f"project {old!r} can't be renamed: its data keys are bound to its name; define another project"
             )
         with require_idle(catalog, old):
-            removal.rename(catalog, old, new)
+            _rename_outlines(renamed.staging_dir, old, new)
+            try:
+                removal.rename(catalog, old, new)
+            except BaseException:
+                _rename_outlines(renamed.staging_dir, new, old)
+                raise
     return renamed
+
+
+def _rename_outlines(staging_dir: str, old: str, new: str) -> None:
+    """Give the folder of a project's outlines its new name, if there is one.
+
+    Raises:
+        StagingError: that can't be done.
+    """
+    try:
+        os.rename(outline_folder(staging_dir, old), outline_folder(staging_dir, new))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StagingError(
+            f"the folder of outlines of project {old!r} can't be renamed ({error.strerror}): check {staging_dir}"
+        ) from error
 
 
 def _files_of_others(catalog: Catalog, project: Project) -> set[str]:
@@ -154,7 +177,7 @@ def _files_of_others(catalog: Catalog, project: Project) -> set[str]:
 def _names(catalog: Catalog, name: str) -> set[str]:
     """What a project's CARs and outlines are called in its staging folder."""
     files = {row.file_name for row in cars.rows(catalog, name)}
-    drawn = {os.path.join(OUTLINES, outline_name(file)) for file in files}
+    drawn = {os.path.join(OUTLINES, name, outline_name(file)) for file in files}
     return files | drawn | {row.file_name for row in roots.rows(catalog, name)}
 
 

@@ -360,7 +360,9 @@ def record(
                     noted_folders.forget(connection, name)
                 for old, new in found.folders or ():
                     noted_folders.replace(connection, name, old, new)
-                scans.finish(connection, job.number, found.mounts)
+                counts = found.counts
+                news = bool(counts.added or counts.changed or counts.gone)
+                scans.finish(connection, job.number, found.mounts, news=news)
         between()
 
 

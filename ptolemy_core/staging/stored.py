@@ -85,7 +85,7 @@ class StoredCar:
     @property
     def outline_path(self) -> str:
         """Its outline: of a generated CAR, or of a staged one that keeps an outline too."""
-        return os.path.join(self.staging_dir, OUTLINES, outline_name(self.file_name))
+        return os.path.join(self.staging_dir, self._outline)
 
     def open(self, source: Files | None = None, keys: "KeyProvider | None" = None) -> "OpenCar":
         """Open it for reading. Takes milliseconds, whatever the CAR's size.
@@ -172,7 +172,11 @@ class StoredCar:
     @property
     def kept_name(self) -> str:
         """What is kept of it in its staging area: the name of its file, or the path of its outline."""
-        return os.path.join(OUTLINES, outline_name(self.file_name)) if self.generated else self.file_name
+        return self._outline if self.generated else self.file_name
+
+    @property
+    def _outline(self) -> str:
+        return os.path.join(OUTLINES, self.project, outline_name(self.file_name))
 
     def piece_cid(self, progress: Callable[[int], None] | None = None) -> tuple[bytes, StagedFile] | None:
         """The piece CID v2 of its bytes as they are now, and its file or outline; None if that changed meanwhile.

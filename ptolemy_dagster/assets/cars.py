@@ -86,7 +86,7 @@ class Batch:
     ins={"start": dg.In(dg.Nothing)},
     out=dg.DynamicOut(list),
     tags=ENTRIES,
-    description="What the plan holds and no receipt covers, in batches.",
+    description="The containers of the plan that have no receipt, in batches.",
 )
 def pending(
     context: dg.OpExecutionContext, catalog: CatalogResource
@@ -259,7 +259,7 @@ def _record_missing_events(context: dg.OpExecutionContext, name: str, sealed: li
     group_name=GROUP,
     owners=OWNERS,
     kinds={"car", "file"},
-    description="All CARs of a project, in its staging folder: the blitz. What has a receipt isn't built again, so "
+    description="All CARs of a project, in its staging folder: the blitz. A CAR with a receipt isn't built again, so "
     "it may be stopped and run again at any time. While it runs, its progress is here and on the run's page; each "
     "CAR with its CIDs is a partition of asset `car`.",
 )

@@ -19,6 +19,9 @@ COMMANDS: dict[str, Command] = {
     "create": Command(
         "stages", "create", "Create a project. Repeating it with the same settings changes nothing."
     ),
+    "set": Command(
+        "settings", "set_command", "Change settings that may change; without options, show all settings."
+    ),
     "rename": Command("projects", "rename_command", "Rename a project."),
     "delete": Command(
         "projects",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.errors import PtolemyError, SettingsError
 from ptolemy_core.facts.plain import ListedFacts, ProblemFacts, RestoredFacts
 from ptolemy_core.open_files import allow_open_files
@@ -182,7 +183,7 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
     """
     if as_json:
         done = RestoredFacts(
-            to=paths.display(os.path.abspath(to)),
+            to=paths.display(os.fsencode(urls.absolute(os.fsdecode(to)))),
             files=report.files,
             links=report.links,
             empty_folders=report.folders,

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.views import Entries, Stored, View
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import PtolemyError, SettingsError
 from ptolemy_core.facts.plain import NeededCarFacts, NeedsFacts
 from ptolemy_core.open_files import allow_open_files
+from ptolemy_core.progress import Progress
 from ptolemy_core.restore import Needs, Report
 from ptolemy_core.restore.from_manifest import load_manifest
 from ptolemy_core.restore.http_ranges import HttpOptions
@@ -65,7 +67,10 @@ def restore(
     path: Annotated[
         list[str] | None, typer.Argument(help="Files and folders in target-dir; default: all.")
     ] = None,
-    to: Annotated[str | None, typer.Option("--to", help="Folder to write to; created if necessary.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="Folder to write to, created if necessary; or a URL: s3://, gs://, az://."),
+    ] = None,
     cars: Cars = None,
     from_: From = None,
     manifest: Manifest = None,
@@ -105,13 +110,8 @@ def restore(
         with output.byte_progress() as bars:
             task = bars.add_task("restoring", total=needs.size, visible=bars.console.is_terminal)
             threads = os.cpu_count() or 1
-            report: Report = work(
-                plan.job,
-                plan.entries,
-                os.fsencode(to),
-                Writing(overwrite, sparse, max(threads, _REMOTE_THREADS) if servers else threads),
-                progress=lambda done: bars.advance(task, done),
-            )
+            how = Writing(overwrite, sparse, max(threads, _REMOTE_THREADS) if servers else threads)
+            report = _write(plan, to, how, lambda done: bars.advance(task, done))
         if servers is not None and not as_json:
             output.say(f"{readable(servers.http.received)} transferred")
         show(report, os.fsencode(to), as_json)
@@ -128,6 +128,15 @@ class _Plan:
     @property
     def needs(self) -> Needs:
         return self.job.needs
+
+
+def _write(plan: _Plan, to: str, how: Writing, progress: Progress) -> Report:
+    """Restore into a folder, or a store."""
+    if urls.is_url(to):
+        from ptolemy_core.restore.to_store import StoreTarget, work_to_store
+
+        return work_to_store(plan.job, plan.entries, StoreTarget(urls.parse(to)), how, progress=progress)
+    return work(plan.job, plan.entries, os.fsencode(to), how, progress=progress)
 
 
 def _by_catalog(

@@ -306,7 +306,7 @@ def _in_staging(catalog: Catalog, project: str) -> dict[str, int]:
     """Sizes of the files in staging_dir, and of the outlines there, by name."""
     area = area_of(projects.get(catalog, project))
     try:
-        return area.sizes() | area.outlines()
+        return area.sizes() | area.outlines(project)
     except StagingError as error:
         output.say(f"warning: {error}")
         return {}

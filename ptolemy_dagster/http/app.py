@@ -34,9 +34,9 @@ from ptolemy_dagster.http.pages.routes import is_page, pages
 from ptolemy_dagster.http.web_ui import PAGE_HEADERS, SIGN_IN, Access, UiGuard
 
 _DESCRIPTION = (
-    "Folders become verified Filecoin pieces. A project goes create → scan → containerize → blitz; each stage is a "
-    "Dagster run, which is launched at once and followed at GET /v0/projects/NAME. All errors are problem details "
-    "(RFC 9457). A slash at the end of an address changes nothing."
+    "Folders become verified Filecoin pieces. The stages of a project are create → scan → containerize → blitz; "
+    "each stage is a Dagster run, which is launched at once; GET /v0/projects/NAME shows its progress. All errors "
+    "are problem details (RFC 9457). A trailing slash makes no difference."
 )
 
 _HEALTH_SECONDS = 4.0

@@ -44,7 +44,7 @@ def summary(context: Context, name: str) -> FileResponse:
 def car(context: Context, name: str, number: str) -> Response:
     """A CAR of a project in its staging folder, or generated; number "root" is the CAR of its root.
 
-    A generated CAR whose source changes meanwhile breaks off.
+    The download of a generated CAR is cut off if its source changes.
 
     Raises:
         UnknownProjectError: no such project.

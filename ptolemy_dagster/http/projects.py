@@ -122,13 +122,13 @@ _PTOLEMYS_WORDS = {
 @router.post(
     "/create/{project}",
     responses=documented(404, 409, 422),
-    summary="Define a project",
+    summary="Create a project",
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": _settings_schema()}}}
     },
 )
 async def create(project: Name, request: Request, context: Opened) -> ProjectOut:
-    """Define a project. The same settings again change nothing and are answered the same; others are refused.
+    """Create a project. Repeating it with the same settings changes nothing; other settings are refused.
 
     Numbers may be text. Folders must be below the roots that the server was started with, if it was.
     """

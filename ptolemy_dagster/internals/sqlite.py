@@ -1,6 +1,6 @@
 """Dagster's storages on SQLite: made by one process while others wait, and kept open while they are used.
 
-Dagster's own classes open each database anew for each statement, read all of Dagster's migrations to see that a
+Dagster's own classes open each database again for each statement, read all of Dagster's migrations to see that a
 database needs none, and make the database of a run table by table. Here connections are kept, databases that are made
 are used as they are, and a run's database is a copy of an empty one. Transactions aren't synced one by one: the file
 is consistent after a power cut, but may lack the last events, which a run's next attempt makes good.

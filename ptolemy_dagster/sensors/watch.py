@@ -27,7 +27,7 @@ _SAID = 20
     job=jobs.scan,
     minimum_interval_seconds=SENSOR_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks at the target folders of projects whose setting watch is on, and scans those that changed "
+    description="Checks the target folders of projects whose setting watch is on, and scans those that changed "
     "and are quiet again. Registers the partitions of new projects.",
 )
 def watch(context: dg.SensorEvaluationContext, catalog: CatalogResource) -> dg.SensorResult:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ptolemy_core.catalog import scans
+from ptolemy_core.catalog import projects, scans
 from ptolemy_core.stages.scan import is_unchanged
 from tests.cli.commands import ptolemy
 from tests.pipeline.backend import Backend
@@ -31,7 +31,7 @@ def _remove_manifest(backend: Backend) -> None:
 
 
 def _leave_out(backend: Backend) -> None:
-    ptolemy("set", "delta", "--exclude", "a.txt")
+    projects.change(backend.catalog, "delta", {"exclude": ["a.txt"]})
 
 
 def test_run_launches_nothing_when_nothing_changed(delta: Backend) -> None:
@@ -39,7 +39,7 @@ def test_run_launches_nothing_when_nothing_changed(delta: Backend) -> None:
     cars = delta.cars()
     again = ptolemy("run", "delta")
     said = (
-        "nothing to do: nothing changed since the last scan, and all 1 CARs of delta are built and verified"
+        "nothing to do: nothing changed since the last scan, and the only CAR of delta is built and verified"
     )
     assert said in again.stderr
     assert next(iter(cars)).removesuffix(".car") in again.stdout

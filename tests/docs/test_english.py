@@ -42,18 +42,10 @@ INSTEAD = {
     r"asks nobody|tells? nobody": "there is no authentication",
     r"look after (the|it)\b": "check it",
     r"is there already\b": "already exists",
-    r"anew\b": "again",
     r"the very (same|file|bytes|content|first|nodes|version)\b": "exactly the same",
     r"folders in each other\b": "nested",
     r"that belongs? in\b": "is stored, is included",
     r"what (stands|the walk meets|is meant)\b": "say what it is",
-    r"(makes?|made) by hand of\b": "from",
-    r"what becomes? of\b": "the result of",
-    r"the same goes for": "this also applies to",
-    r"all the same\b": "anyway, still",
-    r"put together\b": "joined",
-    r"in words of\b": "as … calls it",
-    r"given out\b": "returned",
 }
 """Pattern of each phrase, and what to write instead."""
 

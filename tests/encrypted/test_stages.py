@@ -1,5 +1,6 @@
 """An encrypted project goes through all stages and comes back: sizes, names, links, split files."""
 
+import hashlib
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.delete_source import Options
 from ptolemy_core.stages.release import release
 from tests.dag import oracle
+from tests.encrypted.conftest import ALIAS
 from tests.restore.trees import read_tree
 from tests.stages.conftest import PROFILE, Scene
 
@@ -161,3 +163,15 @@ def test_a_restore_that_was_cut_off_resumes_with_what_is_right(secret: Scene, tm
     )
     assert (report.ok, report.files, report.kept) == (True, 1, 0)
     assert restored(secret, tmp_path / "out") == {b"f": data(3000)}
+
+
+@pytest.mark.parametrize("encryption", ["None", ALIAS])
+def test_the_sha256_of_files_in_the_source_is_kept_where_a_project_says_so(
+    make: Any, encryption: str
+) -> None:
+    stage = make(encryption=encryption, file_sha256=True)
+    content = {b"empty": b"", b"one": data(40), b"split": data(5000)}
+    stage.run(content)
+    for name, raw in content.items():
+        found = list(find_path(stage.catalog, name.decode(), project=stage.name, profile=PROFILE))
+        assert {one.sha256 for one in found} == {hashlib.sha256(raw).hexdigest()}

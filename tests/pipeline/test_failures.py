@@ -81,7 +81,7 @@ def test_a_killed_step_and_a_killed_run_of_a_generated_project_lose_nothing(
     assert sqlite.cars() == sqlite.cars("calm")
     assert sqlite.staged() == {OUTLINES}
     outlines = {name.replace(".car", ".outline") for name in sqlite.cars()}
-    assert set(os.listdir(sqlite.staging() / OUTLINES)) == outlines
+    assert set(os.listdir(sqlite.staging() / OUTLINES / "delta")) == outlines
     for row in cars.rows(sqlite.catalog, "delta"):
         with stored_cars.by_number(sqlite.catalog, "delta", row.number).open() as car:
             assert car.read(0, car.size) == (sqlite.staging("calm") / row.file_name).read_bytes()

@@ -79,6 +79,19 @@ class Proxy:
             if not got:
                 return
             head += got
+        length = next(
+            (
+                int(line.split(b":")[1])
+                for line in head.split(b"\r\n")
+                if line.lower().startswith(b"content-length:")
+            ),
+            0,
+        )
+        while len(head) - head.index(b"\r\n\r\n") - 4 < length:
+            got = client.recv(65536)
+            if not got:
+                return
+            head += got
         with self._lock:
             self.requests.append(head.split(b"\r\n")[0].decode())
             number = len(self.requests)

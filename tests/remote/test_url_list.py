@@ -105,7 +105,7 @@ def test_lines_that_cant_be_held_are_left_out_with_their_reasons(make: Any, web:
     assert said == {
         "missing": "the server doesn't give it (no such object)",
         "wrong": "it has 3 bytes",
-        "odd": "the size that the list says is no number",
+        "odd": "the size in the list isn't a number",
         "https://elsewhere.example/x": "its URL isn't on the list's server",
         "other/y": "its URL isn't below the list's folder",
         "secret": "its URL has a query",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import coverage, dead_cars, deals, find, projects, providers, stored_cars
 from ptolemy_core.catalog.deals import DealRow
 from ptolemy_core.catalog.providers import ProviderRow
@@ -15,6 +16,7 @@ from ptolemy_core.catalog.schema import replaced_shard, shard
 from ptolemy_core.errors import DeadCarError, OutlineError
 from ptolemy_core.restore import ProjectRestore
 from ptolemy_core.stages.release import release
+from ptolemy_core.staging.area import OUTLINES
 from ptolemy_core.status import free_space
 from ptolemy_core.status.state import project_state
 from tests.dag import oracle
@@ -115,6 +117,32 @@ def test_what_a_dead_piece_held_is_still_known(generated: Scene) -> None:
     (found,) = find.find_path(generated.catalog, "f00", generated.name, profile=PROFILE)
     assert found.container is not None
     assert found.container > 0
+
+
+def test_outlines_of_dead_cars_are_removed_once_their_files_are_planned_anew(generated: Scene) -> None:
+    names = {row.number: outline_name(row.file_name) for row in generated.cars()}
+    (generated.target / "f01").write_bytes(b"changed")
+    generated.scan()
+    folder = generated.staging / OUTLINES / generated.name
+    assert names[0] in os.listdir(folder)
+    go_on(generated)
+    left = os.listdir(folder)
+    assert names[0] not in left
+    assert names[1] in left
+    assert generated.problems() == []
+
+
+def test_projects_over_the_same_content_in_one_staging_folder_have_outlines_of_their_own(
+    make: Any, generated: Scene
+) -> None:
+    other: Scene = make("other", car_storage="generated", staging_dir=str(generated.staging))
+    other.run(FILES)  # other times than those of the first project's files
+    assert [row.file_name for row in other.cars()] == [row.file_name for row in generated.cars()]
+    assert (generated.problems(), other.problems()) == ([], [])
+    (other.target / "f01").write_bytes(b"changed")
+    other.scan()
+    go_on(other)
+    assert (generated.problems(), other.problems()) == ([], [])
 
 
 def test_a_split_file_keeps_its_shards_in_cars_that_live(make: Any, tmp_path: Path) -> None:

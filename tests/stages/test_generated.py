@@ -38,7 +38,7 @@ def generated(make: Any) -> Scene:
 
 
 def outlines(stage: Scene) -> list[str]:
-    return sorted(os.listdir(stage.staging / OUTLINES))
+    return sorted(os.listdir(stage.staging / OUTLINES / stage.name))
 
 
 def a_file(stage: Scene) -> Path:
@@ -125,7 +125,7 @@ def test_a_killed_build_is_resumed_and_leaves_nothing(generated: Scene, moment: 
     generated.put(CONTENT)
     generated.scan()
     generated.plan()
-    (generated.staging / OUTLINES).mkdir()
+    (generated.staging / OUTLINES / "generated").mkdir(parents=True)
     child = os.fork()
     if not child:
         generated.catalog.engine.dispose(close=False)
@@ -156,7 +156,7 @@ def test_a_killed_build_is_resumed_and_leaves_nothing(generated: Scene, moment: 
 
 def test_what_a_killed_build_left_is_removed_before_the_next_blitz(generated: Scene) -> None:
     generated.run(CONTENT)
-    left = attempts.own_path(str(generated.staging / OUTLINES / part_name("generated", 7)))
+    left = attempts.own_path(str(generated.staging / OUTLINES / "generated" / part_name("generated", 7)))
     Path(left).write_bytes(b"")
     reservation.drop_parts(generated.catalog, generated.project)
     assert os.path.basename(left) not in outlines(generated)
@@ -169,7 +169,7 @@ def test_of_two_builds_the_one_that_lost_its_lock_gives_up(
     generated.scan()
     generated.plan()
     monkeypatch.setattr(reservation, "WAIT", 0.0)
-    part = str(generated.staging / OUTLINES / part_name("generated", 0))
+    part = str(generated.staging / OUTLINES / "generated" / part_name("generated", 0))
     from ptolemy_core.car.outlined import OutlineOutput
 
     take = OutlineOutput.take_digests
@@ -338,11 +338,19 @@ def test_a_staging_folder_moves_with_its_outlines(generated: Scene, tmp_path: Pa
     new = tmp_path / "new"
     new.mkdir()
     move = {"staging_dir": str(new)}
-    with pytest.raises(SettingsError, match=rf"{len(rows)} CARs of project .* not in .*outlines/"):
+    with pytest.raises(SettingsError, match=rf"{len(rows)} CARs of project .* not in .*outlines/generated/"):
         change(generated.catalog, generated.name, move)
     os.rename(generated.staging / OUTLINES, new / OUTLINES)
     change(generated.catalog, generated.name, move)
     assert generated.problems() == []
+
+
+def test_a_renamed_project_keeps_its_outlines(generated: Scene) -> None:
+    generated.run(CONTENT)
+    names = outlines(generated)
+    renamed = Scene(generated.catalog, remove.rename(generated.catalog, generated.name, "renamed"))
+    assert outlines(renamed) == names
+    assert renamed.problems() == []
 
 
 def test_a_project_is_removed_with_its_outlines(generated: Scene, make: Any) -> None:

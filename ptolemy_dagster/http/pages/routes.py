@@ -104,7 +104,7 @@ def _replicas(catalog: Catalog, project: Project) -> Replication | None:
 def _sizes(catalog: Catalog, name: str) -> dict[str, int] | None:
     try:
         area = area_of(projects.get(catalog, name))
-        return area.sizes() | area.outlines()
+        return area.sizes() | area.outlines(name)
     except StagingError:
         return None
 

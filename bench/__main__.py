@@ -19,6 +19,7 @@ from bench import (
     orchestration,
     plan,
     scan,
+    serve,
     small_files,
     verify,
 )
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "verify": verify.measure,
     "encryption": encryption.measure,
     "generate": generate.measure,
+    "serve": serve.measure,
     "end-to-end": end_to_end.measure,
     "end-to-end-million": end_to_end.million,
     "million": small_files.million,

@@ -95,6 +95,12 @@ class GeneratedCar:
             page = self.outline.page_at(at)
             at += self._read_page(page, at, buffer[at - offset :])
 
+    def step(self, offset: int, most: int) -> int:
+        """How many bytes to read from an offset on, at most so many, that no window is made for a part of it."""
+        page = self.outline.page_at(max(offset, HEADER_SIZE))
+        end = page.starts[bisect_right(page.starts, offset + most) - 1]
+        return end - offset if end > offset else most
+
     def _read_page(self, page: Page, at: int, buffer: memoryview) -> int:
         """Put bytes from the CAR's offset `at` on into the buffer, as far as a batch goes; how many those were."""
         starts, windows = page.starts, page.windows

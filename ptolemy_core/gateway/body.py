@@ -38,9 +38,17 @@ class Body:
     def read(self, most: int) -> bytes | memoryview:
         """The next bytes, at most so many, and less at the end of a part; none at the end of all.
 
+        Raises as `read_into`.
+        """
+        return self.read_into(memoryview(bytearray(most)))
+
+    def read_into(self, buffer: memoryview) -> bytes | memoryview:
+        """The next bytes, as `read` gives them, in the buffer where they fit it: as many as it has, or less.
+
         Raises:
             SourceError, OutlineError, StagingError, NotFoundError: unreadable; wrong bytes are never returned.
         """
+        most = len(buffer)
         while True:
             if self._literal:
                 data: bytes | memoryview = self._literal[:most]
@@ -50,7 +58,7 @@ class Body:
                 if not self._next():
                     return b""
                 continue
-            data = self._of_span(most)
+            data = self._of_span(buffer)
             if self._once is None:
                 return data
             kept = self._once.filtered(data)
@@ -88,15 +96,16 @@ class Body:
             self._literal = self._once.literal(part) if self._once is not None else part
         return True
 
-    def _of_span(self, most: int) -> memoryview:
+    def _of_span(self, buffer: memoryview) -> memoryview:
         assert self._span is not None
         end = self._span.offset + self._span.length
-        buffer = memoryview(bytearray(min(most, end - self._at)))
-        self._taken.car.read_into(self._at, buffer)
-        self._at += len(buffer)
+        car = self._taken.car
+        part = buffer[: min(car.step(self._at, len(buffer)), end - self._at)]
+        car.read_into(self._at, part)
+        self._at += len(part)
         if self._at == end:
             self._give_back()
-        return buffer
+        return part
 
     def _give_back(self) -> None:
         if self._taken is not None:

@@ -257,6 +257,14 @@ class OpenCar:
         """
         self._content.read_into(offset, buffer)
 
+    def step(self, offset: int, most: int) -> int:
+        """How many bytes to read at once from an offset on, at most so many, that nothing is made twice for it.
+
+        Raises:
+            OutlineError: the outline is damaged or can't be read.
+        """
+        return self._content.step(offset, most) if isinstance(self._content, GeneratedCar) else most
+
     def ranges(self, offset: int, length: int, step: int = STEP) -> Iterator[bytes]:
         """The same bytes in parts of at most `step`, each read when it is asked for; raises as `read_into` does."""
         check_range(self.size, offset, length)

@@ -287,7 +287,7 @@ class LimitedHttp(H11Protocol):
         Raises:
             OSError: the file can't be read, or ends before that.
         """
-        if not await self._all_written():
+        if not await self.all_written():
             return 0
         self.conn.send_with_data_passthrough(_framed(_Counted(count)))
         sock = os.dup(self.transport.get_extra_info("socket").fileno())  # a number that no one else closes
@@ -315,7 +315,7 @@ class LimitedHttp(H11Protocol):
             await self.flow.drain()
         return not (self.cycle.disconnected or self.transport.is_closing())
 
-    async def _all_written(self) -> bool:
+    async def all_written(self) -> bool:
         """Wait until all that was written is with the system; False if the client is gone."""
         if self.transport.get_write_buffer_size():
             low, high = self.transport.get_write_buffer_limits()

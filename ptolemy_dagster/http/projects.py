@@ -207,13 +207,6 @@ async def get_project(project: Name, request: Request, context: Opened, wait: Wa
     return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
 
 
-def _status(context: Context, name: str) -> tuple[Project, Status]:
-    found = statuses_of(context.catalog, context.dagster.runs, [name])
-    if not found:
-        projects.get(context.catalog, name)  # says that there is none
-    return found[name]
-
-
 @router.patch(
     "/projects/{project}",
     responses=documented(404, 409, 422),
@@ -269,6 +262,13 @@ async def delete_project(
         return removed.facts(files=cars)
 
     return await in_thread(context, remove_it)
+
+
+def _status(context: Context, name: str) -> tuple[Project, Status]:
+    found = statuses_of(context.catalog, context.dagster.runs, [name])
+    if not found:
+        projects.get(context.catalog, name)  # says that there is none
+    return found[name]
 
 
 def _listed(project: Project, status: Status) -> ListedProject:

@@ -17,11 +17,14 @@ from ptolemy_dagster.http.connections import CONNECTION, LimitedHttp
 THREADS = 16
 """That read for all requests: reading, hashing and waiting for disks."""
 
-_IN_FLIGHT = 96 << 20
-"""Bytes of bodies that are read and not yet sent, about: parts are smaller where many are sent."""
+_IN_FLIGHT = 192 << 20
+"""Bytes of bodies that are read and not yet sent, at most: parts are smaller where many are sent."""
 
-_SMALLEST, _LARGEST = 256 << 10, 4 << 20
-"""Bytes of a part."""
+_SMALLEST, _LARGEST = 256 << 10, 16 << 20
+"""Bytes of a part: 16 leaves are hashed at once."""
+
+_SPARE = 64 << 20
+"""Bytes of buffers that are kept for the next bodies: new memory costs as much as copying it."""
 
 _FILE_PART = 8 << 20
 """Bytes that one call of sendfile may send."""
@@ -66,6 +69,7 @@ class Pump:
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._active = 0
+        self._spare: dict[int, list[bytearray]] = {}
 
     @property
     def active(self) -> int:
@@ -79,8 +83,18 @@ class Pump:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *arguments)
 
     def part_size(self) -> int:
-        """Bytes of the next part of a body."""
-        return max(_SMALLEST, min(_LARGEST, _IN_FLIGHT // (2 * max(1, self._active))))
+        """Bytes of the next part of a body: a power of two."""
+        most = _IN_FLIGHT // (2 * max(1, self._active))
+        return max(_SMALLEST, min(_LARGEST, 1 << (most.bit_length() - 1)))
+
+    def _buffer(self) -> bytearray:
+        size = self.part_size()
+        spare = self._spare.get(size)
+        return spare.pop() if spare else bytearray(size)
+
+    def _give_back(self, buffer: bytearray) -> None:
+        if sum(size * len(kept) for size, kept in self._spare.items()) + len(buffer) <= _SPARE:
+            self._spare.setdefault(len(buffer), []).append(buffer)
 
     def close(self) -> None:
         """End the threads."""
@@ -112,30 +126,42 @@ class Pump:
         while True:
             found = await self.run(body.file_range)
             if found is None:
-                return bytes(await self.run(body.read, self.part_size()))
+                return bytes(await self.run(body.read, _SMALLEST))
             descriptor, offset, length = found
             count = self.bandwidth.part(min(length, _FILE_PART))
             await self.bandwidth.take(count)
             body.skip(await way.send_file(self, descriptor, offset, count))
 
     async def _send_parts(self, body: Body, data: bytes | memoryview, way: "Way") -> None:
+        """Send all parts; while one is sent the next is read, into another buffer."""
+        used: bytearray | None = None
         if not data:
-            data = await self.run(body.read, self.part_size())
+            used = self._buffer()
+            data = await self.run(body.read_into, memoryview(used))
         while data:
-            following = asyncio.ensure_future(self.run(body.read, self.part_size()))
+            free = self._buffer()
+            following = asyncio.ensure_future(self.run(body.read_into, memoryview(free)))
             try:
-                view = memoryview(data)
-                while view:
-                    count = self.bandwidth.part(len(view))
-                    await self.bandwidth.take(count)
-                    await way.send(view[:count])
-                    view = view[count:]
+                await self._send_part(memoryview(data), way)
             except BaseException:
                 # the thread must be done with the body before the body is closed
                 await asyncio.wait([following])
                 following.exception()
                 raise
-            data = await following
+            if used is not None:
+                self._give_back(used)
+            used, data = free, await following
+        if used is not None:
+            self._give_back(used)
+
+    async def _send_part(self, view: memoryview, way: "Way") -> None:
+        """Send a part, until the system has all of it."""
+        while view:
+            count = self.bandwidth.part(len(view))
+            await self.bandwidth.take(count)
+            await way.send(view[:count])
+            view = view[count:]
+        await way.flush()
 
 
 class Way:
@@ -164,6 +190,11 @@ class Way:
         else:
             await self._send({"type": "http.response.body", "body": bytes(data), "more_body": True})
         self.sent += len(data)
+
+    async def flush(self) -> None:
+        """Wait until all that was sent is with the system: its memory may be used again."""
+        if self._connection is not None and not await self._connection.all_written():
+            raise ClientGoneError
 
     async def send_file(self, pump: Pump, descriptor: int, offset: int, count: int) -> int:
         """Send a part of a file; how many bytes that were.

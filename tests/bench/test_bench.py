@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-CHOSEN = ("kernel", "big-file", "small-files", "scan", "plan", "verify", "encryption", "generate")
+CHOSEN = ("kernel", "big-file", "small-files", "scan", "plan", "verify", "encryption", "generate", "serve")
 
 
 def benchmark(tmp_path: Path, names: tuple[str, ...]) -> str:
@@ -58,6 +58,7 @@ def test_benchmarks_run_and_agree(tmp_path: Path) -> None:
         "Verification",
         "Encryption",
         "CARs that are generated",
+        "Piece server",
     ):
         assert f"### {title}" in text
     assert "WRONG" not in text

@@ -19,6 +19,7 @@ from ptolemy_dagster.partitions import define
 from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.project_config import ProjectSettings
 from ptolemy_dagster.resources import BUILD_PROCESSES, CatalogResource
+from ptolemy_dagster.restoring import restore_job
 from ptolemy_dagster.weight import is_light
 
 # A run that is retried must run all steps: Dagster's retry from failure has been seen to succeed without
@@ -127,5 +128,6 @@ ALL: list[AnyJob] = [
     carry_on,
     root,
     verify,
+    restore_job,
     deal,
 ]

@@ -80,14 +80,22 @@ def require_inside(project: Project, roots: Sequence[str]) -> None:
     if not roots:
         return
     for name in ("target_dir", "staging_dir"):
-        folder: str = getattr(project, name)
-        real = folder if urls.is_url(folder) else os.path.realpath(folder)
-        if not any(_is_below(real, root) for root in roots):
-            leads = "" if real == folder else f" (it leads to {real!r})"
-            raise OutsideRootsError(
-                f"{name} {folder!r}{leads} is outside the folders that may be used here: use a folder below "
-                + " or ".join(roots)
-            )
+        require_folder(getattr(project, name), roots, name)
+
+
+def require_folder(folder: str, roots: Sequence[str], name: str = "to") -> None:
+    """See that a folder is below one of the roots; no roots allow any. `name`: of the setting that names it.
+
+    Raises:
+        OutsideRootsError: it isn't.
+    """
+    real = folder if urls.is_url(folder) else os.path.realpath(folder)
+    if roots and not any(_is_below(real, root) for root in roots):
+        leads = "" if real == folder else f" (it leads to {real!r})"
+        raise OutsideRootsError(
+            f"{name} {folder!r}{leads} is outside the folders that may be used here: use a folder below "
+            + " or ".join(roots)
+        )
 
 
 def _is_below(place: str, root: str) -> bool:

@@ -24,7 +24,7 @@ from ptolemy_core.stages.blitz import Building
 from ptolemy_core.status import free_space
 from ptolemy_core.status.builds import last_build_period
 from ptolemy_dagster import charts, data_versions, lost_cars, show
-from ptolemy_dagster.assets import GROUP, OWNERS
+from ptolemy_dagster.assets import GROUP, OWNERS, SINGLE_CARS
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import AGAIN, as_failure, failure
 from ptolemy_dagster.internals.events import CarEvents
@@ -48,7 +48,7 @@ _BATCH_BYTES = 1 << 30
     partitions_def=car_partitions,
     retry_policy=AGAIN,
     deps=[container_plan],
-    group_name=GROUP,
+    group_name=SINGLE_CARS,
     owners=OWNERS,
     kinds={"car", "file"},
     description="One CAR, by project and container number. Materialize it to build it alone, or to rebuild "

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ptolemy_core.catalog import place
@@ -27,6 +27,8 @@ DAMAGED = 3
 
 SAID_EVERY = 30.0
 """Seconds between two lines on progress where standard error is no terminal."""
+WITH_BARS = 100
+"""Columns of a terminal below which progress has no bar: its words need the space."""
 _ANY_WIDTH = 1_000_000
 """Columns of a terminal in which any table fits."""
 
@@ -171,11 +173,8 @@ class ByteProgress(Progress):
 
 
 def byte_progress() -> ByteProgress:
-    """Bars of bytes with rate and time left, on standard error."""
-    return ByteProgress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        _Words(),
-        console=err,
-        disable=not err.is_terminal,
-    )
+    """Bars of bytes with rate and time left, on standard error; in a narrow terminal the words alone."""
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
+    if err.width >= WITH_BARS:
+        columns.append(BarColumn(bar_width=20))
+    return ByteProgress(*columns, _Words(Column(overflow="fold")), console=err, disable=not err.is_terminal)

@@ -14,8 +14,6 @@ from ptolemy_core.sizes import duration, readable
 from ptolemy_core.status.rate import percent
 from ptolemy_dagster.cli import output
 
-_WITH_BARS = 100
-"""Columns of a terminal below which the words alone are shown."""
 _FOLDED = Column(overflow="fold")
 
 
@@ -80,7 +78,7 @@ class StageBars:
         self._amount = Amount()
         self._bar: TaskID | None = None
         columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), _Words(_FOLDED)]
-        if output.err.width < _WITH_BARS:
+        if output.err.width < output.WITH_BARS:
             del columns[1]
         self._bars = Progress(*columns, console=output.err)
         self._live = output.err.is_terminal

@@ -1,13 +1,16 @@
 """A project's data set: its root, its manifest, its CARs as files, and what of it is in no CAR."""
 
 import itertools
+import os
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from ptolemy_core.catalog import projects, roots, skipped
+from ptolemy_core.catalog.text import is_text
 from ptolemy_core.facts.cars import RootFacts
 from ptolemy_core.facts.files import SkippedFacts
 from ptolemy_core.facts.projects import ManifestFacts
@@ -18,7 +21,7 @@ from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.launching import Launched, launch
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
-from ptolemy_dagster.roots import require_inside
+from ptolemy_dagster.roots import require_folder, require_inside
 
 router = APIRouter(tags=["data set"])
 Opened = Annotated[Context, Depends(opened)]
@@ -62,6 +65,36 @@ def root(project: Name, context: Opened) -> RootFacts:
 async def make_root(project: Name, context: Opened) -> Launched:
     """Put the whole tree of a project together, above its CARs; all of them must be built."""
     return await in_thread(context, launch, context, "root", project)
+
+
+class Restore(BaseModel):
+    """What is restored, and where to."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"to": "/data/restored", "paths": ["2019"]}}
+    )
+
+    to: str = Field(description="Absolute path of the folder to write to.", min_length=1, max_length=4096)
+    paths: list[str] = Field(
+        [], description="Files and folders below target_dir; empty: everything.", max_length=1000
+    )
+    overwrite: bool = Field(False, description="Write over files and links that are there and differ.")
+
+
+@router.post(
+    "/restore/{project}",
+    status_code=202,
+    responses=documented(403, 404, 409, 422, 503),
+    summary="Restore files",
+)
+async def restore(project: Name, body: Restore, context: Opened) -> Launched:
+    """Restore files of a project from its CARs into a folder of the server. Launch it again to resume."""
+    projects.get(context.catalog, project)
+    if not os.path.isabs(body.to) or "\0" in body.to or not is_text(body.to):
+        raise Problem(422, "bad-value", f"to must be an absolute path, got {body.to[:200]!r}")
+    require_folder(body.to, context.settings.roots)
+    config = {"ops": {"restore_files": {"config": body.model_dump()}}}
+    return await in_thread(context, launch, context, "restore", project, config)
 
 
 @router.get(

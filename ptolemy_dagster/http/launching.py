@@ -16,7 +16,7 @@ from ptolemy_dagster.partitions import register
 from ptolemy_dagster.roots import require_inside
 from ptolemy_dagster.status import live_run
 
-JOBS = ("scan", "containerize", "blitz", "verify", "root", "onboard")
+JOBS = ("scan", "containerize", "blitz", "verify", "root", "restore", "onboard")
 """Jobs that the API launches, by the names that it has for them too."""
 
 _LOCK_SECONDS = 10.0

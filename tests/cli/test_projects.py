@@ -205,3 +205,33 @@ def test_the_cars_of_a_root_are_listed_and_released_like_others(quick: Backend) 
     both = printed("release", "delta/0", root["file_name"])
     assert len(both) == 2
     assert both[1]["warning"] == "its file wasn't in staging_dir any more"
+
+
+def test_status_is_shown_again_and_again_until_it_is_interrupted(
+    delta: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("ptolemy_dagster.cli.status.time", SimpleNamespace(sleep=sleep))
+    shown = ptolemy("status", "--watch", code=130).stdout
+    assert shown.count("defined") == 3
+    assert slept == [30.0] * 3  # no terminal
+    assert "can't be combined" in ptolemy("status", "--watch", "--json", code=2).stderr
+
+
+def test_status_of_one_project_names_its_folders_and_counts_verified_and_delivered_cars(
+    quick: Backend,
+) -> None:
+    ptolemy("run", "delta")
+    ptolemy("release", "delta/0")
+    (shown,) = is_as_published("status", printed("status", "delta"))
+    assert (shown["cars"]["verified"], shown["cars"]["delivered"]) == (1, 1)
+    assert shown["staging_dir"] == str(quick.staging())
+    assert f"staging_dir is {quick.staging()}" in ptolemy("status", "delta").stderr

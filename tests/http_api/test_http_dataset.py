@@ -10,9 +10,12 @@ import pytest
 import yaml
 
 from ptolemy_core.catalog import projects
+from ptolemy_dagster.definitions import defs
 from ptolemy_dagster.http.metrics import Metric
-from tests.http_api.client import Api, told
+from ptolemy_dagster.http.settings import ApiSettings
+from tests.http_api.client import Api, in_process, told
 from tests.http_api.test_http_pages import built
+from tests.pipeline.backend import Backend
 from tests.pipeline.backend import in_process as run
 
 ROOT = Path(__file__).parents[2]
@@ -142,3 +145,33 @@ def test_the_dashboard_shows_metrics_that_there_are(api: Api) -> None:
 @pytest.mark.parametrize("path", ["/v0/skipped/nemo", "/v0/root/nemo", "/v0/manifest/nemo", "/v0/car/nemo/0"])
 def test_an_unknown_project_is_404(api: Api, path: str) -> None:
     assert "no project 'nemo'" in api.problem(path, 404)
+
+
+def test_a_restore_is_launched_and_brings_files_back(api: Api) -> None:
+    built(api)
+    to = api.backend.root / "back"
+    body = {"to": str(to), "paths": ["b"]}
+    launched = api.post("/v0/restore/delta", 202, body)
+    run_id = launched["run_id"]
+    queued = api.dagster.instance.get_run_by_id(run_id)
+    assert queued is not None
+    assert api.get(f"/v0/runs/{run_id}")["stage"] == "restore"
+    with api.backend.instance() as instance:
+        done = defs.resolve_job_def("restore").execute_in_process(
+            run_config=dict(queued.run_config), partition_key="delta", instance=instance
+        )
+    assert done.success
+    assert (to / "b" / "c.bin").read_bytes() == bytes(5000)
+    assert not (to / "a.txt").exists()
+
+
+@pytest.mark.parametrize("to", ["relative", "/a\0b", ""])
+def test_a_restore_to_no_folder_is_refused(api: Api, to: str) -> None:
+    api.create()
+    assert api.http.post("/v0/restore/delta", json={"to": to}).status_code == 422
+
+
+def test_a_restore_outside_the_roots_is_refused(sqlite: Backend) -> None:
+    sqlite.define()
+    with in_process(sqlite, ApiSettings(rate=0, roots=(str(sqlite.root),))) as api:
+        assert "is outside the folders" in api.problem("/v0/restore/delta", 403, "POST", json={"to": "/etc"})

@@ -26,6 +26,8 @@ LIBRARY = "libkernel.dylib" if sys.platform == "darwin" else "libkernel.so"
 FLAGS = ["-O3", "-std=gnu11", "-g0", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra"]
 if sys.platform == "linux":
     FLAGS.append("-s")
+OLDEST_GLIBC = (2, 17)
+"""What zig builds for on Linux; wheels with such a library have the tag manylinux_2_17."""
 
 BANNER = """
 *******************************************************************************
@@ -50,7 +52,7 @@ def zig_target() -> str | None:
         return f"{machine}-macos.11.0"
     if sys.platform == "linux":
         musl = "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
-        return f"{machine}-linux-musl" if musl else f"{machine}-linux-gnu.2.17"
+        return f"{machine}-linux-musl" if musl else f"{machine}-linux-gnu.{OLDEST_GLIBC[0]}.{OLDEST_GLIBC[1]}"
     return None
 
 
@@ -68,7 +70,13 @@ def compilers() -> list[list[str]]:
 
 
 class BuildKernel(build_ext):
-    """Compile all C files of the kernel with one command."""
+    """Compile all C files of the kernel with one command.
+
+    Attributes:
+        target: what the library was built for, in zig's words; None for another compiler.
+    """
+
+    target: str | None = None
 
     def get_ext_filename(self, fullname: str) -> str:
         """A plain library's name, without the tag of a Python version."""
@@ -82,6 +90,8 @@ class BuildKernel(build_ext):
         for compiler in compilers():
             reason = self._compile(compiler, ext.sources, target)
             if reason is None:
+                if "-target" in compiler:
+                    BuildKernel.target = compiler[compiler.index("-target") + 1]
                 return
             reasons.append(f"{shlex.join(compiler)}: {reason}")
         target.unlink(missing_ok=True)
@@ -108,8 +118,12 @@ class PlatformWheel(bdist_wheel):
     """A wheel for one platform and any Python 3."""
 
     def get_tag(self) -> tuple[str, str, str]:
-        """py3-none-<platform>."""
-        return "py3", "none", super().get_tag()[2]
+        """py3-none-<platform>, with the platform's manylinux tag where the library is built for an old glibc."""
+        machine, _, system = (BuildKernel.target or "").partition("-linux-")
+        if not system.startswith("gnu."):
+            return "py3", "none", super().get_tag()[2]
+        oldest = "_".join(map(str, OLDEST_GLIBC))
+        return "py3", "none", f"manylinux_{oldest}_{machine}.manylinux2014_{machine}"
 
 
 setup(

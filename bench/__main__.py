@@ -10,6 +10,7 @@ from bench import (
     compare,
     data,
     encryption,
+    end_to_end,
     floors,
     generate,
     kernel,
@@ -38,10 +39,12 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "encryption": encryption.measure,
     "generate": generate.measure,
     "serve": serve.measure,
+    "end-to-end": end_to_end.measure,
+    "end-to-end-million": end_to_end.million,
     "million": small_files.million,
     "orchestration-100k": orchestration.hundred_thousand,
 }
-_BY_NAME_ONLY = ("million", "orchestration-100k")
+_BY_NAME_ONLY = ("end-to-end", "end-to-end-million", "million", "orchestration-100k")
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _REPEAT = {"full": 5, "small": 3, "toy": 1}
 

@@ -1,11 +1,12 @@
 """`python -m bench.http_load`: many clients at once on `ptolemy serve`; no request that was answered is lost.
 
-Each client defines projects of its own and reads them back, as fast as it is answered. At the end every project
-whose definition was answered must be there. Needs httpx.
+Each client defines projects of its own and reads them back, as fast as it is answered: `--reads` reads for each
+definition (2). At the end every project whose definition was answered must be there.
 """
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import signal
@@ -14,12 +15,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import httpx
 
 _SCRIPT = "from ptolemy_dagster.cli import main; main()"
 _OPTIONS = ("--rate-limit", "0", "--no-daemon", "--dagster-url", "http://127.0.0.1:1")
@@ -27,10 +26,10 @@ _OPTIONS = ("--rate-limit", "0", "--no-daemon", "--dagster-url", "http://127.0.0
 
 @dataclass
 class Tally:
-    """What clients saw: answers by status, seconds of each, requests without an answer, projects confirmed."""
+    """What clients saw: answers by status, seconds by method, requests without an answer, projects confirmed."""
 
     statuses: Counter[int] = field(default_factory=Counter)
-    seconds: list[float] = field(default_factory=list)
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {"GET": [], "POST": []})
     unanswered: list[str] = field(default_factory=list)
     confirmed: set[str] = field(default_factory=set)
     found: set[str] = field(default_factory=set)
@@ -40,10 +39,10 @@ class Tally:
         """Projects whose definition was answered and that aren't there."""
         return self.confirmed - self.found
 
-    def quantile(self, share: float) -> float:
-        """Seconds within which this share of requests was answered."""
-        ordered = sorted(self.seconds)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    def quantile(self, method: str, share: float) -> float:
+        """Seconds within which this share of requests was answered; 0 if there was none."""
+        ordered = sorted(self.seconds[method])
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 @contextmanager
@@ -68,46 +67,76 @@ def served(home: Path) -> Iterator[str]:
         process.stdout.close()
 
 
-async def press(url: str, clients: int, seconds: float, folder: Path) -> Tally:
-    """Let clients ask for a while, then look what is there."""
+async def press(url: str, clients: int, seconds: float, folder: Path, reads: int = 2) -> Tally:
+    """Let clients ask for a while, so many reads for each definition, then look what is there."""
     tally = Tally()
     (folder / "data").mkdir(exist_ok=True)
     end = time.monotonic() + seconds
-    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
-    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as http:
-        await asyncio.gather(*(_client(http, number, end, folder, tally) for number in range(clients)))
-        following: str | None = "/v0/projects?limit=10000"
+    await asyncio.gather(*(_client(url, number, end, folder, tally, reads) for number in range(clients)))
+    following: str | None = "/v0/projects?limit=10000"
+    async with _connected(url) as server:
         while following:
-            answer = await http.get(following)
-            tally.found.update(project["name"] for project in answer.json())
-            following = answer.links["next"]["url"] if "next" in answer.links else None
+            _, head, body = await server.ask("GET", following)
+            tally.found.update(project["name"] for project in json.loads(body))
+            link = re.search(r"(?im)^link: <([^>]+)>; rel=\"next\"", head)
+            following = link[1] if link else None
     return tally
 
 
-async def _client(http: httpx.AsyncClient, number: int, end: float, folder: Path, tally: Tally) -> None:
+class _Server:
+    """A kept connection to the server. Any library's client takes longer to ask than the server to answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._host = host
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, str, bytes]:
+        """Status, head and body of an answer."""
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + body)
+        answer = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        length = re.search(r"(?im)^content-length: (\d+)", answer)
+        return int(answer[9:12]), answer, await self._reader.readexactly(int(length[1]) if length else 0)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[_Server]:
+    host = url.removeprefix("http://")
+    reader, writer = await asyncio.open_connection(*host.split(":"), limit=1 << 26)
+    try:
+        yield _Server(reader, writer, host)
+    finally:
+        writer.close()
+
+
+async def _client(url: str, number: int, end: float, folder: Path, tally: Tally, reads: int) -> None:
+    settings = {"target_dir": str(folder / "data"), "staging_dir": str(folder / "cars")}
+    body = json.dumps(settings).encode()
     turn = 0
-    while time.monotonic() < end:
-        name = f"client{number}-{turn}"
-        settings = {"target_dir": str(folder / "data"), "staging_dir": str(folder / "cars")}
-        if await _ask(http, "POST", f"/v0/create/{name}", tally, settings) == 200:
-            tally.confirmed.add(name)
-        await _ask(http, "GET", f"/v0/projects/{name}", tally)
-        await _ask(http, "GET", f"/v0/carfile_meta/{name}", tally)
-        turn += 1
+    async with _connected(url) as server:
+        while time.monotonic() < end:
+            name = f"client{number}-{turn}"
+            if await _ask(server, "POST", f"/v0/create/{name}", tally, body) == 200:
+                tally.confirmed.add(name)
+            for read in range(reads):
+                what = ("projects", "carfile_meta")[read % 2]
+                await _ask(server, "GET", f"/v0/{what}/{name}", tally)
+                if time.monotonic() > end:
+                    break
+            turn += 1
 
 
-async def _ask(
-    http: httpx.AsyncClient, method: str, path: str, tally: Tally, settings: dict[str, str] | None = None
-) -> int:
+async def _ask(server: _Server, method: str, path: str, tally: Tally, body: bytes = b"") -> int:
     started = time.monotonic()
     try:
-        answer = await http.request(method, path, json=settings)
-    except httpx.HTTPError as error:
+        status, _, _ = await server.ask(method, path, body)
+    except (OSError, EOFError) as error:
         tally.unanswered.append(f"{method} {path}: {error!r}")
         return 0
-    tally.seconds.append(time.monotonic() - started)
-    tally.statuses[answer.status_code] += 1
-    return answer.status_code
+    tally.seconds[method].append(time.monotonic() - started)
+    tally.statuses[status] += 1
+    return status
 
 
 def main() -> int:
@@ -115,15 +144,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.http_load", description=__doc__)
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--reads", type=int, default=2, help="reads for each definition")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ptolemy-load-") as name, served(Path(name) / "home") as url:
-        tally = asyncio.run(press(url, arguments.clients, arguments.seconds, Path(name)))
+        tally = asyncio.run(press(url, arguments.clients, arguments.seconds, Path(name), arguments.reads))
     requests = sum(tally.statuses.values())
     print(f"{arguments.clients} clients, {arguments.seconds:g} s: {requests} requests answered, ", end="")
     print(f"{requests / arguments.seconds:.0f} a second, by status {dict(tally.statuses)}")
-    print(
-        f"seconds: median {tally.quantile(0.5):.3f}, 99% {tally.quantile(0.99):.3f}, most {tally.quantile(1):.3f}"
-    )
+    for method, what in (("GET", "reads"), ("POST", "definitions")):
+        median, most, worst = (tally.quantile(method, share) for share in (0.5, 0.99, 1))
+        rate = len(tally.seconds[method]) / arguments.seconds
+        print(f"{what}: {rate:.0f} a second; seconds: median {median:.3f}, 99% {most:.3f}, most {worst:.3f}")
     print(
         f"projects confirmed {len(tally.confirmed)}, lost {len(tally.lost)}; unanswered {len(tally.unanswered)}"
     )

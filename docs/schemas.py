@@ -10,6 +10,7 @@ from ptolemy_core.facts import cars, deals, files, inspected, plain, projects
 from ptolemy_core.manifest.summary import Summary
 from ptolemy_core.project import Project
 from ptolemy_dagster.http import carfile_meta, launching, problems, runs
+from ptolemy_dagster.http import deals as http_deals
 from ptolemy_dagster.http import files as http_files
 from ptolemy_dagster.http import projects as http_projects
 
@@ -61,6 +62,9 @@ PRINTED: dict[str, Any] = {
 ANSWERED: dict[str, Any] = {
     "http-carfile_meta": list[carfile_meta.CarMeta],
     "http-car": carfile_meta.CarMeta,
+    "http-deals": http_deals.ProjectDeals,
+    "http-deal": deals.DealHistoryFacts,
+    "http-providers": list[deals.ProviderFacts],
     "http-files": list[http_files.FileOut],
     "http-launched": launching.Launched,
     "http-plan": list[carfile_meta.PlannedCar],

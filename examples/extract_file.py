@@ -1,6 +1,6 @@
 """Extract one file or folder from CARs. Usage: python extract_file.py PATH OUT FILE.car...
 
-PATH is the path within the CAR, with slashes. A file that is split over several CARs is put together again, if all
+PATH is the path within the CAR, with slashes. A file that is split over several CARs is joined again, if all
 of them are given. Every block's hash is checked before its bytes are written.
 """
 

@@ -54,7 +54,7 @@ def home() -> str:
             folder = os.path.expanduser(chosen)
             if not os.path.isabs(folder):
                 raise SettingsError(
-                    f"{variable} must be an absolute path, got {chosen!r}, which would be another home in each "
+                    f"{variable} must be an absolute path, got {chosen!r}, which would be a different home in each "
                     f"folder: use {os.path.abspath(folder)}"
                 )
             return os.path.abspath(folder)

@@ -12,6 +12,26 @@ _OBJECTS = 50_000
 
 
 @contextmanager
+def imports_kept() -> Iterator[None]:
+    """Import in this block: nothing of it is collected then or later, not even when the process ends.
+
+    For programs that own their process. A tenth of the time of imports is collections that find nothing, and taking
+    all modules apart at the end of a short process takes twice as long.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def collect_seldom() -> None:
+    """Collect garbage less often from now on, in a process that works on rows and does nothing else."""
+    gc.set_threshold(_OBJECTS, 20, 20)
+
+
+@contextmanager
 def fewer_collections() -> Iterator[None]:
     """Collect garbage less often until the block ends, in the whole process."""
     before = gc.get_threshold()

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ptolemy_core import commp, url_template
+from ptolemy_core import commp, url_template, urls
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.rules import selection
@@ -16,6 +16,7 @@ from ptolemy_core.rules import selection
 MIN_GIB, MAX_GIB = 1, 31
 MAX_QUIET = 86_400
 _MAX_BUDGET = 1_000_000
+PROFILE_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 _NAME = re.compile(NAME_PATTERN)
 _DEAL_NUMBERS = {
@@ -25,11 +26,11 @@ _DEAL_NUMBERS = {
     "deal_renew_days": (1, 365, "days"),
 }
 _BAD_PADDING = 1 / 8
-"""Share of a piece that may be padding before a car_size is worth a warning."""
+"""Share of padding in a piece above which a car_size gets a warning."""
 
 
 def _setting(default: Any, description: str, *, changeable: bool = False) -> Any:
-    """A setting with a default; what isn't `changeable` says what the project's CARs are, and stays."""
+    """A setting with a default; one that isn't `changeable` determines the CARs."""
     return Field(default, description=description, json_schema_extra={"changeable": changeable})
 
 
@@ -45,7 +46,8 @@ class Project(BaseModel):
     )
     target_dir: str = _setting(
         ...,
-        "absolute path of the folder to store; links in it are kept as links and never followed",
+        "absolute path of the folder to store, whose links are kept and never followed, or a URL: s3://, gs://, "
+        "az://, https://, sftp:// (docs/sources.md)",
         changeable=True,
     )
     staging_dir: str = _setting(
@@ -53,7 +55,7 @@ class Project(BaseModel):
     )
     shard_size: int = _setting(1, "files larger than this are split; whole GiB, 1 to 31, at most car_size")
     car_size: int = _setting(
-        MAX_GIB, "data in one CAR at most; whole GiB, 1 to 31; 31 needs the least padding"
+        MAX_GIB, "the most data in one CAR; whole GiB, 1 to 31; 31 needs the least padding"
     )
     encryption: str = _setting(
         "None", "None, or the alias of the key that encrypts contents and names; see docs/encryption.md"
@@ -62,38 +64,42 @@ class Project(BaseModel):
         True, "whether names and link targets of an encrypted project are encrypted too"
     )
     load_type: Literal["blitz", "serial"] = _setting(
-        "blitz", "blitz builds CARs in parallel, serial one after the other"
+        "blitz", "blitz builds CARs in parallel, serial one at a time"
     )
     include: tuple[str, ...] = _setting(
         (),
-        "patterns of names that belong in, as *.jpg, cache/ or /top/**/*.raw; none: everything",
+        "patterns of names to store, such as *.jpg, cache/ or /top/**/*.raw; default: everything",
         changeable=True,
     )
-    exclude: tuple[str, ...] = _setting((), "patterns of names that don't belong in", changeable=True)
-    hidden: bool = _setting(True, "whether names that start with a dot belong in", changeable=True)
+    exclude: tuple[str, ...] = _setting((), "patterns of names not to store", changeable=True)
+    hidden: bool = _setting(True, "whether to store names that start with a dot", changeable=True)
     on_error: Literal["fail", "skip"] = _setting(
         "fail",
-        "a file that can't be read or has changed: fail the scan or its CAR, or skip it with a record",
+        "if a file can't be read or has changed: fail the scan or its CAR, or skip the file and record it",
         changeable=True,
     )
     watch: bool = _setting(
         False, "whether a sensor watches the folder and scans it after changes", changeable=True
     )
     auto: bool = _setting(
-        False, "whether what a scan found is containerized and blitzed without being asked", changeable=True
+        False, "whether new files are containerized and blitzed automatically after a scan", changeable=True
     )
     quiet_seconds: int = _setting(
         60, "seconds a folder must be unchanged before it is scanned, 0 to 86400", changeable=True
     )
     max_loss: int = _setting(
         50,
-        "percent of the entries that may be gone at once, 0 to 100: a scan that misses more fails",
+        "a scan fails if more than this percentage of the entries is gone; 0 to 100",
         changeable=True,
     )
     car_sha256: bool = _setting(
         False,
-        "whether each CAR's own SHA-256 is recorded; receivers check the piece CID, and this takes half as much "
-        "CPU again",
+        "whether to record each CAR's SHA-256; receivers check the piece CID, and this takes half as much CPU again",
+        changeable=True,
+    )
+    file_sha256: bool = _setting(
+        False,
+        "whether to record the SHA-256 of each file as the source has it, as a proof; reads each file twice",
         changeable=True,
     )
     car_storage: Literal["staged", "generated"] = _setting(
@@ -140,8 +146,8 @@ class Project(BaseModel):
     )
     piece_url: str | None = _setting(
         None,
-        "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}, and "
-        "{secret} for what PTOLEMY_PIECE_SECRET has",
+        "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}; "
+        "?{signature} makes it a signed URL of `ptolemy serve-pieces`, {secret} is what PTOLEMY_PIECE_SECRET has",
         changeable=True,
     )
     deal_auto: bool = _setting(
@@ -151,6 +157,14 @@ class Project(BaseModel):
         None,
         "days before a deal's end in which it is renewed, 1 to 365; by default it isn't",
         changeable=True,
+    )
+    source_profile: str | None = _setting(
+        None,
+        "named profile with the credentials for a target_dir that is a URL; by default the environment's",
+        changeable=True,
+    )
+    rescan_minutes: int = _setting(
+        60, "minutes between two scans of a watched target_dir that is a URL, 1 to 999999", changeable=True
     )
 
     @field_validator("name")
@@ -239,6 +253,23 @@ class Project(BaseModel):
             raise ValueError(f"max_loss must be 0 to 100 percent, got {value!r}")
         return int(value)
 
+    @field_validator("source_profile")
+    @classmethod
+    def _profile_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(PROFILE_PATTERN, value):
+            raise ValueError(
+                "source_profile must be the name of a profile, 1 to 63 letters, digits, -, _ or ., and never a key: "
+                "put keys into the profile"
+            )
+        return value
+
+    @field_validator("rescan_minutes", mode="before")
+    @classmethod
+    def _some_minutes(cls, value: Any) -> Any:
+        if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]{0,5}", str(value)):
+            raise ValueError(f"rescan_minutes must be 1 to 999999 minutes, got {value!r}")
+        return int(value)
+
     @field_validator(*_DEAL_NUMBERS, mode="before")
     @classmethod
     def _within(cls, value: Any, info: Any) -> int | None:
@@ -292,8 +323,13 @@ class Project(BaseModel):
     @field_validator("target_dir", "staging_dir")
     @classmethod
     def _absolute(cls, value: str, info: Any) -> str:
+        if info.field_name == "target_dir" and urls.is_url(value):
+            try:
+                return str(urls.parse(value))
+            except SettingsError as error:
+                raise ValueError(f"target_dir: {error}") from None
         if "\0" in value:
-            raise ValueError(f"{info.field_name} holds a NUL character: {value!r}; give a folder's path")
+            raise ValueError(f"{info.field_name} contains a NUL character: {value!r}; give a folder's path")
         if not os.path.isabs(value):
             raise ValueError(f"{info.field_name} must be an absolute path, got {value!r}")
         real = os.path.realpath(value)
@@ -302,7 +338,7 @@ class Project(BaseModel):
         except UnicodeEncodeError:
             if sys.getfilesystemencoding() != "utf-8":
                 raise ValueError(
-                    f"{info.field_name} {real!r} can't be understood in this process's locale "
+                    f"{info.field_name} {real!r} can't be decoded in this process's locale "
                     f"({sys.getfilesystemencoding()}): set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
                 ) from None
             raise ValueError(
@@ -320,7 +356,7 @@ class Project(BaseModel):
             )
         if self.staging_budget is not None and self.load_type != "serial":
             raise ValueError(
-                f"staging_budget {self.staging_budget} GiB goes with load_type serial, and this project's is "
+                f"staging_budget {self.staging_budget} GiB needs load_type serial, and this project's load_type is "
                 f"{self.load_type}: use load_type=serial, or leave staging_budget out"
             )
         if self.staging_budget is not None and self.staging_budget < self._least_budget(UNIXFS_V1_2025):
@@ -329,7 +365,12 @@ class Project(BaseModel):
                 f"staging_budget {self.staging_budget} GiB is too small: with car_size {self.car_size} a CAR, its "
                 f"data and structure, may take up to {least} GiB; use staging_budget={least} or more"
             )
-        if os.path.commonpath([self.target_dir, self.staging_dir]) == self.target_dir:
+        if self.source_profile is not None and not self.is_remote:
+            raise ValueError(
+                f"source_profile {self.source_profile!r} goes with a URL, and target_dir {self.target_dir!r} is a "
+                "folder: leave it out"
+            )
+        if not self.is_remote and os.path.commonpath([self.target_dir, self.staging_dir]) == self.target_dir:
             raise ValueError(
                 f"staging_dir {self.staging_dir!r} is inside target_dir {self.target_dir!r}: "
                 "finished CARs would be scanned as data; use a folder outside of it"
@@ -337,8 +378,13 @@ class Project(BaseModel):
         return self
 
     @property
+    def is_remote(self) -> bool:
+        """Whether target_dir is a URL."""
+        return urls.is_url(self.target_dir)
+
+    @property
     def target_bytes(self) -> bytes:
-        """target_dir as the file system knows it."""
+        """target_dir as the file system knows it; a URL as it is."""
         return os.fsencode(self.target_dir)
 
     @property
@@ -353,7 +399,7 @@ class Project(BaseModel):
 
     @property
     def rules(self) -> selection.Rules | None:
-        """What of the target belongs in; None if all does."""
+        """Rules that select what is stored; None if everything is."""
         if self.hidden and not self.include and not self.exclude:
             return None
         return selection.Rules(self.include, self.exclude, self.hidden)
@@ -379,7 +425,7 @@ class Project(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a setting is declared, for whatever offers it to users.
+    """The declaration of a setting, for everything that shows or accepts it.
 
     Attributes:
         name: of the field.
@@ -387,7 +433,7 @@ class Setting:
         required: whether it has no default.
         default: its default, a list where the type is one.
         description: one line, lower case, without a full stop.
-        changeable: whether it may change after the project was created.
+        changeable: whether it can be changed after the project was created.
     """
 
     name: str
@@ -422,7 +468,7 @@ SETTINGS = {name: _declared(name) for name in Project.model_fields}
 """All settings, in the order in which they are shown."""
 
 CHANGEABLE = tuple(name for name, setting in SETTINGS.items() if setting.changeable)
-"""Settings that may change in a project's life; the others say what its CARs are."""
+"""Settings that can be changed; the others determine the project's CARs."""
 
 
 def parse_project(settings: dict[str, Any]) -> Project:
@@ -449,7 +495,7 @@ def _reason(error: Any) -> str:
 
 
 def padding_warning(car_size: int, profile: Profile = UNIXFS_V1_2025) -> str | None:
-    """What a user should know of a car_size (GiB) whose pieces are padded badly; None if it is fine."""
+    """A warning about a car_size (GiB) whose pieces need much padding; None if it is fine."""
     waste = _waste(car_size, profile)
     if waste <= _BAD_PADDING:
         return None

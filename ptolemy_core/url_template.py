@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-NAMES: Final = ("piece_cid", "piece_cid_v1", "payload_cid", "file_name", "secret")
+NAMES: Final = ("piece_cid", "piece_cid_v1", "payload_cid", "file_name", "secret", "signature")
 """What may be in braces."""
 
 _PIECE: Final = ("piece_cid", "piece_cid_v1", "payload_cid", "file_name")
@@ -61,6 +61,6 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return _FIELD.sub(lambda match: values[match[1]], template)
 
 
-def needs_secret(template: str) -> bool:
-    """Whether {secret} is in it."""
-    return "secret" in _FIELD.findall(template)
+def needs(template: str, name: str) -> bool:
+    """Whether a name in braces is in it."""
+    return name in _FIELD.findall(template)

@@ -9,15 +9,13 @@ from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.progress import STALE
 from ptolemy_core.errors import BusyError
 from ptolemy_core.status.state import ProjectState
-from ptolemy_dagster.run_facts import RunFacts
+from ptolemy_dagster.run_facts import ENDED, RunFacts
 
-HOST_TAG, PID_TAG = "ptolemy/host", "ptolemy/pid"
+HOST_TAG, PID_TAG = ".dagster/ptolemy_host", ".dagster/ptolemy_pid"
 """Tags of runs that a command line waits for: where its process is."""
 
-WATCHED_TAG = "ptolemy/watched"
+WATCHED_TAG = ".dagster/ptolemy_watched"
 """Tag of runs whose worker holds its lock: of others nothing is known."""
-
-_FINISHED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
 def run_lives(catalog: Catalog, run: RunFacts, state: ProjectState) -> bool:
@@ -28,7 +26,7 @@ def run_lives(catalog: Catalog, run: RunFacts, state: ProjectState) -> bool:
         run: the run.
         state: of the project.
     """
-    if run.status in _FINISHED:
+    if run.status in ENDED:
         return False
     pid = run.tags.get(PID_TAG, "")  # anyone who launches a run may write anything there
     if run.tags.get(HOST_TAG) == socket.gethostname() and re.fullmatch("[0-9]{1,9}", pid, re.ASCII):

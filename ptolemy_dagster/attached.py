@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, also when that was killed and could tell nobody.
+"""Processes that end with the one that started them, even if that was killed.
 
 A run's process calls `end_with_command`, a step's process, which a forkserver starts, calls `end_with_run`.
 """

@@ -56,6 +56,44 @@ def rate_chart(period: BuildPeriod | None) -> dg.MetadataValue:
     return _fitting("build rate", text, lambda steps: [(_RATE, _pooled(rates / top, steps))])
 
 
+_OVER = ("expired", "terminated", "rejected", "failed", "cancelled")
+
+
+def deal_chart(changes: Sequence[tuple[float, str, str]], wanted: int) -> dg.MetadataValue:
+    """Deals over time: active (green) and on their way (blue); the frame's height is how many are wanted.
+
+    Args:
+        changes: time, deal and new state of each change, in order.
+        wanted: how many active deals there should be.
+    """
+    if not changes:
+        return dg.MetadataValue.md("no deals")
+    states: dict[str, str] = {}
+    begin, end = changes[0][0], max(changes[-1][0], changes[0][0] + 1.0)
+    active, live = np.zeros(_STEPS), np.zeros(_STEPS)
+    done = count_active = count_live = 0
+    for step in range(_STEPS):
+        until = begin + (end - begin) * (step + 1) / _STEPS
+        while done < len(changes) and changes[done][0] <= until:
+            _, deal, state = changes[done]
+            before = states.get(deal)
+            count_active += (state == "active") - (before == "active")
+            count_live += (state not in _OVER) - (before is not None and before not in _OVER)
+            states[deal] = state
+            done += 1
+        active[step], live[step] = count_active, count_live
+    top = max(wanted, float(live.max()), 1.0)
+    text = (
+        f"active {count_active:,} (green), on their way {count_live - count_active:,} (blue), wanted {wanted:,}; "
+        f"over {duration(end - begin)}"
+    )
+    return _fitting(
+        "deals over time",
+        text,
+        lambda steps: [(_DATA, _pooled(live / top, steps)), (_RATE, _pooled(active / top, steps))],
+    )
+
+
 def _pooled(values: _Values, steps: int) -> _Values:
     """Means of even parts, at most `steps` of them."""
     return np.array([part.mean() for part in np.array_split(values, min(steps, len(values)))])

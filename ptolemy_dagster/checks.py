@@ -10,9 +10,12 @@ from ptolemy_core.catalog import cars as receipts
 from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.catalog.skipped import not_stored
 from ptolemy_core.sizes import counted
+from ptolemy_core.stages.deal import settle_deals
+from ptolemy_core.stages.replication import replication
 from ptolemy_core.stages.verify import Verifying, verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
+from ptolemy_dagster.assets.deals import deals
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.failures import AGAIN, as_failure
 from ptolemy_dagster.live import Live
@@ -113,6 +116,32 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
             "compared with the source": compared,
             "changed or deleted since, not compared": outdated,
             "problems": show.table(("problem",), ([p] for p in problems)),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=deals,
+    retry_policy=AGAIN,
+    partitions_def=project_partitions,
+    description="Each piece has as many active deals as the project wants.",
+)
+def replicated(context: dg.AssetCheckExecutionContext, catalog: CatalogResource) -> dg.AssetCheckResult:
+    """Compare the project's active deals with what it wants."""
+    with as_failure():
+        opened = catalog.open()
+        settle_deals(opened, context.partition_key)
+        state = replication(opened, context.partition_key)
+    wanted = state.replicas or 0
+    short = [f"{piece} has {count} of {wanted} active deals" for piece, count in state.missing]
+    return dg.AssetCheckResult(
+        passed=state.replicas is not None and not short and state.pieces > 0,
+        description=_said(short if state.replicas is not None else ["the project has no setting replicas"]),
+        metadata={
+            "pieces": state.pieces,
+            "replicas wanted": wanted,
+            "pieces with enough active deals": state.replicated,
+            "pieces without": show.table(("piece",), ([text] for text in short)),
         },
     )
 

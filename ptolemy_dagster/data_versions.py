@@ -24,8 +24,8 @@ def of_plan(rows: Iterable[ContainerRow]) -> dg.DataVersion:
 
 
 def of_cars(rows: Iterable[CarRow]) -> dg.DataVersion:
-    """Of built CARs: their piece CIDs."""
-    return _digest(f"{row.number} {row.piece_cid_v2.hex()}" for row in rows)
+    """Of built CARs: their piece CIDs, and which of them are dead."""
+    return _digest(f"{row.number} {row.piece_cid_v2.hex()} {row.dead_at is not None}" for row in rows)
 
 
 def of_root(row: RootRow) -> dg.DataVersion:

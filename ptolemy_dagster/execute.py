@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ptolemy_core.garbage import collect_seldom, imports_kept
 from ptolemy_dagster.attached import end_with_command
 
 
@@ -85,8 +86,12 @@ def main() -> None:
         from ptolemy_dagster.internals import forkserver
 
         forkserver.start()
-    from ptolemy_dagster.internals.foreground import execute
+    with imports_kept():
+        import ptolemy_dagster.definitions
+        import ptolemy_dagster.storage  # noqa: F401 named in dagster.yaml
+        from ptolemy_dagster.internals.foreground import execute
 
+    collect_seldom()
     execute(request)
 
 

@@ -13,6 +13,9 @@ AGAIN = dg.RetryPolicy(max_retries=2, delay=1)
 """For all steps: one whose process died is done again. It costs nothing else, as a user's errors aren't retried."""
 
 
+REASON = "reason"
+"""Tag of a failed run: why it failed."""
+_TAG_LENGTH = 250
 CODE = "error code"
 """Name of the failure's metadata that holds the code, or the codes, of docs/errors.md."""
 
@@ -98,7 +101,13 @@ def why_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WhyFailed:
         return found
     events = instance.all_logs(run.run_id, of_type={dg.DagsterEventType.RUN_FAILURE})
     said = [one.dagster_event.message for one in events if one.dagster_event and one.dagster_event.message]
-    return WhyFailed(said[-1:] or ["its process ended before it did: its log in Dagster's web UI says more"])
+    return WhyFailed(said[-1:] or ["its process ended before the step did: see its log in Dagster's web UI"])
+
+
+def tag_reason(instance: dg.DagsterInstance, run_id: str, reason: str) -> None:
+    """Show why a run failed in the list of runs."""
+    line = reason.splitlines()[0] if reason else ""
+    instance.add_run_tags(run_id, {REASON: line[:_TAG_LENGTH]})
 
 
 def _codes(metadata: Mapping[str, dg.MetadataValue[Any]]) -> list[str]:

@@ -6,6 +6,8 @@ from importlib.resources import files
 from ptolemy_core.catalog.place import cannot_write, home, make_folder, require_plain
 
 CONFIG = "dagster.yaml"
+LOCATION = "ptolemy"
+"""The code location's name, as workspace.yaml has it."""
 
 
 def prepare_home() -> str:

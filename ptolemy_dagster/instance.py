@@ -27,5 +27,5 @@ def open_instance() -> dg.DagsterInstance:
     except (yaml.YAMLError, dg.DagsterError, TypeError) as error:
         raise StateError(
             f"{os.path.join(folder, CONFIG)} isn't a configuration that Dagster accepts: {error}\n"
-            "Correct it, or remove it: then it is written anew"
+            "Correct it, or remove it to get the default again"
         ) from error

@@ -6,6 +6,7 @@ from ptolemy_core.project import parse_project
 from ptolemy_dagster import checks
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.dataset import dataset_root, manifest
+from ptolemy_dagster.assets.deals import deals
 from ptolemy_dagster.assets.plan import container_plan
 from ptolemy_dagster.assets.scan import scan_result
 from ptolemy_dagster.failures import as_failure
@@ -62,7 +63,7 @@ root = dg.define_asset_job(
     "root",
     selection=[dataset_root],
     tags=_TAGS,
-    description="Put the whole tree of a project together, above its CARs.",
+    description="Make the root of a project's whole tree, which links its CARs.",
 )
 carry_on = dg.define_asset_job(
     "carry_on",
@@ -70,6 +71,12 @@ carry_on = dg.define_asset_job(
     | dg.AssetSelection.assets(built_cars).without_checks(),
     tags=_TAGS,
     description="Containerize and blitz what a scan found. The sensor auto launches it.",
+)
+deal = dg.define_asset_job(
+    "deal",
+    selection=[deals],
+    tags=_TAGS,
+    description="Make and follow a project's deals, and see whether each piece has enough.",
 )
 verify = dg.define_asset_job(
     "verify",
@@ -80,7 +87,7 @@ verify = dg.define_asset_job(
 
 
 @dg.op(
-    description="Defines a project, so that its partition can be materialized.",
+    description="Creates a project, so that its partition can be materialized.",
     config_schema=plain(ProjectSettings),
 )
 def define_project(context: dg.OpExecutionContext, catalog: CatalogResource) -> None:
@@ -88,15 +95,26 @@ def define_project(context: dg.OpExecutionContext, catalog: CatalogResource) -> 
     with as_failure():
         project = parse_project(context.op_config)
         new = define(catalog.open(), context.instance, project)
-    context.log.info(f"project {project.name} {'is defined' if new else 'was defined so already'}")
+    context.log.info(
+        f"project {project.name} {'was created' if new else 'already exists with these settings'}"
+    )
+
+
+_EXAMPLE = {
+    "name": "NAME",
+    "target_dir": "/folder/to/store",
+    "staging_dir": "/folder/for/cars",
+}
+"""What the Launchpad starts with: what must be given."""
 
 
 @dg.job(
-    description="Define a project: give its settings in the Launchpad.",
+    description="Create a project: enter its settings in the Launchpad.",
+    config={"ops": {"define_project": {"config": _EXAMPLE}}},
     executor_def=dg.in_process_executor,  # one quick step: a process of its own would take longer than it
 )
 def create() -> None:
-    """Define a project."""
+    """Create a project."""
     define_project()
 
 
@@ -109,4 +127,5 @@ ALL: list[AnyJob] = [
     carry_on,
     root,
     verify,
+    deal,
 ]

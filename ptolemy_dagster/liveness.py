@@ -1,7 +1,7 @@
 """Whether a run's worker still lives: it holds a lock in the catalog, which ends with it, on whatever machine.
 
 Dagster's default launcher hears of a dead worker from the code server that started it. When both died, as they
-do with their machine, nobody says so: the run would look started for ever, and the queue would wait for it.
+do with their machine, nothing reports it: the run would look started forever, and the queue would wait for it.
 """
 
 import threading

@@ -6,7 +6,7 @@ from ptolemy_dagster.execute import Answer
 from ptolemy_dagster.failures import why_failed
 from ptolemy_dagster.instance import open_instance
 
-LAUNCH_TAG = "ptolemy/launch"
+LAUNCH_TAG = ".dagster/ptolemy_launch"
 
 
 def answer_of(instance: dg.DagsterInstance, run_id: str) -> Answer:

@@ -30,7 +30,9 @@ def parse_car_key(key: str) -> tuple[str, int]:
     """
     project, found, number = key.partition("|")
     if not found or not number.isdecimal():
-        raise StageOrderError(f"{key!r} names no CAR: a key is a project and a number, as delta|000003")
+        raise StageOrderError(
+            f"{key!r} isn't the key of a CAR: a key is a project and a number, such as delta|000003"
+        )
     return project, int(number)
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+"""Statuses of runs that are over."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
@@ -12,7 +15,7 @@ class RunFacts:
         run_id, job: its id, and the name of its job.
         status: in Dagster's words: QUEUED, STARTED, SUCCESS and so on.
         updated: when it was changed last, in seconds.
-        tags: its tags.
+        tags: its tags; of one that has ended they may be left out.
     """
 
     run_id: str

@@ -80,8 +80,8 @@ def task_table(tasks: Iterable[RunningTask]) -> dg.MetadataValue:
 
 
 _CAR_METADATA = (
-    "payload_cid",
     "piece_cid",
+    "payload_cid",
     "piece_cid_v2",
     "car_size",
     "piece_size",
@@ -107,10 +107,33 @@ _ROOT_METADATA = (
 )
 
 
+def of_cars(cars: Sequence[CarRow]) -> dict[str, str | int | float]:
+    """Sums over the CARs of a project: as numbers, so that they are plotted over time, and as text to read."""
+    size, pieces = sum(row.car_size for row in cars), sum(row.piece_size for row in cars)
+    seconds = sum(row.build_seconds for row in cars)
+    return {
+        "CARs": len(cars),
+        "size": f"{readable(size)} in pieces of {readable(pieces)}",
+        "CAR bytes": size,
+        "piece bytes": pieces,
+        "padding, % of the pieces": round(100 * (1 - size / max(1, pieces)), 2),
+        "MB per second and CAR": round(size / 1e6 / max(seconds, 1e-3), 1),
+    }
+
+
+def unless_empty(
+    rows: Mapping[str, str | int | dg.MetadataValue],
+) -> dict[str, str | int | dg.MetadataValue]:
+    """The rows that have something to say: no zeros, no empty text."""
+    return {name: value for name, value in rows.items() if value not in (0, "")}
+
+
 def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
     """Metadata of one CAR's materialization."""
     return {
         **_metadata(CarFacts.of(car), _CAR_METADATA),
+        "CAR bytes": car.car_size,
+        "piece bytes": car.piece_size,
         "data, % of the piece": round(100 * car.data_bytes / car.piece_size, 2),
         "project": dg.MetadataValue.md(link(car.project, "built_cars", car.project)),
         "build seconds": round(car.build_seconds, 3),
@@ -128,8 +151,10 @@ def _metadata(facts: Facts, names: Iterable[str]) -> dict[str, dg.MetadataValue 
     found: dict[str, dg.MetadataValue | int | float] = {}
     for name in names:
         value, unit = getattr(facts, name), unit_of(type(facts), name)
+        if value is None:
+            continue
         if unit in (Unit.CID, Unit.HEX):
-            shown: dg.MetadataValue | int = dg.MetadataValue.md(f"`{value}`" if value else "not recorded")
+            shown: dg.MetadataValue | int = dg.MetadataValue.md(f"`{value}`")
         elif unit is None and isinstance(value, int):
             shown = value
         else:

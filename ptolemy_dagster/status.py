@@ -1,14 +1,16 @@
 """A project's status in the words its users know, from the catalog and Dagster's runs; nothing is stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.cars import GENERATED
 from ptolemy_core.facts.projects import StatusFacts
-from ptolemy_core.sizes import readable
+from ptolemy_core.project import Project
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages.order import Stage
-from ptolemy_core.status.state import ProjectState, project_state
+from ptolemy_core.status.state import ProjectState, project_state, project_states
 from ptolemy_dagster.alive import run_lives
 from ptolemy_dagster.run_facts import RunFacts
 
@@ -28,11 +30,14 @@ _STAGE_OF_STEP = {
     "car": Stage.BLITZ,
     "dataset_root": Stage.ROOT,
     "manifest": Stage.MANIFEST,
+    "deals": Stage.DEAL,
+    "deals_replicated": Stage.DEAL,
     "built_cars_cars_verify": Stage.VERIFY,
     "container_plan_plan_covers_scan": Stage.CONTAINERIZE,
 }
 _UNFINISHED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 _FAILED = ("FAILURE", "CANCELED")
+_REMEMBERED = 10_000
 LOST = "its process ended without saying why: it was killed, or its machine is down; run the stage again"
 """The reason of a run that looks unfinished, and whose process is gone."""
 
@@ -42,6 +47,10 @@ class Runs(Protocol):
 
     def newest(self, project: str) -> RunFacts | None:
         """The run of a project that was changed last."""
+        ...
+
+    def newest_of(self, projects: Sequence[str]) -> dict[str, RunFacts]:
+        """`newest` of each of some projects that has a run."""
         ...
 
     def last_step(self, run_id: str) -> str | None:
@@ -71,6 +80,10 @@ class InstanceRuns:
         )
         return facts_of(found[0]) if found else None
 
+    def newest_of(self, projects: Sequence[str]) -> dict[str, RunFacts]:
+        """`newest` of each of some projects that has a run."""
+        return {name: run for name in projects if (run := self.newest(name)) is not None}
+
     def last_step(self, run_id: str) -> str | None:
         """The step of a run that started last."""
         steps = [step for step in self._instance.get_run_step_stats(run_id) if step.start_time]
@@ -82,6 +95,36 @@ class InstanceRuns:
 
         run = self._instance.get_run_by_id(run_id)
         return None if run is None else why_ended(self._instance, run).text
+
+
+class RememberedRuns:
+    """Runs as another one has them; what is known of those that failed is read once."""
+
+    def __init__(self, runs: Runs, instance: "dg.DagsterInstance") -> None:
+        """`instance` says why a run failed."""
+        self._runs = runs
+        self._of_instance = InstanceRuns(instance)
+        self._why: dict[str, str | None] = {}
+
+    def newest(self, project: str) -> RunFacts | None:
+        """The run of a project that was changed last."""
+        return self._runs.newest(project)
+
+    def newest_of(self, projects: Sequence[str]) -> dict[str, RunFacts]:
+        """`newest` of each of some projects that has a run."""
+        return self._runs.newest_of(projects)
+
+    def last_step(self, run_id: str) -> str | None:
+        """The step of a run that started last."""
+        return self._runs.last_step(run_id)
+
+    def why_failed(self, run_id: str) -> str | None:
+        """Why a run failed; None if it didn't. It is asked for only when the run has ended."""
+        if run_id not in self._why:
+            if len(self._why) >= _REMEMBERED:
+                self._why.clear()
+            self._why[run_id] = self._of_instance.why_failed(run_id)
+        return self._why[run_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +158,17 @@ class Status:
             return "nothing to store"
         said = [str(self.state.not_stored)]
         if self.state.dead:
-            said.append(f"{self.state.dead:,} generated CARs are dead, since their source changed")
+            said.append(
+                f"{counted(self.state.dead, 'generated CAR is', 'generated CARs are')} dead: the source changed"
+            )
         if self.state.car_storage == GENERATED:
             said.append("new CARs are generated, not staged")
         return "; ".join(filter(None, said))
 
 
-def project_status(catalog: Catalog, instance: "dg.DagsterInstance | None", name: str) -> Status:
+def project_status(catalog: Catalog, instance: "dg.DagsterInstance", name: str) -> Status:
     """`status_of`, with the runs of a Dagster instance."""
-    return status_of(catalog, InstanceRuns(instance) if instance is not None else None, name)
+    return status_of(catalog, InstanceRuns(instance), name)
 
 
 def status_of(catalog: Catalog, runs: Runs | None, name: str) -> Status:
@@ -137,9 +182,27 @@ def status_of(catalog: Catalog, runs: Runs | None, name: str) -> Status:
     Raises:
         UnknownProjectError: no such project.
     """
-    projects.get(catalog, name)
-    state = project_state(catalog, name)
-    run = runs.newest(name) if runs is not None else None
+    found = statuses_of(catalog, runs, [name])
+    if not found:
+        projects.get(catalog, name)  # says that there is none
+    return found[name][1]
+
+
+def statuses_of(
+    catalog: Catalog, runs: Runs | None, names: Sequence[str]
+) -> dict[str, tuple[Project, Status]]:
+    """Settings and statuses of many projects, in few statements; of names that no project has, nothing."""
+    states = project_states(catalog, names)
+    newest = runs.newest_of(list(states)) if runs is not None else {}
+    return {
+        name: (project, _status(catalog, runs, name, state, newest.get(name)))
+        for name, (project, state) in states.items()
+    }
+
+
+def _status(
+    catalog: Catalog, runs: Runs | None, name: str, state: ProjectState, run: RunFacts | None
+) -> Status:
     if runs is not None and run is not None:
         if run.status in _UNFINISHED and run_lives(catalog, run, state):
             waiting = run.status in ("QUEUED", "NOT_STARTED")

@@ -45,7 +45,8 @@ def is_light(run: dg.DagsterRun, key: str, tags: Mapping[str, str]) -> bool:
 def _few_entries(catalog: Catalog, name: str) -> bool:
     if not scans.holds_at_most(catalog, name, FEW):
         return False
-    return _lists_at_most(projects.get(catalog, name).target_dir, FEW)
+    project = projects.get(catalog, name)
+    return not project.is_remote and _lists_at_most(project.target_dir, FEW)
 
 
 def _lists_at_most(top: str, entries: int) -> bool:

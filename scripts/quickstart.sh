@@ -1,6 +1,6 @@
 #!/bin/sh
-# The main job on real files: folder -> verified CARs. Usage: sh scripts/quickstart.sh [FOLDER [PROJECT]]
-# Without a folder it takes Python's own library. State and CARs go to ./.ptolemy, or DAGSTER_HOME if set.
+# From a folder to verified CARs. Usage: sh scripts/quickstart.sh [FOLDER [PROJECT]]
+# Without a folder it uses Python's own library. State and CARs go to ~/.ptolemy, or DAGSTER_HOME if set.
 start=$PWD
 case "${1:-}" in
     "") folder="" ;;
@@ -14,18 +14,16 @@ if [ -z "$folder" ]; then
     folder=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
 fi
 project=${2:-delta}
-: "${DAGSTER_HOME:=$PWD/.ptolemy}"
-export DAGSTER_HOME
-staging=$DAGSTER_HOME/staging/$project
+staging=${DAGSTER_HOME:-${PTOLEMY_HOME:-$HOME/.ptolemy}}/staging/$project
 
 .venv/bin/ptolemy create "$project" --target-dir "$folder" --staging-dir "$staging" --car-size 31
 .venv/bin/ptolemy run "$project"
 .venv/bin/ptolemy status "$project"
 cat <<EOF
 
-Where to look next:
-  export DAGSTER_HOME=$DAGSTER_HOME PATH=$PWD/.venv/bin:\$PATH
-  ptolemy find NAME              which CAR and piece holds a file (or what a CID names)
-  ptolemy verify $project           read all CARs back once more
-  dagster dev -w $PWD/workspace.yaml      the web UI, on http://localhost:3000
+Next:
+  export PATH=$PWD/.venv/bin:\$PATH
+  ptolemy find NAME         which CAR and piece hold a file (NAME can also be a CID)
+  ptolemy verify $project      read all CARs back again
+  ptolemy serve             the HTTP API and the web UI
 EOF

@@ -85,7 +85,7 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
         ),
         (
             {"staging_budget": 100},
-            "staging_budget 100 GiB goes with load_type serial, and this project's is blitz",
+            "staging_budget 100 GiB needs load_type serial, and this project's load_type is blitz",
         ),
         ({"staging_budget": 0}, "staging_budget must be whole GiB from 1 to 1000000, got 0"),
         ({"staging_budget": 1.5}, "staging_budget must be whole GiB from 1 to 1000000, got 1.5"),
@@ -93,7 +93,7 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
         ({"staging_budget": "2 GiB"}, "staging_budget must be whole GiB from 1 to 1000000, got '2 GiB'"),
         ({"target_dir": "in"}, "target_dir must be an absolute path, got 'in'"),
         ({"staging_dir": ""}, "staging_dir must be an absolute path, got ''"),
-        ({"target_dir": "/a\0b"}, "target_dir holds a NUL character"),
+        ({"target_dir": "/a\0b"}, "target_dir contains a NUL character"),
         ({"target_dir": 5}, "target_dir: Input should be a valid string, got 5"),
         ({"target_dir": "/data/\udcff"}, "target_dir"),
         (
@@ -226,17 +226,17 @@ def test_other_settings_under_the_same_name_are_refused(
     catalog: Catalog, project: Project, setting: str, value: Any, message: str
 ) -> None:
     projects.create(catalog, project)
-    with pytest.raises(SettingsError, match=f"defined already, with {message}: use another name"):
+    with pytest.raises(SettingsError, match=f"already exists, with {message}: use another name"):
         projects.create(catalog, parse_project(project.model_dump() | {setting: value}))
     assert projects.get(catalog, "p") == project
 
 
 def test_target_that_is_no_folder_is_refused(catalog: Catalog, project: Project) -> None:
     os.rmdir(project.target_dir)
-    with pytest.raises(SettingsError, match="is no folder: check the path, or mount it"):
+    with pytest.raises(SettingsError, match="isn't a folder: check the path, or mount it"):
         projects.create(catalog, project)
     Path(project.target_dir).write_bytes(b"")
-    with pytest.raises(SettingsError, match="is no folder"):
+    with pytest.raises(SettingsError, match="isn't a folder"):
         projects.create(catalog, project)
     assert projects.names(catalog) == []
 
@@ -244,7 +244,7 @@ def test_target_that_is_no_folder_is_refused(catalog: Catalog, project: Project)
 def test_staging_that_cannot_be_made_is_refused(catalog: Catalog, project: Project) -> None:
     Path(project.staging_dir).parent.write_bytes(b"")
     with pytest.raises(
-        SettingsError, match=r"can't be made \(Not a directory\): use a folder that you may write"
+        SettingsError, match=r"can't be created \(Not a directory\): use a folder that you can write to"
     ):
         projects.create(catalog, project)
 
@@ -268,7 +268,7 @@ def test_folders_without_the_rights_for_them_are_refused() -> None:
         closed, read_only, below = nobody.unprivileged(work).split("|")
         assert closed.endswith("closed' can't be read: change its permissions")
         assert read_only.endswith("out' can't be written: change its permissions")
-        assert "can't be made (Permission denied): use a folder that you may write" in below
+        assert "can't be created (Permission denied): use a folder that you can write to" in below
 
 
 PADDING = {

@@ -1,7 +1,7 @@
 """Any byte range of a CAR from its outline and the source, without the CAR.
 
 Leaves are read from the source, and each is hashed and compared with the digest that its CAR was built with before a
-byte of it is given out. Everything else, also links and empty folders, comes from the outline alone.
+byte of it is returned. Everything else, also links and empty folders, comes from the outline alone.
 """
 
 import hashlib

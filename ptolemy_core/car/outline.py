@@ -40,7 +40,7 @@ class Outline:
         header: its header: the CAR's size, payload CID, and so on.
 
     Raises:
-        OutlineError: the file is no outline, or damaged, or of another version, or can't be read.
+        OutlineError: the file isn't an outline, or is damaged, or of another version, or can't be read.
     """
 
     def __init__(self, path: str) -> None:

@@ -100,7 +100,7 @@ class Header:
             OutlineError: it isn't an outline's, is damaged, or of another version.
         """
         if data[: len(MAGIC)] != MAGIC:
-            raise OutlineError(f"{name} is no outline, or its begin is damaged: {_REMEDY}")
+            raise OutlineError(f"{name} isn't an outline, or its start is damaged: {_REMEDY}")
         if len(data) < HEADER_SIZE:
             raise OutlineError(f"{name} is cut off within its header: {_REMEDY}")
         if hashlib.sha256(data[: HEADER_SIZE - 32]).digest() != data[HEADER_SIZE - 32 : HEADER_SIZE]:

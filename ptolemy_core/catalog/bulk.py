@@ -29,6 +29,8 @@ def insert(
     columns: Sequence[str],
     rows: Iterable[Sequence[Any]],
     constants: Mapping[str, Any] | None = None,
+    *,
+    scattered: bool = False,
 ) -> None:
     """Insert rows of these columns, within the connection's transaction.
 
@@ -38,6 +40,7 @@ def insert(
         columns: of the rows.
         rows: their values.
         constants: columns that are the same in all rows.
+        scattered: an index of the table has them in quite another order.
 
     Raises:
         LostConnectionError: the connection to the database broke.
@@ -57,7 +60,13 @@ def insert(
                 connection.invalidate()
                 raise LostConnectionError(str(error)) from error
         else:
-            _insert_sqlite(cursor, f'INSERT INTO "{table.name}" ({names}) VALUES', rows, len(columns), same)
+            insert_into = f'INSERT INTO "{table.name}" ({names}) VALUES'
+            if scattered:  # SQLite keeps a copy of each page that a statement of many rows changes
+                marks = ", ".join("?" * (len(same) + len(columns)))
+                fixed = tuple(same.values())
+                cursor.executemany(f"{insert_into} ({marks})", ((*fixed, *row) for row in rows))
+            else:
+                _insert_sqlite(cursor, insert_into, rows, len(columns), same)
     finally:
         cursor.close()
 

@@ -140,6 +140,7 @@ def _insert(catalog: Catalog, row: dict[str, Any], built: BuiltCar) -> None:
                 )
                 for position, item in enumerate(built.items)
             ],
+            scattered=True,
         )
 
 
@@ -203,18 +204,17 @@ def known_names(catalog: Catalog, project: str, names: Sequence[str]) -> list[st
     return found
 
 
+_SELECT = (
+    sa.select(*(car.c[f] if f in car.c else container.c[f] for f in _COLUMNS))
+    .join(container, container.c.id == car.c.container_id)
+    .order_by(container.c.project, container.c.number)
+)
+
+
 def select(catalog: Catalog, wanted: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[CarRow]:
     """Built CARs for which a condition on tables `car` and `container` holds, by project and number."""
-    columns = [car.c[f] if f in car.c else container.c[f] for f in _COLUMNS]
-    query = (
-        sa.select(*columns)
-        .join(container, container.c.id == car.c.container_id)
-        .where(wanted)
-        .order_by(container.c.project, container.c.number)
-        .limit(limit)
-    )
     wrapped: dict[str, tuple[WrappedKey, ...]] = {}
-    for row in catalog.fetch(query):
+    for row in catalog.fetch(_SELECT.where(wanted).limit(limit)):
         values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
         found = CarRow(*values)
         if not found.is_generated:

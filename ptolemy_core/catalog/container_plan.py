@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
-from ptolemy_core.catalog import bulk, dead_cars, skipped
+from ptolemy_core.catalog import bulk, dead_cars, scans, skipped
+from ptolemy_core.catalog.columns import pages
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.dead_cars import LOST
 from ptolemy_core.catalog.outage import survives_outage
@@ -36,14 +37,16 @@ class Unplanned:
     sizes: NDArray[np.int64]
 
     @classmethod
-    def of(cls, rows: Sequence[Row[Any]]) -> "Unplanned":
-        """Rows with id, path, kind and size."""
-        return cls(
-            np.array([row.id for row in rows], dtype=np.int64),
-            [bytes(row.path) for row in rows],
-            np.array([row.kind for row in rows], dtype=np.int8),
-            np.array([row.size for row in rows], dtype=np.int64),
-        )
+    def read(cls, connection: Connection, query: sa.Select[Any]) -> "Unplanned":
+        """Rows of a query with id, path, kind and size."""
+        paths: list[bytes] = []
+        numbers: list[tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]]] = []
+        for ids, some, kinds, sizes in pages(connection, query, _BATCH):
+            paths += some
+            numbers.append((np.array(ids, np.int64), np.array(kinds, np.int8), np.array(sizes, np.int64)))
+        empty = (np.zeros(0, np.int64), np.zeros(0, np.int8), np.zeros(0, np.int64))
+        all_ids, all_kinds, all_sizes = map(np.concatenate, zip(*(numbers or [empty]), strict=True))
+        return cls(all_ids, paths, all_kinds, all_sizes)
 
     def merged(self, other: "Unplanned") -> "Unplanned":
         """All of both."""
@@ -89,13 +92,13 @@ def unplanned(connection: Connection, project: str, *, built_only: bool = False)
 
 def read_unplanned(connection: Connection, project: str, *, built_only: bool) -> Unplanned:
     """What `unplanned` selects."""
-    return Unplanned.of(connection.execute(unplanned(connection, project, built_only=built_only)).all())
+    return Unplanned.read(connection, unplanned(connection, project, built_only=built_only))
 
 
 def partly_built(connection: Connection, project: str) -> PartlyBuilt:
     """The live split files that are in built containers with some of their shards only.
 
-    Planning anew makes such files: it takes the unbuilt containers with their other shards back.
+    Planning again makes such files: it takes the unbuilt containers with their other shards back.
     """
     built = sa.exists().where(car.c.container_id == shard.c.container_id, ~LOST)
     partly = (
@@ -107,12 +110,13 @@ def partly_built(connection: Connection, project: str) -> PartlyBuilt:
         .having(sa.func.sum(shard.c.length) < file.c.size)
     )
     files = sa.select(file.c.id, file.c.path, file.c.kind, file.c.size).where(file.c.id.in_(partly))
-    rows = connection.execute(files.order_by(file.c.path)).all()
+    found = Unplanned.read(connection, files.order_by(file.c.path))
     built_numbers = sa.select(shard.c.number).where(built)
     shards = {
-        row.id: frozenset(connection.scalars(built_numbers.where(shard.c.file_id == row.id))) for row in rows
+        key: frozenset(connection.scalars(built_numbers.where(shard.c.file_id == key)))
+        for key in found.ids.tolist()
     }
-    return PartlyBuilt(Unplanned.of(rows), shards)
+    return PartlyBuilt(found, shards)
 
 
 def stale(connection: Connection, project: str) -> frozenset[int] | None:
@@ -137,7 +141,7 @@ def stale(connection: Connection, project: str) -> frozenset[int] | None:
 
 
 def take_back(connection: Connection, ids: Collection[int]) -> bool:
-    """Take unbuilt containers back; False if one of them is built by now, or has been planned anew."""
+    """Take unbuilt containers back; False if one of them is built by now, or has been planned again."""
     chosen = sorted(ids)
     for low in range(0, len(chosen), _MANY):
         part = chosen[low : low + _MANY]
@@ -198,18 +202,19 @@ _DROPPED = ("file_id", "shard", "reason", "project", "container", "skipped_at")
 
 
 def drop(catalog: Catalog, project: str, row: ContainerRow, left: Left, dropped: Sequence[Dropped]) -> None:
-    """Drop items of an unbuilt container, with a record of each; what is left is planned anew under its number.
+    """Drop items of an unbuilt container, with a record of each; what is left is planned again under its number.
 
     It gets a new id, so that a receipt of what it held before fits no container any more.
 
     Raises:
-        ReceiptError: another process has planned it anew already.
+        ReceiptError: another process has already planned it again.
     """
     with catalog.write() as connection:
         if not connection.execute(container.delete().where(container.c.id == row.id)).rowcount:
             raise ReceiptError(
                 f"the plan of container {row.number} changed while its CAR was built: run blitz again"
             )
+        scans.set_planned(connection, project, None)
         if left.planned is not None:
             _insert(connection, project, row.number, [left.planned], left.items, left.file_ids)
         same = (project, row.number, time.time())
@@ -269,7 +274,7 @@ def _insert(
 
 @survives_outage
 def any_stale(catalog: Catalog, project: str) -> bool:
-    """Whether a container that isn't built holds something that is gone: containerize plans it anew."""
+    """Whether a container that isn't built holds something that is gone: containerize plans it again."""
     with catalog.read() as connection:
         return stale(connection, project) is not None
 
@@ -278,6 +283,9 @@ def any_stale(catalog: Catalog, project: str) -> bool:
 def any_unplanned(catalog: Catalog, project: str) -> bool:
     """Whether something of the project's last scan is in no container."""
     with catalog.read() as connection:
+        newest = connection.execute(scans.newest_merged(project)).first()
+        if newest is not None and newest.planned:
+            return bool(dead_cars.lost(connection, project))
         if connection.execute(unplanned(connection, project).limit(1)).first() is not None:
             return True
         return bool(dead_cars.lost(connection, project))

@@ -7,6 +7,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from ptolemy_core.catalog.columns import pages
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import car, container, file, shard
 from ptolemy_core.catalog.schema import project as project_table
@@ -17,7 +18,7 @@ from ptolemy_core.source import Stamps
 _BATCH = 20_000
 
 
-_IS_BUILT = sa.and_(car.c.container_id.is_not(None), car.c.named)
+IS_BUILT = sa.and_(car.c.container_id.is_not(None), car.c.named)
 """A CAR whose receipt was written before it got its name isn't built until it is known to have it."""
 
 
@@ -75,7 +76,7 @@ def rows(
             container.c.data_bytes,
             container.c.car_size,
             container.c.piece_size,
-            _IS_BUILT,
+            IS_BUILT,
             sa.func.coalesce(car.c.car_storage, project_table.c.car_storage),
         )
         .join(project_table, project_table.c.name == container.c.project)
@@ -113,9 +114,9 @@ def totals(catalog: Catalog, project: str) -> Totals:
     query = (
         sa.select(
             sa.func.count(),
-            sa.func.sum(sa.case((_IS_BUILT, 1), else_=0)),
+            sa.func.sum(sa.case((IS_BUILT, 1), else_=0)),
             sa.func.sum(container.c.car_size),
-            sa.func.sum(sa.case((_IS_BUILT, container.c.car_size), else_=0)),
+            sa.func.sum(sa.case((IS_BUILT, container.c.car_size), else_=0)),
             sa.func.count(car.c.verified_at),
             sa.func.count(car.c.delivered_at),
         )
@@ -167,12 +168,12 @@ def content(catalog: Catalog, container_id: int) -> Content:
     targets: dict[int, bytes] = {}
     headers: list[bytes | None] = []
     with catalog.read() as connection:
-        for page in connection.execution_options(yield_per=_BATCH).execute(query).partitions():
+        for some, *columns, leads_to, of_files in pages(connection, query, _BATCH):
             base = len(paths)
-            paths += [bytes(row[0]) for row in page]
-            numbers.append(np.array([row[1:8] for row in page], dtype=np.int64))
-            targets |= {base + k: bytes(row[8]) for k, row in enumerate(page) if row[8] is not None}
-            headers += [None if row[9] is None else bytes(row[9]) for row in page]
+            paths += some
+            numbers.append(np.array(columns, dtype=np.int64).T)
+            targets |= {base + k: target for k, target in enumerate(leads_to) if target is not None}
+            headers += of_files
     table = np.concatenate(numbers) if numbers else np.zeros((0, 7), dtype=np.int64)
     items = Items(
         paths,

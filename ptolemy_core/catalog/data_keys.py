@@ -48,10 +48,10 @@ def data_keys(catalog: Catalog, project: str | None = None, *, alias: str | None
 
 
 def replace(catalog: Catalog, changes: Iterable[tuple[WrappedKey, WrappedKey]]) -> int:
-    """Put data keys that were wrapped anew in the place of those that they were made from, all or none.
+    """Replace data keys by their rewrapped ones, all or none.
 
     Returns:
-        how many: one that another process has wrapped anew meanwhile stays as it is.
+        how many: one that another process has rewrapped in the meantime doesn't change.
     """
     done = 0
     with catalog.write() as connection:

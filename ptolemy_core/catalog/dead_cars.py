@@ -1,4 +1,4 @@
-"""Generated CARs whose source changed: they are dead, and what is left of their files is planned anew.
+"""Generated CARs whose source changed: they are dead, and their remaining files are planned again.
 
 A dead CAR keeps its receipt. Its shards stay with it until a new plan holds them: then they are kept in
 `replaced_shard`, so that a file is in one CAR, and what the dead piece held is still known.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ptolemy_core.catalog import cars, skipped
+from ptolemy_core.catalog import cars, deals, skipped
 from ptolemy_core.catalog.cars import GENERATED, CarRow
 from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.outage import survives_outage
@@ -64,7 +64,7 @@ def missed(catalog: Catalog, project: str) -> Iterator[MissedFile]:
 
 @survives_outage
 def mark(catalog: Catalog, project: str, reasons: dict[int, str]) -> None:
-    """Record which generated CARs of a project are dead, and why; those that aren't any more live again.
+    """Record which generated CARs of a project are dead, and why, also in their deals; others live again.
 
     One whose shards are in new CARs stays dead.
 
@@ -85,6 +85,7 @@ def mark(catalog: Catalog, project: str, reasons: dict[int, str]) -> None:
         for key in sorted(set(reasons) - known):
             values = {"dead_at": now, "dead_reason": reasons[key]}
             connection.execute(car.update().where(car.c.container_id == key).values(values))
+            deals.note_dead(connection, key, reasons[key])
 
 
 @survives_outage
@@ -107,14 +108,20 @@ def rows(catalog: Catalog, project: str, *, last_scan: bool = False) -> list[Car
 
 def lost(connection: Connection, project: str) -> frozenset[int]:
     """The containers whose CARs are dead, and no provider has them, and that hold live files."""
-    query = (
-        sa.select(shard.c.container_id)
-        .join(car, car.c.container_id == shard.c.container_id)
-        .join(file, file.c.id == shard.c.file_id)
-        .where(file.c.project == project, file.c.gone_scan.is_(None), LOST, ~skipped.withdrawn())
-        .distinct()
+    dead = (
+        sa.select(car.c.container_id)
+        .join(container, container.c.id == car.c.container_id)
+        .where(container.c.project == project, LOST)
     )
-    return frozenset(connection.scalars(query))
+    live = (
+        sa.select(shard.c.file_id)
+        .join(file, file.c.id == shard.c.file_id)
+        .where(shard.c.container_id == sa.bindparam("key"))
+        .where(file.c.gone_scan.is_(None), ~skipped.withdrawn())
+        .limit(1)
+    )
+    found = list(connection.scalars(dead))  # mostly none: a look at each file would take long
+    return frozenset(key for key in found if connection.scalar(live, {"key": key}) is not None)
 
 
 def set_aside(connection: Connection, project: str, containers: frozenset[int]) -> bool:

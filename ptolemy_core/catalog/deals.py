@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import car, container, deal, deal_state
 from ptolemy_core.catalog.schema import project as projects
+from ptolemy_core.catalog.schema import provider as provider_table
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
 from ptolemy_core.errors import DealError, NotFoundError
@@ -274,6 +275,18 @@ def holders(catalog: Catalog, pieces: Iterable[bytes]) -> dict[bytes, list[str]]
         return _holders(connection, set(pieces))
 
 
+@survives_outage
+def stored_at(catalog: Catalog, pieces: Iterable[bytes]) -> dict[bytes, list[str]]:
+    """The addresses of the providers with an active deal of each of these pieces (CIDs v2), sorted."""
+    with catalog.read() as connection:
+        held = _holders(connection, set(pieces))
+        if not held:
+            return {}
+        query = sa.select(provider_table.c.name, provider_table.c.address)
+        addresses: dict[str, str] = {name: address for name, address in connection.execute(query)}
+    return {piece: sorted(addresses[name] for name in names) for piece, names in held.items()}
+
+
 def is_marked(catalog: Catalog, container_id: int) -> bool:
     """Whether a CAR is marked as delivered by hand."""
     with catalog.read() as connection:
@@ -330,7 +343,7 @@ def named(catalog: Catalog, text: str) -> list[DealRow]:
         with catalog.read() as connection:
             found = list(_rows(connection.execute(query)))
     if len(found) != 1:
-        many = f"{text[:40]!r} names several deals" if found else f"no deal is called {text[:40]!r}"
+        many = f"{text[:40]!r} names several deals" if found else f"no deal matches {text[:40]!r}"
         raise NotFoundError(f"{many}: give the whole ID, which `ptolemy deals list PROJECT` shows")
     return found
 
@@ -442,6 +455,15 @@ def unmark(connection: Connection, container_id: int, message: str) -> None:
         values = {"state": "terminated", "live": False, "message": message, "changed_at": time.time()}
         connection.execute(deal.update().where(deal.c.id.in_(ids)).values(values))
         _note(connection, ids, "terminated", message)
+
+
+def note_dead(connection: Connection, container_id: int, reason: str) -> None:
+    """Say in the live deals of a CAR that it can't be fetched any more; an active one has its bytes."""
+    mine = (deal.c.container_id == container_id) & deal.c.provider.is_not(None) & deal.c.live
+    message = f"the CAR can't be generated any more: {reason}"
+    for row in connection.execute(sa.select(deal.c.id, deal.c.state).where(mine)).all():
+        connection.execute(deal.update().where(deal.c.id == row.id).values(message=message))
+        _note(connection, [row.id], row.state, message)
 
 
 def _note(connection: Connection, ids: Sequence[str], state: str, message: str) -> None:

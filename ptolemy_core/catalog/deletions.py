@@ -35,6 +35,7 @@ class Source:
         faults: how many of its shards differed when they were last compared with the source.
         containers: ids of the containers that hold its shards.
         state: in which the builds read it, if all of them read the same; None: not known.
+        header: of an encrypted file.
     """
 
     file_id: int
@@ -52,6 +53,7 @@ class Source:
     faults: int = 0
     containers: frozenset[int] = frozenset()
     state: State | None = None
+    header: bytes | None = None
 
     def known(self, inode: int | None = None) -> Known:
         """The entry as the scan saw it."""
@@ -68,7 +70,7 @@ class Source:
             (self.delivered, "delivered"),
         ):
             if count < self.shards:
-                return f"not all of it stands in a CAR that is {what}"
+                return f"not all of it is in a CAR that is {what}"
         if self.faults:
             return "it differed from its CAR when verify --source compared them: touch it, and run the project again"
         return None
@@ -79,7 +81,7 @@ class Deletion:
     """A row of the journal; `deleted_at` is None where a deletion was begun and not finished.
 
     `aside` is the name that the entry has, in its folder, while it is deleted; `inode` is its own, `root` that of
-    target_dir.
+    target_dir; `header` is that of an encrypted file.
     """
 
     file_id: int
@@ -94,6 +96,7 @@ class Deletion:
     inode: int | None = field(default=None, repr=False)
     root: int | None = field(default=None, repr=False)
     target: bytes | None = field(default=None, repr=False)
+    header: bytes | None = field(default=None, repr=False)
 
     @property
     def known(self) -> Known:
@@ -134,7 +137,7 @@ def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Sour
             rows = connection.execute(query).all()
             where = _places(connection, part)
         for row in rows:
-            key, path, kind, size, mtime, target, cid, faulty, *counts = row
+            key, path, kind, size, mtime, target, header, cid, faulty, *counts = row
             shards, covered, built, verified, delivered = map(int, counts)
             containers, state = where.get(key, (frozenset(), None))
             yield Source(
@@ -153,6 +156,7 @@ def sources(catalog: Catalog, project: str, below: bytes = b"") -> Iterator[Sour
                 faults=int(faulty),
                 containers=containers,
                 state=state,
+                header=_bytes(header),
             )
         if len(rows) < _PAGE:
             return
@@ -177,6 +181,7 @@ def _page(project: str, below: bytes) -> sa.Select[Any]:
             file.c.size,
             file.c.mtime,
             file.c.target,
+            file.c.header,
             sa.func.coalesce(file.c.cid, whole_cid).label("cid"),
             faults.label("faults"),
         )

@@ -54,7 +54,7 @@ def named(catalog: Catalog, text: str, project: str | None = None) -> list[CarRo
     if not rows:
         where = f" of project {project!r}" if project else ""
         raise DeliveryError(
-            f"no built CAR{where} is called {text!r}: give a payload CID, a piece CID, the CAR's file name, or "
+            f"no built CAR{where} matches {text!r}: give a payload CID, a piece CID, the CAR's file name, or "
             "project/number as delta/3; `ptolemy cars PROJECT` lists them"
         )
     return rows
@@ -77,7 +77,7 @@ def _wanted(text: str) -> sa.ColumnElement[bool]:
     return sa.or_(by_name, *same)
 
 
-def mark(catalog: Catalog, row: CarRow, note: str | None, *, seen: bool = False) -> None:
+def mark(catalog: Catalog, row: CarRow, note: str | None, *, seen: bool = False, journal: str = "") -> None:
     """Mark a CAR as delivered; one that is already keeps its time, and its note unless there is a new one.
 
     Args:
@@ -85,6 +85,7 @@ def mark(catalog: Catalog, row: CarRow, note: str | None, *, seen: bool = False)
         row: of the CAR.
         note: of where it went.
         seen: whether its file was looked at just now, and is the whole CAR.
+        journal: what else the history of the mark says.
 
     Raises:
         DeliveryError: the note isn't text.
@@ -98,7 +99,7 @@ def mark(catalog: Catalog, row: CarRow, note: str | None, *, seen: bool = False)
         values["seen_at"] = sa.func.coalesce(car.c.seen_at, time.time())
     with catalog.write() as connection:
         connection.execute(car.update().where(car.c.container_id == row.container_id).values(**values))
-        deals.mark(connection, _marking(row, note or ""))
+        deals.mark(connection, _marking(row, "; ".join(filter(None, (note, journal)))))
 
 
 def _marking(row: CarRow, note: str) -> DealRow:

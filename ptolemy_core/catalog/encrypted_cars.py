@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import bulk
 from ptolemy_core.catalog.outage import survives_outage
+from ptolemy_core.catalog.scans import set_planned
 from ptolemy_core.catalog.schema import built_shard, car, container, file, replaced_shard, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.encryption import random_headers
@@ -56,7 +57,7 @@ def renew(catalog: Catalog, file_ids: Sequence[int]) -> int:
     """Make new versions, with new salts, of files that aren't what was encrypted with their old ones.
 
     They look the same to a scan, so none would find them. What is planned of the old versions and not built is
-    planned anew; CARs that hold them stay.
+    planned again; CARs that hold them stay.
 
     Returns:
         how many: a version that is gone isn't renewed.
@@ -74,6 +75,8 @@ def abandon(catalog: Catalog, container_id: int) -> None:
         files = list(connection.scalars(held))
         for table in (built_shard, car):
             connection.execute(table.delete().where(table.c.container_id == container_id))
+        project = sa.select(container.c.project).where(container.c.id == container_id)
+        set_planned(connection, str(connection.scalar(project)), None)
         connection.execute(container.delete().where(container.c.id == container_id))
         _renew(connection, files)
 
@@ -89,6 +92,7 @@ def _renew(connection: Connection, file_ids: Iterable[int]) -> int:
         newest = sa.select(sa.func.max(scan.c.id)).where(scan.c.project == rows[0]["project"])
         number = connection.execute(newest.where(scan.c.refused.is_(None))).scalar_one()
         connection.execute(file.update().where(chosen, file.c.gone_scan.is_(None)).values(gone_scan=number))
+        set_planned(connection, rows[0]["project"], None)
         headers = random_headers(len(rows))
         new = [
             (*(row[name] for name in _COPIED), header if row["kind"] == Kind.FILE else None, number)

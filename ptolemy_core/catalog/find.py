@@ -33,6 +33,7 @@ class Found:
         cid, file_cid: of the shard, and of the whole file; None while they aren't built.
         container, file_name, payload_cid, piece_cid, piece_cid_v2: the CAR that holds it; None while unbuilt.
         car_storage, dead: how that CAR is stored, and why it can't be read any more.
+        sha256: of the whole file as the source has it, hex; None where it isn't recorded.
         car_offset, car_length: the byte range of the CAR with the sections of all of its blocks.
     """
 
@@ -56,6 +57,7 @@ class Found:
     file_name: str | None
     car_storage: str | None = None
     dead: str | None = None
+    sha256: str | None = None
 
 
 def find_path(
@@ -211,6 +213,7 @@ def _found_of(rows: Sequence[Row[Any]], lengths: list[int]) -> Iterator[Found]:
             file_name=row.file_name,
             car_storage=row.car_storage,
             dead=row.dead_reason,
+            sha256=None if row.sha256 is None else bytes(row.sha256).hex(),
         )
 
 

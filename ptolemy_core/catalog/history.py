@@ -111,7 +111,7 @@ def last_scan(catalog: Catalog, project: str, number: int | None = None) -> int:
 def changes(catalog: Catalog, project: str, number: int) -> Iterator[Change]:
     """What a finished scan found other than the finished one before it, by path.
 
-    What a scan that was broken off in between had found counts to this one.
+    Changes found by an interrupted scan in between count as changes of this one.
     """
     before = max((n for n in _finished(catalog, project) if n < number), default=0)
     touched = sa.or_(

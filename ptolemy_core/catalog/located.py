@@ -5,13 +5,14 @@ A page is a range of one index with a limit, taken first and joined then: so a d
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Row
 
+from ptolemy_core.catalog import columns
 from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.schema import built_shard, car, container, file, project, shard
 from ptolemy_core.dag.profile import Profile
@@ -61,12 +62,12 @@ def in_container() -> sa.Select[Any]:
 @cache
 def built(mine: bool) -> sa.Select[Any]:
     """One page of the built shards of a CID; `mine`: of one project."""
-    columns = built_shard.c.container_id, built_shard.c.position
+    place = built_shard.c.container_id, built_shard.c.position
     query = (
-        sa.select(*columns)
+        sa.select(*place)
         .where(built_shard.c.cid == sa.bindparam("cid"))
-        .where(sa.tuple_(*columns) > sa.tuple_(sa.bindparam("container"), sa.bindparam("position")))
-        .order_by(*columns)
+        .where(sa.tuple_(*place) > sa.tuple_(sa.bindparam("container"), sa.bindparam("position")))
+        .order_by(*place)
         .limit(_SIZE)
     )
     return _of_project(query, built_shard.c.container_id) if mine else query
@@ -105,6 +106,7 @@ _COLUMNS = (
     file.c.first_scan,
     file.c.gone_scan,
     file.c.cid.label("file_cid"),
+    file.c.sha256,
     shard.c.container_id,
     shard.c.position,
     shard.c.number,
@@ -171,6 +173,59 @@ def of_shards(
             return
         values |= {"container": rows[-1].container_id, "position": rows[-1].position}
         values["size"] = min(4 * values["size"], LARGEST_PAGE)
+
+
+_CONTENTS = (
+    sa.select(
+        file.c.path,
+        file.c.kind,
+        file.c.size,
+        file.c.mtime,
+        file.c.first_scan,
+        file.c.gone_scan,
+        file.c.cid.label("file_cid"),
+        shard.c.number,
+        shard.c.start,
+        shard.c.length,
+        built_shard.c.cid,
+        built_shard.c.car_offset,
+    )
+    .select_from(shard)
+    .join(file, file.c.id == shard.c.file_id)
+    .join(built_shard, SAME_SHARD)
+    .where(shard.c.container_id == sa.bindparam("key"))
+    .order_by(shard.c.position)
+)
+
+
+class Contents(NamedTuple):
+    """What a built container holds, in its order, as columns; see `schema`."""
+
+    path: Sequence[bytes]
+    kind: Sequence[int]
+    size: Sequence[int]
+    mtime: Sequence[int]
+    first_scan: Sequence[int]
+    gone_scan: Sequence[int | None]
+    file_cid: Sequence[bytes | None]
+    number: Sequence[int]
+    start: Sequence[int]
+    length: Sequence[int]
+    cid: Sequence[bytes]
+    car_offset: Sequence[int]
+
+    def spans(self, form: Form, profile: Profile) -> list[int]:
+        """Bytes of the sections of each shard in a CAR of this form."""
+        kinds = np.array(self.kind, dtype=np.int8)
+        ranges = (np.array(column, dtype=np.int64) for column in (self.size, self.start, self.length))
+        out: list[int] = item_extents(kinds, form.encrypted(kinds, *ranges)[1], profile).span.tolist()
+        return out
+
+
+def contents(connection: Connection, container_id: int) -> Iterator[Contents]:
+    """All that a built container holds, some thousands at a time."""
+    for page in columns.pages(connection, _CONTENTS, key=container_id):
+        yield Contents(*page)
 
 
 def spans(rows: Sequence[Row[Any]], profile: Profile) -> list[int]:

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 _AWAY = (UnavailableError, sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
-"""A server that is away, breaks off, refuses, or has no connection left."""
+"""A server that is down, drops the connection, refuses it, or has none left."""
 
 
 class LostConnectionError(Exception):
@@ -93,7 +93,7 @@ def survives_outage(work: Callable[P, T]) -> Callable[P, T]:
                 if not is_lost(error):
                     raise
                 lost = error
-                _log.warning("the database went away under %s, which is done again", work.__name__)
+                _log.warning("the database connection broke during %s, which is repeated", work.__name__)
             time.sleep(min(_FIRST_PAUSE * 2**number, _LONGEST_PAUSE))
         raise UnavailableError(
             f"the database broke the connection {_TRIES} times in a row ({_reason(lost)}): see its log, "

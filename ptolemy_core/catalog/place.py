@@ -38,7 +38,7 @@ def require_plain(folder: str) -> None:
     """
     if any(character in folder for character in "*?["):
         raise SettingsError(
-            f"the folder of state {folder!r} has a *, ? or [ in its path, which Dagster takes for a pattern: "
+            f"the folder of state {folder!r} has a *, ? or [ in its path, which Dagster treats as a pattern: "
             "set DAGSTER_HOME to a path without them"
         )
 
@@ -63,7 +63,7 @@ def cannot_write(folder: str, error: OSError) -> StateError:
         else f"can't be written ({reason(error)})"
     )
     return StateError(
-        f"the folder of state {folder} {what}: set DAGSTER_HOME to a folder that this user may write"
+        f"the folder of state {folder} {what}: set DAGSTER_HOME to a folder that this user can write to"
     )
 
 

@@ -12,13 +12,18 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
 from ptolemy_core.errors import ProjectExistsError, SettingsError, UnknownProjectError
 from ptolemy_core.project import CHANGEABLE, Project, parse_project
+from ptolemy_core.source import open_target
+
+_BY_NAME = sa.select(table).where(table.c.name == sa.bindparam("wanted"))
+_NAMED = 10
+"""Projects that are named where the one asked for isn't there."""
 
 
 def create(catalog: Catalog, project: Project) -> bool:
     """Define a project, and make its staging folder; False if it was defined so already.
 
     Raises:
-        SettingsError: target_dir is no readable folder, or staging_dir can't be written.
+        SettingsError: target_dir is no readable folder or URL, or staging_dir can't be written.
         ProjectExistsError: a project of this name has other settings.
     """
     prepare_folders(project)
@@ -33,7 +38,7 @@ def create(catalog: Catalog, project: Project) -> bool:
         fixed = any(row[key] != value for key, value in new.items() if key not in CHANGEABLE)
         remedy = "use another name" if fixed else f"use `ptolemy set {project.name}` to change that"
         raise ProjectExistsError(
-            f"project {project.name!r} is defined already, with {'; '.join(other)}: {remedy}"
+            f"project {project.name!r} already exists, with {'; '.join(other)}: {remedy}"
         )
     return False
 
@@ -44,15 +49,13 @@ def prepare_folders(project: Project) -> None:
     Raises:
         SettingsError: target_dir is no readable folder, or staging_dir can't be written.
     """
-    if not os.path.isdir(project.target_dir):
-        raise SettingsError(f"target_dir {project.target_dir!r} is no folder: check the path, or mount it")
-    if not os.access(project.target_dir, os.R_OK | os.X_OK):
-        raise SettingsError(f"target_dir {project.target_dir!r} can't be read: change its permissions")
+    open_target(project).require_usable()
     try:
         os.makedirs(project.staging_dir, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"staging_dir {project.staging_dir!r} can't be made ({error.strerror}): use a folder that you may write"
+            f"staging_dir {project.staging_dir!r} can't be created ({error.strerror}): use a folder that you "
+            "can write to"
         ) from error
     if not os.access(project.staging_dir, os.W_OK | os.X_OK):
         raise SettingsError(f"staging_dir {project.staging_dir!r} can't be written: change its permissions")
@@ -77,6 +80,8 @@ def change(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:
             "define another project"
         )
     new = parse_project(get(catalog, name).model_dump() | settings)
+    if new.is_remote and "source_profile" in settings:
+        open_target(new).require_usable()
     values = {key: getattr(new, key) for key in settings}
     if values:
         with catalog.write() as connection:
@@ -94,11 +99,11 @@ def get(catalog: Catalog, name: str) -> Project:
     row = None
     if is_text(name):  # databases refuse to look for anything else
         with catalog.read() as connection:
-            row = connection.execute(sa.select(table).where(table.c.name == name)).mappings().first()
+            row = connection.execute(_BY_NAME, {"wanted": name}).mappings().first()
     if row is None:
-        known = ", ".join(names(catalog)[:10]) or "none yet"
+        known = ", ".join(names(catalog, limit=_NAMED)) or "none yet"
         raise UnknownProjectError(f"no project {name!r}: create it first (projects: {known})")
-    return _project(row)
+    return of_row(row)
 
 
 @survives_outage
@@ -108,16 +113,21 @@ def rows(catalog: Catalog, *, after: str | None = None, limit: int | None = None
     if after is not None:
         query = query.where(table.c.name > after)
     with catalog.read() as connection:
-        return [_project(row) for row in connection.execute(query).mappings()]
+        return [of_row(row) for row in connection.execute(query).mappings()]
 
 
 @survives_outage
-def names(catalog: Catalog) -> list[str]:
-    """Names of all projects, sorted."""
+def names(catalog: Catalog, *, after: str | None = None, limit: int | None = None) -> list[str]:
+    """Names of all projects, sorted; as `rows`, only some of them."""
+    query = sa.select(table.c.name)
+    if after is not None:
+        query = query.where(table.c.name > after)
     with catalog.read() as connection:
-        return sorted(connection.scalars(sa.select(table.c.name)))
+        if limit is None:
+            return sorted(connection.scalars(query))
+        return list(connection.scalars(query.order_by(table.c.name).limit(limit)))
 
 
-def _project(row: sa.RowMapping) -> Project:
+def of_row(row: sa.RowMapping) -> Project:
     """The project of a row; its values were checked when they were written."""
     return Project.model_construct(**{key: row[key] for key in Project.model_fields})

@@ -61,7 +61,7 @@ CHANGEABLE = (
 
 
 def add(catalog: Catalog, row: ProviderRow) -> bool:
-    """Keep a provider; if it is there already, its settings are changed and False is given.
+    """Store a provider; if it already exists, change its settings and return False.
 
     Raises:
         SettingsError: another provider has this name.

@@ -1,4 +1,4 @@
-"""Data set roots in the catalog: one for each scan whose tree was put together, never changed."""
+"""Data set roots in the catalog: one for each scan whose tree was joined, never changed."""
 
 import os
 from collections.abc import Iterator

@@ -66,10 +66,47 @@ def refuse(catalog: Catalog, number: int, reason: str) -> None:
         connection.execute(scans.update().where(scans.c.id == number).values(refused=reason))
 
 
-def finish(connection: Connection, number: int, mounts: Mounts) -> None:
-    """Record that a scan is done, and the file systems that it found."""
-    values = {"finished_at": time.time(), "mounts": json.dumps(mounts.as_json())}
+def finish(connection: Connection, number: int, mounts: Mounts, *, news: bool = True) -> None:
+    """Record that a scan is done, the file systems that it found, and whether it changed any entry."""
+    values: dict[str, Any] = {"finished_at": time.time(), "mounts": json.dumps(mounts.as_json())}
+    if not news:
+        mine = sa.select(scans.c.project).where(scans.c.id == number).scalar_subquery()
+        before = scans.alias()
+        values["planned"] = (
+            sa.select(before.c.planned)
+            .where(before.c.project == mine, before.c.id < number, before.c.refused.is_(None))
+            .order_by(before.c.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
     connection.execute(scans.update().where(scans.c.id == number).values(values))
+
+
+def newest_merged(project: Any) -> sa.Select[Any]:
+    """The newest scan of a project that wasn't refused, finished or not; a row for a query."""
+    return (
+        sa.select(scans)
+        .where(scans.c.project == project, scans.c.refused.is_(None))
+        .order_by(scans.c.id.desc())
+        .limit(1)
+    )
+
+
+def newest_number(connection: Connection, project: str) -> int | None:
+    """The number of the newest scan that wasn't refused, if it is finished."""
+    row = connection.execute(newest_merged(project)).first()
+    return None if row is None or row.finished_at is None else int(row.id)
+
+
+def set_planned(connection: Connection, project: str, number: int | None) -> None:
+    """Record that all that a scan left is planned; None: of none is that known any more.
+
+    Whatever takes an entry out of its container, or adds one other than by a scan, calls it with None.
+    """
+    mine = scans.c.project == project
+    connection.execute(scans.update().where(mine, scans.c.planned.is_not(None)).values(planned=None))
+    if number is not None:
+        connection.execute(scans.update().where(mine, scans.c.id == number).values(planned=True))
 
 
 def set_mounts(catalog: Catalog, project: str, mounts: Mounts) -> None:
@@ -93,21 +130,23 @@ def is_scanned(catalog: Catalog, project: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LastScan:
-    """The newest scan of a project: whether it was finished, and why nothing of it was merged, if so."""
+    """The newest scan of a project: whether it was finished, why nothing of it was merged, if so, and its start."""
 
     number: int
     finished: bool
     refused: str | None
+    started: float
 
 
 def last(catalog: Catalog, project: str, *, merged: bool = False) -> LastScan | None:
     """The newest scan, of those only that weren't refused if they are to be `merged`; None if there is none."""
-    query = sa.select(scans.c.id, scans.c.finished_at, scans.c.refused).where(scans.c.project == project)
+    columns = (scans.c.id, scans.c.finished_at, scans.c.refused, scans.c.started_at)
+    query = sa.select(*columns).where(scans.c.project == project)
     if merged:
         query = query.where(scans.c.refused.is_(None))
     with catalog.read() as connection:
         row = connection.execute(query.order_by(scans.c.id.desc()).limit(1)).first()
-    return None if row is None else LastScan(row.id, row.finished_at is not None, row.refused)
+    return None if row is None else LastScan(row.id, row.finished_at is not None, row.refused, row.started_at)
 
 
 def last_mounts(catalog: Catalog, project: str) -> Mounts | None:

@@ -82,6 +82,7 @@ scan = Table(
     Column("finished_at", Float),
     Column("mounts", String),  # JSON, see `source.filesystem`: the file systems that it found
     Column("refused", String),  # why nothing of it was recorded
+    Column("planned", Boolean),  # true: all that it left is in containers; null: that isn't known
 )
 
 file = Table(
@@ -98,6 +99,7 @@ file = Table(
     Column("first_scan", ForeignKey("scan.id"), nullable=False),
     Column("gone_scan", ForeignKey("scan.id")),
     Column("cid", LargeBinary),
+    Column("sha256", LargeBinary),  # of the file in the source, if the project's file_sha256 says so
     Column("header", LargeBinary),  # of an encrypted file: salt and nonce prefix, see `encryption.Header`
 )
 Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)
@@ -353,7 +355,7 @@ deal = Table(
     metadata,
     Column("id", String, primary_key=True),  # a ULID
     Column("project", ForeignKey("project.name"), nullable=False, index=True),
-    # the container that it was made for; no foreign key, as a deal outlives a container that is planned anew
+    # the container that it was made for; no foreign key, as a deal outlives a container that is planned again
     Column("container_id", BigInteger),
     Column("piece_cid_v2", LargeBinary, nullable=False),
     Column("payload_cid", LargeBinary, nullable=False),
@@ -371,7 +373,7 @@ deal = Table(
     Column("start_epoch", BigInteger),
     Column("end_epoch", BigInteger),
     Column("allocation_id", BigInteger),
-    Column("renews", String, nullable=False, server_default=""),
+    Column("renews", String, nullable=False, server_default=text("''")),
     Column("attempt", Integer, nullable=False),
     Column("tries", Integer, nullable=False),  # failed ones to send it
     Column("next_at", Float, nullable=False),  # when it is due to be sent or asked for

@@ -78,6 +78,7 @@ _CAR = (
     project.c.name,
     project.c.public_pieces,
     project.c.target_dir,
+    project.c.source_profile,
     project.c.staging_dir,
     project.c.encryption,
     container.c.id.label("container_id"),
@@ -243,6 +244,7 @@ def _roots(catalog: Catalog, wanted: sa.ColumnElement[bool], public: bool) -> li
             project.c.name,
             project.c.public_pieces,
             project.c.target_dir,
+            project.c.source_profile,
             project.c.staging_dir,
             project.c.encryption,
             sa.null().label("container_id"),
@@ -289,6 +291,7 @@ def _held(catalog: Catalog, row: Row[Any]) -> HeldCar:
         generated=generated,
         staging_dir=row.staging_dir,
         source=os.fsencode(row.target_dir),
+        profile=row.source_profile,
         dead=None if row.dead_at is None else row.dead_reason or "its source changed",
         wrapped=wrapped,
     )

@@ -1,14 +1,19 @@
 """The shards of a built CAR, with the file versions that they are of."""
 
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 import sqlalchemy as sa
 
+from ptolemy_core.catalog.columns import Columns, Packed, pages
 from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import built_shard, deletion, file, shard
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.dag import cid
 from ptolemy_core.encryption import Form
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.tree import Kind
@@ -70,48 +75,97 @@ class BuiltShard:
         return self.start, int(form.sizes(np.array([self.kind], dtype=np.int8), one)[0])
 
 
-@survives_outage
-def built(catalog: Catalog, container_id: int) -> list[BuiltShard]:
-    """All shards of a built container, in its order."""
-    query = (
-        sa.select(
-            shard.c.position,
-            file.c.id,
-            file.c.path,
-            file.c.kind,
-            file.c.size,
-            file.c.mtime,
-            shard.c.number,
-            shard.c.start,
-            shard.c.length,
-            built_shard.c.cid,
-            built_shard.c.car_offset,
-            _LIVE.label("live"),
-            built_shard.c.read_ctime,
-            file.c.header,
+@dataclass(frozen=True, slots=True)
+class BuiltShards(Sequence[BuiltShard]):
+    """The shards of a built container in its order, as columns: a row is made when it is asked for.
+
+    Attributes:
+        columns: of `BuiltShard`, in its order and as the catalog has them; those that `listed` doesn't tell may have
+            been left out, and then there are no rows.
+    """
+
+    columns: Columns
+
+    def __len__(self) -> int:
+        return len(self.columns[_PATH])
+
+    @overload
+    def __getitem__(self, at: int) -> BuiltShard: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "BuiltShards": ...
+
+    def __getitem__(self, at: int | slice) -> "BuiltShard | BuiltShards":
+        if isinstance(at, slice):
+            return BuiltShards([column[at] for column in self.columns])
+        position, file_id, path, kind, size, mtime, number, start, length, own, offset, live, read, header = (
+            column[at] for column in self.columns
         )
-        .join(shard, shard.c.file_id == file.c.id)
-        .join(built_shard, SAME_SHARD)
-        .where(shard.c.container_id == container_id)
-        .order_by(shard.c.position)
-    )
+        return BuiltShard(
+            position=position,
+            file_id=file_id,
+            path=path,
+            kind=Kind(kind),
+            size=size,
+            mtime=mtime,
+            number=None if number == WHOLE else number,
+            start=start,
+            length=length,
+            cid=own,
+            car_offset=offset,
+            live=bool(live),
+            read_ctime=read,
+            header=header,
+        )
+
+    def listed(self) -> Iterator[tuple[bytes, int, int, int, bytes, int]]:
+        """Path, kind, number, length, CID and offset in the CAR of each; the number as in the catalog."""
+        return zip(*(self.columns[k] for k in _LISTED), strict=True)
+
+
+_FIELDS = list(BuiltShard.__dataclass_fields__)
+_LISTED = [_FIELDS.index(name) for name in ("path", "kind", "number", "length", "cid", "car_offset")]
+_PATH = _FIELDS.index("path")
+_OBJECTS = ("path", "read_ctime", "header")
+"""Columns that aren't plain numbers, or may be null."""
+NONE = BuiltShards([[] for _ in BuiltShard.__dataclass_fields__])
+"""No shards."""
+
+
+@survives_outage
+def built(catalog: Catalog, container_id: int, *, listed: bool = False) -> BuiltShards:
+    """All shards of a built container, in its order; if only `listed`, what that tells of them."""
+    found: list[Any] = [[] if name in _OBJECTS else array("q") for name in _FIELDS]
+    found[_FIELDS.index("cid")] = Packed(cid.SIZE)
+    columns = [found[k] for k in _LISTED] if listed else found
     with catalog.read() as connection:
-        return [
-            BuiltShard(
-                position=row.position,
-                file_id=row.id,
-                path=bytes(row.path),
-                kind=Kind(row.kind),
-                size=row.size,
-                mtime=row.mtime,
-                number=None if row.number == WHOLE else row.number,
-                start=row.start,
-                length=row.length,
-                cid=bytes(row.cid),
-                car_offset=row.car_offset,
-                live=bool(row.live),
-                read_ctime=row.read_ctime,
-                header=None if row.header is None else bytes(row.header),
-            )
-            for row in connection.execute(query)
-        ]
+        for page in pages(connection, _LISTED_ONLY if listed else _BUILT, key=container_id):
+            for column, more in zip(columns, page, strict=True):
+                column.extend(more)
+    return BuiltShards(found)
+
+
+_BUILT = (
+    sa.select(
+        shard.c.position,
+        file.c.id,
+        file.c.path,
+        file.c.kind,
+        file.c.size,
+        file.c.mtime,
+        shard.c.number,
+        shard.c.start,
+        shard.c.length,
+        built_shard.c.cid,
+        built_shard.c.car_offset,
+        _LIVE.label("live"),
+        built_shard.c.read_ctime,
+        file.c.header,
+    )
+    .select_from(file)
+    .join(shard, shard.c.file_id == file.c.id)
+    .join(built_shard, SAME_SHARD)
+    .where(shard.c.container_id == sa.bindparam("key"))
+    .order_by(shard.c.position)
+)
+_LISTED_ONLY = _BUILT.with_only_columns(*(list(_BUILT.selected_columns)[k] for k in _LISTED))

@@ -144,7 +144,7 @@ def open_copy(path: str) -> Engine:
         folder = tempfile.mkdtemp(prefix="ptolemy-read-")
     except OSError as error:
         raise StateError(
-            f"{path} can't be written, so it is read as a copy, and there is no folder for that "
+            f"{path} can't be written, so a copy of it is read, but there is no folder for the copy "
             f"({reason(error)}): set TMPDIR to one"
         ) from error
     copy = os.path.join(folder, os.path.basename(path))
@@ -155,7 +155,7 @@ def open_copy(path: str) -> Engine:
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise StateError(
-            f"{path} can't be written, so it is read as a copy, and copying it to {folder} failed "
+            f"{path} can't be written, so a copy of it is read, but copying it to {folder} failed "
             f"({reason(error)}): set TMPDIR to a folder with enough free space"
         ) from error
     engine = open_writable(copy)

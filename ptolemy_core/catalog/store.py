@@ -19,7 +19,7 @@ from ptolemy_core.errors import BusyError, ReadOnlyStateError, SettingsError, St
 
 __all__ = ["PG_URL", "REVISION", "Catalog", "default_url", "home"]
 
-REVISION = "0017"
+REVISION = "0018"
 """Revision of the schema that this version reads and writes."""
 
 _POLL = 0.2
@@ -125,7 +125,9 @@ class Catalog:
         with taking as (attempt, check):
             while not attempt():
                 if time.monotonic() >= deadline:
-                    raise BusyError(busy or f"{name} is under way elsewhere: wait for it, then try again")
+                    raise BusyError(
+                        busy or f"{name} is running in another process: wait for it, then try again"
+                    )
                 time.sleep(_POLL)
             yield check
 
@@ -210,7 +212,7 @@ class Catalog:
         revision = self._revision()
         if revision is None:
             raise StateError(
-                f"{self.path} holds no catalog and can't be written: set DAGSTER_HOME to another folder"
+                f"{self.path} contains no catalog and can't be written: set DAGSTER_HOME to another folder"
             )
         self._require_known(revision)
         from ptolemy_core.catalog.migrations import upgrade

@@ -30,6 +30,7 @@ def of_row(project: Project, row: CarRow) -> StoredCar:
         generated=row.is_generated,
         staging_dir=project.staging_dir,
         source=project.target_bytes,
+        profile=project.source_profile,
         dead=None if row.dead_at is None else row.dead_reason or "its source changed",
         wrapped=row.wrapped,
     )
@@ -50,6 +51,7 @@ def of_root(project: Project, row: RootRow) -> StoredCar:
         generated=False,
         staging_dir=project.staging_dir,
         source=project.target_bytes,
+        profile=project.source_profile,
     )
 
 

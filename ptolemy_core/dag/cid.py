@@ -4,7 +4,10 @@ Specification: https://github.com/multiformats/cid. The engine carries CIDs as b
 """
 
 import base64
+from collections.abc import Sequence
 from contextlib import suppress
+
+import numpy as np
 
 RAW = 0x55
 DAG_PB = 0x70
@@ -24,6 +27,29 @@ def of_digest(codec: int, digest: bytes) -> bytes:
 def to_text(binary: bytes) -> str:
     """Any binary CIDv1 in its usual text form: multibase base32, lower case, no padding."""
     return "b" + base64.b32encode(binary).decode("ascii").lower().rstrip("=")
+
+
+def to_texts(binaries: Sequence[bytes]) -> list[str]:
+    """`to_text` of many CIDs of the profile."""
+    count = len(binaries)
+    padded = np.zeros((count, _GROUPS * 5), dtype=np.uint8)
+    padded[:, :SIZE] = np.frombuffer(b"".join(binaries), dtype=np.uint8).reshape(count, SIZE)
+    groups = padded.reshape(count, _GROUPS, 5).astype(np.uint64)
+    numbers = groups[:, :, 0]
+    for byte in range(1, 5):
+        numbers = numbers << np.uint64(8) | groups[:, :, byte]
+    letters = np.full((count, 1 + _GROUPS * 8), ord("b"), dtype=np.uint8)
+    shifts = np.arange(35, -1, -5, dtype=np.uint64)
+    digits = numbers[:, :, np.newaxis] >> shifts & np.uint64(31)
+    letters[:, 1:] = _ALPHABET[digits.reshape(count, 8 * _GROUPS).astype(np.uint8)]
+    text = np.ascontiguousarray(letters[:, :_TEXT_SIZE]).tobytes().decode("ascii")
+    return [text[at : at + _TEXT_SIZE] for at in range(0, len(text), _TEXT_SIZE)]
+
+
+_GROUPS = 8
+"""Groups of five bytes that hold a CID: each is eight letters."""
+_TEXT_SIZE = 1 + -(-8 * SIZE // 5)
+_ALPHABET = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", dtype=np.uint8)
 
 
 def from_text(text: str) -> bytes:

@@ -1,7 +1,7 @@
 """Uploading a piece to Curio after it accepted a deal with the source `Push`: in one request, or in chunks.
 
 Chunks can be resumed: the provider says which it has. What isn't finished is dropped by the provider an hour later;
-uploading starts anew then.
+uploading then starts again.
 """
 
 import json

@@ -10,12 +10,10 @@ A shard's suffix, `.ptolemyN`, follows the encrypted name (`layout.names.encode`
 encrypted name looks like a shard's. Encrypted paths sort differently from plain ones.
 """
 
-import base64
-import binascii
-
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
+from ptolemy_core.encryption.text import decode, encode
 from ptolemy_core.errors import DamagedError
 from ptolemy_core.keys.secret import Secret
 from ptolemy_core.tree import paths
@@ -25,7 +23,6 @@ KEY_BYTES = 64
 
 _NAME = b"ptolemy-name/1"
 _LINK = b"ptolemy-link/1"
-_TAG = 16
 _CACHE_BYTES = 32 << 20
 """Bytes of cached folder paths, so that a name takes one encryption and not one per level."""
 
@@ -63,7 +60,7 @@ class NameCipher:
 
     def encrypt_target(self, path: bytes, target: bytes) -> bytes:
         """The encrypted target of a link; `path` is the link's encrypted path."""
-        return _encode(self._siv.encrypt(target, [_LINK, _slashed(path)]))
+        return encode(self._siv.encrypt(target, [_LINK, _slashed(path)]))
 
     def decrypt_target(self, path: bytes, target: bytes) -> bytes:
         """The plain target of a link; `path` is the link's encrypted path.
@@ -103,28 +100,19 @@ class NameCipher:
         return plain
 
     def _encrypt(self, name: bytes, parent: bytes) -> bytes:
-        return _encode(self._siv.encrypt(name, [_NAME, _slashed(parent)]))
+        return encode(self._siv.encrypt(name, [_NAME, _slashed(parent)]))
 
     def _decrypt(self, name: bytes, parent: bytes) -> bytes:
         return self._open(name, [_NAME, _slashed(parent)], "the name", paths.join(parent, name))
 
     def _open(self, text: bytes, associated: list[bytes], what: str, path: bytes) -> bytes:
         try:
-            return self._siv.decrypt(_decode(text), associated)
+            return self._siv.decrypt(decode(text), associated)
         except (InvalidTag, ValueError):
             raise DamagedError(
                 f"{what} {paths.display(path)} can't be decrypted: it isn't encrypted, was changed or moved, or is "
                 "another project's; check that the key is this project's"
             ) from None
-
-
-def looks_encrypted(name: bytes) -> bool:
-    """Whether a name may be an encrypted one; without the key nobody can tell for sure."""
-    try:
-        _decode(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _slashed(path: bytes) -> bytes:
@@ -150,22 +138,3 @@ class _FolderCache:
         self._paths[path] = other
         self._bytes += len(path) + len(other)
         return other
-
-
-def _encode(data: bytes) -> bytes:
-    return base64.b32hexencode(data).rstrip(b"=").lower()
-
-
-def _decode(text: bytes) -> bytes:
-    """The reverse of `_encode`.
-
-    Raises:
-        ValueError: `_encode` never returns that text.
-    """
-    try:
-        data = base64.b32hexdecode(text.upper() + b"=" * (-len(text) % 8))
-    except binascii.Error as error:
-        raise ValueError(str(error)) from None
-    if len(data) < _TAG or _encode(data) != text:
-        raise ValueError("not base32hex of an encrypted name")
-    return data

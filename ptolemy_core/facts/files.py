@@ -1,7 +1,9 @@
 """Files: where their bytes are, their versions, what a scan changed, and what is in no CAR."""
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
+from ptolemy_core.catalog import Catalog, deals
 from ptolemy_core.catalog.deletions import Deletion
 from ptolemy_core.catalog.find import Found
 from ptolemy_core.catalog.history import Change, Version
@@ -49,10 +51,22 @@ class FileFacts(Facts):
     piece_cid_v2: str | None = field("piece CID v2", "Piece CID v2 of the CAR.", Unit.CID)
     file_name: str | None = field("file", "Name of the CAR in staging_dir.")
     car_storage: str | None = field("storage", "How the CAR is stored: staged or generated.")
+    sha256: str | None = field(
+        "sha256", "SHA-256 of the whole file in the source, hex; null: not recorded.", Unit.HEX
+    )
     dead: str | None = field("dead", "Why a generated CAR can't be read any more; null: it can.")
 
+    stored_at: list[str] = field("stored at", "Addresses of the providers with an active deal of the piece.")
+
     @classmethod
-    def of(cls, found: Found) -> Self:
+    def listed(cls, catalog: Catalog, found: Sequence[Found]) -> list[Self]:
+        """What a look-up found, and which providers store it."""
+        pieces = {one.piece_cid_v2: cid.from_text(one.piece_cid_v2) for one in found if one.piece_cid_v2}
+        stored = deals.stored_at(catalog, pieces.values())
+        return [cls.of(one, stored.get(pieces.get(one.piece_cid_v2 or "", b""), [])) for one in found]
+
+    @classmethod
+    def of(cls, found: Found, stored_at: list[str]) -> Self:
         """What a look-up found."""
         return cls(
             project=found.project,
@@ -74,7 +88,9 @@ class FileFacts(Facts):
             piece_cid_v2=found.piece_cid_v2,
             file_name=found.file_name,
             car_storage=found.car_storage,
+            sha256=found.sha256,
             dead=found.dead,
+            stored_at=stored_at,
         )
 
 

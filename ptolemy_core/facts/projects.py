@@ -192,6 +192,7 @@ class ManifestFacts(Facts):
     table: str = field("table", "Path of the summary as CSV.")
     cars: int = field("CARs", "How many CARs are in it.")
     rows: int = field("rows", "How many rows it has.")
+    keys: str | None = field("data keys", "Path of the wrapped data keys; null: it isn't encrypted.")
 
 
 class PreparedFacts(Facts):

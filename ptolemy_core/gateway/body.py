@@ -46,7 +46,7 @@ class Body:
         """The next bytes, as `read` gives them, in the buffer where they fit it: as many as it has, or less.
 
         Raises:
-            SourceError, OutlineError, StagingError, NotFoundError: they can't be read; nothing wrong is given out.
+            SourceError, OutlineError, StagingError, NotFoundError: unreadable; wrong bytes are never returned.
         """
         most = len(buffer)
         while True:

@@ -1,7 +1,7 @@
 """The CARs that a server has open: shared by all requests, so that parallel ranges of one share files and windows.
 
 An idle CAR stays open for the next request until others need its place. One whose file was removed or replaced is
-opened anew.
+opened again.
 """
 
 import os

@@ -110,9 +110,7 @@ def _find(holdings: Holdings, request: PathRequest, root: bytes, steps: Sequence
             found = target.child(step)
             if found is None:
                 shown = step.decode("utf-8", "replace")[:200]
-                return Refusal(
-                    404, "unknown-path", f"there is nothing called {shown!r} in {cid.to_text(target.cid)}"
-                )
+                return Refusal(404, "unknown-path", f"there is no {shown!r} in {cid.to_text(target.cid)}")
             between, target = found
             way += between
             roots.append(target.cid)

@@ -21,6 +21,11 @@ def encode(name: bytes, shard: int | None = None) -> bytes:
     return name
 
 
+def may_be_encoded(path: bytes) -> bool:
+    """Whether a name in a path inside a CAR may differ from the real one: else `decode` changes none of them."""
+    return _MARK in path
+
+
 def decode(name: bytes) -> tuple[bytes, int | None]:
     """The real name for a name inside a CAR, and the shard's number (None for a whole entry)."""
     if name.endswith(_REAL):

@@ -1,10 +1,19 @@
 """Columns of a manifest. A change of their names, types or meaning is a new version."""
 
+import importlib.util
 from typing import NamedTuple
 
 MANIFEST_SCHEMA = "ptolemy-manifest/1"
 SUMMARY_SCHEMA = "ptolemy-summary/2"
 FORMATS = ("parquet", "csv", "jsonl")
+
+
+def default_format() -> str:
+    """Parquet if PyArrow is installed, otherwise CSV."""
+    try:
+        return "parquet" if importlib.util.find_spec("pyarrow") else "csv"
+    except ModuleNotFoundError:  # an import hook hides it
+        return "csv"
 
 
 class Column(NamedTuple):

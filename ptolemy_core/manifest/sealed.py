@@ -90,7 +90,7 @@ def unseal(path: str, provider: KeyProvider) -> Iterator[bytes]:
         size = file.seek(0, 2) - begin
         key = _data_key(_keys_of(value, path), provider, path)
         view = Decrypted.open(_Part(file, begin), size, key, _path(line))
-        view.check()  # all of it, before a byte is given out
+        view.check()  # all of it, before a byte is returned
         for at in range(0, view.size, 8 * SEGMENT):
             part = bytearray(min(8 * SEGMENT, view.size - at))
             view.read_into(at, memoryview(part))
@@ -119,7 +119,7 @@ def _data_key(wrapped: Sequence[WrappedKey], provider: KeyProvider, path: str) -
 
 
 def _path(line: bytes) -> bytes:
-    """What stands for a path in the associated data."""
+    """The path's part of the associated data."""
     return b"\0manifest\0" + hashlib.sha256(line).hexdigest().encode()
 
 

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -47,7 +47,7 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def writer(file: IO[bytes], form: str, facts: dict[str, str]) -> Iterator[Callable[[Page], None]]:
-    """Takes pages of rows, and writes them in this format.
+    """Takes pages, and writes them in this format.
 
     Args:
         file: to write to.
@@ -65,8 +65,8 @@ def _parquet(file: IO[bytes], facts: dict[str, str]) -> Iterator[Callable[[Page]
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
     except ModuleNotFoundError:
         raise SettingsError(
-            "a manifest as Parquet needs PyArrow, which isn't installed: `pip install pyarrow`, or use format csv "
-            "or jsonl"
+            "a manifest as Parquet needs PyArrow, which isn't installed: run `pip install pyarrow` (with pipx: `pipx "
+            "inject ptolemy pyarrow`), or use format csv or jsonl"
         ) from None
 
     fields = [
@@ -74,19 +74,17 @@ def _parquet(file: IO[bytes], facts: dict[str, str]) -> Iterator[Callable[[Page]
         for name, kind, nullable, meaning in COLUMNS
     ]
     schema = pa.schema(fields, {"ptolemy.schema": MANIFEST_SCHEMA, **facts})
-    pending: Page = []
+    pending: list[Any] = []
 
     def flush() -> None:
-        arrays = [
-            pa.array(values, field.type)
-            for values, field in zip(zip(*pending, strict=True), fields, strict=True)
-        ]
-        out.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=_ROW_GROUP)
+        table = pa.concat_tables(pending).combine_chunks()
+        out.write_table(table, row_group_size=_ROW_GROUP)
         pending.clear()
 
     def write(page: Page) -> None:
-        pending.extend(page)
-        if len(pending) >= _ROW_GROUP:
+        arrays = [pa.array(values, field.type) for values, field in zip(page, fields, strict=True)]
+        pending.append(pa.Table.from_arrays(arrays, schema=schema))
+        if sum(len(table) for table in pending) >= _ROW_GROUP:
             flush()
 
     with pq.ParquetWriter(file, schema, compression="zstd") as out:
@@ -101,20 +99,20 @@ def _csv(file: IO[bytes], facts: dict[str, str]) -> Iterator[Callable[[Page], No
     out.writerow(_TEXT_NAMES)
 
     def write(page: Page) -> None:
-        out.writerows([_plain(row[k]) for k in _TEXT] for row in page)
+        out.writerows(zip(*(_plain(page[k], COLUMNS[k].type) for k in _TEXT), strict=True))
 
     yield write
 
 
-def _plain(value: Any) -> Any:
-    return ("false", "true")[value] if isinstance(value, bool) else value
+def _plain(values: Sequence[Any], kind: str) -> Sequence[Any]:
+    return [("false", "true")[value] for value in values] if kind == "bool" else values
 
 
 @contextmanager
 def _json_lines(file: IO[bytes], facts: dict[str, str]) -> Iterator[Callable[[Page], None]]:
     def write(page: Page) -> None:
-        for row in page:
-            line = dict(zip(_TEXT_NAMES, (row[k] for k in _TEXT), strict=True))
+        for row in zip(*(page[k] for k in _TEXT), strict=True):
+            line = dict(zip(_TEXT_NAMES, row, strict=True))
             file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
     yield write

@@ -153,7 +153,7 @@ class Blocks:
             raise BlockError(f"the block {cid_text(cid)} isn't where it should be ({place})")
         found = self._indexed(cid, near.car)
         if found is None:
-            raise MissingBlockError(f"the block {cid_text(cid)} isn't there{self._faults()}")
+            raise MissingBlockError(f"the block {cid_text(cid)} is missing{self._faults()}")
         return found
 
     def leaf(self, cid: bytes, near: Spot, length: int | None) -> Found:
@@ -228,7 +228,7 @@ class Blocks:
         return f"; {'; '.join(faults[:_NAMED])}{more}" if faults else ""
 
     def damage(self, ends: Sequence[int] | None = None) -> list[str]:
-        """Of each CAR that isn't whole, a sentence that says so: it is cut, or has other bytes after its last block.
+        """A message for each CAR that is truncated, or has other bytes after its last block.
 
         Args:
             ends: byte offset behind the last block of each CAR, where they are known; else they are looked for.

@@ -4,20 +4,20 @@ Ranges of raw leaves under sha2-256 are hashed many at a time by the kernel; the
 size or time.
 """
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 
 from ptolemy_core.progress import Progress
 from ptolemy_core.reader.hashes import hash_matches, is_profile_cid, mismatches, parse_cid
 from ptolemy_core.restore.dag import Leaf
 from ptolemy_core.source.buffers import Buffers
+from ptolemy_core.source.open_file import ReadAt
 
 BATCH_BYTES = 16 << 20
 """Bytes that are hashed together; sixteen leaves of the profile."""
 BATCH_LEAVES = 512
+
 MAX_LEAF = 8 << 20
 """Bytes of a leaf at most: `reader.MAX_SECTION`."""
 
@@ -59,10 +59,6 @@ def batches(leaves: Iterable[Leaf]) -> Iterator[list[Leaf]]:
         size += leaf.length
     if batch:
         yield batch
-
-
-ReadAt = Callable[[memoryview, int], int]
-"""Fills a buffer with a file's bytes from an offset; returns how many there were."""
 
 
 def compare(
@@ -125,19 +121,3 @@ def compare(
         for _, future in running:
             if not future.cancelled():
                 future.exception()
-
-
-def reader_of(descriptor: int) -> ReadAt:
-    """Reads an open file."""
-    return partial(read_at, descriptor)
-
-
-def read_at(descriptor: int, view: memoryview, offset: int) -> int:
-    """Fill `view` with a file's bytes from `offset`; returns how many there were."""
-    done = 0
-    while done < len(view):
-        got = os.preadv(descriptor, [view[done:]], offset + done)
-        if not got:
-            break
-        done += got
-    return done

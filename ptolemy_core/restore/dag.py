@@ -50,17 +50,17 @@ def read_node(blocks: Blocks, cid: bytes, near: Spot) -> Node:
     """Read and decode a dag-pb block.
 
     Raises:
-        BlockError: it isn't there, or is no UnixFS node.
+        BlockError: it isn't there, or isn't a UnixFS node.
     """
     if parse_cid(cid).codec != profile_cid.DAG_PB:
-        raise BlockError(f"{cid_text(cid)} is neither raw nor dag-pb: no UnixFS file or folder")
+        raise BlockError(f"{cid_text(cid)} is neither raw nor dag-pb: not a UnixFS file or folder")
     found = blocks.find(cid, near)
     block = blocks.read(found)
     try:
         node = decode_node(block)
         unixfs = decode_unixfs(node.data or b"", strict=False)
     except DagPbError as error:
-        raise BlockError(f"the block {cid_text(cid)} is no UnixFS node: {error}") from None
+        raise BlockError(f"the block {cid_text(cid)} isn't a UnixFS node: {error}") from None
     return Node(node.links, unixfs, len(block), _spot(found), found.next)
 
 
@@ -79,7 +79,7 @@ def look(blocks: Blocks, cid: bytes, near: Spot) -> Seen:
     """Read the root block of an entry; of a raw file only its size.
 
     Raises:
-        BlockError: it isn't there, or is no UnixFS file, folder or link.
+        BlockError: it is missing, or isn't a UnixFS file, folder or link.
     """
     if parse_cid(cid).codec == profile_cid.RAW:
         found = blocks.find(cid, near)
@@ -190,7 +190,7 @@ def leaves(
         on_node: is told the CID of each node whose first link is a raw block.
 
     Raises:
-        BlockError: a node isn't there, is no file's, or the sizes that it states differ from what is below.
+        BlockError: a node is missing, isn't of a file, or the sizes that it states differ from what is below.
     """
     at, end = start, start + size
     left = _MANY_LEAVES + size // _SMALL_LEAF

@@ -1,12 +1,8 @@
 """Leaves of encrypted files: each is one segment, which is authenticated before a byte of it is written."""
 
-from collections.abc import Sequence
-
-from ptolemy_core.encryption import Encrypted, FileCipher
-from ptolemy_core.errors import SourceChangedError
-from ptolemy_core.restore.compare import ReadAt, read_at, reader_of
 from ptolemy_core.restore.dag import Leaf
 from ptolemy_core.restore.report import FileItem
+from ptolemy_core.source.open_file import ReadAt, reader_of
 
 
 def plain_range(item: FileItem, leaf: Leaf) -> tuple[int, int]:
@@ -32,33 +28,4 @@ def plain_bytes(item: FileItem, leaf: Leaf, data: memoryview | bytes) -> memoryv
 
 def reader(item: FileItem, descriptor: int) -> ReadAt:
     """Reads a restored file as its leaves have it: encrypted again, if they are."""
-    return reader_of(descriptor) if item.cipher is None else encrypting_reader(item.cipher, descriptor)
-
-
-def encrypting_reader(cipher: FileCipher, descriptor: int) -> ReadAt:
-    """Reads an open file encrypted; nothing, where it is shorter than the cipher's."""
-    view = Encrypted(_Descriptor(descriptor), cipher)
-
-    def read(buffer: memoryview, offset: int) -> int:
-        try:
-            return view.read_into(offset, buffer)
-        except SourceChangedError:
-            return 0
-
-    return read
-
-
-class _Descriptor:
-    """Reads an open file."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def read(self, offset: int, buffers: Sequence[memoryview]) -> int:
-        done = 0
-        for buffer in buffers:
-            got = read_at(self._descriptor, buffer, offset + done)
-            done += got
-            if got < len(buffer):
-                break
-        return done
+    return reader_of(descriptor, item.cipher)

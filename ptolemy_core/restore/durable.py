@@ -28,8 +28,8 @@ def sync_file_system(folder: bytes) -> None:
             os.close(descriptor)
     except OSError as error:
         raise TargetError(
-            f"what was written to {paths.display(folder)} can't be brought to its disk ({error.strerror}): "
-            "look after the disk, then run the same again"
+            f"what was written to {paths.display(folder)} can't be synced to disk ({error.strerror}): "
+            "check the disk, then run the command again"
         ) from error
 
 

@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ptolemy_core.encryption import ProjectCipher
-from ptolemy_core.encryption.names import looks_encrypted
+from ptolemy_core.encryption.text import looks_encrypted
 from ptolemy_core.errors import DamagedError, PtolemyError
 from ptolemy_core.layout import names as car_names
 from ptolemy_core.progress import Progress
@@ -30,6 +30,9 @@ from ptolemy_core.restore.target import STATE, EntryError, Target, check_free_sp
 from ptolemy_core.restore.walk import Problem, TreeEntry, Walk, Wanted
 from ptolemy_core.restore.write import Writer
 from ptolemy_core.tree import paths
+
+if TYPE_CHECKING:
+    from ptolemy_core.encryption import ProjectCipher
 
 INCOMPLETE = b"incomplete"
 """Folder in the state folder for shards of files of which other shards are missing."""
@@ -108,7 +111,7 @@ class Extraction:
     def __exit__(self, *_: object) -> None:
         self._blocks.close()
 
-    def decrypt(self, cipher: ProjectCipher | None) -> None:
+    def decrypt(self, cipher: "ProjectCipher | None") -> None:
         """Decrypt names, links and files from now on; to be called before anything else.
 
         Args:

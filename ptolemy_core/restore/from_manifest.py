@@ -58,7 +58,7 @@ def load_manifest(
 
     Raises:
         SettingsError: it can't be read, or is no manifest.
-        RestoreError: nothing is called as asked, or there is neither a folder nor a server.
+        RestoreError: no entry matches, or there is neither a folder nor a server.
     """
     if not folders and servers is None:
         raise RestoreError("a manifest doesn't say where its CARs are: give --from or --cars")
@@ -71,7 +71,7 @@ def load_manifest(
     chosen = [row for row in rows if row.current and _is_wanted(row.path, wanted)]
     for one in wanted:
         if not any(_is_wanted(row.path, [one]) for row in chosen):
-            raise RestoreError(f"the manifest {path!r} has nothing called {paths.display(one)!r}")
+            raise RestoreError(f"the manifest {path!r} has no entry {paths.display(one)!r}")
     chosen.sort(key=lambda row: (row.path, row.scan, row.shard or 0))
     entries = list(_entries(chosen))
     used = sorted({row.container for row in chosen})

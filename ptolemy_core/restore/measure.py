@@ -19,7 +19,7 @@ from ptolemy_core.restore.walk import Folder, Tree, Wanted
 from ptolemy_core.sizes import readable
 
 MAX_DEPTH = 4096
-"""Folders in each other that are walked without being asked to."""
+"""Depth of nested folders that is walked by default."""
 _FEW_ENTRIES = 1_000_000
 _ENTRY_BYTES = 64
 """Bytes that an entry takes in CARs at least, with its link, if it isn't repeated."""
@@ -48,7 +48,7 @@ class Limits:
     Attributes:
         entries: files, links and folders.
         bytes: of all files together.
-        depth: folders in each other.
+        depth: of nested folders.
     """
 
     entries: int | None = None
@@ -78,7 +78,7 @@ class Limits:
             )
         if total.depth > self.depth:
             raise LimitError(
-                f"the CARs describe {total.depth:,} folders in each other, the limit is {self.depth:,}: "
+                f"the CARs describe folders nested {total.depth:,} deep, the limit is {self.depth:,}: "
                 "--max-depth raises it, --path takes a part"
             )
 

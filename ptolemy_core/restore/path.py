@@ -102,7 +102,7 @@ class Path:
 
 def _name_fault(name: bytes) -> str:
     if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
-        return f"{name[:300]!r} is no name of a file: it could lead out of the target folder"
+        return f"{name[:300]!r} isn't a valid file name: it could lead out of the target folder"
     return ""
 
 

@@ -5,13 +5,14 @@ Without the key, names and files come out as they are in CARs; names that no fil
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptolemy_core.encryption import Header, ProjectCipher, plain_size
+from ptolemy_core.encryption import Header, plain_size
 from ptolemy_core.encryption.form import encrypted_length
-from ptolemy_core.encryption.names import looks_encrypted
 from ptolemy_core.encryption.segments import HEADER
+from ptolemy_core.encryption.text import looks_encrypted
 from ptolemy_core.errors import DamagedError
 from ptolemy_core.restore.blocks import Blocks
 from ptolemy_core.restore.dag import leaves
@@ -19,6 +20,9 @@ from ptolemy_core.restore.path import Path, path_of
 from ptolemy_core.restore.report import FileItem, Segment
 from ptolemy_core.restore.walk import TreeEntry
 from ptolemy_core.tree import paths
+
+if TYPE_CHECKING:
+    from ptolemy_core.encryption import ProjectCipher
 
 MAX_NAME = 255
 """Bytes of a name that file systems take."""
@@ -36,7 +40,7 @@ class Plaintext:
         cipher: of their project; None if they aren't encrypted, or the key isn't there.
     """
 
-    def __init__(self, blocks: Blocks, cipher: ProjectCipher | None) -> None:
+    def __init__(self, blocks: Blocks, cipher: "ProjectCipher | None") -> None:
         self._blocks = blocks
         self._cipher = cipher
 

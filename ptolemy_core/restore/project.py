@@ -151,7 +151,7 @@ class ProjectRestore:
 
     Raises:
         UnknownProjectError: no such project.
-        RestoreError: no such scan, or nothing is called as asked.
+        RestoreError: no such scan, or no entry matches.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ def load(
 
     Raises:
         UnknownProjectError, StageOrderError: no such project; it isn't scanned.
-        RestoreError: no such scan, or nothing is called as asked.
+        RestoreError: no such scan, or no entry matches.
     """
     project = projects.get(catalog, view.project)
     _require_known(catalog, view)
@@ -251,7 +251,7 @@ def _require_known(catalog: Catalog, view: View) -> None:
     for path in view.below:
         if views.is_empty(catalog, View(name, view.scan, (path,))):
             raise RestoreError(
-                f"project {name!r} has nothing called {paths.display(path)!r}: "
+                f"project {name!r} has no entry {paths.display(path)!r}: "
                 "give a path below target_dir, as `ptolemy find` shows it"
             )
 
@@ -403,7 +403,7 @@ def _there(target: Target, entries: Iterable[Stored]) -> Iterator[int]:
 def _lost(lost: list[Shard]) -> str:
     """Why these shards of an entry, or an entry without any, can't be restored."""
     unbuilt = not lost or lost[0].cid is None
-    why = "no CAR that is built holds it: run blitz" if unbuilt else "its CAR is missing"
+    why = "it is in no built CAR: run blitz" if unbuilt else "its CAR is missing"
     if not lost or lost[0].number is None:
         return why
     numbers = ", ".join(str(one.number) for one in lost[:10]) + ("…" if len(lost) > 10 else "")
@@ -465,5 +465,5 @@ def _found(row: CarRow, folders: Sequence[str]) -> NeededCar:
 def _link_target(blocks: Blocks, segment: Segment) -> bytes:
     node = read_node(blocks, segment.cid, segment.spot)
     if node.unixfs.type != Type.SYMLINK or node.unixfs.data is None:
-        raise BlockError(f"{cid.to_text(segment.cid)} is no symbolic link")
+        raise BlockError(f"{cid.to_text(segment.cid)} isn't a symbolic link")
     return node.unixfs.data

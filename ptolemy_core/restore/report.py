@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ptolemy_core.encryption import FileCipher
 from ptolemy_core.restore.blocks import Spot
 from ptolemy_core.restore.path import Path
 from ptolemy_core.tree import paths
+
+if TYPE_CHECKING:
+    from ptolemy_core.encryption import FileCipher
 
 MAX_PROBLEMS = 1000
 """Problems that are kept; the rest is counted."""
@@ -42,7 +44,7 @@ class FileItem:
     segments: tuple[Segment, ...]
     mtime: int | None = None
     check: Callable[[list[bytes]], str | None] | None = None
-    cipher: FileCipher | None = None
+    cipher: "FileCipher | None" = None
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Report:
 
     Attributes:
         files, links, folders: entries written now.
-        kept: entries that were there already, with the very bytes.
+        kept: entries that already existed with the same bytes.
         written_bytes: bytes of files written now.
         problems: what could not be restored: path for people, and why.
         more_problems: how many more there are.

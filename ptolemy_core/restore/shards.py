@@ -48,7 +48,7 @@ class Split:
         top = max(self.shards)
         if self.twice:
             number = self.twice[0]
-            return f"shard {number} stands in two CARs with different content: restore the versions apart"
+            return f"shard {number} is in two CARs with different content: restore the versions separately"
         count = top + 1 - len(self.shards)
         if count:
             few: list[str] = []
@@ -64,10 +64,10 @@ class Split:
             return "only shard 0 is there, and a split file has more: give the CARs that hold the others too"
         sizes = [self.shards[number].size for number in range(top + 1)]
         if any(size != sizes[0] for size in sizes[:-1]) or sizes[-1] > sizes[0]:
-            return "its shards' sizes don't belong together: restore the versions apart"
+            return "its shards' sizes don't fit together: restore the versions separately"
         if sizes[-1] == sizes[0] and not sure:
             return (
                 f"shard {top} is as large as the others and the last of its CAR, so that more may follow: give the "
-                "CAR that holds the next too; if these are all CARs there are, say so (--complete)"
+                "CAR that holds the next too; if there are no other CARs, add --complete"
             )
         return None

@@ -39,7 +39,7 @@ class EntryError(Exception):
 
 
 STATE = b".ptolemy-restore"
-"""Folder in the target for what isn't whole yet; with a number appended where a tree has an entry of this name."""
+"""Folder in the target for incomplete files; with a number appended where a tree has an entry of this name."""
 
 
 def state_name(taken: Iterable[bytes]) -> bytes:
@@ -82,9 +82,7 @@ class Target:
 
     def __init__(self, folder: bytes, state: bytes, *, replace: bool = False) -> None:
         if not folder:
-            raise TargetError(
-                "the folder to write to is an empty text: give its path, `.` for the current one"
-            )
+            raise TargetError("the folder to write to is empty: give its path, `.` for the current one")
         self.path = folder
         self.state = state
         self.replace = replace
@@ -94,7 +92,7 @@ class Target:
         except OSError as error:
             raise TargetError(
                 f"{paths.display(folder)} can't be used as target ({error.strerror}): "
-                "give a folder that you may write"
+                "give a folder that you can write to"
             ) from error
         self._open: list[_Level] = []  # the folders of one path, from the top
         try:
@@ -239,7 +237,7 @@ class Target:
                 )
             raise
         except OSError as error:
-            raise EntryError(f"can't be looked at ({error.strerror})") from None
+            raise EntryError(f"can't be checked ({error.strerror})") from None
 
     def bytes_there(self, place: Place, size: int) -> int:
         """How many bytes of a file of this size need no free space, since something is at its path already."""
@@ -269,7 +267,7 @@ class Target:
         path = path_of(place)
         if not stat.S_ISDIR(found.st_mode):
             if not self.replace:
-                raise EntryError("is there already and differs: move it away, or overwrite")
+                raise EntryError("already exists and differs: move it away, or overwrite it")
             return
         if not self.replace:
             raise EntryError("is a folder in the target: move it away, or overwrite it if it is empty")
@@ -278,7 +276,7 @@ class Target:
             with os.scandir(descriptor) as inside:
                 if next(inside, None) is not None:
                     raise EntryError(
-                        "is a folder with entries in the target: move it away, nothing deletes it"
+                        "is a folder with entries in the target: move it away, it is never deleted"
                     )
         finally:
             os.close(descriptor)
@@ -291,7 +289,7 @@ class Target:
             raise EntryError(f"can't be written ({error.strerror})") from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise EntryError(f"{paths.display(self.state)} holds something that no restore has put there")
+            raise EntryError(f"{paths.display(self.state)} contains something that isn't from a restore")
         return descriptor
 
     def place(self, part: bytes, place: Place, replace: bool | None = None) -> None:
@@ -323,7 +321,7 @@ class Target:
                 return
             os.unlink(part, dir_fd=self._state)
         except FileExistsError:
-            raise TakenError("is there already and differs: move it away, or overwrite") from None
+            raise TakenError("already exists and differs: move it away, or overwrite it") from None
         except OSError as error:
             raise EntryError(f"can't be written ({error.strerror})") from None
 
@@ -376,10 +374,10 @@ class Target:
             if mtime is not None:
                 os.utime(name, ns=(mtime, mtime), dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
-            raise TakenError("is there already and differs: move it away, or overwrite") from None
+            raise TakenError("already exists and differs: move it away, or overwrite it") from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise EntryError(f"the link can't be made ({reason})") from None
+            raise EntryError(f"the link can't be created ({reason})") from None
 
     def set_folder_time(self, place: Place, mtime: int) -> None:
         """Set the modification time of a folder, nanoseconds since 1970."""
@@ -399,6 +397,6 @@ def check_free_space(target: Target, size: int, there: Iterable[int]) -> None:
     free = target.free_bytes()
     if size > free and (left := size - sum(there)) > free:
         raise TargetError(
-            f"{paths.display(target.path)} has {readable(free)} free, {readable(left)} are to be written: "
-            "make some free, choose another folder, or restore less"
+            f"{paths.display(target.path)} has {readable(free)} free, {readable(left)} must be written: "
+            "free some space, choose another folder, or restore less"
         )

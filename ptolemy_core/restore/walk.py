@@ -153,7 +153,7 @@ class Folder:
 
 
 def root_entry(root: bytes, seen: Seen) -> TreeEntry:
-    """The entry of a root that is no folder: its name is its CID."""
+    """The entry of a root that isn't a folder: its name is its CID."""
     path = ROOT.child(cid_text(root).encode())
     return TreeEntry(path, seen.kind, seen.size, root, seen.spot, seen.target)
 

@@ -171,13 +171,13 @@ class Writer:
         if isinstance(error, OSError):
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise TargetError(
-                    f"{paths.display(self._target.path)} is full: free space and run the same again, it resumes"
+                    f"{paths.display(self._target.path)} is full: free space and run the command again: it resumes"
                 ) from error
             error = EntryError(f"can't be written ({error.strerror})")
         self._report.problem(path, str(error))
 
     def _same(self, item: FileItem, found: os.stat_result) -> bool:
-        """Whether the file at its place is the very file."""
+        """Whether the file at its place is the same file."""
         if not stat.S_ISREG(found.st_mode) or found.st_size != item.size:
             return False
         try:

@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from ptolemy_core import kernel
 from ptolemy_core.dag.file_cid import FileCid
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.source.buffers import Buffers
+from ptolemy_core.source.open_file import ReadAt, reader_of
+
+if TYPE_CHECKING:
+    from ptolemy_core.encryption import FileCipher
 
 _BATCH = 16 << 20
 """Bytes that are read and hashed together: sixteen leaves of the profile."""
@@ -36,20 +41,24 @@ class ContentReader:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def cid(self, descriptor: int, size: int) -> bytes | None:
+    def cid(self, descriptor: int, size: int, cipher: "FileCipher | None" = None) -> bytes | None:
         """The binary CID of a file's first `size` bytes; None if it is shorter.
+
+        Args:
+            descriptor: of the file.
+            size: bytes.
+            cipher: of an encrypted file of that size: the CID is that of the file once encrypted.
 
         Raises:
             OSError: it can't be read.
         """
+        read = reader_of(descriptor, cipher)
+        size = size if cipher is None else cipher.segments.size
         file_cid = FileCid(size, self._profile)
         if size <= self._profile.chunk:
-            data = b""
-            while len(data) < size:
-                got = os.pread(descriptor, size - len(data), len(data))
-                if not got:
-                    return None
-                data += got
+            data = bytearray(size)
+            if read(memoryview(data), 0) < size:
+                return None
             self._advance(size)
             file_cid.update([hashlib.sha256(data).digest()])
             return file_cid.finish()
@@ -60,7 +69,7 @@ class ContentReader:
                 while starts and len(running) < _PREFETCH:
                     start = starts.popleft()
                     length = min(self._batch, size - start)
-                    running.append((length, self._pool.submit(self._digests, descriptor, start, length)))
+                    running.append((length, self._pool.submit(self._digests, read, start, length)))
                 length, future = running.popleft()
                 digests = future.result()
                 if digests is None:
@@ -79,17 +88,13 @@ class ContentReader:
         if self._progress:
             self._progress(size)
 
-    def _digests(self, descriptor: int, start: int, length: int) -> list[bytes] | None:
+    def _digests(self, read: ReadAt, start: int, length: int) -> list[bytes] | None:
         """Digests of the leaves in a range of the file; None if the file is shorter."""
         buffer = self._buffers.take()
         view = memoryview(buffer)[:length]
         try:
-            done = 0
-            while done < length:
-                got = os.preadv(descriptor, [view[done:]], start + done)
-                if not got:
-                    return None
-                done += got
+            if read(view, start) < length:
+                return None
             offsets = np.arange(0, length, self._profile.chunk, dtype=np.int64)
             lengths = np.minimum(length - offsets, self._profile.chunk)
             return [row.tobytes() for row in kernel.sha256_ranges(view, offsets, lengths)]

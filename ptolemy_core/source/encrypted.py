@@ -71,7 +71,7 @@ class EncryptedSource:
 
     def read_many(
         self, names: Sequence[bytes], buffer: Buffer, offsets: NDArray[np.int64], stamps: Stamps
-    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64] | None]:
         """Read and encrypt whole files of one segment; those that weren't read are left as zeros."""
         done = np.zeros(len(names), dtype=np.bool_)
         states = np.zeros((len(names), 2), dtype=np.int64)
@@ -92,7 +92,10 @@ class EncryptedSource:
                         self._file(chosen[k], size).encrypt(0, inner, out)
                     else:
                         out[:] = bytes(size)
-        done[rows], states[rows] = good, found
+        done[rows] = good
+        if found is None:
+            return done, None
+        states[rows] = found
         return done, states
 
     def check(self, path: bytes, kind: int, stamp: Stamp) -> None:

@@ -34,6 +34,7 @@ class Inputs:
         self.stamps = stamps
         self.targets = targets
         self._many = source if isinstance(source, ReadsMany) else None
+        self._keeps = source if isinstance(source, KeepsPaths) else None
         self._states = _FileStates(_first_items(items))
 
     def read_into(self, item: int, start: int, buffers: Sequence[memoryview]) -> None:
@@ -67,7 +68,8 @@ class Inputs:
         rows = items[whole]
         names = [self.items.paths[item] for item in rows.tolist()]
         good, states = self._many.read_many(names, buffer, offsets[whole], self.stamps.take(rows))
-        good[good] = self._states.note_many(rows[good], states[good])
+        if states is not None:
+            good[good] = self._states.note_many(rows[good], states[good])
         done[whole] = good
         return done
 
@@ -102,7 +104,7 @@ class Inputs:
     def kept_path(self, item: int) -> bytes:
         """What an outline keeps as an item's path, for later reads of its source."""
         path = self.items.paths[item]
-        return self.source.kept_path(path) if isinstance(self.source, KeepsPaths) else path
+        return path if self._keeps is None else self._keeps.kept_path(path)
 
     def states(self) -> list[State | None]:
         """The state in which each item's file was read; None if nothing was read or the source has no states."""

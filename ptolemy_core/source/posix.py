@@ -8,26 +8,26 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.errors import SourceError
+from ptolemy_core.errors import SettingsError, SourceError, SourceUnreadableError
 from ptolemy_core.kernel import Buffer, files
 from ptolemy_core.rules.selection import Rules
-from ptolemy_core.source import beneath, descriptors, mounts, refusals
+from ptolemy_core.source import beneath, descriptors, filesystem, mounts, refusals
 from ptolemy_core.source.buffers import Buffers
+from ptolemy_core.source.filesystem import Mounts
 from ptolemy_core.source.protocol import BATCH, Entry, FolderSeen, State
 from ptolemy_core.source.stamps import Stamp, Stamps, wrapped
-from ptolemy_core.source.walk import entry_at, walk_batches
+from ptolemy_core.source.walk import OwnFolders, entry_at, walk_batches
 from ptolemy_core.tree import Kind, paths
 
 # O_NONBLOCK: a file replaced by a pipe must not block the build; O_NOFOLLOW: one replaced by a link isn't followed
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECTORY
-
-_NOT_A_FILE = "it is no longer a regular file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,11 @@ class PosixSource:
     Attributes:
         root: its path. Links in the path are followed; the folder itself must not be a link, and no link beneath it
             is followed.
+        own: Ptolemy's own folders, which `entries` leaves out.
     """
 
     root: bytes
+    own: OwnFolders = field(default_factory=dict, compare=False, repr=False)
     _keeps_inodes: dict[int, bool] = field(default_factory=dict, compare=False, repr=False)
     _bounce: Buffers = field(default_factory=lambda: Buffers(descriptors.BOUNCE), compare=False, repr=False)
 
@@ -55,7 +57,73 @@ class PosixSource:
         self, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
     ) -> Iterator[list[Entry]]:
         """`walk_batches` of the folder."""
-        return walk_batches(self.root, rules, folder=folder, size=size)
+        return walk_batches(self.root, rules, folder=folder, own=self.own, size=size)
+
+    def mounts(self) -> Mounts:
+        """The folder's file system, and those below it.
+
+        Raises:
+            SourceError: it can't be opened.
+        """
+        try:
+            return filesystem.look(self.root)
+        except OSError as error:
+            raise SourceUnreadableError(
+                f"{paths.display(self.root)} can't be scanned ({error.strerror}): "
+                "check that the folder is there, mounted, and readable"
+            ) from error
+
+    def is_empty(self) -> bool:
+        """Whether the folder has no entry.
+
+        Raises:
+            SourceError: it can't be listed.
+        """
+        try:
+            with beneath.opened(self.root) as folder:
+                listed = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                with os.scandir(listed) as entries:
+                    return next(entries, None) is None
+            finally:
+                os.close(listed)
+        except OSError as error:
+            raise SourceUnreadableError(
+                f"{paths.display(self.root)} can't be read ({error.strerror})",
+                reason=f"can't be read ({error.strerror})",
+            ) from error
+
+    def require_usable(self) -> None:
+        """See that it is a readable folder.
+
+        Raises:
+            SettingsError: it isn't.
+        """
+        name = os.fsdecode(self.root)
+        if not os.path.isdir(self.root):
+            raise SettingsError(f"target_dir {name!r} isn't a folder: check the path, or mount it")
+        if not os.access(self.root, os.R_OK | os.X_OK):
+            raise SettingsError(f"target_dir {name!r} can't be read: change its permissions")
+
+    @contextmanager
+    def opened(self, path: bytes) -> Iterator["OpenedFile"]:
+        """A file as it is now.
+
+        Raises:
+            SourceError: it can't be opened, or isn't a regular file.
+        """
+        try:
+            descriptor = self._open(path, _FILE)
+        except OSError as error:
+            raise self._unreadable(path, error, refusals.NOT_A_FILE) from error
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise self._changed(path, refusals.NOT_A_FILE)
+            stamp = Stamp(status.st_size, wrapped(status.st_mtime_ns))
+            yield OpenedFile(descriptor, stamp, wrapped(status.st_ctime_ns), self.name(path))
+        finally:
+            os.close(descriptor)
 
     def read(self, path: bytes, offset: int, buffers: Sequence[memoryview], stamp: Stamp) -> State:
         """Fill the buffers with a file's bytes; the file's status is compared before and after.
@@ -74,7 +142,7 @@ class PosixSource:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise self._unreadable(path, error, _NOT_A_FILE) from error
+            raise self._unreadable(path, error, refusals.NOT_A_FILE) from error
         if _fingerprint(after) != _fingerprint(before):
             raise refusals.torn(self.name(path))
         if done < wanted:
@@ -147,7 +215,7 @@ class PosixSource:
 
     def _compare(self, path: bytes, status: os.stat_result, stamp: Stamp) -> None:
         if not stat.S_ISREG(status.st_mode):
-            raise self._changed(path, _NOT_A_FILE)
+            raise self._changed(path, refusals.NOT_A_FILE)
         how = stamp.difference(Stamp(status.st_size, status.st_mtime_ns))
         if how:
             raise self._changed(path, how)
@@ -155,7 +223,7 @@ class PosixSource:
     def _unreadable(self, path: bytes, error: OSError, other_kind: str) -> SourceError:
         """The error for an entry that can't be opened; `other_kind` is the reason if its kind changed."""
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and self._is_behind_link(path):
-            return self._changed(path, "a folder in its path is now a link")
+            return self._changed(path, refusals.BEHIND_LINK)
         # now a folder, a pipe, a socket or a link
         if error.errno in (errno.EINVAL, errno.EISDIR, errno.ESPIPE, errno.ENXIO, errno.ELOOP):
             return self._changed(path, other_kind)
@@ -182,6 +250,33 @@ class PosixSource:
 
     def _changed(self, path: bytes, how: str) -> SourceError:
         return refusals.changed(self.name(path), how)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """A file that is compared with a CAR; see `protocol.OpenFile`."""
+
+    descriptor: int
+    stamp: Stamp
+    ctime: int
+    name: str
+
+    def read_at(self, view: memoryview, offset: int) -> int:
+        """Fill `view` from `offset`.
+
+        Raises:
+            SourceError: it can't be read.
+        """
+        done = 0
+        try:
+            while done < len(view):
+                got = os.preadv(self.descriptor, [view[done:]], offset + done)
+                if not got:
+                    break
+                done += got
+        except OSError as error:
+            raise refusals.unreadable(self.name, error.strerror or str(error)) from error
+        return done
 
 
 def _fingerprint(status: os.stat_result) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ contains another source and has the same methods; one for builds alone, such as 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ptolemy_core.kernel import Buffer
 from ptolemy_core.rules.selection import Rules
+from ptolemy_core.source.filesystem import Mounts
 from ptolemy_core.source.stamps import Stamp, Stamps
 
 BATCH = 2_000
@@ -86,18 +88,52 @@ class Source(Files, Protocol):
         """
 
 
+class OpenFile(Protocol):
+    """A file as it is now, to be compared with what a CAR holds.
+
+    Attributes:
+        stamp: its stamp now.
+        ctime: of its state, see `State`; None if the source has no states.
+    """
+
+    @property
+    def stamp(self) -> Stamp: ...
+
+    @property
+    def ctime(self) -> int | None: ...
+
+    def read_at(self, view: memoryview, offset: int) -> int:
+        """Fill `view` with the bytes from `offset`; returns how many there were."""
+
+
+class Target(Source, Protocol):
+    """A source that a project can have as its target_dir."""
+
+    def mounts(self) -> Mounts:
+        """What the data is on, which tells a target from another in its place. Raises SourceError."""
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it. Raises SourceError."""
+
+    def require_usable(self) -> None:
+        """See that it is there and can be listed. Raises SettingsError."""
+
+    def opened(self, path: bytes) -> AbstractContextManager[OpenFile]:
+        """A file as it is now, whatever the scan saw. Raises SourceError."""
+
+
 @runtime_checkable
 class ReadsMany(Protocol):
     """An optional capability of a source: reading many small files in one call."""
 
     def read_many(
         self, names: Sequence[bytes], buffer: Buffer, offsets: NDArray[np.int64], stamps: Stamps
-    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64] | None]:
         """Read whole files, given by their paths, to these offsets in the buffer.
 
         Returns:
             which files were read and have their stamps (`read` reports what is wrong with the others), and one row
-            per file with its `State`.
+            per file with its `State`; None if the source has no states.
         """
 
 

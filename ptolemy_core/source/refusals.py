@@ -2,6 +2,11 @@
 
 from ptolemy_core.errors import SourceChangedError, SourceUnreadableError
 
+BEHIND_LINK = "a folder in its path is now a link"
+"""How an entry changed that can't be reached without following a link."""
+
+NOT_A_FILE = "it is no longer a regular file"
+
 _RESCAN = "scan again, then containerize and blitz"
 
 

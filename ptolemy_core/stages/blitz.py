@@ -11,6 +11,7 @@ from ptolemy_core.catalog import (
     containers,
     deletions,
     encrypted_cars,
+    file_digests,
     projects,
     skipped,
     stored_cars,
@@ -36,6 +37,7 @@ from ptolemy_core.project import Project
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages import build_job, reservation
 from ptolemy_core.stages.build_job import BuildJob
+from ptolemy_core.stages.file_digests import file_digests as digests_of
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.skip import drop_unreadable
 
@@ -165,6 +167,7 @@ def _build_what_is_left(
                     if how.progress:
                         how.progress(done)
 
+                file_digests.keep(catalog, digests_of(project, job.content))
                 complete = build_job.before_name(catalog, job, time.monotonic())
                 built = build_job.work(job, how.options, keys=how.keys, progress=report, complete=complete)
                 return job, built

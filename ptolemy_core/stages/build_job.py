@@ -20,7 +20,7 @@ from ptolemy_core.keys import KeyProvider, WrappedKey
 from ptolemy_core.layout import Layout, compute_layout
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
-from ptolemy_core.source import Inputs, open_source, refusals
+from ptolemy_core.source import Inputs, open_target, refusals
 from ptolemy_core.stages.car_form import CarForm, in_car
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 from ptolemy_core.staging.area import part_name
@@ -60,7 +60,7 @@ class BuildJob:
         """What the build keeps of the CAR: of an encrypted one always an outline."""
         generated = self.car_storage == cars.GENERATED
         outline = generated or self.project.is_encrypted
-        return Kept(car=not generated, outline=outline, profile=self.profile)
+        return Kept(car=not generated, outline=outline, project=self.project.name, profile=self.profile)
 
     def car_form(self, keys: KeyProvider | None = None) -> CarForm:
         """The content as it is in the CAR.
@@ -72,7 +72,7 @@ class BuildJob:
 
     def inputs(self, form: CarForm) -> Inputs:
         """What the build reads."""
-        return form.inputs(open_source(self.project.target_bytes))
+        return form.inputs(open_target(self.project))
 
 
 def load(
@@ -173,7 +173,7 @@ def before_name(catalog: Catalog, job: BuildJob, started: float) -> Callable[[Bu
             return
         if job.receipt is None or job.receipt.named:
             encrypted_cars.renew(catalog, [int(job.content.file_ids[k]) for k in wrong])
-        source = open_source(job.project.target_bytes)
+        source = open_target(job.project)
         error = refusals.changed(
             source.name(job.content.items.paths[wrong[0]]),
             "other bytes than its CAR was built with, though its size and time are the same",

@@ -7,7 +7,7 @@ from ptolemy_core.staging.area import StagedFile
 
 
 def is_verified(row: CarRow, found: StagedFile | None) -> bool:
-    """Whether this is the very file that passed verification, unchanged since.
+    """Whether this is the file that passed verification, unchanged since.
 
     Its time of change is compared, which no program can set back, and its inode.
     """
@@ -53,6 +53,6 @@ def why_unsafe(row: CarRow, found: StagedFile | None, *, trust_marks: bool = Fal
     if seen or trust_marks:
         return None
     return (
-        f"CAR {where} wasn't in staging_dir when it was marked as delivered, so nobody saw that it was whole: "
-        "--trust-marks deletes all the same"
+        f"CAR {where} wasn't in staging_dir when it was marked as delivered, so it isn't known to be complete: "
+        "--trust-marks deletes anyway"
     )

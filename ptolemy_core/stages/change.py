@@ -1,8 +1,10 @@
 """Changing a project's settings: where its folders move to must hold the same data, or the same CARs."""
 
-from contextlib import ExitStack
+import os
+from contextlib import ExitStack, suppress
 from typing import Any
 
+from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import cars, progress, projects, roots, scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import BusyError, LossError, SettingsError, StagingError
@@ -15,7 +17,7 @@ from ptolemy_core.stages.car_state import is_away
 from ptolemy_core.stages.merge import Expected
 from ptolemy_core.stages.own_folders import own_files, own_folders
 from ptolemy_core.stages.spill import Spill
-from ptolemy_core.staging.area import area_of
+from ptolemy_core.staging.area import OUTLINES, area_of
 
 
 def changed(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:
@@ -82,23 +84,30 @@ def require_idle(catalog: Catalog, name: str) -> Any:
 
 
 def require_cars(catalog: Catalog, now: Project, new: Project) -> None:
-    """See that a new staging folder has the CARs of the old one.
+    """See that a new staging folder has the CARs of the old one, and the outlines of generated ones.
 
     Raises:
         SettingsError: it hasn't.
     """
     before, after = area_of(now), area_of(new)
     rows = [row for row in cars.rows(catalog, now.name) if not _is_away(now, row)]
-    expected = [(row.file_name, row.car_size) for row in rows]
+    expected = [(row.file_name, row.car_size) for row in rows if not row.is_generated]
+    outlines = [outline_name(row.file_name) for row in rows if row.is_generated and row.dead_at is None]
     expected += [(row.file_name, row.car_size) for row in list(roots.rows(catalog, now.name))[:1]]
-    try:
-        there = before.sizes()
-    except StagingError:
-        there = None  # its disk is gone: all that isn't delivered must be in the new one
+    there: dict[str, int] | None = None
+    drawn: dict[str, int] | None = None
+    with suppress(StagingError):  # its disk is gone: all that isn't delivered must be in the new one
+        there, drawn = before.sizes(), before.outlines(now.name)
     lost = [
         file
         for file, size in expected
         if (there is None or there.get(file) == size) and not after.has(file, size)
+    ]
+    have = after.outlines(now.name)
+    lost += [
+        os.path.join(OUTLINES, now.name, name)
+        for name in outlines
+        if (drawn is None or name in drawn) and (name not in have or (drawn and have[name] != drawn[name]))
     ]
     if lost:
         raise SettingsError(

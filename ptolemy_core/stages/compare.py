@@ -4,8 +4,6 @@ The source is read again and each of its ranges hashed against the leaf that the
 leaves themselves are verified before. Versions that were superseded or are gone, as a scan saw, aren't compared.
 """
 
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,17 +18,16 @@ from ptolemy_core.dag.profile import Profile
 from ptolemy_core.encryption import FileCipher, Form, Header, ProjectCipher
 from ptolemy_core.encryption.opening import form_of
 from ptolemy_core.errors import DeadCarError, OutlineError, SourceChangedError, SourceError
-from ptolemy_core.kernel.files import open_beneath
 from ptolemy_core.layout import item_extents
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
-from ptolemy_core.restore.compare import compare, reader_of
+from ptolemy_core.restore.compare import compare
 from ptolemy_core.restore.dag import leaves, read_node
-from ptolemy_core.restore.decrypt import encrypting_reader
-from ptolemy_core.source import Source, Stamp, beneath, open_source
-from ptolemy_core.source.stamps import wrapped
+from ptolemy_core.source import Source, Stamp, Target, open_target, refusals
+from ptolemy_core.source.open_file import ReadAt, encrypting_reader
+from ptolemy_core.source.protocol import OpenFile
 from ptolemy_core.tree import Kind, paths
 
 MAX_DIFFERENCES = 100
@@ -38,7 +35,6 @@ MAX_DIFFERENCES = 100
 
 _AT_ONCE = 16 << 20
 """Bytes of a generated CAR that are made together."""
-_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +84,16 @@ def compare_with_source(
     unread: set[int] = set()
     live = outdated = 0
     try:
-        with (
-            beneath.opened(project.target_bytes) as root,
-            ThreadPoolExecutor(2, thread_name_prefix="compare") as pool,
-        ):
+        target = open_target(project)
+        target.mounts()  # sees that it is there
+        with ThreadPoolExecutor(2, thread_name_prefix="compare") as pool:
             for one in shards:
                 if not one.live:
                     outdated += 1
                     progress(one.length if one.kind == Kind.FILE else 0)
                     continue
                 live += 1
-                found = _difference(_Opened(blocks, root, pool, cipher), one, progress)
+                found = _difference(_Opened(blocks, target, pool, cipher), one, progress)
                 if found:
                     reason, suspect = found
                     if suspect is None:
@@ -106,8 +101,10 @@ def compare_with_source(
                     else:
                         faults.append(SourceFault(one.position, one.file_id, reason.strip(" ;"), suspect))
                     problems.append(f"{paths.display(one.path)}{reason}")
-    except OSError as error:
-        why = f"can't be compared with the source: target_dir can't be read ({error.strerror})"
+    except SourceError as error:
+        cause = error.__cause__
+        said = cause.strerror if isinstance(cause, OSError) else str(error)
+        why = f"can't be compared with the source: target_dir can't be read ({said})"
         return Comparison([*problems[:MAX_DIFFERENCES], why], None)
     finally:
         blocks.close()
@@ -118,10 +115,10 @@ def compare_with_source(
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What is compared: the CAR's blocks, and the source with its descriptor and the project's ciphers."""
+    """What is compared: the CAR's blocks, and the source with the project's ciphers."""
 
     blocks: Blocks
-    root: int
+    target: Target
     pool: ThreadPoolExecutor
     cipher: ProjectCipher | None
 
@@ -157,7 +154,7 @@ def compare_generated(
         profile: of the DAG.
         progress: called with bytes compared since the last call.
     """
-    source = open_source(project.target_bytes)
+    source = open_target(project)
     problems: list[str] = []
     faults: list[SourceFault] = []
     unread: set[int] = set()
@@ -205,48 +202,53 @@ def _difference(opened: _Opened, row: BuiltShard, progress: Progress) -> tuple[s
 
     None instead of that: the entry can't be read.
     """
-    blocks, root = opened.blocks, opened.root
-    path, spot = row.path, Spot(0, row.car_offset)
+    source, spot, scanned = opened.target, Spot(0, row.car_offset), Stamp(row.size, row.mtime)
     try:
         if row.kind == Kind.SYMLINK:
-            target = opened.wanted_target(row, beneath.readlink(root, path))
-            same = target == read_node(blocks, row.cid, spot).unixfs.data
+            target = opened.wanted_target(row, source.link(row.path))
+            same = target == read_node(opened.blocks, row.cid, spot).unixfs.data
             return None if same else (" leads elsewhere in the source", False)
         if row.kind == Kind.DIRECTORY:
-            is_folder = stat.S_ISDIR(beneath.lstat(root, path).st_mode)
-            return None if is_folder else (" is no folder in the source any more", False)
-        descriptor = open_beneath(root, path, _FILE)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                return " is no regular file in the source any more", False
-            stamp, found = Stamp(row.size, row.mtime), Stamp(status.st_size, wrapped(status.st_mtime_ns))
-            changed = "; it was modified after the scan" if found.token != stamp.token else ""
-            if found.size != stamp.size:
-                sizes = f"{found.size} bytes in the source, {stamp.size} when it was scanned"
+            source.check(row.path, row.kind, scanned)
+            return None
+        with source.opened(row.path) as file:
+            changed = "; it was modified after the scan" if file.stamp.token != scanned.token else ""
+            if file.stamp.size != scanned.size:
+                sizes = f"{file.stamp.size} bytes in the source, {scanned.size} when it was scanned"
                 return f" has {sizes}{changed}", False
-            for first, last in _wrong_ranges(opened, row, descriptor, progress):
-                suspect = not changed and row.read_ctime in (None, wrapped(status.st_ctime_ns))
+            for first, last in _wrong_ranges(opened, row, file, progress):
+                suspect = not changed and row.read_ctime in (None, file.ctime)
                 return f" differs from the source in bytes {first} to {last}{changed}", suspect
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if beneath.is_behind_link(root, path):
-            return " can't be compared with the source: a folder in its path is now a link", None
-        return f" can't be read in the source ({error.strerror})", None
+    except SourceError as error:
+        return _unread(row, error)
     except BlockError as error:
         return f" can't be compared with the source: {error}", True
     return None
 
 
+def _unread(row: BuiltShard, error: SourceError) -> tuple[str, bool | None]:
+    """What to say of an entry that can't be read in the source, and False if it is another kind of entry by now."""
+    if refusals.BEHIND_LINK in error.reason:
+        return f" can't be compared with the source: {refusals.BEHIND_LINK}", None
+    cause = error.__cause__
+    changed = isinstance(error, SourceChangedError)
+    if row.kind == Kind.DIRECTORY and changed and not isinstance(cause, FileNotFoundError):
+        return " is no longer a folder in the source", False
+    if refusals.NOT_A_FILE in error.reason and cause is None:
+        return " is no longer a regular file in the source", False
+    why = cause.strerror if isinstance(cause, OSError) else error.reason
+    return f" can't be read in the source ({why})", None
+
+
 def _wrong_ranges(
-    opened: _Opened, row: BuiltShard, descriptor: int, progress: Progress
+    opened: _Opened, row: BuiltShard, file: OpenFile, progress: Progress
 ) -> Iterator[tuple[int, int]]:
     """First and last bytes of the ranges of an open file that aren't what the CAR holds."""
     cipher = opened.file(row)
-    read, start, length = reader_of(descriptor), row.start, row.length
+    read: ReadAt = file.read_at
+    start, length = row.start, row.length
     if cipher is not None:
-        read = encrypting_reader(cipher, descriptor)
+        read = encrypting_reader(cipher, file.read_at)
         start, length = Form(True, segment=cipher.segments.segment).file_range(row.size, start, length)
     wanted = leaves(opened.blocks, row.cid, length, Spot(0, row.car_offset), start)
     for leaf, right in compare(read, wanted, opened.pool, progress=progress):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.catalog import container_plan, containers, dead_cars, projects
+from ptolemy_core.catalog import container_plan, containers, dead_cars, projects, scans
 from ptolemy_core.catalog.container_plan import Unplanned
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.outage import survives_outage
@@ -21,6 +21,7 @@ from ptolemy_core.keys import KeyProvider, WrappedKey
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.layout.plan import PlannedContainer, plan, split
 from ptolemy_core.project import Project, padding_warning
+from ptolemy_core.stages import dead
 from ptolemy_core.stages.car_form import in_catalog
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
@@ -36,7 +37,7 @@ class PlanResult:
     Attributes:
         containers: all of the project (in a dry run: the new ones only).
         new: how many this run planned.
-        dropped: how many unbuilt containers were planned anew, because files in them are gone or changed.
+        dropped: how many unbuilt containers were planned again, because files in them are gone or changed.
         warning: of a car_size that pads badly.
         saved: False in a dry run.
         empty: what there is to say if the project has nothing to store.
@@ -57,10 +58,11 @@ class PlanJob:
     Attributes:
         project: whose containers are planned.
         profile: of the DAG.
-        stale: ids of unbuilt containers that are planned anew.
+        stale: ids of unbuilt containers that are planned again.
         files: that are in no container, or partly, in path order.
         kept: of files that are partly in built containers, the numbers of the shards there.
         wrapped: data keys of an encrypted project.
+        scan: the number of the scan whose entries are planned; None: it isn't finished.
         lost: ids of containers whose CARs are dead: what is left of their files is among those to be planned.
     """
 
@@ -71,6 +73,7 @@ class PlanJob:
     kept: Mapping[int, frozenset[int]] = field(default_factory=dict)
     wrapped: tuple[WrappedKey, ...] = ()
     lost: frozenset[int] = frozenset()
+    scan: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +127,12 @@ def containerize(
                 if held and container_plan.take_back(connection, job.stale):
                     if made.containers:
                         container_plan.save(connection, name, made.containers, made.items, made.file_ids)
+                    scans.set_planned(connection, name, job.scan)
                     break
                 connection.rollback()
         else:
-            raise BusyError(f"builds of project {name!r} change its plan all the time: wait for them to end")
+            raise BusyError(f"builds of project {name!r} keep changing its plan: wait for them to end")
+    dead.drop_outlines(catalog, job.project, job.lost)
     rows = containers.rows(catalog, name)
     return PlanResult(
         containers=rows,
@@ -144,13 +149,14 @@ def load(catalog: Catalog, name: str, profile: Profile, keys: KeyProvider | None
     project = projects.get(catalog, name)
     wrapped = ensure_data_keys(catalog, project, keys)
     with catalog.read() as connection:
+        scan = scans.newest_number(connection, name)
         stale = container_plan.stale(connection, name)
         lost = dead_cars.lost(connection, name)
         found = container_plan.read_unplanned(connection, name, built_only=stale is not None)
         kept = container_plan.partly_built(connection, name) if stale is not None else None
     if stale is None or kept is None:
-        return PlanJob(project, profile, frozenset(), found, wrapped=wrapped)
-    return PlanJob(project, profile, stale, found.merged(kept.files), kept.shards, wrapped, lost)
+        return PlanJob(project, profile, frozenset(), found, wrapped=wrapped, scan=scan)
+    return PlanJob(project, profile, stale, found.merged(kept.files), kept.shards, wrapped, lost, scan)
 
 
 def work(job: PlanJob, keys: KeyProvider | None = None) -> Plan:

@@ -83,7 +83,7 @@ def record_plan(
         PtolemyError: as `plan` does; BusyError where another process plans.
     """
     require_source(projects.get(catalog, name))
-    deals.settle(catalog, name)
+    settle_deals(catalog, name, now)
     with catalog.lock("deal plan", wait=60, busy="deals are being planned elsewhere: wait for that"):
         made = plan(catalog, name, wallets, chosen, now)
         project = projects.get(catalog, name)
@@ -94,6 +94,32 @@ def record_plan(
         rows = [_row(project, one, clients[one.provider.network], now()) for one in made.assignments]
         deals.add(catalog, rows)
     return made
+
+
+def settle_deals(catalog: Catalog, name: str, now: Clock = time.time) -> None:
+    """End the deals of a project's pieces whose last epoch is past, and see which CARs are delivered now."""
+    pieces = {row.piece_cid_v2 for row in cars.rows(catalog, name)}
+    over = [
+        row
+        for row in deals.select(catalog, pieces=pieces, live=True)
+        if row.state == DealState.ACTIVE and is_past(row, now())
+    ]
+    deals.record(
+        catalog,
+        [Change(row, DealState.EXPIRED, False, "its end epoch is past") for row in over],
+        now(),
+    )
+    deals.settle(catalog, name)
+
+
+def is_past(row: DealRow, now: float) -> bool:
+    """Whether the end epoch of a deal is past."""
+    return row.end_epoch is not None and row.end_epoch < epochs.epoch_of(now, network_of_deal(row))
+
+
+def network_of_deal(row: DealRow) -> Network:
+    """The network that a deal is made on, by its client's address."""
+    return network_of("calibration" if (row.client or "").startswith("t") else "mainnet")
 
 
 def _row(project: Project, one: Assignment, client: str, now: float) -> DealRow:
@@ -221,7 +247,7 @@ def ends(row: DealRow, state: DealState, now: float) -> dict[str, int]:
     if row.end_epoch is not None or state not in LIVE or LIVE.index(state) < sealed or row.duration is None:
         return {}
     since = row.checked_at or row.created_at
-    network = network_of("calibration" if (row.client or "").startswith("t") else "mainnet")
+    network = network_of_deal(row)
     return {"end_epoch": epochs.epoch_of(min(since, now), network) + row.duration}
 
 
@@ -230,7 +256,7 @@ def expiring(catalog: Catalog, name: str, days: float, now: Clock = time.time) -
     projects.get(catalog, name)
     found = []
     for row in deals.select(catalog, project=name, live=True):
-        network = network_of("calibration" if (row.client or "").startswith("t") else "mainnet")
+        network = network_of_deal(row)
         until = epochs.epoch_of(now(), network) + int(days * epochs.DAY)
         if row.state == DealState.ACTIVE and row.end_epoch is not None and row.end_epoch <= until:
             found.append(row)

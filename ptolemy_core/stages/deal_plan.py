@@ -133,8 +133,8 @@ class _Planner:
     def plan(self) -> DealPlan:
         plan, seen = self._plan, set()
         for car in self._facts.cars:
-            if car.piece_cid_v2 in seen:
-                continue  # the same content twice is one piece
+            if car.piece_cid_v2 in seen or car.dead_at is not None:
+                continue  # the same content twice is one piece, and nobody can fetch a dead CAR
             seen.add(car.piece_cid_v2)
             self._place(car)
         plan.pieces = len(seen)

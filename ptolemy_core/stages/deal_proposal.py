@@ -1,8 +1,10 @@
 """The proposal of a recorded deal, as its engine takes it. URLs are made when they are sent, and kept nowhere."""
 
 import os
+import time
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from ptolemy_core import url_template
 from ptolemy_core.address import Network, parse_on
@@ -12,10 +14,17 @@ from ptolemy_core.dag import cid
 from ptolemy_core.deals import Conditions, Offline, Piece, Proposal, Provider, Pull, Push, SourceUrl
 from ptolemy_core.deals.proposal import Source, provider_of
 from ptolemy_core.errors import SettingsError
+from ptolemy_core.gateway.access import EXPIRES, SIGNATURE, signature
 from ptolemy_core.project import Project
 
 SECRET: Final = "PTOLEMY_PIECE_SECRET"
 """Environment variable with what {secret} in a project's piece_url stands for."""
+
+URL_KEY: Final = "PTOLEMY_PIECE_URL_KEY"
+"""Environment variable with the key of URLs that the piece server signs."""
+
+VALID: Final = 30 * 86_400
+"""Seconds that a signed URL is valid: longer than a provider's queue."""
 
 
 def network_of(name: str) -> Network:
@@ -79,11 +88,12 @@ def require_source(project: Project, environment: Mapping[str, str] = os.environ
             "--piece-url 'https://HOST/piece/{piece_cid}' (`ptolemy serve-pieces` serves them), or --deal-transfer "
             "push"
         )
-    if url_template.needs_secret(project.piece_url) and not environment.get(SECRET):
-        raise SettingsError(
-            f"piece_url of project {project.name!r} has {{secret}}, and {SECRET} isn't set: set it "
-            "where deals are made"
-        )
+    for name, variable in (("secret", SECRET), ("signature", URL_KEY)):
+        if url_template.needs(project.piece_url, name) and not environment.get(variable):
+            raise SettingsError(
+                f"piece_url of project {project.name!r} has {{{name}}}, and {variable} isn't set: set it where deals "
+                "are made"
+            )
 
 
 def _source(row: DealRow, project: Project, environment: Mapping[str, str]) -> Source:
@@ -92,5 +102,17 @@ def _source(row: DealRow, project: Project, environment: Mapping[str, str]) -> S
     if row.transfer == "offline":
         return Offline()
     require_source(project, environment)
-    names = piece_names(piece_of(row)) | {"secret": environment.get(SECRET, "")}
-    return Pull((SourceUrl(url_template.fill(project.piece_url or "", names)),))
+    template = project.piece_url or ""
+    names = piece_names(piece_of(row)) | {"secret": environment.get(SECRET, ""), "signature": ""}
+    if url_template.needs(template, "signature"):
+        path = urlsplit(url_template.fill(template, names)).path
+        # as the piece server sees it, which may be behind a proxy below another path
+        path = path[max(path.rfind("/piece/"), 0) :]
+        names["signature"] = _signature(environment[URL_KEY].strip().encode(), path)
+    return Pull((SourceUrl(url_template.fill(template, names)),))
+
+
+def _signature(key: bytes, path: str) -> str:
+    """The parameters of a URL of our piece server that anyone may fetch for a while."""
+    expires = int(time.time()) + VALID
+    return f"{EXPIRES}={expires}&{SIGNATURE}={signature(key, path, expires)}"

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ptolemy_core import epochs
-from ptolemy_core.address import Network
-from ptolemy_core.catalog import deals, projects, providers
+from ptolemy_core.catalog import deals, projects, providers, stored_cars
 from ptolemy_core.catalog.deals import Change, DealRow
 from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.catalog.store import Catalog
@@ -32,9 +31,10 @@ from ptolemy_core.errors import (
 )
 from ptolemy_core.project import Project
 from ptolemy_core.stages import deal_upload
-from ptolemy_core.stages.deal import ends
+from ptolemy_core.stages.deal import ends, is_past, network_of_deal
 from ptolemy_core.stages.deal_plan import DELAYS, GAVE_UP, TRIES, Clock, is_stuck
-from ptolemy_core.stages.deal_proposal import network_of, proposal_of
+from ptolemy_core.stages.deal_proposal import proposal_of
+from ptolemy_core.staging.stored import StoredCar
 
 _AT_ONCE: Final = 20
 """Deals that are recorded together."""
@@ -180,8 +180,8 @@ class _Round:
         over: list[DealRow] = []
         left: list[DealRow] = []
         for row in rows:
-            past = row.end_epoch is not None and row.end_epoch < epochs.epoch_of(now, _network(row))
-            (over if past and row.state == DealState.ACTIVE else left).append(row)
+            ended = row.state == DealState.ACTIVE and is_past(row, now)
+            (over if ended else left).append(row)
         self.record([Change(row, DealState.EXPIRED, False, "its end epoch is past") for row in over])
         return left
 
@@ -192,6 +192,11 @@ class _Round:
             for change in changes:
                 if change.state not in (change.deal.state, DealState.SENT):
                     self.result.moved[change.state] += 1
+
+    def stored(self, row: DealRow) -> list[StoredCar]:
+        """The CARs with the piece of a deal: of its project before others."""
+        found = stored_cars.by_piece(self._catalog, row.piece_cid_v2)
+        return sorted(found, key=lambda one: one.project != row.project)
 
     @property
     def rounds(self) -> Rounds:
@@ -262,7 +267,7 @@ class _Provider:
             if row.state == DealState.PLANNED:
                 values: dict[str, Any] = {}
                 if row.start_hours is not None:
-                    start = epochs.epoch_of(now, _network(row)) + row.start_hours * epochs.DAY // 24
+                    start = epochs.epoch_of(now, network_of_deal(row)) + row.start_hours * epochs.DAY // 24
                     values = {"start_epoch": start}
                 changes[row.id] = Change(row, DealState.SENT, True, values=values)
         self._whole.record(list(changes.values()))
@@ -303,7 +308,7 @@ class _Provider:
         else:
             report = self._engine.propose(proposal, sent=not first)
         if deal_upload.is_due(row, report):
-            deal_upload.upload(self._engine, proposal, self._whole.project)
+            deal_upload.upload(self._engine, proposal, self._whole.stored(row))
         return report
 
     def _reported(self, row: DealRow, report: Report, now: float) -> Change:
@@ -353,7 +358,3 @@ class _Provider:
         if now < self._next:
             self._whole.rounds.pause(self._next - now)
         self._next = max(now, self._next) + 1 / max(self._provider.rate, 0.01)
-
-
-def _network(row: DealRow) -> Network:
-    return network_of("calibration" if (row.client or "").startswith("t") else "mainnet")

@@ -1,17 +1,18 @@
-"""Uploading the piece of a deal that is made by push: its staged CAR, in chunks, only those that are missing."""
+"""Uploading the piece of a deal that is made by push: its CAR, staged or generated, in chunks, only those missing."""
 
-import os
+from collections.abc import Sequence
 
 from ptolemy_core.catalog.deals import DealRow
 from ptolemy_core.deals import DealState, Engine, Fault, Proposal, Push, Report
 from ptolemy_core.deals.curio import CurioEngine
 from ptolemy_core.deals.curio_upload import CHUNK, upload_chunks, upload_whole
-from ptolemy_core.errors import DealError, DealRefusedError
-from ptolemy_core.project import Project
-from ptolemy_core.staging.area import area_of
+from ptolemy_core.errors import DealError, DealRefusedError, OutlineError, SourceError, StagingError
+from ptolemy_core.staging.stored import OpenCar, StoredCar
 
 _SMALL = 16 << 20
 """Bytes up to which a piece is sent in one request: the smallest chunk that providers take."""
+
+_UNREADABLE = (SourceError, OutlineError, StagingError)
 
 
 def is_due(row: DealRow, report: Report) -> bool:
@@ -19,25 +20,21 @@ def is_due(row: DealRow, report: Report) -> bool:
     return row.transfer == "push" and report.state in (DealState.ACCEPTED, DealState.TRANSFERRING)
 
 
-def upload(engine: Engine, proposal: Proposal, project: Project) -> None:
+def upload(engine: Engine, proposal: Proposal, choice: Sequence[StoredCar]) -> None:
     """Upload the piece of an accepted deal; nothing, if the provider has it already.
 
+    Args:
+        engine: of the deal.
+        proposal: of the deal.
+        choice: CARs with that piece, the best first.
+
     Raises:
-        DealError: the CAR isn't in staging_dir; or as `upload_chunks` does.
+        DealError: none of them can be read; or as `upload_chunks` does.
     """
     if not isinstance(engine, CurioEngine) or not isinstance(proposal.source, Push):
         return
-    name = f"{proposal.piece.cid_v1}.car"
-    path = area_of(project).path(name)
+    piece = _Piece(_opened(proposal, choice))
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError as error:
-        raise DealError(
-            f"{path} can't be read ({error.strerror}), and the deal {proposal.id} waits for its bytes: put it back, "
-            f"or build it again (ptolemy blitz {project.name})"
-        ) from None
-    try:
-        piece = _StagedPiece(descriptor, proposal.piece.size, path)
         client = engine.client(proposal)
         if piece.size <= _SMALL:
             upload_whole(client, proposal.id, piece)
@@ -48,20 +45,35 @@ def upload(engine: Engine, proposal: Proposal, project: Project) -> None:
             raise
         # it waits for no upload: it has the bytes
     finally:
-        os.close(descriptor)
+        piece.close()
 
 
-class _StagedPiece:
-    """A staged CAR as `curio_upload` reads it."""
+def _opened(proposal: Proposal, choice: Sequence[StoredCar]) -> OpenCar:
+    why: Exception | str = "no project has a CAR of this piece"
+    for stored in choice:
+        try:
+            return stored.open()
+        except _UNREADABLE as error:
+            why = error
+    raise DealError(
+        f"the piece {proposal.piece.cid_v1} can't be read, and the deal {proposal.id} waits for its bytes: {why}"
+    )
 
-    def __init__(self, descriptor: int, size: int, path: str) -> None:
-        self._descriptor = descriptor
-        self._path = path
-        self.size = size
+
+class _Piece:
+    """A CAR as `curio_upload` reads it."""
+
+    def __init__(self, car: OpenCar) -> None:
+        self._car = car
+        self.size = car.size
 
     def read(self, offset: int, length: int) -> bytes:
         """A range of it."""
-        data = os.pread(self._descriptor, length, offset)
-        if len(data) != length:
-            raise DealError(f"{self._path} is shorter than its CAR: build it again")
-        return data
+        try:
+            return self._car.read(offset, length)
+        except _UNREADABLE as error:
+            raise DealError(str(error)) from error
+
+    def close(self) -> None:
+        """Close the CAR."""
+        self._car.close()

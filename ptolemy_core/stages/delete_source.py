@@ -25,10 +25,13 @@ from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
 from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, private_name
 from ptolemy_core.source.stamps import wrapped
-from ptolemy_core.stages.car_state import look, why_unsafe
+from ptolemy_core.stages.copies import Copies
+from ptolemy_core.stages.deal import settle_deals
 from ptolemy_core.stages.deletion_log import DeletionLog
+from ptolemy_core.stages.evidence import Looking
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.settle import settle
+from ptolemy_core.stages.source_content import SourceContent
 from ptolemy_core.tree import KIND_NAMES, Kind, paths
 
 _Path: TypeAlias = bytes
@@ -47,6 +50,7 @@ class Options:
         ignore: projects over the same files that needn't be delivered before.
         trust_stamps: don't read files again whose size, mtime, ctime and inode all are as the build read them.
         trust_marks: also where a CAR had left staging_dir before it was marked as delivered.
+        trust_deals: also where the providers of the last copies didn't show that they hold them.
     """
 
     really: bool = False
@@ -54,6 +58,7 @@ class Options:
     ignore: Collection[str] = ()
     trust_stamps: bool = False
     trust_marks: bool = False
+    trust_deals: bool = False
 
 
 LOOK = Options()
@@ -122,16 +127,25 @@ def delete_source(
             journal can't be written.
     """
     project = projects.get(catalog, name)
+    if project.is_remote:
+        raise DeletionError(
+            f"target_dir {project.target_dir!r} is a URL, and Ptolemy deletes nothing there: once `ptolemy status "
+            f"{name}` says that its CARs are delivered, delete with the store's own tools"
+        )
     require(catalog, name, Stage.DELETE_SOURCE)
     wanted = _outermost(chosen)
     for path in wanted:
         if path and not deletions.exists(catalog, name, path):
             raise DeletionError(
-                f"the last scan of {name!r} saw nothing at {paths.display(path)!r}: give paths below "
+                f"the last scan of {name!r} found nothing at {paths.display(path)!r}: give paths below "
                 f"{project.target_dir}"
             )
-    _require_nobody_else(catalog, project, options)
-    run = _Run(catalog, project, options, DeletionResult(options.really))
+    settle_deals(catalog, name)
+    looking = Looking(profile) if options.really else None
+    _require_nobody_else(catalog, project, options, looking)
+    run = _Run(
+        catalog, project, options, DeletionResult(options.really), _copies(catalog, project, options, looking)
+    )
     with _open_target(project) as folder:
         if not options.really:
             for batch in _batches(_selected(catalog, name, wanted, options.folders)):
@@ -167,12 +181,13 @@ def _delete(
                 progress(step)
 
         with ContentReader(profile, advance) as reader:
-            for path, reason in settle(catalog, name, folder, reader, log):
+            content = SourceContent.of(catalog, run.project, reader, profile)
+            for path, reason in settle(catalog, name, folder, content, log):
                 run.result.hold(path, reason)
             stitch_files(catalog, name, profile)  # where that was cut off, a split file has no CID yet
             for batch in _batches(_selected(catalog, name, wanted, options.folders)):
                 _require_locks(check_delete, check_scan)
-                run.delete(folder, batch, log, reader)
+                run.delete(folder, batch, log, content)
         if options.folders:
             for path in wanted:
                 run.remove_folders(folder, path, log)
@@ -196,7 +211,7 @@ def _require_locks(*checks: Callable[[], None]) -> None:
             check()
     except DATABASE_ERRORS as error:
         raise UnavailableError(
-            "the database went away, and the locks with it: run this again, which settles what was begun"
+            "the database connection was lost, and its locks with it: run this again to finish what was started"
         ) from error
 
 
@@ -206,16 +221,16 @@ def _open_target(project: Project) -> Iterator[OpenFolder]:
         folder = OpenFolder(project.target_bytes)
     except OSError as error:
         raise DeletionError(
-            f"target_dir {project.target_dir!r} can't be opened ({error.strerror}): check that it is there, mounted, "
-            "and no link"
+            f"target_dir {project.target_dir!r} can't be opened ({error.strerror}): check that it exists, is "
+            "mounted, and isn't a link"
         ) from error
     try:
         with folder:
             yield folder
     except OSError as error:
         raise DeletionError(
-            f"the disk of {project.target_dir} fails ({error.strerror}): look after it, then run this again, which "
-            "settles what was begun"
+            f"the disk of {project.target_dir} fails ({error.strerror}): check it, then run this again to finish "
+            "what was started"
         ) from error
 
 
@@ -240,7 +255,13 @@ def _batches(sources: Iterator[Source]) -> Iterator[list[Source]]:
         yield batch
 
 
-def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -> None:
+def _copies(catalog: Catalog, project: Project, options: Options, looking: Looking | None) -> Copies:
+    return Copies(catalog, project, looking, options.trust_marks, options.trust_deals)
+
+
+def _require_nobody_else(
+    catalog: Catalog, project: Project, options: Options, looking: Looking | None
+) -> None:
     """See that every other project over these files is delivered wholly too.
 
     Raises:
@@ -250,7 +271,7 @@ def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -
     for name in projects.names(catalog):
         other = projects.get(catalog, name)
         theirs = other.target_dir
-        if name == project.name or name in options.ignore:
+        if name == project.name or name in options.ignore or other.is_remote:
             continue
         inside = _place_within(ours, theirs)
         if inside is None:
@@ -259,7 +280,10 @@ def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -
             inside = ""
         try:
             require(catalog, name, Stage.DELETE_SOURCE)
-            run = _Run(catalog, other, options, DeletionResult(False))
+            settle_deals(catalog, name)
+            run = _Run(
+                catalog, other, options, DeletionResult(False), _copies(catalog, other, options, looking)
+            )
             found = _batches(deletions.sources(catalog, name, paths.from_display(inside)))
             reason = next((reason for batch in found for _, reason in run.reasons(batch) if reason), None)
         except StageOrderError:
@@ -267,7 +291,7 @@ def _require_nobody_else(catalog: Catalog, project: Project, options: Options) -
         if reason:
             raise DeletionError(
                 f"project {name!r} stores files of {theirs} too, and some of them are: {reason}; deliver its CARs "
-                f"first, or say that it needn't have them: --ignore-project {name}"
+                f"first, or leave it out of this check: --ignore-project {name}"
             )
 
 
@@ -304,13 +328,13 @@ class _Run:
     project: Project
     options: Options
     result: DeletionResult
+    copies: Copies
 
     def reasons(self, batch: Sequence[Source]) -> Iterator[tuple[Source, str | None]]:
         """Each entry with why neither the catalog nor its CARs, as they are now, let it be deleted; None: they do."""
         ids = {container for source in batch if not source.kept_because for container in source.containers}
         unsafe = {
-            key: why_unsafe(row, look(self.project, row), trust_marks=self.options.trust_marks)
-            for key, row in cars.of_containers(self.catalog, ids).items()
+            key: self.copies.why_unsafe(row) for key, row in cars.of_containers(self.catalog, ids).items()
         }
         for source in batch:
             theirs = (unsafe.get(key) for key in sorted(source.containers))
@@ -328,14 +352,15 @@ class _Run:
             self.result.hold(source.path, reason)
 
     def delete(
-        self, folder: OpenFolder, batch: Sequence[Source], log: DeletionLog, reader: ContentReader
+        self, folder: OpenFolder, batch: Sequence[Source], log: DeletionLog, content: SourceContent
     ) -> None:
         """Delete those of the batch that may be deleted: judged, journaled, deleted, journaled again."""
         intents = [Intent(source, inode, private_name()) for source, inode in self.judged(folder, batch)]
         if not intents:
             return
         for intent in intents:
-            log.write("deleting", intent.source.path, **_facts(intent))
+            told = sorted({self.copies.told.get(key, "") for key in intent.source.containers})
+            log.write("deleting", intent.source.path, **_facts(intent), copies=told)
         log.sync()
         deletions.intend(self.catalog, self.project.name, folder.inode, intents)
         done: list[int] = []
@@ -344,7 +369,7 @@ class _Run:
             source = intent.source
             try:
                 folder.delete(
-                    source.known(intent.inode), intent.aside, _Confirm(source, reader, self.options)
+                    source.known(intent.inode), intent.aside, _Confirm(source, content, self.options)
                 )
             except DiffersError as differs:
                 kept.append(source.file_id)
@@ -372,7 +397,7 @@ class _Confirm:
     """Says of an open file why it isn't what the CARs hold: by its CID, or if stamps are trusted, by those."""
 
     source: Source
-    reader: ContentReader
+    content: SourceContent
     options: Options
 
     def __call__(self, descriptor: int, status: os.stat_result) -> str | None:
@@ -381,9 +406,11 @@ class _Confirm:
             return None
         if self.source.cid is None:
             return "its CID isn't known yet: run ptolemy blitz"
-        if self.reader.cid(descriptor, self.source.size) != self.source.cid:
+        if self.source.header is not None and self.content.cipher is None:
+            return "the key of this project isn't there to compare it with its CARs: import the key"
+        if self.content.cid(descriptor, self.source) != self.source.cid:
             return (
-                "its content isn't what its CARs hold, though size and time are the same: touch it, and run the "
+                "its content differs from its CARs, though size and time are the same: touch it, and run the "
                 "project again"
             )
         return None

@@ -7,27 +7,11 @@ what is gone is counted before anything is recorded.
 
 from dataclasses import dataclass
 
-from ptolemy_core.errors import LossError, SourceChangedError, SourceUnreadableError
+from ptolemy_core.errors import LossError, SourceChangedError
 from ptolemy_core.project import Project
-from ptolemy_core.source import filesystem
 from ptolemy_core.source.filesystem import FileSystem, Mounts
 from ptolemy_core.stages.merge import Losses
 from ptolemy_core.tree import paths
-
-
-def look_at_target(project: Project) -> Mounts:
-    """The file systems of the target.
-
-    Raises:
-        SourceError: it can't be opened.
-    """
-    try:
-        return filesystem.look(project.target_bytes)
-    except OSError as error:
-        raise SourceUnreadableError(
-            f"{paths.display(project.target_bytes)} can't be scanned ({error.strerror}): "
-            "check that the folder is there, mounted, and readable"
-        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +54,9 @@ def require_same_target(project: Project, last: Mounts | None, now: Mounts) -> N
     """
     for one in missing_mounts(last, now):
         if not one.path:
+            where = "in another store" if project.is_remote else "on another file system"
             raise LossError(
-                f"target_dir {project.target_dir!r} is on another file system ({one.now}) than at the last scan "
+                f"target_dir {project.target_dir!r} is {where} ({one.now}) than at the last scan "
                 f"({one.was}): {_remedy(project)}"
             )
 
@@ -85,7 +70,7 @@ def require_not_replaced(project: Project, before: Mounts, after: Mounts) -> Non
     if (before.device, before.inode) != (after.device, after.inode):
         raise SourceChangedError(
             f"target_dir {project.target_dir!r} was replaced, mounted or unmounted while it was scanned, so "
-            "nothing of this scan is recorded: see that it is the right folder, then scan again"
+            "nothing of this scan is recorded: check that it is the right folder, then scan again"
         )
 
 
@@ -107,7 +92,7 @@ def require_few_losses(
         return
     if not stored:
         raise LossError(
-            f"target_dir {project.target_dir!r} has no entry any more, and the last scan saw {losses.lost:,} that "
+            f"target_dir {project.target_dir!r} has no entries, and the last scan found {losses.lost:,} that "
             f"should be there: {_remedy(project)}"
         )
     for one in missing_mounts(last, now):
@@ -126,7 +111,8 @@ def require_few_losses(
 
 
 def _remedy(project: Project) -> str:
+    question = "is it the right endpoint?" if project.is_remote else "is the right disk mounted?"
     return (
-        "is the right disk mounted? Nothing is recorded of this scan. If it is as it should be, scan with "
+        f"{question} Nothing was recorded. If this is intended, scan with "
         f"`ptolemy scan {project.name} --accept-loss` (over HTTP and in a run's configuration: accept_loss)"
     )

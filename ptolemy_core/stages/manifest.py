@@ -5,11 +5,11 @@ record.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import cars, projects, roots
+from ptolemy_core.catalog import cars, deals, projects, roots
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.roots import RootRow
@@ -18,7 +18,7 @@ from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError, StageOrderError
 from ptolemy_core.keys import WrappedKey, configured_keys
-from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url
+from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url, default_format
 from ptolemy_core.manifest.rows import Page, pages
 from ptolemy_core.manifest.sealed import ENDING, keys_json, sealed
 from ptolemy_core.manifest.summary import ManifestFile, car_facts, cars_csv, summary_json
@@ -52,13 +52,13 @@ class ManifestOptions:
     """How a manifest is written.
 
     Attributes:
-        form: "parquet", "csv" or "jsonl".
+        form: "parquet", "csv" or "jsonl"; Parquet needs PyArrow.
         folder: for the files; `manifests` in the staging folder without it.
         url: template of where CARs can be fetched, with placeholders as `{piece_cid}`.
         plain: don't encrypt the manifest of an encrypted project.
     """
 
-    form: str = "parquet"
+    form: str = field(default_factory=default_format)
     folder: str | None = None
     url: str | None = None
     plain: bool = False
@@ -78,6 +78,7 @@ class ManifestJob:
         options: how to write it.
         stem: path of the files, without their endings.
         wrapped: data keys of an encrypted project.
+        stored_at: addresses of the providers with an active deal, by piece CID v2.
     """
 
     project: Project
@@ -86,6 +87,7 @@ class ManifestJob:
     options: ManifestOptions
     stem: str
     wrapped: tuple[WrappedKey, ...] = ()
+    stored_at: Mapping[bytes, list[str]] = field(default_factory=dict)
 
 
 def write_manifest(
@@ -127,7 +129,8 @@ def write_manifest(
 def written_manifest(project: Project) -> str | None:
     """Path of the newest manifest of a project in its staging folder; None if there is none."""
     folder = os.path.join(project.staging_dir, FOLDER)
-    paths = [os.path.join(folder, f"{project.name}.manifest.{form}") for form in FORMATS]
+    names = [f"{project.name}.manifest.{form}{end}" for form in FORMATS for end in ("", ENDING)]
+    paths = [os.path.join(folder, name) for name in names]
     there = [path for path in paths if os.path.isfile(path)]
     return max(there, key=os.path.getmtime) if there else None
 
@@ -145,7 +148,15 @@ def load(catalog: Catalog, name: str, options: ManifestOptions, number: int | No
     folder = os.path.abspath(options.folder or os.path.join(project.staging_dir, FOLDER))
     stem = os.path.join(folder, name if number is None else cid.to_text(built[0].piece_cid_v1))
     root = next(roots.rows(catalog, name), None)
-    return ManifestJob(project, built, root, options, stem, ensure_data_keys(catalog, project))
+    stored_at = deals.stored_at(catalog, [row.piece_cid_v2 for row in built])
+    return ManifestJob(project, built, root, options, stem, ensure_data_keys(catalog, project), stored_at)
+
+
+def usual_path(project: Project) -> str:
+    """Where a project's manifest is written if nothing else is said."""
+    folder = os.path.join(os.path.abspath(project.staging_dir), FOLDER)
+    ending = ENDING if project.is_encrypted else ""
+    return os.path.join(folder, f"{project.name}.manifest.{_USUAL.form}{ending}")
 
 
 def all_pages(catalog: Catalog, job: ManifestJob, profile: Profile) -> Iterator[Page]:
@@ -179,12 +190,12 @@ def work(job: ManifestJob, rows: Iterable[Page], progress: Progress) -> Manifest
         write = files.enter_context(writer(file, form, {"ptolemy.project": job.project.name}))
         for page in rows:
             write(page)
-            count += len(page)
-            progress(len(page))
+            count += len(page[0])
+            progress(len(page[0]))
     about = ManifestFile(
         file=os.path.basename(path), schema_=MANIFEST_SCHEMA, rows=count, sha256=sha256_of(path)
     )
-    facts = car_facts(job.cars, url)
+    facts = car_facts(job.cars, url, job.stored_at)
     with whole_file(f"{stem}.cars.csv") as file:
         file.write(cars_csv(facts))
     with whole_file(f"{stem}.summary.json") as file:

@@ -57,7 +57,7 @@ class Expected:
     """What a merge must know of a project beside its rows.
 
     Attributes:
-        rules: of what belongs in.
+        rules: that select what is stored.
         deleted: ids of rows whose entry was deleted by `delete_source`.
         mounts: folders that other file systems were mounted on.
     """

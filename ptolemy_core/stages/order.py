@@ -39,6 +39,7 @@ _NOUNS = {
     Stage.CONTAINERIZE: "containerization",
     Stage.VERIFY: "verification",
     Stage.ROOT: "data set root",
+    Stage.DEAL: "deals",
     Stage.DELETE_SOURCE: "deletion of sources",
 }
 

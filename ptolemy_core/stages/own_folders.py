@@ -19,6 +19,8 @@ _DATABASE = ("", "-wal", "-shm", "-journal")
 
 def own_folders(catalog: Catalog, project: Project) -> OwnFolders:
     """Folders that a scan of this project leaves out, with the reason."""
+    if project.is_remote:
+        return {}
     found: dict[tuple[int, int], str] = {}
     for path, what in _candidates(catalog, project):
         with suppress(OSError):
@@ -67,7 +69,7 @@ def _is_own(project: Project, catalog: Catalog) -> bool:
 
 def own_files(catalog: Catalog, project: Project) -> frozenset[bytes]:
     """Paths below the target of a catalog that is there, outside of the state folder."""
-    if not catalog.path:
+    if not catalog.path or project.is_remote:
         return frozenset()
     place = os.path.relpath(os.path.realpath(catalog.path), os.path.realpath(project.target_dir))
     if place.startswith(os.pardir):

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ptolemy_core import urls
 from ptolemy_core.car import BuildOptions
 from ptolemy_core.car.options import DEFAULT_OPTIONS
 from ptolemy_core.catalog import cars, projects, roots, skipped
@@ -115,7 +116,7 @@ def prepare(folder: str, out: str, how: Preparation) -> Prepared:
         found = _scan(catalog, project.name, advance)
         if found.is_empty:
             raise EmptyProjectError(
-                f"nothing to store: there is no file, link or empty folder in {project.target_dir} that belongs in"
+                f"nothing to store: there is no file, link or empty folder in {project.target_dir} that is included"
             )
         steps.begin("planning")
         containerize(catalog, project.name)
@@ -181,8 +182,8 @@ def _verify(catalog: Catalog, name: str, steps: _Steps) -> None:
 def _project(folder: str, out: str, settings: dict[str, Any]) -> Project:
     for path, what in ((folder, "the folder to store"), (out, "the folder for CARs")):
         if not path:
-            raise SettingsError(f"{what} is an empty text: give a path")
-    target, staging = os.path.abspath(folder), os.path.abspath(out)
+            raise SettingsError(f"{what} is empty: give a path")
+    target, staging = urls.absolute(folder), os.path.abspath(out)
     return parse_project(
         {"name": name_for(target)} | settings | {"target_dir": target, "staging_dir": staging}
     )

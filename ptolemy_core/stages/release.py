@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from ptolemy_core.catalog import cars, deletions, delivery, projects, stored_cars
+from ptolemy_core.catalog import cars, deals, deletions, delivery, projects, stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
@@ -16,6 +16,9 @@ from ptolemy_core.errors import DeliveryError, OutlineError, SourceError
 from ptolemy_core.progress import Progress
 from ptolemy_core.stages import car_state, delete_source
 from ptolemy_core.stages.car_state import is_verified
+from ptolemy_core.stages.copies import Copies
+from ptolemy_core.stages.deal import settle_deals
+from ptolemy_core.stages.evidence import Looking
 from ptolemy_core.stages.reservation import build_lock
 from ptolemy_core.staging.area import StagedFile, area_of
 from ptolemy_core.staging.stored import StoredCar
@@ -43,6 +46,7 @@ def release(
     *,
     note: str | None = None,
     remove: bool = False,
+    override: bool = False,
     progress: Progress | None = None,
 ) -> list[Released]:
     """Mark CARs as delivered. All are looked at before anything is changed.
@@ -56,16 +60,65 @@ def release(
         chosen: the CARs, see `delivery.named`.
         note: of where they went; None leaves an earlier note.
         remove: delete their files from the staging folder too.
+        override: mark CARs too that have fewer active deals than their project wants, and remove last copies unseen.
         progress: called with bytes read since the last call.
 
     Raises:
-        DeliveryError: the note isn't text; a file isn't the CAR; one that is to be removed isn't there, or can't be.
+        DeliveryError: the note isn't text; a file isn't the CAR; one that is to be removed isn't there, or can't be;
+            a CAR has too few active deals, or its providers don't show that they hold it.
     """
+    chosen = _settled(catalog, chosen)
+    by_deals = {row.container_id for row in chosen if not override and _by_deals(catalog, row, remove)}
     looks = [_look(catalog, row, remove, progress) for row in chosen]
     for row, look in zip(chosen, looks, strict=True):
         # before any file goes: a CAR that is gone without a mark counts as lost
-        delivery.mark(catalog, row, note, seen=look.is_the_car)
+        if row.container_id not in by_deals:
+            journal = _overridden(catalog, row) if override else ""
+            delivery.mark(catalog, row, note, seen=look.is_the_car, journal=journal)
     return [_released(catalog, row, look, remove) for row, look in zip(chosen, looks, strict=True)]
+
+
+def _settled(catalog: Catalog, chosen: Sequence[CarRow]) -> list[CarRow]:
+    """The CARs as they are after a look at their deals."""
+    for name in sorted({row.project for row in chosen}):
+        settle_deals(catalog, name)
+    now = cars.of_containers(catalog, [row.container_id for row in chosen])
+    return [now[row.container_id] for row in chosen]
+
+
+def _by_deals(catalog: Catalog, row: CarRow, remove: bool) -> bool:
+    """Whether a CAR is delivered by its deals, so that it needs no mark.
+
+    Raises:
+        DeliveryError: its project wants more active deals than it has; or its file is the last local copy, and the
+            providers don't show that they hold it.
+    """
+    project = projects.get(catalog, row.project)
+    if project.replicas is None or deals.is_marked(catalog, row.container_id):
+        return False
+    where = f"CAR {row.project}/{row.number}"
+    if row.delivered_at is None:
+        active = len(deals.holders(catalog, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
+        raise DeliveryError(
+            f"{where} has {active} of the {project.replicas} active deals that its project wants, so nothing was "
+            f"marked or removed: ptolemy deals make {row.project}; --override marks it anyway"
+        )
+    if remove and deletions.of_container(catalog, row.container_id):
+        reason = Copies(catalog, project, Looking()).why_not_held(row)
+        if reason is not None:
+            raise DeliveryError(
+                f"{reason}, and sources of it are deleted, so its file wasn't removed: --override removes it anyway"
+            )
+    return True
+
+
+def _overridden(catalog: Catalog, row: CarRow) -> str:
+    """What an override sets aside, for the history."""
+    wanted = projects.get(catalog, row.project).replicas
+    if wanted is None:
+        return ""
+    active = len(deals.holders(catalog, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
+    return f"marked with --override: {active} of {wanted} deals are active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +141,14 @@ def _look(catalog: Catalog, row: CarRow, remove: bool, progress: Progress | None
     if found is None:
         if remove and row.delivered_at is None:
             raise DeliveryError(
-                f"{_place(stored)} isn't there and was never marked as delivered, so nothing was marked or "
+                f"{_place(stored)} doesn't exist and was never marked as delivered, so nothing was marked or "
                 f"removed: if it was delivered, mark it without --remove; else build it again "
                 f"(car {row.project}|{row.number:06d})"
             )
         return _Look(None, False)
     if not found.is_whole(row.car_size):
         what = f"{found.size} bytes" if found.regular else "no regular file"
-        raise _not_the_car(stored, f"is {what}, the CAR has {row.car_size}: it isn't whole")
+        raise _not_the_car(stored, f"is {what}, the CAR has {row.car_size}: it is incomplete")
     if is_verified(row, found):
         return _Look(found, True)
     if not remove and row.verified_at is None and row.failed_at is None:
@@ -126,7 +179,7 @@ def _look(catalog: Catalog, row: CarRow, remove: bool, progress: Progress | None
 def _not_the_car(stored: StoredCar, how: str) -> DeliveryError:
     return DeliveryError(
         f"{_place(stored)} {how}, so nothing was marked or removed; move it away, then mark the CAR as "
-        f"delivered if a whole one was, or build it again (car {stored.project}|{stored.number:06d})"
+        f"delivered if a complete copy was, or build it again (car {stored.project}|{stored.number:06d})"
     )
 
 
@@ -141,7 +194,7 @@ def _require_no_suspects(catalog: Catalog, row: CarRow) -> None:
         path, reason = suspects[0]
         more = f", and {len(suspects) - 1} files more" if len(suspects) > 1 else ""
         raise DeliveryError(
-            f"CAR {row.project}/{row.number} may hold what never was in the source: {paths.display(path)} "
+            f"CAR {row.project}/{row.number} may contain data that was never in the source: {paths.display(path)} "
             f"{reason}{more}. Nothing was marked or removed: compare again (ptolemy verify {row.project} --source), "
             "or touch the file, run the project again, and deliver the new CAR too"
         )
@@ -163,8 +216,8 @@ def _warning(row: CarRow, now: CarRow, look: _Look, remove: bool) -> str | None:
         )
     if look.file is None and row.delivered_at is None:
         return (
-            "its file wasn't in staging_dir any more, so nobody saw that it was whole: delete-source keeps its "
-            "sources unless it is told --trust-marks"
+            "its file wasn't in staging_dir any more, so it isn't known to be complete: delete-source keeps its "
+            "sources unless --trust-marks is given"
         )
     return None
 
@@ -182,7 +235,7 @@ def undo(catalog: Catalog, chosen: Sequence[CarRow]) -> list[Released]:
         for row in chosen:
             delivery.unmark(catalog, row)
             now = next(cars.rows(catalog, row.project, row.number))
-            done = "not marked as delivered any more" if row.delivered_at is not None else "wasn't marked"
+            done = "no longer marked as delivered" if row.delivered_at is not None else "wasn't marked"
             out.append(Released(now, done, _undone(catalog, row)))
     return out
 
@@ -198,7 +251,7 @@ def _undone(catalog: Catalog, row: CarRow) -> str | None:
             if deleted
             else ("its file isn't in staging_dir: it counts as missing now")
         )
-    changed = "isn't whole" if not found.is_whole(row.car_size) else "isn't the one that was verified"
+    changed = "is incomplete" if not found.is_whole(row.car_size) else "isn't the one that was verified"
     if not found.is_whole(row.car_size) or (row.verified_at is not None and not is_verified(row, found)):
         advice = f"ptolemy verify {row.project} says what is wrong"
         return f"{lost}in staging_dir {changed}: {advice}" if deleted else f"its file {changed}: {advice}"
@@ -215,7 +268,7 @@ def _remove(catalog: Catalog, row: CarRow, look: _Look) -> str:
         other
         for other in cars.same_file(catalog, row)
         if other.delivered_at is None
-        and other.car_storage == row.car_storage
+        and not (row.is_generated or other.is_generated)
         and area.is_same_as(area_of(projects.get(catalog, other.project)))
     ]
     if others:

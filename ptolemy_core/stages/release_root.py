@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ptolemy_core.catalog import cars, projects, roots
+from ptolemy_core.catalog import cars, delivery, projects, roots
+from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
@@ -57,7 +58,7 @@ def undo(catalog: Catalog, chosen: Sequence[RootRow]) -> list[ReleasedRoot]:
     return [
         ReleasedRoot(
             roots.mark(catalog, row, None, None),
-            "not marked as delivered any more" if row.delivered_at is not None else "wasn't marked",
+            "no longer marked as delivered" if row.delivered_at is not None else "wasn't marked",
         )
         for row in chosen
     ]
@@ -74,8 +75,8 @@ def _look(catalog: Catalog, row: RootRow, remove: bool) -> bool:
     if found is None:
         if remove and row.delivered_at is None:
             raise DeliveryError(
-                f"{area.path(row.file_name)} isn't there and was never marked as delivered: mark it without --remove "
-                f"if it was delivered, or make it again: ptolemy root {row.project} --rebuild"
+                f"{area.path(row.file_name)} doesn't exist and was never marked as delivered: mark it without "
+                f"--remove if it was delivered, or rebuild it: ptolemy root {row.project} --rebuild"
             )
         return False
     try:
@@ -105,3 +106,24 @@ def _remove(catalog: Catalog, row: RootRow) -> str:
             "yourself"
         ) from error
     return "file removed"
+
+
+def named(
+    catalog: Catalog, texts: list[str], project: str | None = None
+) -> tuple[list[CarRow], list[RootRow]]:
+    """The CARs, and the roots of data sets, that these texts name.
+
+    Raises:
+        DeliveryError: one names neither.
+    """
+    found: dict[int, CarRow] = {}
+    tops: dict[str, RootRow] = {}
+    for text in texts:
+        try:
+            found |= {row.container_id: row for row in delivery.named(catalog, text, project)}
+        except DeliveryError:
+            named = roots.named(catalog, text, project)
+            if not named:
+                raise
+            tops |= {row.project: row for row in named}
+    return list(found.values()), list(tops.values())

@@ -4,7 +4,8 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import cars, data_keys, deletions, projects, removal, roots
+from ptolemy_core.car.outlined import outline_name
+from ptolemy_core.catalog import cars, data_keys, deals, deletions, projects, removal, roots
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import DeletionError, SettingsError, StagingError
 from ptolemy_core.facts.projects import RemovedFacts
@@ -12,7 +13,7 @@ from ptolemy_core.project import Project, parse_project
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages.change import require_idle
 from ptolemy_core.stages.manifest import FOLDER
-from ptolemy_core.staging.area import StagingArea, area_of
+from ptolemy_core.staging.area import OUTLINES, StagingArea, area_of, outline_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Removal:
         project: its settings.
         cars: numbers of its built CARs.
         undelivered: how many of them aren't marked as delivered.
-        files: names of its CARs in the staging folder that no other project has, and their bytes.
+        files: names of its CARs and outlines in the staging folder that no other project has, and their bytes.
         manifests: paths of its manifests.
         done: False in a dry run.
     """
@@ -56,10 +57,13 @@ def look(catalog: Catalog, name: str) -> Removal:
     """
     project = projects.get(catalog, name)
     rows = list(cars.rows(catalog, name))
-    names = {row.file_name for row in rows} | {row.file_name for row in roots.rows(catalog, name)}
+    names = _names(catalog, name)
     sizes: dict[str, int] = {}
     with suppress(StagingError):
-        sizes = area_of(project).sizes()
+        area = area_of(project)
+        sizes = area.sizes() | {
+            os.path.join(OUTLINES, name, one): size for one, size in area.outlines(name).items()
+        }
     others = _files_of_others(catalog, project)
     return Removal(
         project=project,
@@ -107,6 +111,12 @@ def _require_replaceable(catalog: Catalog, name: str) -> None:
             f"{counted(gone, 'source')} of project {name!r} {'was' if gone == 1 else 'were'} deleted after delivery: "
             "the catalog knows which CARs hold them. Keep a manifest (ptolemy manifest), then delete with --force"
         )
+    live = [row for row in deals.select(catalog, project=name, live=True) if row.provider is not None]
+    if live:
+        raise DeletionError(
+            f"{counted(len(live), 'deal')} of project {name!r} {'is' if len(live) == 1 else 'are'} not over, and the "
+            "catalog alone knows of them: keep a list (ptolemy deals), then delete with --force"
+        )
     if data_keys.data_keys(catalog, name):
         raise DeletionError(
             f"the data keys of project {name!r} are in the catalog alone, and its CARs can't be decrypted without "
@@ -129,19 +139,46 @@ def rename(catalog: Catalog, old: str, new: str) -> Project:
                 f"project {old!r} can't be renamed: its data keys are bound to its name; define another project"
             )
         with require_idle(catalog, old):
-            removal.rename(catalog, old, new)
+            _rename_outlines(renamed.staging_dir, old, new)
+            try:
+                removal.rename(catalog, old, new)
+            except BaseException:
+                _rename_outlines(renamed.staging_dir, new, old)
+                raise
     return renamed
 
 
+def _rename_outlines(staging_dir: str, old: str, new: str) -> None:
+    """Give the folder of a project's outlines its new name, if there is one.
+
+    Raises:
+        StagingError: that can't be done.
+    """
+    try:
+        os.rename(outline_folder(staging_dir, old), outline_folder(staging_dir, new))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StagingError(
+            f"the folder of outlines of project {old!r} can't be renamed ({error.strerror}): check {staging_dir}"
+        ) from error
+
+
 def _files_of_others(catalog: Catalog, project: Project) -> set[str]:
-    """CARs that other projects have in the same folder."""
+    """CARs and outlines that other projects have in the same folder."""
     mine = area_of(project)
     found: set[str] = set()
     for other in projects.rows(catalog):
         if other.name != project.name and area_of(other).is_same_as(mine):
-            found |= {row.file_name for row in cars.rows(catalog, other.name)}
-            found |= {row.file_name for row in roots.rows(catalog, other.name)}
+            found |= _names(catalog, other.name)
     return found
+
+
+def _names(catalog: Catalog, name: str) -> set[str]:
+    """What a project's CARs and outlines are called in its staging folder."""
+    files = {row.file_name for row in cars.rows(catalog, name)}
+    drawn = {os.path.join(OUTLINES, name, outline_name(file)) for file in files}
+    return files | drawn | {row.file_name for row in roots.rows(catalog, name)}
 
 
 def _manifests(project: Project) -> list[str]:

@@ -31,9 +31,12 @@ class Replication:
 
 
 def replication(catalog: Catalog, name: str) -> Replication:
-    """How far the replicas of a project are."""
+    """How far the replicas of a project are; a dead CAR counts only if enough providers have it."""
     wanted = projects.get(catalog, name).replicas
-    pieces = sorted({row.piece_cid_v2 for row in cars.rows(catalog, name)})
+    lost = [row for row in cars.rows(catalog, name) if row.dead_at is not None and row.delivered_at is None]
+    pieces = sorted(
+        {row.piece_cid_v2 for row in cars.rows(catalog, name)} - {row.piece_cid_v2 for row in lost}
+    )
     active: dict[bytes, set[str | None]] = defaultdict(set)
     coming: dict[bytes, set[str | None]] = defaultdict(set)
     for row in deals.select(catalog, pieces=pieces, live=True):

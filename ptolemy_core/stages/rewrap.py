@@ -1,4 +1,4 @@
-"""Wrapping a catalog's data keys anew, after the key of an alias was rotated. No CAR changes."""
+"""Wrapping a catalog's data keys again after the key of an alias was rotated. No CAR changes."""
 
 from ptolemy_core.catalog import Catalog, data_keys
 from ptolemy_core.keys import KeyProvider, rewrap

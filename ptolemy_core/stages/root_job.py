@@ -82,7 +82,7 @@ def pages(catalog: Catalog, job: RootJob) -> Iterator[Sequence[LiveEntry]]:
     name = job.project.name
     yield from entries.live_pages(catalog, name, job.profile)
     if _finished_scan(catalog, name) != job.scan:
-        raise BusyError(f"project {name!r} was scanned meanwhile: try again")
+        raise BusyError(f"project {name!r} was scanned in the meantime: try again")
 
 
 def work(job: RootJob, found: Iterable[Sequence[LiveEntry]], progress: Progress) -> tuple[RootRow, bool]:
@@ -125,7 +125,7 @@ def work(job: RootJob, found: Iterable[Sequence[LiveEntry]], progress: Progress)
     except OSError as error:
         raise StagingError(
             f"{job.project.staging_dir} can't take the CAR of the data set's root ({error.strerror}): "
-            "see that the folder is there and writable and has free space, then try again"
+            "check that the folder exists, is writable and has free space, then try again"
         ) from error
     row = replace(
         row,
@@ -202,7 +202,7 @@ def _write_car(project: Project, spool: Spool, root: bytes) -> RootRow:
     if size > commp.MAX_PAYLOAD:
         raise PlanError(
             f"the folders of {project.name!r} take {size} bytes, a piece holds {commp.MAX_PAYLOAD}: "
-            "make projects of parts of the folder"
+            "split the folder into several projects"
         )
     area = area_of(project)
     piece = commp.PieceCommitment()

@@ -22,13 +22,13 @@ from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.scans import Change, KnownPage
 from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import LossError, UnreadableError
+from ptolemy_core.errors import LossError, PtolemyError, SourceError, UnreadableError
 from ptolemy_core.prefetch import prefetch
 from ptolemy_core.progress import ScanProgress
 from ptolemy_core.project import Project
-from ptolemy_core.source import filesystem
+from ptolemy_core.source import open_target
 from ptolemy_core.source.filesystem import Mounts
-from ptolemy_core.source.walk import OWN, SPECIAL, Entry, OwnFolders, walk_batches
+from ptolemy_core.source.walk import OWN, SPECIAL, Entry, OwnFolders
 from ptolemy_core.stages import dead, guard
 from ptolemy_core.stages.merge import Counts, Expected, FolderMerge, Losses, Merge
 from ptolemy_core.stages.own_folders import own_files, own_folders
@@ -138,7 +138,7 @@ def scan(
     Args:
         catalog: where the project is.
         name: the project's.
-        accept_loss: go on where the target is another one, or has lost more than max_loss percent of its entries.
+        accept_loss: scan even if the target is another one, or has lost more than max_loss percent of its entries.
         progress: called with entries and bytes found since the last call.
 
     Raises:
@@ -178,10 +178,17 @@ def load(catalog: Catalog, name: str, accept_loss: bool, started: float) -> Scan
     project = projects.get(catalog, name)
     mounts = scans.last_mounts(catalog, name) if scans.has_entries(catalog, name) else None
     _settle_deletions(catalog, project, mounts)
+    return _job(catalog, project, mounts, scans.begin(catalog, name, started), accept_loss)
+
+
+def _job(
+    catalog: Catalog, project: Project, mounts: Mounts | None, number: int, accept_loss: bool
+) -> ScanJob:
+    name = project.name
     below = [paths.from_slashes(path) for path in mounts.below] if mounts else []
     return ScanJob(
         project=project,
-        number=scans.begin(catalog, name, started),
+        number=number,
         mounts=mounts,
         expected=Expected(project.rules, scans.deleted_live(catalog, name), tuple(below)),
         own=own_folders(catalog, project),
@@ -191,11 +198,47 @@ def load(catalog: Catalog, name: str, accept_loss: bool, started: float) -> Scan
     )
 
 
+class _NewsError(Exception):
+    """Something isn't as the last scan saw it."""
+
+
+class _NoNews(Spill[Any]):
+    """Takes no change."""
+
+    def append(self, value: Any, items: int) -> None:
+        raise _NewsError
+
+
+def is_unchanged(catalog: Catalog, name: str, at_most: int) -> bool:
+    """Whether a scan now would record nothing new; in doubt False. Nothing is written.
+
+    Args:
+        catalog: where the project is.
+        name: the project's.
+        at_most: entries; a larger project isn't compared.
+    """
+    project = projects.get(catalog, name)
+    last = scans.last(catalog, name)
+    if last is None or not last.finished or not scans.holds_at_most(catalog, name, at_most):
+        return False
+    if scans.deleted_live(catalog, name) or any(deletions.rows(catalog, name, unfinished=True)):
+        return False
+    mounts = scans.last_mounts(catalog, name)
+    job = _job(catalog, project, mounts, 0, False)
+    folders = noted_folders.rows(catalog, name) if project.watch else None
+    try:
+        with _NoNews(project.staging_dir) as changes:
+            found = work(job, scans.known_pages(catalog, name), folders, [changes, changes], lambda *_: None)
+    except (_NewsError, PtolemyError, OSError):
+        return False
+    return mounts is not None and not guard.missing_mounts(mounts, found.mounts)
+
+
 def _settle_deletions(catalog: Catalog, project: Project, mounts: Mounts | None) -> None:
     """Settle what an interrupted deletion left, unless the target is another one, where nothing would be found."""
     try:
-        now = filesystem.look(project.target_bytes)
-    except OSError:
+        now = open_target(project).mounts()
+    except SourceError:
         return  # the work says what is wrong with it
     if not guard.missing_mounts(mounts, now):
         settle_before_scan(catalog, project)
@@ -221,16 +264,15 @@ def work(
         SourceError, LossError, UnreadableError: as `scan`.
     """
     project = job.project
-    before = guard.look_at_target(project)
+    target = open_target(project, job.own)
+    before = target.mounts()
     if not job.accept_loss:
         guard.require_same_target(project, job.mounts, before)
     folders = FolderMerge(known_folders, spills[1]) if known_folders is not None else None
     merge = Merge(known, job.expected, spills[0])
     unreadable: list[Entry] = []
     stored = unread = 0
-    walked = walk_batches(
-        project.target_bytes, project.rules, folder=folders.meet if folders else None, own=job.own
-    )
+    walked = target.entries(project.rules, folder=folders.meet if folders else None)
     with closing(prefetch(walked)) as batches:
         for batch in batches:
             kept = _kept(batch, job)
@@ -244,7 +286,7 @@ def work(
     merge.finish()
     if folders:
         folders.finish()
-    after = guard.look_at_target(project)
+    after = target.mounts()
     guard.require_not_replaced(project, before, after)
     if not job.accept_loss:
         guard.require_few_losses(project, stored, merge.losses, job.mounts, after)
@@ -275,7 +317,7 @@ def _unreadable_said(project: Project, first: list[Entry], count: int) -> str:
     more = f"; and {count - len(first):,} more" if count > len(first) else ""
     what = "1 entry" if count == 1 else f"{count:,} entries"
     return (
-        f"{what} of {project.target_dir} can't be stored ({named}{more}), so nothing of this scan is recorded: make "
+        f"{what} of {project.target_dir} can't be stored ({named}{more}), so nothing was recorded: make "
         f"them readable for the user that scans, leave them out (ptolemy set {project.name} --exclude PATTERN), or "
         f"skip them with a record (ptolemy set {project.name} --on-error skip)"
     )
@@ -318,7 +360,9 @@ def record(
                     noted_folders.forget(connection, name)
                 for old, new in found.folders or ():
                     noted_folders.replace(connection, name, old, new)
-                scans.finish(connection, job.number, found.mounts)
+                counts = found.counts
+                news = bool(counts.added or counts.changed or counts.gone)
+                scans.finish(connection, job.number, found.mounts, news=news)
         between()
 
 

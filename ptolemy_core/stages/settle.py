@@ -12,13 +12,14 @@ from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
 from ptolemy_core.source.safe_delete import DiffersError, OpenFolder, Outcome
 from ptolemy_core.stages.deletion_log import DeletionLog
+from ptolemy_core.stages.source_content import SourceContent
 
 
 def settle(
     catalog: Catalog,
     name: str,
     folder: OpenFolder,
-    reader: ContentReader,
+    content: SourceContent,
     log: DeletionLog | None = None,
 ) -> Iterator[tuple[bytes, str]]:
     """Settle what earlier calls left in the journal; the scan's lock is held.
@@ -27,7 +28,7 @@ def settle(
         catalog: where the project is.
         name: the project's.
         folder: its target folder.
-        reader: of files that are to be compared once more.
+        content: of files that are to be compared once more.
         log: where the outcome is noted.
 
     Yields:
@@ -35,7 +36,7 @@ def settle(
     """
     for row in list(deletions.rows(catalog, name, unfinished=True)):
         try:
-            outcome = folder.settle(row.known, row.aside, _Same(reader, row), row.root)
+            outcome = folder.settle(row.known, row.aside, _Same(content, row), row.root)
         except DiffersError as left:
             deletions.forget(catalog, [row.file_id])
             if log is not None:
@@ -65,7 +66,8 @@ def settle_before_scan(catalog: Catalog, project: Project, profile: Profile = UN
     except OSError:
         return  # the scan says what is wrong with it
     with folder, ContentReader(profile) as reader:
-        for _ in settle(catalog, project.name, folder, reader):
+        content = SourceContent.of(catalog, project, reader, profile)
+        for _ in settle(catalog, project.name, folder, content):
             pass
 
 
@@ -73,11 +75,11 @@ def settle_before_scan(catalog: Catalog, project: Project, profile: Profile = UN
 class _Same:
     """Says of an open file why it isn't the one that the journal says; None if it is."""
 
-    reader: ContentReader
+    content: SourceContent
     row: Deletion
 
     def __call__(self, descriptor: int, status: os.stat_result) -> str | None:
         if self.row.cid is None:
             return "its CID isn't known"
-        same = self.reader.cid(descriptor, self.row.size) == self.row.cid
+        same = self.content.cid(descriptor, self.row) == self.row.cid
         return None if same else "its content is another"

@@ -1,9 +1,7 @@
-"""Skip: what can't be built is dropped from its container, with a record of it, and the container laid out anew.
+"""Skip: files that can't be built are dropped from their container and recorded; it gets a new layout.
 
 What is left is the container that there would be if the dropped files had never been in it.
 """
-
-import os
 
 from ptolemy_core.catalog import container_plan, containers, scans
 from ptolemy_core.catalog.containers import ContainerRow
@@ -12,7 +10,7 @@ from ptolemy_core.errors import SourceError, SourceUnreadableError
 from ptolemy_core.keys import KeyProvider
 from ptolemy_core.layout.plan import measured
 from ptolemy_core.project import Project
-from ptolemy_core.source import Inputs, beneath, filesystem
+from ptolemy_core.source import Inputs, open_target
 from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.guard import missing_mounts
 
@@ -66,16 +64,10 @@ def _unreadable(inputs: Inputs) -> dict[int, str]:
 
 def _require_target(catalog: Catalog, project: Project) -> None:
     """A disk that isn't mounted must not drop all its files, nor must another disk or folder in its place."""
+    target = open_target(project)
     try:
-        with beneath.opened(project.target_bytes) as folder:
-            listed = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-        try:
-            with os.scandir(listed) as entries:
-                is_empty = next(entries, None) is None
-        finally:
-            os.close(listed)
-        last, now = scans.last_mounts(catalog, project.name), filesystem.look(project.target_bytes)
-        if is_empty:
+        last, now = scans.last_mounts(catalog, project.name), target.mounts()
+        if target.is_empty():
             how = "is empty now"
         elif missing := missing_mounts(last, now):
             how = f"is another one than at the last scan: {missing[0]}"
@@ -83,8 +75,9 @@ def _require_target(catalog: Catalog, project: Project) -> None:
             how = "is another folder than at the last scan"
         else:
             return
-    except OSError as error:
-        how = f"can't be read ({error.strerror})"
+    except SourceError as error:
+        cause = error.__cause__
+        how = f"can't be read ({cause.strerror})" if isinstance(cause, OSError) else f"can't be used: {error}"
     raise SourceUnreadableError(
         f"target_dir {project.target_dir!r} {how}, so no file is skipped: "
         "mount it and run blitz again, or scan again if its files are gone for good"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ptolemy_core.catalog import data_keys, delivery, shards, stored_cars
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.shards import BuiltShard
+from ptolemy_core.catalog.shards import BuiltShards
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.encryption.opening import form_of
@@ -71,7 +71,7 @@ class VerifyJob:
 
     project: Project
     car: CarRow
-    shards: tuple[BuiltShard, ...]
+    shards: BuiltShards
     profile: Profile
     known: bool = False
     source: bool = False
@@ -107,7 +107,8 @@ def load(
 ) -> VerifyJob:
     """Read what the verification of a CAR needs: nothing more of one that needn't be read."""
     needed = source or not known
-    found = tuple(shards.built(catalog, row.container_id)) if needed else ()
+    rows = source or project.is_encrypted
+    found = shards.built(catalog, row.container_id, listed=not rows) if needed else shards.NONE
     wrapped = tuple(data_keys.data_keys(catalog, project.name)) if project.is_encrypted and needed else ()
     return VerifyJob(project, row, found, profile, known, source, wrapped)
 
@@ -126,7 +127,7 @@ def work(job: VerifyJob, progress: Progress) -> Checked:
     if job.known:
         verdict, reading = Verdict(job.car, 0, 0, [], known=True), None
     else:
-        verdict, reading = _read(job, CarListing(form, cipher), progress)
+        verdict, reading = _read(job, CarListing(job.shards, form, cipher), progress)
     if not job.source or not (verdict.ok or job.car.is_generated):
         return Checked(verdict, reading)
     if not job.car.is_generated:
@@ -158,7 +159,7 @@ def record(catalog: Catalog, job: VerifyJob, checked: Checked) -> Verdict:
         more = f" and {len(suspects) - 1} more" if len(suspects) > 1 else ""
         problem = (
             f"{row.file_name}: {paths.display(suspects[0][0])}{more} differed from the source when they were "
-            "compared, with the size and time of the scan, so this CAR may hold a mixture of its states: compare "
+            "compared, with the size and time of the scan, so this CAR may mix two of its states: compare "
             f"again (ptolemy verify {row.project} --source), or touch the file and run the project again"
         )
         return replace(verdict, problems=[*verdict.problems, problem])
@@ -190,7 +191,7 @@ def _read(job: VerifyJob, listing: CarListing, progress: Progress) -> tuple[Verd
         )
     except FileNotFoundError as error:
         problem = (
-            f"{row.file_name} can't be read: {error.strerror}; if it was delivered, say so: "
+            f"{row.file_name} can't be read: {error.strerror}; if it was delivered, mark it: "
             f"ptolemy release {row.project}/{row.number} --note WHERE; else materialize car "
             f"{row.project}|{row.number:06d} to build it again"
         )
@@ -199,9 +200,9 @@ def _read(job: VerifyJob, listing: CarListing, progress: Progress) -> tuple[Verd
         why = error.strerror if isinstance(error, OSError) else str(error)
         return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {why}"]), None
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
-    problems += [f"{row.file_name}: {problem}" for problem in listing.differences(job.shards)]
+    problems += [f"{row.file_name}: {problem}" for problem in listing.differences()]
     right = not problems
     same = before if before is not None and before.regular and stored.look() == before else None
     if right and same is None:
         problems.append(f"{stored.kept_name} was changed while it was read, or is a link: verify it again")
-    return Verdict(row, report.blocks, len(listing.found), problems), Reading(began, same, right)
+    return Verdict(row, report.blocks, listing.count, problems), Reading(began, same, right)

@@ -4,6 +4,8 @@ A look compares the modification times of folders with those that the last scan 
 bounded number of folders, going on where the look before it ended. A folder's time changes when entries come, go
 or are renamed in it, not when a file is written in place: what that leaves unseen is for a full rescan.
 
+A URL isn't looked at: a scan of it is due at an interval.
+
 Where a folder changed, a scan is due once it rests: the sizes and times of its entries, and of all below new
 folders, must stay the same for some seconds.
 """
@@ -91,6 +93,8 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
         budget: folders and entries to look at.
     """
     newest = scans.last(catalog, project.name)
+    if project.is_remote:
+        return _when_time_is_over(project, state, newest, now)
     base, finished = (newest.number, newest.finished) if newest else (0, False)
     refused = f"scan {base} was refused: {newest.refused}" if newest and newest.refused else ""
     top = folders.top_token(catalog, project.name)
@@ -111,6 +115,20 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
             return _unless_refused(found, refused) if refused else found
     except OSError as error:
         return Look(state, False, f"target_dir can't be read ({error.strerror}): is it mounted?")
+
+
+def _when_time_is_over(project: Project, state: State, newest: scans.LastScan | None, now: float) -> Look:
+    """A URL has no folders whose times could be looked at: a scan is due some minutes after the last one's start."""
+    if newest is None:
+        return _when_retried(replace(state, base=0), now, "there is no scan yet")
+    if newest.number != state.base:
+        state = State(newest.number)
+    wait = newest.started + 60 * project.rescan_minutes - now
+    if 0 < wait <= 60 * project.rescan_minutes:
+        return Look(
+            state, False, f"the next scan is due in {wait / 60:.0f} of {project.rescan_minutes} minutes"
+        )
+    return _when_retried(state, now, f"the last scan was {project.rescan_minutes} minutes ago or more")
 
 
 def _compare(
@@ -206,7 +224,7 @@ def _signature(
 def _entries(
     root: int, path: bytes, rules: Rules | None, most: int, own: OwnFolders
 ) -> list[tuple[bytes, bool, int, int]]:
-    """Name, whether it is a folder, size and token of entries of a folder that belong in, at most so many."""
+    """Name, whether it is a folder, size and token of the included entries of a folder, at most `most`."""
     scope = rules.scope(path) if rules else None
     if rules and scope is None:
         return []

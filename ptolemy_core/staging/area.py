@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ptolemy_core.project import Project  # pydantic takes a while to load
 
 OUTLINES = "outlines"
-"""Folder of a staging area that holds outlines."""
+"""Folder of a staging area that holds outlines, in a folder for each project."""
 _READ = 16 << 20
 
 
@@ -50,6 +50,11 @@ class StagedFile:
     def is_whole(self, size: int) -> bool:
         """Whether it is a regular file of that size."""
         return self.regular and self.size == size
+
+
+def outline_folder(staging_dir: str, project: str) -> str:
+    """The folder of a project's outlines."""
+    return os.path.join(staging_dir, OUTLINES, project)
 
 
 def part_name(project: str, number: int) -> str:
@@ -111,13 +116,14 @@ class StagingArea:
             ) from error
         return found
 
-    def outlines(self) -> dict[str, int]:
-        """Sizes of all files in the folder of outlines, by name; none while nobody made it.
+    def outlines(self, project: str) -> dict[str, int]:
+        """Sizes of all files in the folder of a project's outlines, by name; none while nobody made it.
 
         Raises:
             StagingError: it can't be read.
         """
-        return StagingArea(self.path(OUTLINES)).sizes() if os.path.isdir(self.path(OUTLINES)) else {}
+        folder = outline_folder(self.folder, project)
+        return StagingArea(folder).sizes() if os.path.isdir(folder) else {}
 
     def parts(self, project: str) -> Iterator[tuple[int, str]]:
         """Container numbers and names of a project's CARs and outlines being built, and of what killed builds left.
@@ -126,7 +132,10 @@ class StagingArea:
             StagingError: the folder can't be read.
         """
         pattern = re.compile(re.escape(f".{project}-") + r"(\d+)\.car(?:\..*)?" + re.escape(attempts.PART))
-        for name in [*self.sizes(), *(os.path.join(OUTLINES, name) for name in self.outlines())]:
+        for name in [
+            *self.sizes(),
+            *(os.path.join(OUTLINES, project, name) for name in self.outlines(project)),
+        ]:
             match = pattern.fullmatch(os.path.basename(name))
             if match:
                 yield int(match[1]), name

@@ -15,7 +15,7 @@ from ptolemy_core.car.output import Output
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import Layout
 from ptolemy_core.source import Inputs
-from ptolemy_core.staging.area import StagingArea
+from ptolemy_core.staging.area import StagingArea, outline_folder
 from ptolemy_core.staging.outlines import partial_outline
 
 
@@ -25,14 +25,16 @@ class Kept:
 
     Attributes:
         car: its file, `<piece CID v1>.car`.
-        outline: its outline, `outlines/<piece CID v1>.outline`. With both, the outline is complete and synced
-            under its name before the CAR gets its own.
+        outline: its outline, `outlines/<project>/<piece CID v1>.outline`. With both, the outline is complete and
+            synced under its name before the CAR gets its own.
+        project: whose outline it is; that of the same CAR from another source has other times and paths.
         profile: that the layout was made with; only an outline needs it.
         complete: called with the complete CAR before anything of it gets its name.
     """
 
     car: bool = True
     outline: bool = False
+    project: str = ""
     profile: Profile = UNIXFS_V1_2025
     complete: Callable[[BuiltCar], None] | None = None
 
@@ -90,7 +92,9 @@ def _outputs(
         with area.attempt(part_name, layout.car_size) as car:
             yield car, None
         return
-    with partial_outline(staging_dir, part_name, layout, inputs, kept.profile) as outline:
+    with partial_outline(
+        outline_folder(staging_dir, kept.project), part_name, layout, inputs, kept.profile
+    ) as outline:
         if not kept.car:
             yield outline, outline.take_digests
             return

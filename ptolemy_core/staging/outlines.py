@@ -15,22 +15,28 @@ from ptolemy_core.errors import SourceChangedError, StagingFullError
 from ptolemy_core.layout import Layout
 from ptolemy_core.source import Inputs
 from ptolemy_core.staging import attempts
-from ptolemy_core.staging.area import OUTLINES, part_name
+from ptolemy_core.staging.area import part_name
 from ptolemy_core.staging.output import RESERVE, free_space, locked, staging_error, sync_folder
 from ptolemy_core.staging.stored import StoredCar
 
 
 @contextmanager
 def partial_outline(
-    staging_dir: str, part: str, layout: Layout, inputs: Inputs, profile: Profile
+    folder: str, part: str, layout: Layout, inputs: Inputs, profile: Profile
 ) -> Iterator[OutlineOutput]:
     """An output for a CAR's outline, removed at the end unless published. Removes those of earlier attempts.
+
+    Args:
+        folder: for the outline; made if it isn't there.
+        part: name of the file until it is complete.
+        layout: of the CAR.
+        inputs: of its items.
+        profile: that the layout was made with.
 
     Raises:
         BusyError: an earlier attempt is still alive.
         StagingError: the folder isn't writable or lacks free space, or its disk fails within the block.
     """
-    folder = os.path.join(staging_dir, OUTLINES)
     path = os.path.join(folder, part)
     own = attempts.own_path(path)
     size = most_bytes(layout, inputs)
@@ -38,10 +44,10 @@ def partial_outline(
         _make(folder)
         with locked(folder):
             attempts.remove_earlier(path)
-            free = free_space(staging_dir, part)
+            free = free_space(folder, part)
             if free.lacks(size):
                 raise StagingFullError(
-                    f"{staging_dir} has {free.free} bytes free, an outline may need {size + RESERVE}: "
+                    f"{folder} has {free.free} bytes free, an outline may need {size + RESERVE}: "
                     "free space, then run blitz again"
                 )
             file = open(own, "x+b")  # noqa: SIM115 it is closed below
@@ -86,7 +92,8 @@ def rebuild_outline(
         BusyError, StagingError: as `partial_outline`.
     """
     part = part_name(stored.project, stored.number or 0)
-    with partial_outline(stored.staging_dir, part, layout, inputs, profile) as output:
+    folder = os.path.dirname(stored.outline_path)
+    with partial_outline(folder, part, layout, inputs, profile) as output:
         digests = fill(layout, inputs, output.close_unit, options, progress=progress)
         found = block_cid(layout, 0, digests[0].tobytes())
         if found != stored.payload_cid:
@@ -105,3 +112,4 @@ def _make(folder: str) -> None:
     if not os.path.isdir(folder):
         os.makedirs(folder, exist_ok=True)
         sync_folder(os.path.dirname(folder))
+        sync_folder(os.path.dirname(os.path.dirname(folder)))

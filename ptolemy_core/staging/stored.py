@@ -8,7 +8,7 @@
         car.fileno                                           # of a staged CAR, for sendfile; else None
 
 An open CAR may be read by any number of threads at once and kept open; those that read the same bytes of a generated
-CAR share the work. Every leaf of a generated CAR is compared with its digest before a byte of it is given out.
+CAR share the work. Every leaf of a generated CAR is compared with its digest before a byte of it is returned.
 
 `verify_car`, `SeekableCar` and `restore` take an open CAR in place of a path.
 """
@@ -51,6 +51,7 @@ class StoredCar:
         generated: whether it has no file, and its bytes are made from the source.
         staging_dir: folder of its file or outline.
         source: target_dir, of a generated one.
+        profile: of the credentials for a source that is a URL.
         dead: why it can't be read any more; None if nothing is known against it.
         wrapped: data keys of an encrypted project: a generated CAR of it is encrypted as it is read.
     """
@@ -67,6 +68,7 @@ class StoredCar:
     generated: bool
     staging_dir: str
     source: bytes
+    profile: str | None = None
     dead: str | None = None
     wrapped: "tuple[WrappedKey, ...]" = ()
 
@@ -83,7 +85,7 @@ class StoredCar:
     @property
     def outline_path(self) -> str:
         """Its outline: of a generated CAR, or of a staged one that keeps an outline too."""
-        return os.path.join(self.staging_dir, OUTLINES, outline_name(self.file_name))
+        return os.path.join(self.staging_dir, self._outline)
 
     def open(self, source: Files | None = None, keys: "KeyProvider | None" = None) -> "OpenCar":
         """Open it for reading. Takes milliseconds, whatever the CAR's size.
@@ -119,7 +121,9 @@ class StoredCar:
                 f"{cid.to_text(outline.header.payload_cid)}: ptolemy rebuild {self.label} makes it again"
             )
         try:
-            files = self._encrypted(source or open_source(self.source), outline.header.profile.chunk, keys)
+            files = self._encrypted(
+                source or open_source(self.source, self.profile), outline.header.profile.chunk, keys
+            )
         except BaseException:
             outline.close()
             raise
@@ -168,7 +172,11 @@ class StoredCar:
     @property
     def kept_name(self) -> str:
         """What is kept of it in its staging area: the name of its file, or the path of its outline."""
-        return os.path.join(OUTLINES, outline_name(self.file_name)) if self.generated else self.file_name
+        return self._outline if self.generated else self.file_name
+
+    @property
+    def _outline(self) -> str:
+        return os.path.join(OUTLINES, self.project, outline_name(self.file_name))
 
     def piece_cid(self, progress: Callable[[int], None] | None = None) -> tuple[bytes, StagedFile] | None:
         """The piece CID v2 of its bytes as they are now, and its file or outline; None if that changed meanwhile.

@@ -28,7 +28,7 @@ class BuildPeriod:
 
 
 def last_build_period(cars: Sequence[CarRow], steps: int = 60) -> BuildPeriod | None:
-    """The last period in which these CARs were built; None if there is no CAR.
+    """The last period in which these CARs were built; None if there are none.
 
     A CAR's bytes count evenly over its build, so parallel builds add up.
     """

@@ -39,7 +39,7 @@ def missing(catalog: Catalog, project: Project) -> list[CarRow]:
     expected = cars.undelivered(catalog, project.name)
     area = area_of(project)
     sizes = area.sizes() if any(not row.is_generated for row in expected) else {}
-    outlines = area.outlines() if any(row.is_generated for row in expected) else {}
+    outlines = area.outlines(project.name) if any(row.is_generated for row in expected) else {}
     return [
         row
         for row in expected

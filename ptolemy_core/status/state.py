@@ -9,6 +9,7 @@ from ptolemy_core.catalog import (
     container_plan,
     containers,
     dead_cars,
+    overview,
     progress,
     projects,
     scans,
@@ -21,6 +22,7 @@ from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.waiting import Waiting
 from ptolemy_core.errors import StagingError
+from ptolemy_core.project import Project
 from ptolemy_core.status import free_space
 
 _RECENT = 60.0
@@ -97,6 +99,32 @@ def project_state(catalog: Catalog, name: str) -> ProjectState:
         verified=totals.verified,
         delivered=totals.delivered,
     )
+
+
+def project_states(catalog: Catalog, names: Sequence[str]) -> dict[str, tuple[Project, ProjectState]]:
+    """Settings and states of many projects, in few statements; of names that no project has, nothing."""
+    found: dict[str, tuple[Project, ProjectState]] = {}
+    for name, one in overview.of(catalog, names, _RECENT).items():
+        if one.busy or one.incomplete:
+            found[name] = one.project, project_state(catalog, name)
+            continue
+        totals = one.totals
+        found[name] = (
+            one.project,
+            ProjectState(
+                scanned=one.scanned,
+                unplanned=one.unplanned,
+                containers=totals.containers,
+                built=totals.built,
+                car_bytes=totals.car_bytes,
+                built_bytes=totals.built_bytes,
+                tasks=[],
+                car_storage=one.project.car_storage,
+                verified=totals.verified,
+                delivered=totals.delivered,
+            ),
+        )
+    return {name: found[name] for name in names if name in found}
 
 
 def _waiting(catalog: Catalog, name: str) -> Waiting | None:

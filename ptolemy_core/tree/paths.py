@@ -98,7 +98,13 @@ def from_display(text: str) -> bytes:
 
 
 def relative_to(folder: str, text: str) -> str | None:
-    """An absolute path relative to a folder ("." for the folder itself); None if it is relative or outside it."""
+    """An absolute path relative to a folder ("." for the folder itself); None if it is relative or outside it.
+
+    So with a URL, if the folder is one.
+    """
+    if "://" in folder:
+        inside = text.startswith(folder + "/") and text.removeprefix(folder).strip("/")
+        return inside or ("." if text.rstrip("/") == folder else None)
     if not text.startswith("/"):
         return None
     path, top = os.path.normpath(text), os.path.normpath(folder)
@@ -117,6 +123,27 @@ def escape(path: bytes) -> str:
     if text.isprintable() and "\\" not in text:
         return text
     return "".join(map(_escaped, text))
+
+
+def escape_all(many: Sequence[bytes]) -> list[str]:
+    """`escape` of each of many paths."""
+    text = _joined(many).decode("utf-8", "surrogateescape")
+    if text.isprintable() and "\\" not in text:
+        found = text.split("//")
+        if len(found) == len(many):
+            return found
+    return [escape(path) for path in many]
+
+
+def all_to_slashes(many: Sequence[bytes]) -> list[bytes]:
+    """`to_slashes` of each of many paths."""
+    found = _joined(many).split(b"//")
+    return found if len(found) == len(many) else [to_slashes(path) for path in many]
+
+
+def _joined(many: Sequence[bytes]) -> bytes:
+    """Paths with `/` between names and `//` between paths: no name is empty or has a slash."""
+    return (SEPARATOR + SEPARATOR).join(many).replace(SEPARATOR, b"/")
 
 
 def _escaped(character: str) -> str:

@@ -86,7 +86,7 @@ class Batch:
     ins={"start": dg.In(dg.Nothing)},
     out=dg.DynamicOut(list),
     tags=ENTRIES,
-    description="What the plan holds and no receipt covers, in batches.",
+    description="The containers of the plan that have no receipt, in batches.",
 )
 def pending(
     context: dg.OpExecutionContext, catalog: CatalogResource
@@ -202,23 +202,29 @@ def seal(
     Live(context, catalog.open(), "build").ended(f"{said}; {kept_out}" if kept_out.total else said)
     version = data_versions.of_cars(sealed)
     if not missing and not left and _is_shown_already(context, version):
-        context.log.info("these CARs were there before: nothing to show anew")
+        context.log.info("these CARs existed before: nothing new to show")
         return
     yield dg.Output(
         None,
         data_version=version,
         metadata={
-            "CARs": len(sealed),
+            **show.of_cars(sealed),
             "built in this run": sum(batch.built for batch in done),
-            "left for later": len(left),
-            "waits for": show.waiting(waiting.rows(catalog.open(), name) if left else []),
-            "missing": lost_cars.missing(missing) or "none",
-            "dead": sum(row.dead_at is not None for row in sealed),
-            "CAR bytes": show.size(all_bytes),
-            "piece bytes": show.size(sum(row.piece_size for row in sealed)),
-            "skipped": len(dropped),
-            "in no CAR": str(kept_out) or "none",
-            "files skipped": show.table(("path", "reason"), ((one.path, one.reason) for one in dropped)),
+            **show.unless_empty(
+                {
+                    "left for later": len(left),
+                    "waits for": show.waiting(waiting.rows(catalog.open(), name)) if left else "",
+                    "missing": lost_cars.missing(missing),
+                    "dead": sum(row.dead_at is not None for row in sealed),
+                    "skipped": len(dropped),
+                    "in no CAR": str(kept_out),
+                    "files skipped": show.table(
+                        ("path", "reason"), ((one.path, one.reason) for one in dropped)
+                    )
+                    if dropped
+                    else "",
+                }
+            ),
             "staging folder": dg.MetadataValue.path(projects.get(catalog.open(), name).staging_dir),
             "fill": charts.fill_chart(containers.rows(catalog.open(), name)),
             "build rate": charts.rate_chart(last_build_period(sealed)),
@@ -253,7 +259,7 @@ def _record_missing_events(context: dg.OpExecutionContext, name: str, sealed: li
     group_name=GROUP,
     owners=OWNERS,
     kinds={"car", "file"},
-    description="All CARs of a project, in its staging folder: the blitz. What has a receipt isn't built again, so "
+    description="All CARs of a project, in its staging folder: the blitz. A CAR with a receipt isn't built again, so "
     "it may be stopped and run again at any time. While it runs, its progress is here and on the run's page; each "
     "CAR with its CIDs is a partition of asset `car`.",
 )

@@ -1,10 +1,11 @@
-"""What stands above a project's CARs: the root of the whole data set, and the manifest."""
+"""The root of the whole data set, and the manifest."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
 from ptolemy_core.catalog import cars, waiting
+from ptolemy_core.manifest import default_format
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster import data_versions, show
@@ -47,7 +48,7 @@ def dataset_root(
 class ManifestSettings(dg.Config):
     """How the manifest is written."""
 
-    format: str = "parquet"
+    format: str | None = None
     url: str | None = None
 
 
@@ -56,24 +57,25 @@ class ManifestSettings(dg.Config):
     deps=[built_cars, dataset_root],
     group_name=GROUP,
     owners=OWNERS,
-    kinds={"parquet"},
+    kinds={"table"},
     op_tags=ENTRIES,
     config_schema=plain(ManifestSettings),
-    description="What stands in which CAR at which bytes, and the summary of CARs, in the staging folder's "
-    "`manifests`; format is parquet, csv or jsonl, url a template as https://example.com/{piece_cid}.car.",
+    description="Which bytes of which CAR hold each file, and a summary of the CARs, in `manifests` in the staging "
+    "folder. format: parquet, csv or jsonl; url: a template such as https://example.com/{piece_cid}.car.",
 )
 def manifest(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Write the project's manifest."""
     config = ManifestSettings(**context.op_execution_context.op_config)
+    form = config.format or default_format()
     with as_failure():
         written = write_manifest(
             catalog.open_for(context.partition_key),
             context.partition_key,
-            ManifestOptions(form=config.format, url=config.url or None),
+            ManifestOptions(form=form, url=config.url or None),
         )
     rows = cars.rows(catalog.open(), context.partition_key)
     return dg.MaterializeResult(
-        data_version=data_versions.of_manifest(rows, config.format, config.url),
+        data_version=data_versions.of_manifest(rows, form, config.url),
         metadata={
             "rows": written.rows,
             "CARs": written.cars,

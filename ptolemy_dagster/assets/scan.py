@@ -30,7 +30,7 @@ class ScanOptions(dg.Config):
 
     accept_loss: bool = Field(
         default=False,
-        description="Go on where the target folder is empty, on another file system than at the last scan, or has "
+        description="Scan even if the target folder is empty, on another file system than at the last scan, or has "
         "lost more than max_loss percent of its entries.",
     )
 

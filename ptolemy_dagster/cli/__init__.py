@@ -3,6 +3,8 @@
 import os
 import sys
 
+from ptolemy_core.garbage import imports_kept
+
 
 def main() -> None:
     """Entry point."""
@@ -11,7 +13,11 @@ def main() -> None:
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     try:
-        from ptolemy_dagster.cli.app import main as run
+        with imports_kept():
+            from ptolemy_dagster.cli.app import import_module_of
+            from ptolemy_dagster.cli.app import main as run
+
+            import_module_of(*sys.argv[1:2])
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from importlib import import_module
 from typing import Annotated, Any
@@ -29,8 +30,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Folders of any size become verified Filecoin pieces.\n\n"
-    "A project goes create -> scan -> containerize -> blitz; `run` does the last three and verifies. "
-    "Every stage may be run again: it does what is left to do. State is in ~/.ptolemy (or DAGSTER_HOME), or in "
+    "The stages of a project are create, scan, containerize, blitz; `run` does all but create, and verifies. "
+    "You can run any stage again: it does the remaining work. State is in ~/.ptolemy (or DAGSTER_HOME), or in "
     "the Postgres of PTOLEMY_PG_URL.",
 )
 
@@ -62,6 +63,12 @@ def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(**given)
 
     return run
+
+
+def import_module_of(name: str = "") -> None:
+    """Import what a command needs, if there is a command of that name; errors are told when it is used."""
+    with suppress(Exception):
+        import_module(f"ptolemy_dagster.cli.{COMMANDS[name].module}")
 
 
 def load(name: str) -> Any:

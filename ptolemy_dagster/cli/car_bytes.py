@@ -30,7 +30,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     project: Project = None,
 ) -> None:
-    """Write a CAR as a file, wherever its bytes are.
+    """Write a CAR to a file, staged or generated, and check the file.
 
     The file appears under its name when it is complete, synced and known to have the CAR's piece CID.
     """
@@ -39,7 +39,7 @@ def export(
         stored = _stored(open_catalog(), car, project)
         path = os.path.join(to, stored.file_name) if os.path.isdir(to) else to
         if os.path.lexists(path) and not overwrite:
-            raise PtolemyError(f"{path} is there already: give another --to, or --overwrite to replace it")
+            raise PtolemyError(f"{path} already exists: give another --to, or --overwrite to replace it")
         with output.byte_progress() as bars:
             task = bars.add_task("export", total=stored.car_size)
             exporting.export(stored, path, lambda step: bars.advance(task, step))
@@ -58,7 +58,7 @@ def cat(
     ] = None,
     project: Project = None,
 ) -> None:
-    """Bytes of a CAR, or a range of them, on standard output.
+    """Write a CAR, or a byte range of it, to standard output.
 
     Exit code 1 if not all of them could be read: what was written before that is right.
     """
@@ -80,7 +80,7 @@ def rebuild(
     ],
     project: Project = None,
 ) -> None:
-    """Make the lost outline of a generated CAR again, or the lost file of a staged one.
+    """Rebuild the lost outline of a generated CAR, or the lost file of a staged one.
 
     The source is read once; its CIDs must be those in the catalog.
     """

@@ -16,29 +16,31 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "create": Command("stages", "create", "Define a project. The same settings again change nothing."),
+    "create": Command(
+        "stages", "create", "Create a project. Repeating it with the same settings changes nothing."
+    ),
     "set": Command(
         "settings", "set_command", "Change settings that may change; without options, show all settings."
     ),
-    "rename": Command("projects", "rename_command", "Give a project another name."),
+    "rename": Command("projects", "rename_command", "Rename a project."),
     "delete": Command(
         "projects",
         "delete_command",
-        "Remove a project from the catalog and the web UI; its CARs stay. A dry run without --yes.",
+        "Remove a project from the catalog and the web UI, and keep its CARs. A dry run without --yes.",
     ),
     "prep": Command(
         "prepare",
         "prep",
-        "Make verified CARs and a manifest of a folder, in one go: no project is needed. Run again to resume.",
+        "Make verified CARs and a manifest from a folder, without a project. Run again to resume.",
     ),
-    "scan": Command("stages", "scan", "Walk the target folder into the catalog."),
+    "scan": Command("stages", "scan", "Record the entries of the target folder in the catalog."),
     "containerize": Command(
         "stages", "containerize", "Plan containers; each CAR's exact size is known before any data is read."
     ),
     "blitz": Command(
         "stages",
         "blitz",
-        "Build all CARs that aren't built yet; of a serial project, those for which staging-dir has free space.",
+        "Build all CARs that aren't built yet; in a serial project, as many as fit staging-dir.",
     ),
     "run": Command(
         "stages",
@@ -48,30 +50,30 @@ COMMANDS: dict[str, Command] = {
     "verify": Command(
         "stages",
         "verify",
-        "Read CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong.",
+        "Read CARs back and check block hashes, trees and piece CIDs. Exit code 1 if anything is wrong.",
     ),
     "status": Command("status", "status", "How far projects are, and what is running."),
     "cars": Command(
-        "lookup", "cars_command", "The built CARs of a project, and the CAR of its root, with their CIDs."
+        "lookup",
+        "cars_command",
+        "List the built CARs of a project, and the CAR of its root, with their CIDs.",
     ),
     "find": Command(
         "lookup",
         "find",
-        "Which CAR and piece holds a file and at which bytes, or what a CID names. Exit code 1 if nothing is found.",
+        "Show which CAR and piece hold a file or CID, and at which bytes. Exit code 1 if nothing is found.",
     ),
-    "logs": Command("logs", "logs_command", "What the runs of a project said: the last one, or another."),
-    "changes": Command(
-        "records", "changes", "What a scan found added, changed and gone since the one before it."
-    ),
+    "logs": Command("logs", "logs_command", "Show the log of a project's last run, or of another run."),
+    "changes": Command("records", "changes", "List the entries that a scan found added, changed or gone."),
     "history": Command(
         "records",
         "history",
-        "Versions of files that scans saw, and the CARs that hold them. Exit code 1 if there is none.",
+        "List all versions of files, and the CARs that hold them. Exit code 1 if there are none.",
     ),
     "skipped": Command(
         "records",
         "skipped",
-        "Entries that are in no CAR: left out by a scan, or dropped by a blitz, each with its reason.",
+        "List entries that are in no CAR, with the reason: left out by a scan, or dropped by a blitz.",
     ),
     "restore": Command(
         "restore",
@@ -81,34 +83,30 @@ COMMANDS: dict[str, Command] = {
     "extract": Command(
         "extract",
         "extract_command",
-        "Restore files and folders from CARs alone; split files are put together. Run again to resume.",
+        "Restore files and folders from CARs alone; split files are joined. Run again to resume.",
     ),
     "export": Command(
-        "car_bytes", "export", "Write a CAR as a file, wherever its bytes are; the file is checked."
+        "car_bytes", "export", "Write a CAR to a file, staged or generated, and check the file."
     ),
-    "cat": Command("car_bytes", "cat", "Bytes of a CAR, or a range of them, on standard output."),
+    "cat": Command("car_bytes", "cat", "Write a CAR, or a byte range of it, to standard output."),
     "rebuild": Command(
         "car_bytes",
         "rebuild",
-        "Make the lost outline of a generated CAR again, or the lost file of a staged one.",
+        "Rebuild the lost outline of a generated CAR, or the lost file of a staged one.",
     ),
     "release": Command(
         "delivery",
         "release",
-        "Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz.",
+        "Mark CARs as delivered: they can be removed from staging-dir, and blitz never rebuilds them.",
     ),
-    "providers": Command("providers", "COMMANDS", "Storage providers that deals are made with."),
-    "deals": Command(
-        "deals", "COMMANDS", "Deals with storage providers: planned, made, followed until they are active."
-    ),
+    "providers": Command("providers", "COMMANDS", "Manage storage providers."),
+    "deals": Command("deals", "COMMANDS", "Plan, propose and follow deals with storage providers."),
     "delete-source": Command(
         "delivery",
         "delete_source",
         "Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.",
     ),
-    "deleted": Command(
-        "delivery", "deleted", "The journal of source files that were deleted after delivery."
-    ),
+    "deleted": Command("delivery", "deleted", "List source files that were deleted after delivery."),
     "root": Command(
         "dataset",
         "root",
@@ -120,13 +118,15 @@ COMMANDS: dict[str, Command] = {
         "Write which bytes of which CAR hold each file, and a summary of the CARs with their CIDs.",
     ),
     "cid": Command(
-        "identify", "cid_command", "CIDs of files and folders under the UnixFS profile unixfs-v1-2025."
+        "identify", "cid_command", "Compute CIDs of files and folders (UnixFS profile unixfs-v1-2025)."
     ),
-    "commp": Command("identify", "commp_command", "Piece CIDs (v1 and v2) and padded piece sizes of files."),
+    "commp": Command(
+        "identify", "commp_command", "Compute piece CIDs (v1 and v2) and padded piece sizes of files."
+    ),
     "inspect": Command(
         "inspect",
         "inspect_command",
-        "Read CARs of any tool: whether they are sound and whole, their CIDs, and what is unusual in them.",
+        "Check CARs of any tool: damage, missing blocks, all CIDs, and anything unusual.",
     ),
     "scheduler": Command(
         "machines",
@@ -134,12 +134,12 @@ COMMANDS: dict[str, Command] = {
         "Run the scheduler that worker machines join. Stop it with Ctrl-C or SIGTERM.",
     ),
     "worker": Command(
-        "machines", "worker", "Make this machine build CARs for a scheduler, until Ctrl-C or SIGTERM."
+        "machines", "worker", "Build CARs for a scheduler on this machine, until Ctrl-C or SIGTERM."
     ),
     "workers": Command(
-        "machines", "workers", "Which processes build CARs or wait for work, on all machines."
+        "machines", "workers", "List the processes that build CARs or wait for work, on all machines."
     ),
-    "serve": Command("serve", "serve", "Serve the HTTP API, with Dagster's web UI and daemon beside it."),
+    "serve": Command("serve", "serve", "Serve the HTTP API, and start Dagster's web UI and daemon."),
     "serve-pieces": Command(
         "serve",
         "serve_pieces",
@@ -148,13 +148,11 @@ COMMANDS: dict[str, Command] = {
     "piece-url": Command(
         "serve", "piece_url", "Print URLs of pieces that work without a token until they expire."
     ),
-    "ui": Command("serve", "ui", "Serve Dagster's web UI and GraphQL, with its daemon beside it."),
-    "keys": Command(
-        "keys", "COMMANDS", "Keys that encrypt projects; each has an alias, which is a project's setting."
-    ),
+    "ui": Command("serve", "ui", "Serve Dagster's web UI and GraphQL, and start its daemon."),
+    "keys": Command("keys", "COMMANDS", "Manage the keys that encrypt projects, each with an alias."),
     "decrypt": Command(
         "dataset",
         "decrypt",
-        "Decrypt a manifest; it takes the key of the project's alias and nothing else.",
+        "Decrypt a manifest with the key of the project's alias.",
     ),
 }

@@ -12,6 +12,7 @@ from ptolemy_core.errors import SettingsError
 from ptolemy_core.facts.cars import RootFacts
 from ptolemy_core.facts.projects import ManifestFacts
 from ptolemy_core.keys import configured_keys
+from ptolemy_core.manifest import default_format
 from ptolemy_core.manifest.sealed import unseal
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages.dataset import build_root
@@ -22,9 +23,7 @@ from ptolemy_dagster.cli.stages import Json, Name, open_catalog, run_stage
 
 def root(
     project: Name,
-    history: Annotated[
-        bool, typer.Option("--history", help="Show the roots made so far; make none.")
-    ] = False,
+    history: Annotated[bool, typer.Option("--history", help="Show all roots so far; create none.")] = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Write its CAR again if it isn't in staging-dir.")
     ] = False,
@@ -72,7 +71,14 @@ def _show(found: list[RootRow], as_json: bool, history: bool) -> None:
 
 def manifest(
     project: Name,
-    form: Annotated[str, typer.Option("--format", "-f", help="parquet, csv or jsonl.")] = "parquet",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="parquet, csv or jsonl; default: parquet if PyArrow is installed, otherwise csv.",
+        ),
+    ] = None,
     car: Annotated[int | None, typer.Option("--car", min=0, help="Only the CAR of this number.")] = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="Folder for the files; default: manifests in staging-dir.")
@@ -87,7 +93,9 @@ def manifest(
 ) -> None:
     """Write which bytes of which CAR hold each file, and a summary of the CARs with their CIDs."""
     with output.errors_shown():
-        options = ManifestOptions(form, str(to) if to else None, url, plain)
+        options = ManifestOptions(
+            default_format() if form is None else form, str(to) if to else None, url, plain
+        )
         written = write_manifest(open_catalog(), project, options, number=car)
     if as_json:
         output.print_facts(ManifestFacts(**asdict(written)))
@@ -104,7 +112,7 @@ def decrypt(
     ],
     to: Annotated[Path, typer.Option("--to", help="File to write; it must not be there yet.")],
 ) -> None:
-    """Decrypt a manifest; it takes the key of the project's alias and nothing else."""
+    """Decrypt a manifest with the key of the project's alias."""
     with output.errors_shown():
         try:
             parts = unseal(str(manifest_file), configured_keys())

@@ -27,7 +27,7 @@ from ptolemy_dagster.cli.deal_tables import allocations, export
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
 HELP = (
-    "Deals with storage providers.\n\n"
+    "Plan, propose and follow deals with storage providers.\n\n"
     "What a project wants is in its settings: ptolemy set PROJECT --replicas 2 --providers anna --providers bert "
     "--deal-wallet main --piece-url 'https://HOST/piece/{piece_cid}'. `plan` shows which deals that needs, `make` "
     "makes them, and `track` asks how they are, as Dagster's sensor `deals` does by itself. Wallets are in the "
@@ -87,7 +87,7 @@ def track(
     everything: Annotated[
         bool, typer.Option("--all", help="Ask for all deals that aren't over, also those that aren't due.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Go on until each deal is active or over.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until each deal is active or over.")] = False,
     as_json: Json = False,
 ) -> None:
     """Ask providers how deals are, and send what wasn't sent yet."""

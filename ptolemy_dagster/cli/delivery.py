@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ptolemy_core.catalog import Catalog, deletions, delivery, projects, roots
-from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.roots import RootRow
-from ptolemy_core.errors import DeletionError, DeliveryError
+from ptolemy_core.catalog import Catalog, deletions, projects
+from ptolemy_core.errors import DeletionError
 from ptolemy_core.facts.cars import ReleasedFacts, ReleasedRootFacts
 from ptolemy_core.facts.fields import Facts, text_of
 from ptolemy_core.facts.files import DeletedFacts
@@ -35,20 +33,26 @@ def release(
         ),
     ],
     note: Annotated[str | None, typer.Option(help="Where it went, e.g. a URL.")] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Delete its file from staging-dir too.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Also delete its file from staging-dir.")] = False,
+    override: Annotated[
+        bool,
+        typer.Option(
+            "--override", help="Also CARs with fewer active deals than their project wants; it is recorded."
+        ),
+    ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Remove the mark.")] = False,
-    project: Annotated[str | None, typer.Option("--project", "-p", help="Look in this project only.")] = None,
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Search only this project.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Mark CARs as delivered: they may leave staging-dir, and are never built again by blitz.
+    """Mark CARs as delivered: they can be removed from staging-dir, and blitz never rebuilds them.
 
     A file that isn't the CAR any more is neither marked nor removed.
     """
-    if undo and (note is not None or remove):
-        raise typer.BadParameter("--undo can't be combined with --note or --remove")
+    if undo and (note is not None or remove or override):
+        raise typer.BadParameter("--undo can't be combined with --note, --remove or --override")
     with output.errors_shown():
         catalog = open_catalog()
-        chosen, of_roots = _named(catalog, car, project)
+        chosen, of_roots = release_root.named(catalog, car, project)
         if undo:
             results = release_stage.undo(catalog, chosen)
             tops = release_root.undo(catalog, of_roots)
@@ -60,6 +64,7 @@ def release(
                     chosen,
                     note=note,
                     remove=remove,
+                    override=override,
                     progress=lambda step: bars.update(task, advance=step, visible=True),
                 )
             tops = release_root.release(catalog, of_roots, note=note, remove=remove)
@@ -82,30 +87,23 @@ def release(
             output.say(f"{top.root.project}/root: {top.warning}")
 
 
-def _named(catalog: Catalog, texts: list[str], project: str | None) -> tuple[list[CarRow], list[RootRow]]:
-    """The CARs, and the roots of data sets, that these texts name.
-
-    Raises:
-        DeliveryError: one names neither.
-    """
-    found: dict[int, CarRow] = {}
-    tops: dict[str, RootRow] = {}
-    for text in texts:
-        try:
-            found |= {row.container_id: row for row in delivery.named(catalog, text, project)}
-        except DeliveryError:
-            named = roots.named(catalog, text, project)
-            if not named:
-                raise
-            tops |= {row.project: row for row in named}
-    return list(found.values()), list(tops.values())
+TrustMarks = Annotated[
+    bool,
+    typer.Option("--trust-marks", help="Accept CARs that were moved before they were marked as delivered."),
+]
+TrustDeals = Annotated[
+    bool,
+    typer.Option(
+        "--trust-deals", help="Don't fetch random ranges from the providers before the last copy goes."
+    ),
+]
 
 
 def delete_source(
     project: Name,
     path: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATH…]", help="Paths below target-dir; default: everything."),
+        typer.Argument(metavar="[PATH…]", help="Paths in target-dir; default: everything."),
     ] = None,
     really: Annotated[
         bool, typer.Option("--delete", help="Delete; without it, only show what would be deleted.")
@@ -115,26 +113,21 @@ def delete_source(
     ] = False,
     ignore_project: Annotated[
         list[str] | None,
-        typer.Option(help="A project over the same files that needn't be delivered first."),
+        typer.Option(help="Don't check this other project over the same files; may be repeated."),
     ] = None,
     trust_stamps: Annotated[
         bool,
         typer.Option(
-            "--trust-stamps",
-            help="Don't read files again whose size, times and inode are as the build read them.",
+            "--trust-stamps", help="Don't reread files with the size, times and inode of the build."
         ),
     ] = False,
-    trust_marks: Annotated[
-        bool,
-        typer.Option(
-            "--trust-marks", help="Also where a CAR had left staging-dir before it was marked as delivered."
-        ),
-    ] = False,
+    trust_marks: TrustMarks = False,
+    trust_deals: TrustDeals = False,
     as_json: Json = False,
 ) -> None:
     """Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.
 
-    Each file is read once more before it goes, and compared with the CID that the catalog has.
+    Each file is read once more before it is deleted, and its CID compared with the catalog.
     """
     options = Options(
         really=really,
@@ -142,25 +135,30 @@ def delete_source(
         ignore=ignore_project or (),
         trust_stamps=trust_stamps,
         trust_marks=trust_marks,
+        trust_deals=trust_deals,
     )
     with output.errors_shown():
         catalog = open_catalog()
-        chosen = _chosen(catalog, project, path or [])
-        with output.byte_progress() as bars:
-            task = bars.add_task("read files", total=None, visible=False)
-            result = delete(
-                catalog,
-                project,
-                chosen,
-                options,
-                progress=lambda step: bars.update(task, advance=step, visible=True),
-            )
+        result = _delete(catalog, project, path or [], options)
         if as_json:
             output.print_facts(DeletionFacts(**asdict(result)))
         else:
             _show(result, project)
         if path and really and not result.files and result.kept:
             raise DeletionError("nothing was deleted")
+
+
+def _delete(catalog: Catalog, project: str, typed: list[str], options: Options) -> DeletionResult:
+    chosen = _chosen(catalog, project, typed)
+    with output.byte_progress() as bars:
+        task = bars.add_task("read files", total=None, visible=False)
+        return delete(
+            catalog,
+            project,
+            chosen,
+            options,
+            progress=lambda step: bars.update(task, advance=step, visible=True),
+        )
 
 
 def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
@@ -208,7 +206,7 @@ def deleted(
     limit: Annotated[int, typer.Option(help="Show at most N rows.")] = 1000,
     as_json: Json = False,
 ) -> None:
-    """The journal of source files that were deleted after delivery."""
+    """List source files that were deleted after delivery."""
     with output.errors_shown():
         catalog = open_catalog()
         projects.get(catalog, project)

@@ -3,16 +3,13 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptolemy_core.encryption import ProjectCipher
-from ptolemy_core.encryption.opening import open_cipher
+from ptolemy_core import urls
 from ptolemy_core.errors import PtolemyError, SettingsError
 from ptolemy_core.facts.plain import ListedFacts, ProblemFacts, RestoredFacts
-from ptolemy_core.keys import configured_keys
-from ptolemy_core.manifest.sealed import wrapped_keys_in
 from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.reader.hashes import cid_text, parse_text
 from ptolemy_core.reader.seekable import CarFile
@@ -23,14 +20,17 @@ from ptolemy_core.sizes import counted, readable
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over files that are there and differ.")]
+if TYPE_CHECKING:
+    from ptolemy_core.encryption import ProjectCipher
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite existing files that differ.")]
 _BUILT = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,62}/[0-9]{1,9}")
 _PROBLEMS = 100
 """Problems of a listing that are named."""
 
 
 Sparse = Annotated[
-    bool, typer.Option("--sparse/--no-sparse", help="Blocks of zeros become holes, which take no space.")
+    bool, typer.Option("--sparse/--no-sparse", help="Write blocks of zeros as holes, which take no space.")
 ]
 
 
@@ -41,20 +41,24 @@ def extract_command(
             help="CAR files of any writer, version 1 or 2; - for standard input; or built CARs as PROJECT/NUMBER."
         ),
     ],
-    to: Annotated[str, typer.Option("--to", help="Folder to write to; it is made if it isn't there.")] = ".",
+    to: Annotated[str, typer.Option("--to", help="Folder to write to; created if necessary.")] = ".",
     path: Annotated[
         list[str] | None, typer.Option("--path", "-p", help="Only this file or folder; may be repeated.")
     ] = None,
-    listing: Annotated[bool, typer.Option("--list", help="List what is in the CARs, write nothing.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="List the contents of the CARs; write nothing.")
+    ] = False,
     raw_names: Annotated[
         bool,
-        typer.Option("--raw-names", help="Keep names such as x.ptolemy0: of CARs that Ptolemy didn't build."),
+        typer.Option(
+            "--raw-names", help="Keep names such as x.ptolemy0: for CARs that Ptolemy didn't build."
+        ),
     ] = False,
     root: Annotated[
         list[str] | None, typer.Option("--root", help="CID to restore instead of the CARs' own roots.")
     ] = None,
     complete: Annotated[
-        bool, typer.Option("--complete", help="These are all CARs there are: no shard follows those in them.")
+        bool, typer.Option("--complete", help="There are no other CARs, so no more shards.")
     ] = False,
     key: Annotated[
         str | None,
@@ -68,19 +72,19 @@ def extract_command(
     max_entries: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Entries at most. Default: a million, or one for each 64 bytes of the CARs."
+            min=1, help="Maximum number of entries. Default: a million, or one per 64 bytes of the CARs."
         ),
     ] = None,
     max_bytes: Annotated[
         int | None,
-        typer.Option(min=0, help="Bytes of files at most. Default: 64 GiB, or 16 times the CARs' size."),
+        typer.Option(min=0, help="Maximum bytes of files. Default: 64 GiB, or 16 times the CARs' size."),
     ] = None,
     max_depth: Annotated[
-        int | None, typer.Option(min=1, help="Folders in each other at most. Default: 4096.")
+        int | None, typer.Option(min=1, help="Maximum depth of nested folders. Default: 4096.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Restore files and folders from CARs alone; split files are put together. Run again to resume."""
+    """Restore files and folders from CARs alone; split files are joined. Run again to resume."""
     with output.errors_shown():
         given.not_empty([to], "--to")
         wanted = [paths.from_display(one) for one in given.not_empty(path, "--path")]
@@ -151,8 +155,12 @@ def _file(car: Path) -> CarFile:
     return stored_cars.by_number(open_catalog(), project, int(number)).open()
 
 
-def _cipher(file: str) -> ProjectCipher:
+def _cipher(file: str) -> "ProjectCipher":
     """The ciphers of the project whose data keys are in a file."""
+    from ptolemy_core.encryption.opening import open_cipher  # these take a while to load
+    from ptolemy_core.keys import configured_keys
+    from ptolemy_core.manifest.sealed import wrapped_keys_in
+
     try:
         return open_cipher(wrapped_keys_in(file), configured_keys())
     except OSError as error:
@@ -175,7 +183,7 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
     """
     if as_json:
         done = RestoredFacts(
-            to=paths.display(os.path.abspath(to)),
+            to=paths.display(os.fsencode(urls.absolute(os.fsdecode(to)))),
             files=report.files,
             links=report.links,
             empty_folders=report.folders,

@@ -1,7 +1,7 @@
 """Files named on the command line: `-` is standard input, and what can't be read like a file is refused at once.
 
 Pipes that the shell opened (`-`, /dev/stdin, /dev/fd/63 of `<(...)`) are read. A named pipe, a socket or an endless
-device isn't: nobody may ever write to it, and the command would wait for ever.
+device isn't: if nothing ever writes to it, the command would wait forever.
 """
 
 import errno
@@ -25,11 +25,11 @@ def not_empty(values: list[str] | None, what: str) -> list[str]:
     """These values of an option or argument.
 
     Raises:
-        PtolemyError: one is an empty text, as an unset variable of a script gives it.
+        PtolemyError: one is empty, such as an unset variable of a script.
     """
     for value in values or []:
         if not value:
-            raise PtolemyError(f"{what} is an empty text: give a path, or leave it out")
+            raise PtolemyError(f"{what} is empty: give a path, or leave it out")
     return list(values or [])
 
 
@@ -94,7 +94,7 @@ def open_seekable(path: str | os.PathLike[str], folder: str | None) -> BinaryIO:
                 raise
     except OSError as error:
         raise PtolemyError(
-            f"what comes through standard input can't be kept in {where or tempfile.gettempdir()} "
+            f"standard input can't be stored in {where or tempfile.gettempdir()} "
             f"({error.strerror}): set TMPDIR to a folder with enough free space, or give a file"
         ) from None
     return spooled

@@ -26,7 +26,7 @@ def cid_command(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """CIDs of files and folders under the UnixFS profile unixfs-v1-2025."""
+    """Compute CIDs of files and folders (UnixFS profile unixfs-v1-2025)."""
     rows: list[PathCid] = []
     with output.errors_shown(), output.byte_progress() as bars:
         for path in paths:
@@ -60,7 +60,7 @@ def commp_command(
     files: Annotated[list[Path], typer.Argument(help="Files, such as CARs; - for standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Piece CIDs (v1 and v2) and padded piece sizes of files."""
+    """Compute piece CIDs (v1 and v2) and padded piece sizes of files."""
     rows: list[PieceFacts] = []
     with output.errors_shown(), output.byte_progress() as bars:
         for path in files:

@@ -1,17 +1,24 @@
 """Whether a stage has anything to do, known before a run is launched, and without Dagster."""
 
+import itertools
+import os
 from typing import TYPE_CHECKING
 
-from ptolemy_core.catalog import Catalog, cars, container_plan, containers, projects
+from ptolemy_core.catalog import Catalog, cars, container_plan, containers, projects, roots, scans
 from ptolemy_core.errors import StagingError
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages import blitz
 from ptolemy_core.stages.car_state import is_settled
+from ptolemy_core.stages.manifest import usual_path
+from ptolemy_core.stages.scan import is_unchanged
 from ptolemy_core.status import free_space
 from ptolemy_core.status.state import project_state
 
 if TYPE_CHECKING:
     from ptolemy_dagster.status import Runs
+
+_COMPARED = 200_000
+"""Entries of a project that are compared with the target before a run is launched: more take longer than a launch."""
 
 
 def nothing_to_do(catalog: Catalog, job: str, name: str) -> str | None:
@@ -20,12 +27,40 @@ def nothing_to_do(catalog: Catalog, job: str, name: str) -> str | None:
     Only after a run that succeeded: one that failed or was killed may have left something that the next one settles,
     and it is that run's end that `status` shows.
     """
-    find = {"containerize": _planned, "blitz": _built, "verify": _verified}.get(job)
+    find = {"containerize": _planned, "blitz": _built, "verify": _verified, "onboard": _onboarded}.get(job)
     runs = runs_of(catalog) if find else None
     if find is None or runs is None:
         return None
     last = runs.newest(name)
-    return find(catalog, name) if last is not None and last.status == "SUCCESS" else None
+    if last is None or last.status != "SUCCESS" or (job == "onboard" and last.job != job):
+        return None
+    return find(catalog, name)
+
+
+def _onboarded(catalog: Catalog, name: str) -> str | None:
+    """Why all stages have nothing to do. What needs no look at the target comes first."""
+    if not (_planned(catalog, name) and (built := _built(catalog, name)) and _verified(catalog, name)):
+        return None
+    root, scan = next(roots.rows(catalog, name), None), scans.last(catalog, name)
+    if root is None or scan is None or root.scan != scan.number or not _manifest_is_newest(catalog, name):
+        return None
+    if not is_unchanged(catalog, name, _COMPARED):
+        return None
+    return f"nothing changed since the last scan, and {built} and verified"
+
+
+def _manifest_is_newest(catalog: Catalog, name: str) -> bool:
+    """Whether the usual manifest is there, and nothing that it says has changed since."""
+    path = usual_path(projects.get(catalog, name))
+    try:
+        written = os.stat(path).st_mtime
+    except OSError:
+        return False
+    times = [
+        time for row in cars.rows(catalog, name) for time in (row.built_at, row.verified_at, row.delivered_at)
+    ]
+    times += [row.built_at for row in itertools.islice(roots.rows(catalog, name), 1)]
+    return all(time is None or time <= written for time in times)
 
 
 def _planned(catalog: Catalog, name: str) -> str | None:

@@ -31,7 +31,7 @@ def inspect_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Read CARs of any tool: whether they are sound and whole, their CIDs, and what is unusual in them.
+    """Check CARs of any tool: damage, missing blocks, all CIDs, and anything unusual.
 
     Exit code 1 if one is damaged, or lacks blocks that it links to.
     """

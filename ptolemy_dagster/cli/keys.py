@@ -19,8 +19,8 @@ from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, open_catalog
 
 HELP = (
-    "Keys that encrypt projects; each has an alias, which is a project's setting: `--encryption ALIAS`.\n\n"
-    "A key is in a keyring, a file that only you may read: PTOLEMY_KEYRING, by default keyring.json in DAGSTER_HOME. "
+    "Manage the keys that encrypt projects, each with an alias.\n\nA project uses one with `--encryption ALIAS`. "
+    "Keys are in a keyring, a file that only you can read: PTOLEMY_KEYRING, by default keyring.json in DAGSTER_HOME. "
     "It may also come from PTOLEMY_KEYS (the text that `export` prints), or from a command that prints that text: "
     "PTOLEMY_KEY_COMMAND, as in `vault kv get -field=keys secret/ptolemy/{alias}`.\n\n"
     "Nobody can recover a lost key, nor what it encrypted. Keep a backup where the keyring isn't."
@@ -125,7 +125,7 @@ def rotate(
             key = _own_keyring(chain, alias, "rotate").rotate(alias)
             output.say(f"key {alias} has version {key.version} now (ID {key.id})")
         done = rewrap_all(catalog, chain, alias)
-        output.say(f"data keys wrapped anew: {done:,}; no CAR changed")
+        output.say(f"data keys wrapped again: {done:,}; no CAR changed")
         if backup is not None:
             _write_backup(alias, chain.versions(alias), backup)
         elif not rewrap_only:
@@ -176,7 +176,7 @@ def destroy(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
-    """Remove a key from the keyring for ever, after saying what nobody can read any more.
+    """Remove a key from the keyring permanently, after listing what can no longer be read.
 
     Backups and other copies aren't reached: destroy them too, if what the key encrypts is to be gone for good.
     """
@@ -218,7 +218,7 @@ def _consequences(which: str, projects: list[str]) -> list[str]:
     return [
         f"This destroys {which}.",
         wrapped,
-        "The same goes for manifests and catalogs elsewhere whose data keys it wraps. CARs stay, and their piece "
+        "This also applies to manifests and catalogs elsewhere whose data keys it wraps. CARs stay, and their piece "
         "CIDs can still be verified.",
     ]
 
@@ -284,9 +284,11 @@ def _check_free(path: str | None) -> None:
         return
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.lexists(path):
-        raise SettingsError(f"{path} is there already: give another name for the backup")
+        raise SettingsError(f"{path} already exists: give another name for the backup")
     if not os.access(folder, os.W_OK):
-        raise SettingsError(f"the backup can't be written in {folder}: give a folder that is there and yours")
+        raise SettingsError(
+            f"the backup can't be written in {folder}: give an existing folder that you can write to"
+        )
 
 
 def _write_backup(alias: str, versions: list[Key], path: str) -> None:
@@ -298,11 +300,11 @@ def _write_backup(alias: str, versions: list[Key], path: str) -> None:
         write_private(path, text.encode())
     except FileExistsError:
         raise SettingsError(
-            f"{path} is there already, no backup was written: ptolemy keys export {alias} --to ANOTHER"
+            f"{path} already exists, no backup was written: ptolemy keys export {alias} --to ANOTHER"
         ) from None
     except OSError as error:
         raise KeyStoreError(
-            f"no backup was written, {path} can't be made ({error.strerror}): ptolemy keys export {alias} --to "
+            f"no backup was written, {path} can't be created ({error.strerror}): ptolemy keys export {alias} --to "
             "ANOTHER"
         ) from None
     output.say(f"a backup of key {alias} is in {path}; move it to a safe place that isn't this machine")

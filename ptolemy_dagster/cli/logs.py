@@ -42,11 +42,13 @@ def logs_command(
     project: Name,
     run: Annotated[str | None, typer.Option("--run", help="A run's id, or its beginning.")] = None,
     runs: Annotated[bool, typer.Option("--runs", help="List the runs, newest first.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Follow the log until the run ends.")
+    ] = False,
     everything: Annotated[bool, typer.Option("--debug", help="Also what Dagster notes for itself.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What the runs of a project said: the last one, or another."""
+    """Show the log of a project's last run, or of another run."""
     with output.errors_shown():
         projects.get(open_catalog(), project)
         from ptolemy_dagster.instance import open_instance

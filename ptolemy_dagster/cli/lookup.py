@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog import find as look_up
+from ptolemy_core.catalog.cars import GENERATED
 from ptolemy_core.errors import NotFoundError
 from ptolemy_core.facts.files import FileFacts
 from ptolemy_core.sizes import readable
@@ -20,7 +22,7 @@ from ptolemy_dagster.cli.status import no_project
 
 
 def cars_command(project: Name, as_json: Json = False) -> None:
-    """The built CARs of a project, and the CAR of its root, with their CIDs."""
+    """List the built CARs of a project, and the CAR of its root, with their CIDs."""
     with output.errors_shown():
         catalog = open_catalog()
         projects.get(catalog, project)
@@ -29,20 +31,20 @@ def cars_command(project: Name, as_json: Json = False) -> None:
 
 def find(
     what: Annotated[
-        str, typer.Argument(metavar="PATH|CID", help="A path below target-dir, a pattern, or any CID.")
+        str, typer.Argument(metavar="PATH|CID", help="A path in target-dir, a pattern, or any CID.")
     ],
-    project: Annotated[str | None, typer.Option("--project", "-p", help="Look in this project only.")] = None,
-    prefix: Annotated[bool, typer.Option("--prefix", help="All paths that begin with PATH.")] = False,
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Search only this project.")] = None,
+    prefix: Annotated[bool, typer.Option("--prefix", help="All paths that start with PATH.")] = False,
     glob: Annotated[
         bool, typer.Option("--glob", help="All paths that match a pattern with *, ?, [a-z] and **.")
     ] = False,
     gone: Annotated[
-        bool, typer.Option("--all", help="Also versions that a later scan found changed or gone.")
+        bool, typer.Option("--all", help="Include versions that a later scan found changed or gone.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="Show at most N rows.")] = 1000,
     as_json: Json = False,
 ) -> None:
-    """Which CAR and piece holds a file and at which bytes, or what a CID names. Exit code 1 if nothing is found."""
+    """Show which CAR and piece hold a file or CID, and at which bytes. Exit code 1 if nothing is found."""
     if prefix and glob:
         raise typer.BadParameter("--prefix and --glob can't be combined: give one of them")
     with output.errors_shown():
@@ -59,12 +61,13 @@ def find(
             found = _otherwise(catalog, what, project, gone, limit + 1)
         cut = found[limit:]
         found = found[:limit]
+        facts = FileFacts.listed(catalog, found)
         if as_json:
-            output.print_facts([FileFacts.of(one) for one in found])
+            output.print_facts(facts)
         if not found:
             raise NotFoundError(_nothing(catalog, what, places, search))
     if not as_json:
-        _show_found(found)
+        _show_found(facts)
     if cut:
         output.say(f"these are the first {limit}: --limit N shows more")
 
@@ -91,7 +94,7 @@ def _places(catalog: Catalog, what: str, project: str | None) -> list[tuple[str,
 
     `./x` is x, and an absolute path is what it is below the target_dir of the projects that have it.
     """
-    if what.startswith("/"):
+    if what.startswith("/") or urls.is_url(what):
         tops = {
             name: projects.get(catalog, name).target_dir
             for name in ([project] if project else projects.names(catalog))
@@ -124,9 +127,21 @@ def _nothing(
     return f"no file or CID matches {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"
 
 
-def _show_found(found: Sequence[look_up.Found]) -> None:
+def _show_found(found: Sequence[FileFacts]) -> None:
     output.print_table(
-        ("project", "path", "size", "CID", "CAR", "piece CID", "offset", "bytes in the CAR", "version"),
+        (
+            "project",
+            "path",
+            "size",
+            "CID",
+            "CAR",
+            "piece CID",
+            "offset",
+            "bytes in the CAR",
+            "stored at",
+            "version",
+            "storage",
+        ),
         [
             (
                 one.project,
@@ -137,7 +152,9 @@ def _show_found(found: Sequence[look_up.Found]) -> None:
                 one.piece_cid or "",
                 "" if one.car_offset is None else one.car_offset,
                 "" if one.car_length is None else one.car_length,
+                " ".join(one.stored_at),
                 "" if one.current else "replaced",
+                "dead" if one.dead else one.car_storage if one.car_storage == GENERATED else "",
             )
             for one in found
         ],

@@ -16,7 +16,7 @@ def scheduler(
     listen: Annotated[
         str,
         typer.Option(
-            help="Address to listen at, of a network that only your machines reach: it asks nobody who they are."
+            help="Address to listen on, in a network of your machines only: there is no authentication."
         ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 chooses a free one.")] = PORT,
@@ -39,12 +39,17 @@ def worker(
     builds: Annotated[
         int | None,
         typer.Option(
-            "--builds", "-n", min=1, help="CARs built at once; default PTOLEMY_BUILD_PROCESSES or the cores."
+            "--builds",
+            "-n",
+            min=1,
+            help="CARs built at once; default: PTOLEMY_BUILD_PROCESSES or the number of cores.",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of this worker; default the machine's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of this worker; default: the machine's name.")
+    ] = None,
 ) -> None:
-    """Make this machine build CARs for a scheduler, until Ctrl-C or SIGTERM."""
+    """Build CARs for a scheduler on this machine, until Ctrl-C or SIGTERM."""
     with output.errors_shown():
         _require_dask()
         from ptolemy_dagster.instance import prepare_home
@@ -59,7 +64,7 @@ def worker(
 
 
 def workers(as_json: Json = False) -> None:
-    """Which processes build CARs or wait for work, on all machines."""
+    """List the processes that build CARs or wait for work, on all machines."""
     from ptolemy_core.catalog.workers import list_workers
 
     with output.errors_shown():
@@ -69,7 +74,7 @@ def workers(as_json: Json = False) -> None:
         output.print_facts([WorkerFacts.of(one, now) for one in found])
         return
     if not found:
-        output.say("nothing builds, and no worker waits for work")
+        output.say("no CAR is being built, and no worker is waiting for work")
         return
     output.print_table(
         ("host", "process", "state", "project", "container", "since", "heartbeat"),

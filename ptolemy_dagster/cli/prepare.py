@@ -37,7 +37,7 @@ def prep(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **settings: Any,
 ) -> None:
-    """Make verified CARs and a manifest of a folder, in one go: no project is needed. Run again to resume.
+    """Make verified CARs and a manifest from a folder, without a project. Run again to resume.
 
     A later run adds CARs of what is new or has changed since.
     """

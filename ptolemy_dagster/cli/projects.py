@@ -24,7 +24,7 @@ def delete_command(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove a project from the catalog and the web UI; its CARs stay. A dry run without --yes.
+    """Remove a project from the catalog and the web UI, and keep its CARs. A dry run without --yes.
 
     Its source files are never touched.
     """
@@ -56,7 +56,7 @@ def rename_command(
     new: Annotated[str, typer.Argument(help="Its new name.")],
     as_json: Json = False,
 ) -> None:
-    """Give a project another name.
+    """Rename a project.
 
     CARs stay as they are; manifests keep their names until they are written again.
     """
@@ -68,4 +68,4 @@ def rename_command(
     if as_json:
         output.print_json(renamed.model_dump())
     else:
-        output.say(f"project {project} is called {new} now")
+        output.say(f"project {project} is now {new}")

@@ -23,7 +23,7 @@ from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, open_catalog
 
 HELP = (
-    "Storage providers that deals are made with.\n\n"
+    "Manage storage providers.\n\n"
     "A provider gets a name here, by which projects name it: ptolemy set PROJECT --providers NAME. The engine curio "
     "speaks Curio's Market 2.0; with the engine manual, deals are made by other tools, and their states set by hand."
 )

@@ -25,12 +25,12 @@ def skipped(
     project: Name,
     current: Annotated[
         bool,
-        typer.Option("--current", help="Only entries that the last scan still saw like this."),
+        typer.Option("--current", help="Only entries that the last scan still couldn't store."),
     ] = False,
     limit: Limit = 1000,
     as_json: Json = False,
 ) -> None:
-    """Entries that are in no CAR: left out by a scan, or dropped by a blitz, each with its reason."""
+    """List entries that are in no CAR, with the reason: left out by a scan, or dropped by a blitz."""
     with output.errors_shown():
         catalog = open_catalog()
         projects.get(catalog, project)
@@ -60,12 +60,12 @@ def skipped(
 def history(
     project: Name,
     path: Annotated[
-        str, typer.Argument(help="A path below target-dir: a file, or a folder with all in it.")
+        str, typer.Argument(help="A path in target-dir: a file, or a folder with everything in it.")
     ] = "",
     limit: Limit = 1000,
     as_json: Json = False,
 ) -> None:
-    """Versions of files that scans saw, and the CARs that hold them. Exit code 1 if there is none."""
+    """List all versions of files, and the CARs that hold them. Exit code 1 if there are none."""
     with output.errors_shown():
         catalog = open_catalog()
         chosen = tree_path(catalog, projects.get(catalog, project), path)
@@ -99,11 +99,11 @@ def history(
 
 def changes(
     project: Name,
-    scan: Annotated[int | None, typer.Option(help="A scan's number; by default the last one.")] = None,
+    scan: Annotated[int | None, typer.Option(help="Number of the scan; default: the last one.")] = None,
     limit: Limit = 1000,
     as_json: Json = False,
 ) -> None:
-    """What a scan found added, changed and gone since the one before it."""
+    """List the entries that a scan found added, changed or gone."""
     with output.errors_shown():
         catalog = open_catalog()
         projects.get(catalog, project)

@@ -7,18 +7,21 @@ from typing import Annotated
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.views import Entries, Stored, View
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import PtolemyError, SettingsError
 from ptolemy_core.facts.plain import NeededCarFacts, NeedsFacts
 from ptolemy_core.open_files import allow_open_files
+from ptolemy_core.progress import Progress
 from ptolemy_core.restore import Needs, Report
 from ptolemy_core.restore.from_manifest import load_manifest
 from ptolemy_core.restore.http_ranges import HttpOptions
 from ptolemy_core.restore.project import RestoreJob, Writing, load, work
 from ptolemy_core.restore.remote import Servers
 from ptolemy_core.sizes import counted, readable
+from ptolemy_core.stages.evidence import retrieval_templates
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import given, output
 from ptolemy_dagster.cli.chosen import tree_path
@@ -34,7 +37,7 @@ From = Annotated[
     typer.Option(
         "--from",
         help="URL of pieces, as https://provider.example/piece/{piece}; may be repeated. CARs in no folder of --cars "
-        "are read from there, no more of them than is needed.",
+        "are read from there, no more of them than is needed. Default: providers with active deals.",
     ),
 ]
 Manifest = Annotated[
@@ -48,11 +51,13 @@ PrivateRedirects = Annotated[
 ]
 Cars = Annotated[
     list[str] | None,
-    typer.Option("--cars", help="Folder that holds CARs; may be repeated. Default: staging-dir."),
+    typer.Option("--cars", help="Folder with CARs; may be repeated. Default: staging-dir."),
 ]
-Scan = Annotated[int | None, typer.Option("--scan", help="As this scan saw it; default: the newest.")]
-Listing = Annotated[bool, typer.Option("--list", help="Show which CARs are needed, write nothing.")]
-Partial = Annotated[bool, typer.Option("--partial", help="Restore what is there though CARs are missing.")]
+Scan = Annotated[
+    int | None, typer.Option("--scan", help="Restore the files of this scan; default: the newest.")
+]
+Listing = Annotated[bool, typer.Option("--list", help="Show which CARs are needed; write nothing.")]
+Partial = Annotated[bool, typer.Option("--partial", help="Restore what is available if CARs are missing.")]
 
 
 def restore(
@@ -60,10 +65,11 @@ def restore(
         str | None, typer.Argument(help="Name of the project; left out with --manifest.")
     ] = None,
     path: Annotated[
-        list[str] | None, typer.Argument(help="Files and folders below target-dir; all without.")
+        list[str] | None, typer.Argument(help="Files and folders in target-dir; default: all.")
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", help="Folder to write to; made if it isn't there.")
+        str | None,
+        typer.Option("--to", help="Folder to write to, created if necessary; or a URL: s3://, gs://, az://."),
     ] = None,
     cars: Cars = None,
     from_: From = None,
@@ -92,26 +98,20 @@ def restore(
             plan = _by_catalog(project, typed, folders, servers, scan)
         else:
             raise typer.BadParameter("name a project, or give --manifest", param_hint="PROJECT")
-        needs = plan.needs
+        needs, servers = plan.needs, plan.servers
         if listing:
             _list(needs, as_json)
             return
         assert to is not None
         _require(needs, partial)
         if not as_json:
-            entries, from_cars = counted(needs.entries, "entry", "entries"), counted(len(needs.cars), "CAR")
-            output.say(f"{entries}, {readable(needs.size)}, from {from_cars}")
+            output.say(_summary(needs, f"from {counted(len(needs.cars), 'CAR')}"))
         allow_open_files(len(needs.cars))
         with output.byte_progress() as bars:
             task = bars.add_task("restoring", total=needs.size, visible=bars.console.is_terminal)
             threads = os.cpu_count() or 1
-            report: Report = work(
-                plan.job,
-                plan.entries,
-                os.fsencode(to),
-                Writing(overwrite, sparse, max(threads, _REMOTE_THREADS) if servers else threads),
-                progress=lambda done: bars.advance(task, done),
-            )
+            how = Writing(overwrite, sparse, max(threads, _REMOTE_THREADS) if servers else threads)
+            report = _write(plan, to, how, lambda done: bars.advance(task, done))
         if servers is not None and not as_json:
             output.say(f"{readable(servers.http.received)} transferred")
         show(report, os.fsencode(to), as_json)
@@ -123,10 +123,20 @@ class _Plan:
 
     job: RestoreJob
     entries: Iterable[Stored]
+    servers: Servers | None = None
 
     @property
     def needs(self) -> Needs:
         return self.job.needs
+
+
+def _write(plan: _Plan, to: str, how: Writing, progress: Progress) -> Report:
+    """Restore into a folder, or a store."""
+    if urls.is_url(to):
+        from ptolemy_core.restore.to_store import StoreTarget, work_to_store
+
+        return work_to_store(plan.job, plan.entries, StoreTarget(urls.parse(to)), how, progress=progress)
+    return work(plan.job, plan.entries, os.fsencode(to), how, progress=progress)
 
 
 def _by_catalog(
@@ -135,7 +145,10 @@ def _by_catalog(
     catalog = open_catalog()
     chosen = tuple(_chosen(catalog, project, typed))
     view = View(project, scan, chosen)
-    return _Plan(load(catalog, view, folders, servers=servers), Entries(catalog, view))
+    if servers is None:
+        templates = retrieval_templates(catalog, project)
+        servers = Servers.of(templates) if templates else None
+    return _Plan(load(catalog, view, folders, servers=servers), Entries(catalog, view), servers)
 
 
 def _by_manifest(
@@ -145,7 +158,7 @@ def _by_manifest(
         raise typer.BadParameter("a manifest has the newest versions only", param_hint="--scan")
     chosen = [paths.from_display(text) for text in typed]
     found = load_manifest(manifest, chosen, folders, servers)
-    return _Plan(found.job, found.entries)
+    return _Plan(found.job, found.entries, servers)
 
 
 def _servers(templates: list[str], token_file: str | None, private_redirects: bool) -> Servers | None:
@@ -173,6 +186,11 @@ def _chosen(catalog: Catalog, project: str, typed: list[str]) -> list[bytes]:
     return [] if b"" in found else found
 
 
+def _summary(needs: Needs, more: str) -> str:
+    """How much is to be restored, in words."""
+    return f"{counted(needs.entries, 'entry', 'entries')}, {readable(needs.size)}, {more}"
+
+
 def _require(needs: Needs, partial: bool) -> None:
     """See that nothing is missing.
 
@@ -189,7 +207,7 @@ def _require(needs: Needs, partial: bool) -> None:
     if not partial:
         raise PtolemyError(
             what
-            + "\ngive their folders with --cars or servers with --from, or restore what is there with --partial"
+            + "\ngive their folders with --cars or servers with --from, or restore what is available with --partial"
         )
     output.say(what)
 
@@ -224,8 +242,7 @@ def _list(needs: Needs, as_json: bool) -> None:
                 for one in needs.cars
             ],
         )
-        entries, lost = counted(needs.entries, "entry", "entries"), counted(len(needs.missing), "CAR")
-        output.say(f"{entries}, {readable(needs.size)}, {lost} missing")
+        output.say(_summary(needs, f"{counted(len(needs.missing), 'CAR')} missing"))
         for path in needs.unbuilt:
             output.say(f"in no CAR yet: {path}")
     if needs.missing:

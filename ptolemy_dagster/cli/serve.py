@@ -9,29 +9,29 @@ from ptolemy_dagster.cli import output
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; another than loopback needs a token and roots.")
+        str, typer.Option(help="Address to listen on; any but loopback needs a token and roots.")
     ] = ("127.0.0.1"),
-    port: Annotated[int, typer.Option(help="Port of the API; 0: any free one.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port of the API; 0: any free port.")] = 8000,
     token_file: Annotated[
-        str | None, typer.Option(help="File with the token that requests must bear (or PTOLEMY_API_TOKEN).")
+        str | None, typer.Option(help="File with the token that requests need (or PTOLEMY_API_TOKEN).")
     ] = None,
     root: Annotated[
         list[str] | None,
-        typer.Option(help="Folder below which projects may lie; may be repeated (or PTOLEMY_ROOTS)."),
+        typer.Option(help="Folder that projects may use; may be repeated (or PTOLEMY_ROOTS)."),
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Another name by which the API may be called; may be repeated.")
+        list[str] | None, typer.Option(help="Another host name of the API; may be repeated.")
     ] = None,
-    rate_limit: Annotated[int, typer.Option(help="Requests a second of one address; 0: any number.")] = 200,
+    rate_limit: Annotated[int, typer.Option(help="Requests per second from one address; 0: no limit.")] = 200,
     ui_port: Annotated[
         int | None,
-        typer.Option(help="Port of Dagster's web UI on loopback; by default 3000, else a free one."),
+        typer.Option(help="Port of Dagster's web UI on loopback; default: 3000 or a free port."),
     ] = None,
-    ui_url: Annotated[str | None, typer.Option(help="The web UI as users reach it, for links.")] = None,
+    ui_url: Annotated[str | None, typer.Option(help="Public URL of the web UI, for links.")] = None,
     dagster_url: Annotated[
-        str | None, typer.Option(help="A Dagster webserver that runs already; none is started then.")
+        str | None, typer.Option(help="URL of a running Dagster webserver, to use instead of starting one.")
     ] = None,
-    daemon: Annotated[bool, typer.Option(help="Start dagster-daemon, unless one runs already.")] = True,
+    daemon: Annotated[bool, typer.Option(help="Start dagster-daemon, unless one is running.")] = True,
     pieces: Annotated[
         bool,
         typer.Option(
@@ -39,7 +39,7 @@ def serve(
         ),
     ] = False,
 ) -> None:
-    """Serve the HTTP API, with Dagster's web UI and daemon beside it."""
+    """Serve the HTTP API, and start Dagster's web UI and daemon."""
     with output.errors_shown():
         from ptolemy_dagster.cli.stages import open_catalog
         from ptolemy_dagster.http.piece_server import PieceSettings, parse_access
@@ -62,25 +62,25 @@ def serve(
 
 def ui(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; another than loopback needs a token and roots.")
+        str, typer.Option(help="Address to listen on; any but loopback needs a token and roots.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the web UI; 0: any free one.")] = 3000,
+    port: Annotated[int, typer.Option(help="Port of the web UI; 0: any free port.")] = 3000,
     token_file: Annotated[
         str | None, typer.Option(help="File with the token to sign in with (or PTOLEMY_API_TOKEN).")
     ] = None,
     root: Annotated[
         list[str] | None,
-        typer.Option(help="Folder below which projects may lie; may be repeated (or PTOLEMY_ROOTS)."),
+        typer.Option(help="Folder that projects may use; may be repeated (or PTOLEMY_ROOTS)."),
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Another name by which it may be called; may be repeated.")
+        list[str] | None, typer.Option(help="Another host name of the web UI; may be repeated.")
     ] = None,
     ui_url: Annotated[
-        str | None, typer.Option(help="The web UI as users reach it; its path is where it is served.")
+        str | None, typer.Option(help="Public URL of the web UI; it is served below the URL's path.")
     ] = None,
-    daemon: Annotated[bool, typer.Option(help="Start dagster-daemon, unless one runs already.")] = True,
+    daemon: Annotated[bool, typer.Option(help="Start dagster-daemon, unless one is running.")] = True,
 ) -> None:
-    """Serve Dagster's web UI and GraphQL, with its daemon beside it.
+    """Serve Dagster's web UI and GraphQL, and start its daemon.
 
     Other sites are refused, and with a token other users. Ctrl-C ends both.
     """
@@ -116,7 +116,7 @@ def serve_pieces(
     ] = 0,
     connections: Annotated[int, typer.Option(help="Connections at once; 0: up to 512.")] = 0,
     per_address: Annotated[int, typer.Option(help="Connections at once of one address; 0: half of all.")] = 0,
-    rate_limit: Annotated[int, typer.Option(help="Requests a second of one address; 0: any number.")] = 0,
+    rate_limit: Annotated[int, typer.Option(help="Requests per second from one address; 0: no limit.")] = 0,
     access_log: Annotated[
         str, typer.Option(help="File for a line of each request; - for standard error, empty for none.")
     ] = "-",

@@ -1,10 +1,10 @@
 """The command set."""
 
-import os
 from typing import Annotated, Any
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.stages import change
 from ptolemy_dagster.cli import output
@@ -27,7 +27,7 @@ def set_command(
     as_json: Json = False,
     **settings: Any,
 ) -> None:
-    """Change settings that may change; without options, show all settings.
+    """Change settings of a project; without options, show all settings.
 
     Patterns take effect with the next scan. A list replaces the one before. A new target-dir must hold the same
     files, with the same times; a new staging-dir must hold the CARs.
@@ -36,7 +36,7 @@ def set_command(
         catalog, given = open_catalog(), _given(settings)
         for name in ("target_dir", "staging_dir"):
             if name in given:
-                given[name] = os.path.abspath(given[name])
+                given[name] = urls.absolute(given[name])
         require_inside(change.changed(catalog, project, given), environment_roots())
         changed = change.change(catalog, project, given, accept_loss=accept_loss)
     if as_json:

@@ -1,12 +1,12 @@
 """Commands that define a project and run its stages."""
 
 import itertools
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from ptolemy_core import urls
 from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import Catalog, cars, containers, place, projects, roots, scans, shards, skipped
 from ptolemy_core.catalog.cars import CarRow
@@ -53,12 +53,12 @@ def open_catalog() -> Catalog:
 
 @creating
 def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
-    """Define a project. The same settings again change nothing."""
+    """Create a project. Repeating it with the same settings changes nothing."""
     from ptolemy_dagster.instance import open_instance
     from ptolemy_dagster.partitions import define
 
     with output.errors_shown():
-        folders = {name: os.path.abspath(settings[name]) for name in ("target_dir", "staging_dir")}
+        folders = {name: urls.absolute(settings[name]) for name in ("target_dir", "staging_dir")}
         defined = parse_project({"name": project} | settings | folders)
         instance = open_instance()
         new = define(open_catalog(), instance, defined)
@@ -69,7 +69,8 @@ def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
         output.print_json(Created(**defined.model_dump(), created=new).model_dump())
     else:
         output.say(
-            f"project {project} {'is defined' if new else 'was defined so already'}; next: ptolemy run {project}"
+            f"project {project} {'created' if new else 'already exists with these settings'}; "
+            f"next: ptolemy run {project}"
         )
 
 
@@ -77,14 +78,14 @@ AcceptLoss = Annotated[
     bool,
     typer.Option(
         "--accept-loss",
-        help="Scan also where target-dir is empty, on another file system than at the last scan, or has lost more "
+        help="Scan even if target-dir is empty, on another file system than at the last scan, or has lost more "
         "than max-loss percent of its entries.",
     ),
 ]
 
 
 def scan(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -> None:
-    """Walk the target folder into the catalog."""
+    """Record the entries of the target folder in the catalog."""
     catalog = run_stage("scan", project, as_json, scan_config(accept_loss))
     result = scan_stage.summary(catalog, project)
     if as_json:
@@ -144,7 +145,7 @@ def _say_not_stored(catalog: Catalog, project: str) -> None:
 
 def containerize(
     project: Name,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, save nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; save nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Plan containers; each CAR's exact size is known before any data is read."""
@@ -195,7 +196,7 @@ def blitz(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Build all CARs that aren't built yet; of a serial project, those for which staging-dir has free space."""
+    """Build all CARs that aren't built yet; in a serial project, as many as fit staging-dir."""
     catalog = run_stage("blitz", project, as_json)
     with output.errors_shown():
         while wait and waiting.until_room(catalog, project):
@@ -232,14 +233,14 @@ def run(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -
 def verify(
     project: Name,
     source: Annotated[
-        bool, typer.Option("--source", help="Compare the CARs' content with the files in target-dir, too.")
+        bool, typer.Option("--source", help="Also compare the CARs' content with the files in target-dir.")
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Read CARs too that passed before and haven't changed since.")
+        bool, typer.Option("--again", help="Also read CARs that passed before and haven't changed.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Read CARs back: block hashes, trees against the scan, piece CIDs. Exit code 1 if anything is wrong."""
+    """Read CARs back and check block hashes, trees and piece CIDs. Exit code 1 if anything is wrong."""
     with output.errors_shown():
         before = {row.number: row.verified_at for row in cars.rows(open_catalog(), project)}
     options = {"again": again, "source": source}
@@ -274,7 +275,7 @@ def verify(
     if source and len(built) > away + dead:
         which = " that are in CARs" if kept_out.total else ""
         output.say(
-            f"the files in {settings.target_dir}{which} have the very content of the "
+            f"the files in {settings.target_dir}{which} have the same content as the "
             f"{counted(len(built) - away - dead, 'CAR')} here"
         )
         if outdated := shards.outdated(catalog, project):
@@ -305,7 +306,7 @@ def _in_staging(catalog: Catalog, project: str) -> dict[str, int]:
     """Sizes of the files in staging_dir, and of the outlines there, by name."""
     area = area_of(projects.get(catalog, project))
     try:
-        return area.sizes() | area.outlines()
+        return area.sizes() | area.outlines(project)
     except StagingError as error:
         output.say(f"warning: {error}")
         return {}

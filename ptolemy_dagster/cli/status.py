@@ -51,10 +51,12 @@ def status(
 
 
 def _found(catalog: Catalog, project: str | None) -> "list[Status]":
-    from ptolemy_dagster.status import status_of
+    from ptolemy_dagster.status import status_of, statuses_of
 
     runs = runs_of(catalog)
-    return [status_of(catalog, runs, name) for name in ([project] if project else projects.names(catalog))]
+    if project:
+        return [status_of(catalog, runs, project)]
+    return [status for _, status in statuses_of(catalog, runs, projects.names(catalog)).values()]
 
 
 def _show(catalog: Catalog, found: "list[Status]") -> None:

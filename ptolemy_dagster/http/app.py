@@ -12,7 +12,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import UnavailableError
-from ptolemy_dagster.http import carfile_meta, files, problems, projects, runs, stages, workers
+from ptolemy_dagster.http import (
+    carfile_meta,
+    dataset,
+    deals,
+    files,
+    metrics,
+    problems,
+    projects,
+    release,
+    runs,
+    stages,
+    workers,
+)
 from ptolemy_dagster.http.context import READERS, Context
 from ptolemy_dagster.http.docs_page import render
 from ptolemy_dagster.http.failsafe import Failsafe
@@ -22,9 +34,9 @@ from ptolemy_dagster.http.pages.routes import is_page, pages
 from ptolemy_dagster.http.web_ui import PAGE_HEADERS, SIGN_IN, Access, UiGuard
 
 _DESCRIPTION = (
-    "Folders become verified Filecoin pieces. A project goes create → scan → containerize → blitz; each stage is a "
-    "Dagster run, which is launched at once and followed at GET /v0/projects/NAME. All errors are problem details "
-    "(RFC 9457). A slash at the end of an address changes nothing."
+    "Folders become verified Filecoin pieces. The stages of a project are create → scan → containerize → blitz; "
+    "each stage is a Dagster run, which is launched at once; GET /v0/projects/NAME shows its progress. All errors "
+    "are problem details (RFC 9457). A trailing slash makes no difference."
 )
 
 _HEALTH_SECONDS = 4.0
@@ -79,8 +91,9 @@ def api(context: Context) -> FastAPI:
     app.state.context = context
     asking = anyio.CapacityLimiter(_ASKING)
     problems.install(app)
-    for resource in (projects, stages, carfile_meta, files, runs, workers):
+    for resource in (projects, stages, carfile_meta, files, dataset, release, runs, workers, deals):
         app.include_router(resource.router, prefix="/v0")
+    app.include_router(metrics.router)
 
     @app.get("/health", responses=problems.documented(503), tags=["server"], summary="Is it alive")
     async def health() -> dict[str, str]:

@@ -37,7 +37,7 @@ class Context:
     launchers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_LAUNCHERS))
 
 
-def opened(request: Request) -> Context:
+async def opened(request: Request) -> Context:
     """The context of the application that serves a request."""
     context: Context = request.app.state.context
     return context

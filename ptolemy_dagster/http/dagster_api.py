@@ -16,6 +16,7 @@ from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from requests.auth import AuthBase
 
 from ptolemy_dagster.http.problems import Problem, logged
+from ptolemy_dagster.status import InstanceRuns, RememberedRuns, Runs
 
 PROJECT_TAG = "dagster/partition"
 _TIMEOUT = 60
@@ -40,11 +41,17 @@ class Dagster:
 
     Attributes:
         instance: Dagster's storage of runs.
+        runs: where the runs of projects are looked up.
         ui_url: the web UI for links in answers.
     """
 
     def __init__(
-        self, instance: dg.DagsterInstance, url: str, ui_url: str | None = None, token: str | None = None
+        self,
+        instance: dg.DagsterInstance,
+        url: str,
+        ui_url: str | None = None,
+        token: str | None = None,
+        runs: Runs | None = None,
     ) -> None:
         """Nothing is connected yet.
 
@@ -53,8 +60,10 @@ class Dagster:
             url: of Dagster's webserver as this process reaches it, with a path prefix if it has one.
             ui_url: the web UI for links in answers; by default `url`.
             token: that the webserver asks for.
+            runs: where the runs of projects are looked up; by default in `instance`.
         """
         self.instance = instance
+        self.runs: Runs = RememberedRuns(runs or InstanceRuns(instance), instance)
         self.url = url.rstrip("/")
         self.ui_url = ui_url or self.url
         self._auth = _Bearer(token)
@@ -118,7 +127,7 @@ class Dagster:
         return Problem(
             503,
             "dagster-away",
-            f"Dagster's webserver at {self.url} doesn't do it ({_kind(error)}): see that it runs, and loads "
+            f"Dagster's webserver at {self.url} refused ({_kind(error)}): check that it is running and loads "
             f"ptolemy_dagster.definitions, then try again; the server's log has more under {number}",
             {"Retry-After": "5"},
         )

@@ -1,13 +1,16 @@
 """Files of a project for download: its manifest and summary, and the CARs in its staging folder."""
 
 import os
+from collections.abc import Iterator
 
-from fastapi.responses import FileResponse
+from fastapi import Response
+from fastapi.responses import FileResponse, StreamingResponse
 
-from ptolemy_core.catalog import Catalog, cars, projects, roots
+from ptolemy_core.catalog import Catalog, cars, projects, roots, stored_cars
 from ptolemy_core.project import Project
 from ptolemy_core.stages.manifest import written_manifest
 from ptolemy_core.staging.area import area_of
+from ptolemy_core.staging.stored import OpenCar
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.problems import Problem
 from ptolemy_dagster.roots import require_inside
@@ -18,6 +21,7 @@ _TYPES = {
     ".jsonl": "application/jsonl",
     ".json": "application/json",
 }
+_PART = 4 << 20
 CAR_TYPE = "application/vnd.ipld.car; version=1"
 
 
@@ -37,19 +41,38 @@ def summary(context: Context, name: str) -> FileResponse:
     return _file(os.path.join(folder, file.split(".manifest.")[0] + ".summary.json"))
 
 
-def car(context: Context, name: str, number: str) -> FileResponse:
-    """A CAR of a project in its staging folder; number "root" is the CAR of its root.
+def car(context: Context, name: str, number: str) -> Response:
+    """A CAR of a project in its staging folder, or generated; number "root" is the CAR of its root.
+
+    The download of a generated CAR is cut off if its source changes.
 
     Raises:
         UnknownProjectError: no such project.
+        DeadCarError, OutlineError: it can't be generated.
         Problem: 404, there is no such CAR, or it isn't in the staging folder.
     """
     project = _project(context, name)
+    if number.isascii() and number.isdecimal() and len(number) < 10:
+        row = next(cars.rows(context.catalog, name, int(number)), None)
+        if row is not None and row.is_generated:
+            return _generated(stored_cars.of_row(project, row).open())
     file = _car_file(context.catalog, name, number)
     found = area_of(project).look(file) if file else None
     if file is None or found is None or not found.regular:
         raise Problem(404, "unknown-car", f"CAR {number} of project {name!r} isn't in its staging folder")
     return _file(area_of(project).path(file), CAR_TYPE)
+
+
+def _generated(opened: OpenCar) -> Response:
+    def parts() -> Iterator[bytes]:
+        with opened:
+            yield from opened.ranges(0, opened.size, _PART)
+
+    headers = {
+        "Content-Length": str(opened.size),
+        "Content-Disposition": f'attachment; filename="{opened.name}"',
+    }
+    return StreamingResponse(parts(), media_type=CAR_TYPE, headers=headers)
 
 
 def _car_file(catalog: Catalog, name: str, number: str) -> str | None:

@@ -46,4 +46,4 @@ class Failsafe:
 
 
 def _internal(number: str) -> Problem:
-    return Problem(500, "internal", f"the server failed; its log has the reason under {number}")
+    return Problem(500, "internal", f"the server failed; see its log, number {number}")

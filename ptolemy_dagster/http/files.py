@@ -74,7 +74,7 @@ def files(
         )
     if more:
         link_next(request, response, cursor + limit)
-    return [FileOut.of(one) for one in page]
+    return FileOut.listed(context.catalog, page)
 
 
 def _path(request: Request) -> str:

@@ -135,7 +135,7 @@ def _other_name(headers: Headers, hosts: frozenset[str] | None) -> Problem | Non
     return Problem(
         403,
         "other-host",
-        f"this server isn't called {given[:100]!r}: use {', '.join(sorted(hosts))}, or start it with "
+        f"this server has no name {given[:100]!r}: use {', '.join(sorted(hosts))}, or start it with "
         "--allow-host NAME",
     )
 

@@ -16,7 +16,7 @@ from ptolemy_dagster.partitions import register
 from ptolemy_dagster.roots import require_inside
 from ptolemy_dagster.status import live_run
 
-JOBS = ("scan", "containerize", "blitz", "verify", "onboard")
+JOBS = ("scan", "containerize", "blitz", "verify", "root", "onboard")
 """Jobs that the API launches, by the names that it has for them too."""
 
 _LOCK_SECONDS = 10.0
@@ -47,12 +47,12 @@ def launch(
     try:
         # two requests at once must not both find that nothing runs
         with catalog.lock(f"launch {name}", wait=_LOCK_SECONDS):
-            _require_idle(context, name)  # first: a stage that runs may be the one that is missing
+            _require_idle(context, job, name)  # first: a stage that runs may be the one that is missing
             _require_earlier_stage(catalog, job, name)
             register(context.dagster.instance, name)
             run_id = context.dagster.launch(job, name, config, **tags)
     except BusyError:
-        raise Problem(409, "busy", f"another launch of project {name!r} is under way: try again") from None
+        raise Problem(409, "busy", f"another run of project {name!r} is being launched: try again") from None
     return Launched(
         project=name,
         stage=job,
@@ -74,17 +74,18 @@ def _require_earlier_stage(catalog: Catalog, job: str, name: str) -> None:
         raise Problem(409, "stage-order", detail, first=error.first) from None
 
 
-def _require_idle(context: Context, name: str) -> None:
+def _require_idle(context: Context, job: str, name: str) -> None:
     run = live_run(context.catalog, context.dagster.instance, name)
     if run is None:
         return
     waits = run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
-    state = "waits in the queue" if waits else "is under way"
+    state = "is queued" if waits else "is running"
+    needed = job in tuple(Stage) and run.job_name in Stage(job).chain
     raise Problem(
         409,
         "running",
-        f"{run.job_name} of project {name!r} {state}: wait for it, or cancel it with "
-        f"POST /v0/runs/{run.run_id}/cancel",
+        f"{run.job_name} of project {name!r} {state}{f', and {job} needs it' if needed else ''}: wait for it "
+        f"(GET /v0/projects/{name}?wait=60), or cancel it with POST /v0/runs/{run.run_id}/cancel",
         run_id=run.run_id,
         run_url=context.dagster.run_url(run.run_id),
     )

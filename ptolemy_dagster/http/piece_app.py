@@ -1,7 +1,7 @@
 """The piece server as an ASGI application: `/piece/{cid}`, `/ipfs/{cid}[/path]`, `/metrics` and `/health`.
 
 What a request means is `ptolemy_core.gateway`; this turns it into HTTP. Nothing is sent before the first bytes of a
-body were read, so that what can't be read is an answer of its own; later, the connection breaks off.
+body were read, so that what can't be read is an answer of its own; later, the connection is closed.
 """
 
 import json
@@ -126,7 +126,7 @@ class PieceApp:
             await send({"type": "http.response.body", "body": b""})
             return
         if request.method not in ("GET", "HEAD"):
-            detail = f"{request.method} isn't offered here, only GET and HEAD"
+            detail = f"{request.method} isn't allowed here, only GET and HEAD"
             await _refuse(request, send, Refusal(405, "method", detail, {"Allow": "GET, HEAD, OPTIONS"}))
             return
         grant = self._server.access.grant(

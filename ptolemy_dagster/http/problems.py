@@ -63,10 +63,10 @@ _EXAMPLES: dict[int, tuple[str, str, dict[str, Any]]] = {
         {},
     ),
     404: ("unknown-project", "no project 'nemo': create it first (projects: delta)", {}),
-    405: ("method", "PUT isn't offered here, only GET", {}),
+    405: ("method", "PUT isn't allowed here, only GET", {}),
     409: (
         "running",
-        "blitz of project 'delta' is under way: wait for it, or cancel it with POST /v0/runs/{run_id}/cancel",
+        "blitz of project 'delta' is running: wait for it, or cancel it with POST /v0/runs/{run_id}/cancel",
         {"run_id": "c900d207-01ad-4558-9555-ccd194310973"},
     ),
     413: ("too-large", "the body is larger than 65536 bytes: send the settings of one project", {}),
@@ -76,7 +76,7 @@ _EXAMPLES: dict[int, tuple[str, str, dict[str, Any]]] = {
         {},
     ),
     429: ("too-many-requests", "more than 200 requests a second from this address: try again in 1 s", {}),
-    500: ("internal", "the server failed; its log has the reason under 1f0c2d", {}),
+    500: ("internal", "the server failed; see its log, number 1f0c2d", {}),
     503: ("dagster-away", "Dagster can't be reached at http://127.0.0.1:3000: start it, then try again", {}),
 }
 _ANYWHERE = (400, 401, 403, 405, 413, 429, 500)
@@ -143,7 +143,7 @@ def away(number: str) -> Problem:
     return Problem(
         503,
         "catalog-away",
-        f"the catalog's database doesn't answer: try again; the server's log has the reason under {number}",
+        f"the catalog's database doesn't answer: try again; see the server's log, number {number}",
         {"Retry-After": "5"},
     )
 
@@ -181,8 +181,8 @@ def install(app: FastAPI) -> None:
 def _plain(request: Request, error: HTTPException) -> Problem:
     headers = error.headers or {}
     if error.status_code == 404:
-        return Problem(404, "no-such-page", "there is nothing here: the API is described at /docs")
+        return Problem(404, "no-such-page", "no such address: the API is described at /docs")
     if error.status_code == 405:
         allowed = headers.get("Allow", headers.get("allow", "another method"))
-        return Problem(405, "method", f"{request.method} isn't offered here, only {allowed}", headers)
+        return Problem(405, "method", f"{request.method} isn't allowed here, only {allowed}", headers)
     return Problem(error.status_code, "bad-request", str(error.detail), headers)

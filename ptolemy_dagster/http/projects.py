@@ -3,14 +3,14 @@
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ptolemy_core.catalog import projects
 from ptolemy_core.errors import UnknownProjectError
-from ptolemy_core.facts.projects import StatusFacts
+from ptolemy_core.facts.projects import RemovedFacts, StatusFacts
 from ptolemy_core.project import (
+    CHANGEABLE,
     MAX_GIB,
     MIN_GIB,
     NAME_PATTERN,
@@ -20,13 +20,16 @@ from ptolemy_core.project import (
     padding_warning,
     parse_project,
 )
+from ptolemy_core.stages import change, remove
+from ptolemy_dagster import project_removal as removal
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
 from ptolemy_dagster.http.waiting import Wait, once
 from ptolemy_dagster.partitions import define, register
+from ptolemy_dagster.project_removal import rename_project
 from ptolemy_dagster.roots import require_inside
-from ptolemy_dagster.status import project_status
+from ptolemy_dagster.status import Status, statuses_of
 
 router = APIRouter(tags=["projects"])
 Opened = Annotated[Context, Depends(opened)]
@@ -58,6 +61,18 @@ def _settings_schema() -> dict[str, Any]:
         "required": [name for name in schema["required"] if name != "name"],
         "additionalProperties": False,
         "example": _EXAMPLE,
+    } | ({"$defs": schema["$defs"]} if "$defs" in schema else {})
+
+
+def _changes_schema() -> dict[str, Any]:
+    """JSON schema of a change's body: the settings that may change, and the name."""
+    schema = Project.model_json_schema()
+    properties = {k: v for k, v in schema["properties"].items() if k == "name" or k in CHANGEABLE}
+    return {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        "example": {"exclude": ["*.tmp"]},
     } | ({"$defs": schema["$defs"]} if "$defs" in schema else {})
 
 
@@ -107,13 +122,13 @@ _PTOLEMYS_WORDS = {
 @router.post(
     "/create/{project}",
     responses=documented(404, 409, 422),
-    summary="Define a project",
+    summary="Create a project",
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": _settings_schema()}}}
     },
 )
 async def create(project: Name, request: Request, context: Opened) -> ProjectOut:
-    """Define a project. The same settings again change nothing and are answered the same; others are refused.
+    """Create a project. Repeating it with the same settings changes nothing; other settings are refused.
 
     Numbers may be text. Folders must be below the roots that the server was started with, if it was.
     """
@@ -121,7 +136,7 @@ async def create(project: Name, request: Request, context: Opened) -> ProjectOut
     return await in_thread(context, _create, context, {**settings, "name": project})
 
 
-def _settings(body: bytes) -> dict[str, Any]:
+def _settings(body: bytes, *, renames: bool = False) -> dict[str, Any]:
     try:
         settings = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -130,7 +145,7 @@ def _settings(body: bytes) -> dict[str, Any]:
         raise Problem(
             422, "bad-value", f"the body must be a JSON object of settings, got {str(settings)[:100]}"
         )
-    if "name" in settings:
+    if "name" in settings and not renames:
         raise Problem(422, "bad-value", "name is not a setting here: it is in the address, /v0/create/NAME")
     for key, value in settings.items():
         if any(0xD800 <= ord(c) <= 0xDFFF for text in (key, value) if isinstance(text, str) for c in text):
@@ -165,31 +180,98 @@ def list_projects(
     ] = None,
 ) -> list[ListedProject]:
     """Projects by name, with their settings and status."""
-    page, more = first_page(projects.rows(context.catalog, after=cursor, limit=limit + 1), limit)
+    page, more = first_page(projects.names(context.catalog, after=cursor, limit=limit + 1), limit)
     if more:
-        link_next(request, response, page[-1].name)
-    return [_listed(context, project) for project in page]
+        link_next(request, response, page[-1])
+    found = statuses_of(context.catalog, context.dagster.runs, page)
+    return [_listed(*found[name]) for name in page if name in found]
 
 
-@router.get("/projects/{project}", responses=documented(404, 422), summary="Status of a project")
-async def get_project(project: Name, request: Request, context: Opened, wait: Wait = 0) -> ProjectStatus:
+@router.get(
+    "/projects/{project}",
+    response_model=ProjectStatus,
+    responses=documented(404, 422),
+    summary="Status of a project",
+)
+async def get_project(project: Name, request: Request, context: Opened, wait: Wait = 0) -> Response:
     """How far a project is, what runs now, how fast, and how long it will take."""
-    status = await once(
-        request,
-        wait,
-        lambda: project_status(context.catalog, context.dagster.instance, project),
-        lambda found: not found.under_way,
+    settings, status = await once(
+        request, wait, lambda: _status(context, project), lambda found: not found[1].under_way
     )
-    settings = await anyio.to_thread.run_sync(projects.get, context.catalog, project)
-    return ProjectStatus(
+    answer = ProjectStatus(
         **dict(status.facts()),
         settings=_described(settings),
         run_url=context.dagster.run_url(status.run_id) if status.run_id else None,
     )
+    # as it is: FastAPI would check it once more
+    return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
 
 
-def _listed(context: Context, project: Project) -> ListedProject:
-    status = project_status(context.catalog, context.dagster.instance, project.name)
+@router.patch(
+    "/projects/{project}",
+    responses=documented(404, 409, 422),
+    summary="Change a project",
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _changes_schema()}}}
+    },
+)
+async def change_project(
+    project: Name,
+    request: Request,
+    context: Opened,
+    accept_loss: Annotated[
+        bool, Query(description="Move to a folder that lacks files or CARs which the project has.")
+    ] = False,
+) -> ProjectOut:
+    """Change settings that may change, or the name.
+
+    A new target_dir must hold the same files with the same times, a new staging_dir the project's CARs.
+    """
+    settings = _settings(await request.body(), renames=True)
+    return await in_thread(context, _change, context, project, settings, accept_loss)
+
+
+def _change(context: Context, name: str, settings: dict[str, Any], accept_loss: bool) -> ProjectOut:
+    catalog, instance = context.catalog, context.dagster.instance
+    new = settings.pop("name", name)
+    require_inside(change.changed(catalog, name, settings), context.settings.roots)
+    changed = change.change(catalog, name, settings, accept_loss=accept_loss)
+    if new != name:
+        changed = rename_project(catalog, instance, name, new)
+    return _described(changed)
+
+
+@router.delete("/projects/{project}", responses=documented(404, 409, 422), summary="Remove a project")
+async def delete_project(
+    project: Name,
+    context: Opened,
+    cars: Annotated[bool, Query(description="Also delete its CARs and manifests.")] = False,
+    force: Annotated[
+        bool, Query(description="Also where sources were deleted that the catalog alone knows of.")
+    ] = False,
+    dry_run: Annotated[bool, Query(description="Say what would be removed; remove nothing.")] = False,
+) -> RemovedFacts:
+    """Remove a project from the catalog and the web UI. Its CARs stay unless they are to go, its sources always."""
+
+    def remove_it() -> RemovedFacts:
+        require_inside(projects.get(context.catalog, project), context.settings.roots)
+        if dry_run:
+            return remove.look(context.catalog, project).facts(files=cars)
+        instance = context.dagster.instance
+        removed = removal.delete_project(context.catalog, instance, project, files=cars, force=force)
+        return removed.facts(files=cars)
+
+    return await in_thread(context, remove_it)
+
+
+def _status(context: Context, name: str) -> tuple[Project, Status]:
+    found = statuses_of(context.catalog, context.dagster.runs, [name])
+    if not found:
+        projects.get(context.catalog, name)  # says that there is none
+    return found[name]
+
+
+def _listed(project: Project, status: Status) -> ListedProject:
     return ListedProject(
         **dict(_described(project)),
         project=project.name,

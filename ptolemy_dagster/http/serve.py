@@ -6,7 +6,7 @@ How runs are launched, so that `ptolemy serve` alone is enough on a fresh home:
   takes it from there, one run of a project at a time, and starts a process for it. This is the way of every run in
   Dagster: the same limits hold, the same retries, and it is in the web UI from the start.
 - So the server starts a webserver (on loopback, behind the same guard as the API: see `web_ui`) and a daemon,
-  restarts one that dies, and ends both with itself. A run that is under way goes on by itself to its end, and is
+  restarts one that dies, and ends both with itself. An active run continues to its end, and is
   found again by the next server.
 - It starts no webserver where `--dagster-url` names one, and no daemon with `--no-daemon`, nor while another one of
   the same storage sends heartbeats (Dagster's queue must have one reader).
@@ -44,8 +44,10 @@ from ptolemy_dagster.http.settings import ApiSettings, is_loopback
 from ptolemy_dagster.http.supervise import Child
 from ptolemy_dagster.http.web_ui import Access
 from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
+from ptolemy_dagster.internals.run_records import RunRecords, is_usual_storage
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.roots import set_environment
+from ptolemy_dagster.sensors.failed import UI_URL
 
 DEFAULT_UI_PORT = 3000
 _log = logging.getLogger("ptolemy.http")
@@ -56,7 +58,7 @@ _PATIENCE = 2.0
 _HEARD_SECONDS = 75.0
 """A daemon sends a heartbeat each 30 s: one that was silent for longer than this is gone."""
 
-_WORKSPACE = """# What Dagster's processes beside `ptolemy serve` load; written anew at each start.
+_WORKSPACE = """# What Dagster's processes beside `ptolemy serve` load; written again at each start.
 load_from:
   - python_module:
       module_name: ptolemy_dagster.definitions
@@ -101,7 +103,9 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
         children.append(daemon_beside(home, instance))
     is_here = beside.dagster_url is None or is_loopback(urlsplit(beside.dagster_url).hostname or "")
     token = settings.token if is_here else None  # other machines aren't told it
-    dagster = Dagster(instance, url, settings.ui_url, token)
+    records = RunRecords(catalog) if is_usual_storage() else None
+    dagster = Dagster(instance, url, settings.ui_url, token, records)
+    os.environ.setdefault(UI_URL, dagster.ui_url)  # the daemon's messages have links
     limit_patience(_PATIENCE)
     app = create_app(Context(catalog, dagster, settings))
     if beside.pieces is not None:
@@ -177,7 +181,7 @@ def listener_on(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise SettingsError(
             f"nothing can listen on {host} port {port} ({os.strerror(error.errno or 0)}): use another "
-            "--port, or end what listens there"
+            "--port, or stop the program that listens there"
         ) from None
 
 

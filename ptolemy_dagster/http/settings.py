@@ -72,12 +72,12 @@ def parse_settings(
     else:
         if token is None:
             raise SettingsError(
-                f"listening on {host} opens the API to other machines, and it has no token: set {TOKEN_VARIABLE} "
+                f"listening on {host} opens the API to other machines, but there is no token: set {TOKEN_VARIABLE} "
                 "or --token-file, or listen on 127.0.0.1"
             )
         if not chosen:
             raise SettingsError(
-                f"listening on {host} opens the API to other machines, and nothing says which folders it may use: "
+                f"listening on {host} opens the API to other machines, but no folders are set that it may use: "
                 f"give --root FOLDER or set {ROOTS_VARIABLE}, or listen on 127.0.0.1"
             )
         hosts = frozenset(name.lower() for name in allowed_hosts) or None

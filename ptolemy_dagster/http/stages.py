@@ -15,8 +15,8 @@ Opened = Annotated[Context, Depends(opened)]
 AcceptLoss = Annotated[
     bool,
     Query(
-        description="Go on where target_dir is empty, on another file system than at the last scan, or has lost more "
-        "than max_loss percent of its entries."
+        description="Scan even if target_dir is empty, on another file system than at the last scan, or has "
+        "lost more than max_loss percent of its entries."
     ),
 ]
 

@@ -2,7 +2,7 @@
 
 Each holds a file lock of its own in Dagster's home as long as it lives, whoever started it. So two servers of one
 home share one of each; a server that was killed leaves them running, and the next one ends them and starts its own.
-Runs go on when these processes end: a run is a process by itself.
+Runs continue when these processes end: each run is its own process.
 """
 
 import fcntl

@@ -1,6 +1,7 @@
 """`ptolemy ui`: Dagster's web UI in this process, and its daemon beside it."""
 
 import logging
+import os
 import threading
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from ptolemy_dagster.http.web_ui import Access
 from ptolemy_dagster.http.webserver import run
 from ptolemy_dagster.instance import log_folder, open_instance, prepare_home
 from ptolemy_dagster.roots import set_environment
+from ptolemy_dagster.sensors.failed import UI_URL
 
 _TICK = 1.0
 
@@ -31,6 +33,9 @@ def serve_ui(catalog: Catalog, settings: ApiSettings, *, daemon: bool) -> None:
     make_storage(catalog, instance)
     workspace = workspace_file(home)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    os.environ.setdefault(
+        UI_URL, settings.ui_url or f"http://{host}:{listener.getsockname()[1]}{access.prefix}"
+    )
     print(f"web UI   http://{host}:{listener.getsockname()[1]}{access.prefix}", flush=True)
     child = daemon_beside(home, instance) if daemon else None
     if child is not None:

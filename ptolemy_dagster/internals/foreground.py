@@ -1,18 +1,31 @@
-"""Executing a job in this process, as `dagster job execute` does, with an answer for the command that waits."""
+"""Executing a job in this process, as `dagster job execute` does, with an answer for the command that waits.
+
+The run comes from the code location that the web UI and the daemon load, so it is among its job's runs there.
+"""
 
 import os
 import socket
 
-import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._utils.interrupts import capture_interrupts
 
 from ptolemy_core.errors import PtolemyError
 from ptolemy_dagster.execute import Answer, Request
+from ptolemy_dagster.failures import tag_reason
+from ptolemy_dagster.home import LOCATION
 from ptolemy_dagster.instance import open_instance
 from ptolemy_dagster.liveness import HOST_TAG, PID_TAG
 from ptolemy_dagster.outcome import LAUNCH_TAG, answer_of
 from ptolemy_dagster.partitions import register
+
+_RETRIES = "dagster/max_retries"
+"""A run that a person waits for is run again by that person, not by the daemon."""
 
 
 def execute(request: Request) -> None:
@@ -22,6 +35,7 @@ def execute(request: Request) -> None:
         LAUNCH_TAG: request.launch,
         HOST_TAG: socket.gethostname(),
         PID_TAG: str(request.command),
+        _RETRIES: "0",
     }
     with capture_interrupts():
         try:
@@ -33,8 +47,20 @@ def execute(request: Request) -> None:
         repository = ReconstructableRepository.for_module("ptolemy_dagster.definitions", "defs", os.getcwd())
         job = repository.get_reconstructable_job(request.job)
         Answer(began=True).write(request.answer)
-        with dg.execute_job(
-            job, instance, run_config=dict(request.config), tags=tags, raise_on_error=False
-        ) as result:
-            run_id = result.run_id
-        answer_of(instance, run_id).write(request.answer)
+        run = instance.create_run_for_job(
+            job.get_definition(),
+            run_config=dict(request.config),
+            tags=tags,
+            remote_job_origin=_origin(repository.get_definition().name, request.job),
+            job_code_origin=job.get_python_origin(),
+        )
+        execute_run(job, run, instance, raise_on_error=False)
+        answer = answer_of(instance, run.run_id)
+        answer.write(request.answer)
+        if answer.reasons:
+            tag_reason(instance, run.run_id, answer.reasons[0])
+
+
+def _origin(repository: str, job: str) -> RemoteJobOrigin:
+    """Where the web UI has this job."""
+    return RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), repository), job)

@@ -1,8 +1,8 @@
 """Dagster's storages on Postgres: pooled connections, and statements that outlast a restart of the server.
 
-Dagster's own classes connect anew for each statement, which costs three times the statement. They run in
+Dagster's own classes connect again for each statement, which costs three times the statement. They run in
 autocommit, so each statement is a transaction of its own: one whose connection broke is sent again. Was it
-carried out before the connection broke, an event may stand in a log twice; what is built is decided by the
+carried out before the connection broke, an event may appear twice in a log; what is built is decided by the
 catalog's receipts alone.
 """
 
@@ -37,7 +37,7 @@ def pooled_engine(url: str, *, idle: int = 2, most: int = 32, recycle: int = 180
         url: SQLAlchemy's, of a Postgres.
         idle: connections that are kept open.
         most: connections at once.
-        recycle: seconds after which an idle connection is made anew.
+        recycle: seconds after which an idle connection is replaced.
         connect: more arguments of psycopg2's connect.
     """
     engine = sa.create_engine(

@@ -5,16 +5,20 @@ And what makes each step process end with its run's worker.
 
 import os
 
-import alembic.command  # noqa: F401
-import dagster._core.storage.legacy_storage
-import dagster._core.storage.sqlite_storage
-import dagster._core.workspace.context  # noqa: F401
-import dagster_postgres  # noqa: F401
-from dagster._core.definitions.reconstruct import ReconstructableRepository
-
-import ptolemy_dagster.internals.storage  # noqa: F401
+from ptolemy_core.garbage import collect_seldom, imports_kept
 from ptolemy_dagster.attached import end_with_run
 
-ReconstructableRepository.for_module("ptolemy_dagster.definitions", "defs").get_definition()
+with imports_kept():  # so that what the steps' processes share stays shared
+    import alembic.command  # noqa: F401
+    import dagster._core.storage.legacy_storage
+    import dagster._core.storage.sqlite_storage
+    import dagster._core.workspace.context  # noqa: F401
+    import dagster_postgres  # noqa: F401
+    from dagster._core.definitions.reconstruct import ReconstructableRepository
 
+    import ptolemy_dagster.storage  # noqa: F401
+
+    ReconstructableRepository.for_module("ptolemy_dagster.definitions", "defs").get_definition()
+
+collect_seldom()
 os.register_at_fork(after_in_child=end_with_run)  # each step's process is a fork of this one

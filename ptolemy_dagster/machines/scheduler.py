@@ -35,7 +35,7 @@ async def _serve(listen: str, port: int, say: Callable[[str], None]) -> None:
     except RuntimeError as error:  # Dask's, around the socket's
         raise PtolemyError(
             f"the scheduler can't listen at {listen}:{port} ({error.__cause__ or error}): "
-            "choose another --listen or --port, or stop what listens there"
+            "choose another --listen or --port, or stop the program that listens there"
         ) from error
     say(f"scheduler at {scheduler.address}")
     await stop.wait()

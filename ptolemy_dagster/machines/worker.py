@@ -13,6 +13,7 @@ from typing import Any
 from ptolemy_core.catalog import PG_URL, Catalog, projects
 from ptolemy_core.catalog.workers import Heartbeat
 from ptolemy_core.errors import SettingsError
+from ptolemy_core.source import open_target
 from ptolemy_core.status.state import project_state
 from ptolemy_dagster.machines.settings import DASK, SCHEDULER
 
@@ -41,8 +42,10 @@ def check_machine(catalog: Catalog) -> None:
         if project_state(catalog, name).done == "blitz":
             continue  # nothing left to do for it
         project = projects.get(catalog, name)
-        if not os.access(project.target_dir, os.R_OK | os.X_OK):
-            wrong.append(f"target_dir {project.target_dir!r} of project {name!r} can't be read")
+        try:
+            open_target(project).require_usable()
+        except SettingsError as error:
+            wrong.append(f"target_dir {project.target_dir!r} of project {name!r} can't be read ({error})")
         if not os.access(project.staging_dir, os.W_OK | os.X_OK):
             wrong.append(f"staging_dir {project.staging_dir!r} of project {name!r} can't be written")
     if wrong:

@@ -42,7 +42,7 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None) -> 
         if new is not None and name in new.partition_keys:
             continue  # next time
         if not projects.get(catalog, name).auto:
-            handled.pop(name, None)  # switched on again, it goes on with what is left to do
+            handled.pop(name, None)  # switched on again, it continues with the remaining work
             continue
         try:
             scan = last_scan(catalog, name)
@@ -51,7 +51,7 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None) -> 
         if handled.get(name) == scan:
             continue
         if under_way(catalog, instance, name):
-            said.append(f"{name}: a run is under way")
+            said.append(f"{name}: a run is active")
             continue
         state = project_state(catalog, name)
         handled[name] = scan

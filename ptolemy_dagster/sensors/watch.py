@@ -27,8 +27,8 @@ _SAID = 20
     job=jobs.scan,
     minimum_interval_seconds=SENSOR_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks at the target folders of projects whose setting watch is on, and scans those that changed "
-    "and have come to rest. Registers the partitions of new projects.",
+    description="Checks the target folders of projects whose setting watch is on, and scans those that changed "
+    "and are quiet again. Registers the partitions of new projects.",
 )
 def watch(context: dg.SensorEvaluationContext, catalog: CatalogResource) -> dg.SensorResult:
     """Look at the watched projects."""
@@ -63,7 +63,7 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None, now
             break
         name = project.name
         if under_way(catalog, instance, name):
-            said.append(f"{name}: a run is under way")
+            said.append(f"{name}: a run is active")
             continue
         found = look(catalog, project, states.get(name, State()), now)
         states[name] = found.state

@@ -5,14 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
 CHOSEN = ("kernel", "big-file", "small-files", "scan", "plan", "verify", "encryption", "generate", "serve")
 
 
-def test_benchmarks_run_and_agree(tmp_path: Path) -> None:
-    chosen = [part for name in CHOSEN for part in ("--only", name)]
+def benchmark(tmp_path: Path, names: tuple[str, ...]) -> str:
+    """The results of these benchmarks at toy size."""
+    chosen = [part for name in names for part in ("--only", name)]
     results = tmp_path / "results.md"
     done = subprocess.run(
         [
@@ -34,7 +37,18 @@ def test_benchmarks_run_and_agree(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    text = results.read_text()
+    return results.read_text()
+
+
+@pytest.mark.slow
+def test_the_whole_way_is_measured_with_all_of_its_processes(tmp_path: Path) -> None:
+    text = benchmark(tmp_path, ("end-to-end",))
+    assert "| ptolemy run, nothing to do " in text
+    assert "| all stages one by one " in text
+
+
+def test_benchmarks_run_and_agree(tmp_path: Path) -> None:
+    text = benchmark(tmp_path, CHOSEN)
     for title in (
         "Kernel",
         "One big file",

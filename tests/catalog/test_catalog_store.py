@@ -281,7 +281,9 @@ def test_projects_of_the_first_schema_keep_working(tmp_path: Path) -> None:
 
 
 def test_only_some_settings_can_be_changed(catalog: Catalog, project: str) -> None:
-    with pytest.raises(SettingsError, match="car_size, name of a project can't be changed, only include, "):
+    with pytest.raises(
+        SettingsError, match="car_size, name of a project can't be changed, only target_dir, "
+    ):
         projects.change(catalog, project, {"name": "q", "car_size": 2, "watch": True})
     assert not projects.get(catalog, project).watch
     with pytest.raises(UnknownProjectError):

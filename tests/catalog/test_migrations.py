@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from ptolemy_core.catalog import Catalog, migrations, store
+from ptolemy_core.catalog import Catalog, cars, deals, delivery, migrations, schema, store
 from ptolemy_core.errors import SettingsError
+from ptolemy_core.ulid import is_ulid
 
 PATH = b"\xff'\n\0name"
 
@@ -73,6 +74,21 @@ def at_first_revision(url: str) -> None:
             columns = [sa.column(name) for name in row]
             connection.execute(sa.table(table, *columns).insert().values(row))
     catalog.engine.dispose()
+
+
+def to_revision(url: str, revision: str) -> None:
+    """Upgrade a catalog to a revision that isn't the newest."""
+    scripts = ScriptDirectory(migrations.__path__[0])
+    engine = sa.create_engine(url)
+    with (
+        engine.begin() as connection,
+        EnvironmentContext(
+            migrations.config(), scripts, fn=lambda now, _: scripts._upgrade_revs(revision, now)
+        ) as environment,
+    ):
+        environment.configure(connection=connection, version_table=migrations.VERSION_TABLE)
+        environment.run_migrations()
+    engine.dispose()
 
 
 def contents(url: str, tables: dict[str, list[str]] | None = None) -> dict[str, list[dict[str, Any]]]:
@@ -145,3 +161,30 @@ def test_a_catalog_of_a_newer_version_is_refused(catalog_url: str) -> None:
     catalog.engine.dispose()
     with pytest.raises(SettingsError, match=r"revision 9999.*newer.*upgrade Ptolemy"):
         Catalog(catalog_url)
+
+
+def test_marks_of_delivery_become_deals_made_by_hand(old: str) -> None:
+    to_revision(old, "0013")
+    engine = sa.create_engine(old)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE car SET delivered_at = 77.5, delivered_to = 'shelf 3'"))
+    engine.dispose()
+    catalog = Catalog(old)
+    (car,) = cars.rows(catalog, "old")
+    assert (car.delivered_at, car.delivered_to) == (77.5, "shelf 3")
+    with catalog.read() as connection:
+        (mark,) = connection.execute(sa.select(schema.deal)).mappings()
+        (entry,) = connection.execute(sa.select(schema.deal_state)).mappings()
+    assert (mark["engine"], mark["state"], mark["provider"], mark["message"]) == (
+        "manual",
+        "active",
+        None,
+        "shelf 3",
+    )
+    assert (mark["created_at"], entry["at"], entry["state"]) == (77.5, 77.5, "active")
+    assert is_ulid(mark["id"])
+    deals.settle(catalog, "old")
+    assert next(cars.rows(catalog, "old")).delivered_at == 77.5
+    delivery.unmark(catalog, car)
+    assert next(cars.rows(catalog, "old")).delivered_at is None
+    catalog.engine.dispose()

@@ -58,7 +58,7 @@ def test_export_and_cat_give_the_bytes_of_the_staged_car(
     assert os.listdir(tmp_path / "folder") == [name]
     ptolemy("export", "staged/0", "--to", tmp_path / "y.car")
     assert (tmp_path / "y.car").read_bytes() == staged
-    assert "is there already" in error_of("export", "delta/0", "--to", tmp_path / "x.car")
+    assert "already exists" in error_of("export", "delta/0", "--to", tmp_path / "x.car")
     ptolemy("export", "delta/0", "--to", tmp_path / "x.car", "--overwrite")
     whole = process(generated, "cat", "delta/0")
     assert (whole.returncode, whole.stdout) == (0, staged)
@@ -137,7 +137,7 @@ def test_a_dead_car_is_shown_everywhere_and_the_rest_is_stored_again(generated: 
     (reason,) = printed("scan", "delta")["dead"] or [said]
     assert "a.txt" in reason
     assert "dead: " in ptolemy("cars", "delta").stdout
-    assert "1 generated CARs are dead" in ptolemy("status", "delta").stderr
+    assert "1 generated CAR is dead" in ptolemy("status", "delta").stderr
     assert "a.txt" in error_of("cat", "delta/0")
     again = ptolemy("run", "delta")
     assert "Traceback" not in again.output

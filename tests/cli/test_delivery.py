@@ -117,7 +117,7 @@ def test_ctrl_c_ends_the_wait_with_a_word(sqlite: Backend, monkeypatch: pytest.M
 def test_create_refuses_a_budget_that_holds_no_car(sqlite: Backend) -> None:
     arguments = ("create", "delta", "-t", sqlite.folder(), "-s", sqlite.staging(), "--staging-budget")
     assert "staging_budget 3 GiB is too small" in error_of(*arguments, 3, "--load-type", "serial")
-    assert "staging_budget 99 GiB goes with load_type serial" in error_of(*arguments, 99)
+    assert "staging_budget 99 GiB needs load_type serial" in error_of(*arguments, 99)
 
 
 def test_release_marks_removes_and_takes_back(backend: Backend) -> None:
@@ -138,7 +138,7 @@ def test_release_marks_removes_and_takes_back(backend: Backend) -> None:
     table = ptolemy("cars", "delta").stdout
     assert "staging, delivered https://sp/7" in table
     back = ptolemy("release", "--undo", "delta/2")
-    assert "not marked as delivered any more" in back.stdout
+    assert "no longer marked as delivered" in back.stdout
     assert "its file isn't in staging_dir: it counts as missing now" in back.stderr
     assert "missing: neither in staging nor marked as delivered" in ptolemy("cars", "delta").stdout
     assert "1 built CAR isn't whole in staging_dir" in ptolemy("status", "delta").stderr
@@ -160,12 +160,12 @@ def test_delete_source_is_a_dry_run_until_told(backend: Backend) -> None:
     built(backend)
     data = backend.root / "data"
     kept = printed("delete-source", "delta")
-    assert (kept["files"], kept["kept"]) == (0, {"not all of it stands in a CAR that is delivered": 3})
+    assert (kept["files"], kept["kept"]) == (0, {"not all of it is in a CAR that is delivered": 3})
     ptolemy("release", "delta/0", "delta/1", "--remove")
     dry = ptolemy("delete-source", "delta")
     assert "000.bin" in dry.stdout
     assert "dry run, nothing was deleted; --delete would delete: 2 entries, 5.86 KiB" in dry.stderr
-    assert "1 stays: not all of it stands in a CAR that is delivered (as 002.bin)" in dry.stderr
+    assert "1 stays: not all of it is in a CAR that is delivered (as 002.bin)" in dry.stderr
     assert len(list(data.iterdir())) == 3
     done = printed("delete-source", "delta", "000.bin", "--delete")
     assert (done["deleted"], done["files"], done["bytes"]) == (True, 1, 3000)
@@ -186,7 +186,7 @@ def test_delete_source_is_a_dry_run_until_told(backend: Backend) -> None:
 def test_delete_source_of_what_may_not_be_deleted_exits_1(sqlite: Backend) -> None:
     built(sqlite)
     assert "nothing was deleted" in ptolemy("delete-source", "delta", "000.bin", "--delete", code=1).stderr
-    assert "saw nothing at 'nope'" in error_of("delete-source", "delta", "nope")
+    assert "found nothing at 'nope'" in error_of("delete-source", "delta", "nope")
     for outside in ("", ".", "..", "../data/000.bin", "/", "/etc/passwd", "a/../.."):
         message = error_of("delete-source", "delta", "--delete", "--", outside)
         assert f"{outside!r} isn't below target_dir" in message

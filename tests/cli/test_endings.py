@@ -169,7 +169,7 @@ def test_no_project_yet_says_in_which_home(sqlite: Backend) -> None:
         ("/dev/null", "is a file, not a folder"),
         ("/dev/null/x", "can't be written (Not a directory)"),
         ("/proc/x", "can't be written (No such file or directory)"),
-        ("/tmp/a?b", "Dagster takes for a pattern"),
+        ("/tmp/a?b", "Dagster treats as a pattern"),
     ],
 )
 def test_a_home_that_cannot_be_is_one_clear_message(

@@ -156,7 +156,7 @@ def test_staging_budget_changes_within_its_limits(quick: Backend) -> None:
     quick.define("slow", target=quick.folder("more", {"x": b"x"}), load_type="serial")
     assert printed("set", "slow", "--staging-budget", "5")["staging_budget"] == 5
     assert "staging_budget 1 GiB is too small" in error_of("set", "slow", "--staging-budget", "1")
-    assert "goes with load_type serial" in error_of("set", "delta", "--staging-budget", "5")
+    assert "needs load_type serial" in error_of("set", "delta", "--staging-budget", "5")
 
 
 def test_folders_outside_the_roots_are_refused(quick: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

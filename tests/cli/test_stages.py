@@ -100,7 +100,7 @@ def test_a_stage_that_cannot_start_says_why(delta: Backend, arguments: tuple[str
         ({"--shard-size": "9", "--car-size": "7"}, "shard_size 9 GiB is larger than car_size 7 GiB"),
         ({"--encryption": "a b"}, 'encryption must be "None" or the alias of a key'),
         ({"--load-type": "slow"}, 'load_type must be "blitz" or "serial", got \'slow\''),
-        ({"--target-dir": "/nowhere"}, "target_dir '/nowhere' is no folder"),
+        ({"--target-dir": "/nowhere"}, "target_dir '/nowhere' isn't a folder"),
         ({"--staging-dir": "{target}/out"}, "is inside target_dir"),
         ({"name": "a/b"}, "name must be 1 to 63 letters, digits, - or _"),
     ],
@@ -119,9 +119,7 @@ def test_create_twice_is_fine_and_other_settings_are_refused(sqlite: Backend, tm
     first = printed(*arguments)
     assert (first["created"], first["car_size"], first["shard_size"]) == (True, 31, 1)
     assert printed(*arguments)["created"] is False
-    assert "project 'echo' is defined already, with car_size 31, not 7" in error_of(
-        *arguments, "--car-size", 7
-    )
+    assert "project 'echo' already exists, with car_size 31, not 7" in error_of(*arguments, "--car-size", 7)
 
 
 def test_create_takes_relative_folders(sqlite: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,8 @@ def test_a_run_is_waited_for_without_dagster(delta: Backend) -> None:
     assert "dagster" not in imported(delta, "scan", "delta")
     (run,) = runs(delta)
     assert (run.job_name, run.status.value) == ("scan", "SUCCESS")
+    assert run.remote_job_origin is not None  # so it is among the runs of its job in the web UI
+    assert run.remote_job_origin.location_name == "ptolemy"
 
 
 def test_the_version_is_printed() -> None:

@@ -14,7 +14,7 @@ from .commands import error_of, printed, ptolemy
 
 
 def test_workers_are_listed_with_what_they_do(sqlite: Backend) -> None:
-    assert "nothing builds" in ptolemy("workers").stderr
+    assert "no CAR is being built" in ptolemy("workers").stderr
     assert printed("workers") == []
     now = time.time()
     rows = [

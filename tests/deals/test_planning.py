@@ -141,6 +141,13 @@ def test_the_same_content_twice_is_one_piece() -> None:
     assert (one.pieces, one.wanted, names(one)) == (1, 2, ["anna", "bert"])
 
 
+def test_a_dead_car_gets_no_deal() -> None:
+    dead = replace(car(1), car_storage="generated", dead_at=1.0, dead_reason="a changed")
+    made = plan(cars=[car(), dead])
+    assert [one.car.number for one in made.assignments] == [0, 0]
+    assert made.pieces == 1
+
+
 def test_a_proposal_without_an_answer_after_three_tries_is_no_replica_but_keeps_its_provider() -> None:
     assert names(plan([deal(ANNA, "sent", tries=2)])) == ["bert"]
     assert names(plan([deal(ANNA, "sent", tries=3)])) == ["bert", "cleo"]

@@ -63,7 +63,7 @@ def test_http_answers_have_each_setting() -> None:
     assert set(ProjectOut.model_fields) == {*SETTINGS, "warning"}
 
 
-@pytest.mark.parametrize("name", ["settings"])
+@pytest.mark.parametrize("name", ["settings", "sizes"])
 def test_tables_of_the_documentation_are_made_from_the_code(name: str) -> None:
     page, text = tables().updated(name)
     assert page.read_text() == text, "run: python docs/tables.py"

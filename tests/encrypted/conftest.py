@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from ptolemy_core.keys import Keyring
+from tests.pipeline.fixtures import postgres
 from tests.stages.conftest import Scene, catalog_url
 from tests.stages.conftest import make as make_scene
 
-__all__ = ["ALIAS", "catalog_url", "keyring", "make", "make_scene", "secret"]
+__all__ = ["ALIAS", "catalog_url", "keyring", "make", "make_scene", "postgres", "secret"]
 
 ALIAS = "my-key"
 

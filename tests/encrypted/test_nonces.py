@@ -64,6 +64,7 @@ def test_a_build_that_was_killed_around_the_naming_is_finished_with_the_same_byt
     assert secret.problems() == []
 
 
+@pytest.mark.parametrize("catalog_url", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize("step", ["before", "between"])
 def test_where_the_source_is_another_one_by_then_all_gets_new_salts(
     secret: Scene, tmp_path: Path, step: str

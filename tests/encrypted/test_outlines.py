@@ -13,7 +13,7 @@ from tests.stages.conftest import Scene
 
 
 def outlines(stage: Scene) -> list[Path]:
-    return sorted((stage.staging / "outlines").iterdir())
+    return sorted((stage.staging / "outlines" / stage.name).iterdir())
 
 
 def same_stamp(path: Path, content: bytes) -> None:

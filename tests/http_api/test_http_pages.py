@@ -5,6 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from ptolemy_core.catalog import stored_cars
+from ptolemy_core.stages.blitz import build_container
+from ptolemy_core.stages.containerize import containerize
+from ptolemy_core.stages.scan import scan
 from ptolemy_dagster.http.pages import plots
 from ptolemy_dagster.http.pages.markup import Html, tag
 from ptolemy_dagster.http.settings import ApiSettings
@@ -102,6 +106,26 @@ def test_files_of_a_project_can_be_downloaded(api: Api) -> None:
     (api.backend.staging() / car["file_name"]).unlink()
     assert api.http.get("/projects/delta/cars/0").status_code == 404
     assert "missing" in shown(api, "/projects/delta")
+
+
+def test_a_generated_car_can_be_downloaded_and_a_dead_one_is_shown(api: Api) -> None:
+    data = api.backend.folder()
+    api.backend.define(target=data, car_storage="generated")
+    scan(api.backend.catalog, "delta")
+    containerize(api.backend.catalog, "delta")
+    build_container(api.backend.catalog, "delta", 0)
+    text = shown(api, "/projects/delta")
+    assert "generated" in text
+    assert "/projects/delta/cars/0" in text
+    answer = api.http.get("/projects/delta/cars/0")
+    with stored_cars.by_number(api.backend.catalog, "delta", 0).open() as car:
+        assert (answer.status_code, answer.content) == (200, car.read(0, car.size))
+    (data / "a.txt").write_bytes(b"another")
+    scan(api.backend.catalog, "delta")
+    assert "dead: " in shown(api, "/projects/delta")
+    answer = api.http.get("/projects/delta/cars/0")
+    assert answer.status_code == 409
+    assert "car-dead" in answer.text
 
 
 @pytest.mark.parametrize("number", ["1", "x", "-1", "..%2f..%2fetc%2fpasswd", "99999999999999999999"])

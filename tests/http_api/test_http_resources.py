@@ -49,7 +49,7 @@ def test_the_same_create_is_answered_the_same_when_the_folder_is_away(api: Api) 
 def test_another_body_for_a_project_that_is_there_is_refused(api: Api) -> None:
     api.create()
     said = api.problem("/v0/create/delta", 409, "POST", json=api.settings(car_size=7))
-    assert "project 'delta' is defined already, with car_size 2, not 7" in said
+    assert "project 'delta' already exists, with car_size 2, not 7" in said
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_another_body_for_a_project_that_is_there_is_refused(api: Api) -> None:
         ({"encryption": "a b"}, 'encryption must be "None" or the alias of a key'),
         ({"load_type": "slow"}, "load_type must be"),
         ({"target_dir": "data"}, "target_dir must be an absolute path, got 'data'"),
-        ({"target_dir": "/nowhere/at/all"}, "target_dir '/nowhere/at/all' is no folder"),
-        ({"target_dir": "/a\0b"}, "target_dir holds a NUL character"),
+        ({"target_dir": "/nowhere/at/all"}, "target_dir '/nowhere/at/all' isn't a folder"),
+        ({"target_dir": "/a\0b"}, "target_dir contains a NUL character"),
         ({"target_dir": "/a\udcffb"}, "isn't UTF-8"),
         ({"target_dir": ["/data"]}, "target_dir"),
         ({"name": "echo"}, "name is not a setting here"),

@@ -172,7 +172,7 @@ def test_another_address_needs_a_token_and_roots(
     with pytest.raises(SettingsError, match="it has no token: set PTOLEMY_API_TOKEN or --token-file"):
         parse_settings(host, roots=[str(tmp_path)])
     monkeypatch.setenv("PTOLEMY_API_TOKEN", TOKEN)
-    with pytest.raises(SettingsError, match="nothing says which folders it may use"):
+    with pytest.raises(SettingsError, match="no folders are set that it may use"):
         parse_settings(host)
     monkeypatch.setenv("PTOLEMY_ROOTS", f"{tmp_path}:/tmp")
     settings = parse_settings(host)
@@ -211,7 +211,7 @@ def test_a_token_file_may_end_with_a_newline(tmp_path: Path) -> None:
         ({"port": 70000}, "port must be 0 to 65535"),
         ({"rate": -1}, "rate-limit must be 0"),
         ({"roots": ["relative"]}, "must be an absolute path"),
-        ({"roots": ["/nowhere/at/all"]}, "is no folder"),
+        ({"roots": ["/nowhere/at/all"]}, "isn't a folder"),
         ({"ui_url": "ftp://x"}, "ui-url must start with http"),
     ],
 )
@@ -235,5 +235,5 @@ def test_an_unexpected_failure_is_a_problem_that_tells_nothing(
 def test_errors_of_the_framework_are_problems_too(api: Api) -> None:
     assert "described at /docs" in api.problem("/nothing/here", 404)
     answer = api.http.put("/v0/projects")
-    assert told(answer, 405)["detail"] == "PUT isn't offered here, only GET"
+    assert told(answer, 405)["detail"] == "PUT isn't allowed here, only GET"
     assert answer.headers["allow"] == "GET"

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from ptolemy_dagster.alive import HOST_TAG, PID_TAG
 from ptolemy_dagster.http.dagster_api import Dagster
 from tests.http_api.client import Api
 from tests.http_api.client import in_process as api_in_process
@@ -110,9 +111,7 @@ def test_a_run_whose_process_is_gone_is_lost_and_does_not_block(api: Api) -> Non
     run_id = api.post("/v0/scan/delta")["run_id"]
     launched = api.dagster.instance.get_run_by_id(run_id)
     assert launched is not None
-    api.dagster.instance.add_run_tags(
-        run_id, {"ptolemy/host": socket.gethostname(), "ptolemy/pid": str(2**22 + 1)}
-    )
+    api.dagster.instance.add_run_tags(run_id, {HOST_TAG: socket.gethostname(), PID_TAG: str(2**22 + 1)})
     assert api.get(f"/v0/runs/{run_id}")["status"] == "lost"
     api.post(f"/v0/runs/{run_id}/retry")
 
@@ -121,7 +120,7 @@ def test_a_run_whose_process_is_gone_is_lost_and_does_not_block(api: Api) -> Non
 def test_a_tag_that_is_no_process_is_no_failure(api: Api, pid: str) -> None:
     api.create()
     run_id = api.post("/v0/scan/delta")["run_id"]
-    api.dagster.instance.add_run_tags(run_id, {"ptolemy/host": socket.gethostname(), "ptolemy/pid": pid})
+    api.dagster.instance.add_run_tags(run_id, {HOST_TAG: socket.gethostname(), PID_TAG: pid})
     assert api.get("/v0/projects/delta")["status"] == "waiting for scan"
 
 

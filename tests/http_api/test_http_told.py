@@ -100,15 +100,15 @@ def test_a_get_of_a_project_waits_until_no_run_is_under_way(
     assert api.get("/v0/projects/delta?wait=60")["status"] == "defined"
     run_id = api.post("/v0/scan/delta")["run_id"]
     assert api.get("/v0/projects/delta?wait=0.01")["status"] == "waiting for scan"
-    ask = project_pages.project_status
+    ask = project_pages.statuses_of
 
     def and_cancel(*arguments: Any) -> Any:
         found = ask(*arguments)
-        if found.under_way:
+        if found["delta"][1].under_way:
             api.dagster.cancel(run_id)
         return found
 
-    monkeypatch.setattr(project_pages, "project_status", and_cancel)
+    monkeypatch.setattr(project_pages, "statuses_of", and_cancel)
     assert api.get("/v0/projects/delta?wait=60")["status"] == "scan canceled"
 
 
@@ -123,4 +123,4 @@ def test_a_stage_asked_for_while_its_predecessor_runs_says_so(api: Api) -> None:
     first = api.post("/v0/scan/delta")["run_id"]
     told = api.post("/v0/containerize/delta", 409)
     assert (told["type"], told["run_id"]) == ("urn:ptolemy:problem:running", first)
-    assert "scan of project 'delta' waits in the queue" in told["detail"]
+    assert "scan of project 'delta' is queued" in told["detail"]

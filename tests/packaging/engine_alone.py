@@ -84,6 +84,7 @@ def main(examples: Path, folder: Path) -> None:
             write_manifest(catalog, "example", ManifestOptions("parquet"))
         except SettingsError as error:
             print("parquet:", error)
+        print("default:", write_manifest(catalog, "example").manifest.rpartition(".")[2])
     print("done")
 
 

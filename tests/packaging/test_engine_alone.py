@@ -30,6 +30,7 @@ def test_the_engine_builds_verifies_and_extracts_with_its_own_requirements_only(
     count = int(re.search(r"^modules: (\d+)$", done.stdout, re.MULTILINE)[1])  # type: ignore[index]
     assert count >= len(list((ROOT / "ptolemy_core").glob("*/*.py")))
     assert re.search(r"^parquet: .*needs PyArrow.*pip install pyarrow", done.stdout, re.MULTILINE)
+    assert "default: csv" in done.stdout.splitlines(), "without PyArrow, CSV is what a manifest is written as"
 
 
 def test_what_the_engine_needs_is_part_of_what_the_project_needs() -> None:

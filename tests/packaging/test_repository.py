@@ -25,9 +25,9 @@ def test_hooks_are_local_and_run_tools_that_the_lock_file_installs() -> None:
     repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
     assert [one["repo"] for one in repositories] == ["local"]
     tools = {hook["entry"].split()[0] for hook in repositories[0]["hooks"]}
-    assert tools == {".venv/bin/ruff", ".venv/bin/mypy", ".venv/bin/lint-imports"}
+    assert tools == {".venv/bin/ruff", ".venv/bin/codespell", ".venv/bin/mypy", ".venv/bin/lint-imports"}
     lock = (ROOT / "requirements-dev.lock").read_text("utf-8")
-    for name in ("ruff", "mypy", "import-linter"):
+    for name in ("ruff", "codespell", "mypy", "import-linter"):
         assert re.search(rf"^{name}==", lock, re.MULTILINE), name
 
 
@@ -41,6 +41,16 @@ def test_each_dependency_is_locked() -> None:
             name.lower() for name in re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==", lock, re.MULTILINE)
         }
         assert {name_of(one) for one in needed} <= locked
+
+
+def test_pyarrow_is_needed_for_parquet_alone() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert [name for name, needed in extras.items() if "pyarrow" in map(name_of, needed)] == [
+        "parquet",
+        "dev",
+    ]
+    assert "pyarrow" not in map(name_of, PROJECT["project"]["dependencies"])
+    assert "\npyarrow==" not in (ROOT / "requirements.lock").read_text("utf-8")
 
 
 def test_both_licences_are_there_in_full() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -98,6 +99,12 @@ def test_the_wheel_is_for_a_platform_and_has_both_licences(built: Built) -> None
     assert built.wheel.name.startswith("ptolemy-")
     assert "-py3-none-" in built.wheel.name
     assert not built.wheel.name.endswith("-any.whl")
+    if (
+        sys.platform == "linux"
+        and platform.machine() in ("x86_64", "aarch64")
+        and platform.libc_ver()[0] == "glibc"
+    ):
+        assert f"-manylinux_2_17_{platform.machine()}.manylinux2014_" in built.wheel.name
     names = {name.rpartition("/")[2] for name in zipfile.ZipFile(built.wheel).namelist()}
     assert {"LICENSE-MIT", "LICENSE-APACHE"} <= names
 

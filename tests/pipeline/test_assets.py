@@ -102,6 +102,9 @@ def test_blitz_shows_each_car_with_its_cids(backend: Backend, instance: Any) -> 
     built = list(cars.rows(backend.catalog, "delta"))
     shown = metadata_of(result, "built_cars")
     assert (shown["CARs"], shown["built in this run"]) == (3, 3)
+    assert shown["CAR bytes"] == sum(row.car_size for row in built)
+    assert shown["piece bytes"] == sum(row.piece_size for row in built)
+    assert not {"missing", "skipped", "waits for", "in no CAR"} & shown.keys()
     assert shown["staging folder"] == str(backend.staging())
     records = instance.fetch_materializations(dg.AssetKey("car"), limit=10).records
     events = [record.event_log_entry.dagster_event for record in records]

@@ -108,7 +108,7 @@ def test_a_home_that_dagster_would_take_for_a_pattern_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / name))
-    with pytest.raises(SettingsError, match="Dagster takes for a pattern"):
+    with pytest.raises(SettingsError, match="Dagster treats as a pattern"):
         prepare_home()
     assert not (tmp_path / name).exists()
 

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
+from ptolemy_core.catalog import cars, stored_cars
 from ptolemy_core.stages import blitz
+from ptolemy_core.staging.area import OUTLINES
 from tests.pipeline.backend import Backend, execute_arguments, in_process, plan_small, tiny_files
 from tests.pipeline.processes import builds, events, kill_group, runs, started, wait_until
 
@@ -52,6 +54,40 @@ def test_a_killed_build_step_is_retried_and_builds_no_car_twice(backend: Backend
     assert len(builds(backend)) == count
     build_undisturbed(backend)
     assert_whole(backend, count)
+
+
+@pytest.mark.parametrize(
+    ("load_type", "count"), [("serial", 100), pytest.param("blitz", 300, marks=pytest.mark.slow)]
+)
+def test_a_killed_step_and_a_killed_run_of_a_generated_project_lose_nothing(
+    sqlite: Backend, load_type: str, count: int
+) -> None:
+    target = sqlite.folder(files=tiny_files(count))
+    sqlite.define(target=target, load_type=load_type, car_storage="generated")
+    plan_small(sqlite.catalog, "delta", 3100)
+    with started(sqlite, *execute_arguments("blitz", "delta")) as run:
+        wait_until(lambda: len(sqlite.cars()) > 3, alive=[run])
+        workers = events(sqlite, runs(sqlite)[0].run_id, dg.DagsterEventType.STEP_WORKER_STARTED)
+        os.kill(
+            next(event.pid for event in workers if "build_batch" in (event.step_key or "")), signal.SIGKILL
+        )
+        reached = len(sqlite.cars()) + 3
+        wait_until(lambda: len(sqlite.cars()) > reached, alive=[run])
+        kill_group(run)
+    assert len(sqlite.cars()) < count, "the run was done before it was killed"
+    sqlite.execute("blitz")
+    build_undisturbed(sqlite)
+    assert len(sqlite.cars()) == count
+    assert sqlite.cars() == sqlite.cars("calm")
+    assert sqlite.staged() == {OUTLINES}
+    outlines = {name.replace(".car", ".outline") for name in sqlite.cars()}
+    assert set(os.listdir(sqlite.staging() / OUTLINES / "delta")) == outlines
+    for row in cars.rows(sqlite.catalog, "delta"):
+        with stored_cars.by_number(sqlite.catalog, "delta", row.number).open() as car:
+            assert car.read(0, car.size) == (sqlite.staging("calm") / row.file_name).read_bytes()
+    with sqlite.instance() as instance:
+        (check,) = in_process("verify", "delta", instance).get_asset_check_evaluations()
+    assert check.passed
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def test_an_empty_target_fails_a_scan_unless_the_loss_is_accepted(sqlite: Backen
     target = sqlite.root / "data"
     target.rename(sqlite.root / "away")
     target.mkdir()
-    assert "has no entry any more, and the last scan saw 2 that should be there" in error_of("run", "delta")
+    assert "has no entries, and the last scan found 2 that should be there" in error_of("run", "delta")
     assert printed("status", "delta")[0]["status"] == "scan failed"
     accepted = ptolemy("scan", "delta", "--accept-loss")
     assert "project 'delta' holds no files: its last scan found no file" in accepted.stderr

@@ -64,7 +64,9 @@ def test_a_deleted_source_fails_its_car_by_name(sqlite: Backend, instance: Any) 
     assert sqlite.staged() == set()
 
 
-@pytest.mark.parametrize(("key", "reason"), [("delta|000007", "no container 7"), ("delta", "names no CAR")])
+@pytest.mark.parametrize(
+    ("key", "reason"), [("delta|000007", "no container 7"), ("delta", "isn't the key of a CAR")]
+)
 def test_a_key_that_names_no_car_is_refused(sqlite: Backend, instance: Any, key: str, reason: str) -> None:
     sqlite.define(instance=instance)
     in_process("scan", "delta", instance)

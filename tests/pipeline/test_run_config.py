@@ -138,5 +138,5 @@ def test_roots_are_handed_to_other_processes_by_the_environment(
     assert environment_roots() == (str(tmp_path.resolve()), "/usr")
     set_environment([])
     assert environment_roots() == ()
-    with pytest.raises(SettingsError, match="which separates roots"):
+    with pytest.raises(SettingsError, match="the separator of roots"):
         set_environment([f"{tmp_path}/a:b"])

@@ -70,9 +70,9 @@ def test_nothing_is_launched_while_a_run_of_the_project_is_under_way(backend: Ba
             status=dg.DagsterRunStatus.STARTED,
         )
         result = watch.tick(backend.catalog, instance, None, 0)
-        assert (asked(result), skipped(result)) == ([], "delta: a run is under way")
+        assert (asked(result), skipped(result)) == ([], "delta: a run is active")
         other = auto.tick(backend.catalog, instance, None)
-        assert (asked(other), skipped(other)) == ([], "delta: a run is under way")
+        assert (asked(other), skipped(other)) == ([], "delta: a run is active")
         instance.report_run_failed(run)
         assert asked(auto.tick(backend.catalog, instance, other.cursor)) == ["delta"]
 
@@ -215,7 +215,7 @@ def test_rescan_asks_for_each_watched_project(backend: Backend) -> None:
 def test_sensors_and_schedule_run_without_being_switched_on() -> None:
     repository = defs.get_repository_def()
     status = {one.name: one.default_status.value for one in repository.sensor_defs}
-    assert status == {"watch": "RUNNING", "auto": "RUNNING", "staging_space": "RUNNING"}
+    assert status == {"watch": "RUNNING", "auto": "RUNNING", "staging_space": "RUNNING", "failed": "RUNNING"}
     assert [(one.name, one.default_status.value) for one in repository.schedule_defs] == [
         ("rescan", "RUNNING")
     ]

@@ -153,7 +153,7 @@ def test_scan_and_verification_tell_their_progress(
     sqlite.define(target=sqlite.folder(files={f"{k}": b"" for k in range(2500)}), instance=instance)
     run = in_process("onboard", "delta", instance).run_id
     assert {one["entries so far"] for one in observations(instance, "scan_result")} == {"2,000", "2,500"}
-    assert tag_of(instance, run) == "verify 1 CARs, 0 problems"
+    assert tag_of(instance, run) == "verify 1 CAR, 0 problems"
 
 
 def test_assets_have_a_group_owners_kinds_and_a_description() -> None:

@@ -85,7 +85,7 @@ def test_extract_errors_are_sentences(tmp_path: Path) -> None:
     assert "--root: not a CID" in error_of("extract", IPFS_CAR, *to, "--root", "nope")
     missing = CARS / "go-car-cmd/simple-unixfs-missing-blocks.car"
     said = error_of("extract", missing, "--to", tmp_path / "part")
-    assert "b/5/E.txt: the block QmabQNoyptSoGBrQes6Pq44q7E4pkzXR2soPrLQH8tcmM7 isn't there" in said
+    assert "b/5/E.txt: the block QmabQNoyptSoGBrQes6Pq44q7E4pkzXR2soPrLQH8tcmM7 is missing" in said
     assert (tmp_path / "part/a/1/A.txt").exists()
 
 
@@ -129,13 +129,13 @@ def test_restore_says_which_cars_are_missing(built: Scene, tmp_path: Path) -> No
 
 def test_restore_errors_are_sentences(built: Scene, tmp_path: Path) -> None:
     assert "no project 'nope'" in error_of("restore", "nope", "--to", tmp_path / "to")
-    assert "nothing called 'nope'" in error_of("restore", built.name, "nope", "--to", tmp_path / "to")
+    assert "no entry 'nope'" in error_of("restore", built.name, "nope", "--to", tmp_path / "to")
     assert "has no scan 77" in error_of("restore", built.name, "--scan", "77", "--to", tmp_path / "to")
     ptolemy("restore", built.name, code=2)
     (tmp_path / "to").mkdir()
     (tmp_path / "to/a").write_bytes(b"mine")
     said = error_of("restore", built.name, "a", "--to", tmp_path / "to")
-    assert "a: is there already and differs" in said
+    assert "a: already exists and differs" in said
     ptolemy("restore", built.name, "a", "--to", tmp_path / "to", "--overwrite")
     assert (tmp_path / "to/a").read_bytes() == b"first"
     assert json.loads(ptolemy("restore", built.name, "--list", "--json").stdout)["entries"] == 5

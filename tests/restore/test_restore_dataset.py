@@ -86,7 +86,7 @@ def test_the_root_alone_says_what_it_is(built: Scene, tmp_path: Path) -> None:
     for options in (("--list",), ("--to", tmp_path / "to")):
         said = error_of("extract", root, *options)
         assert f"{root.name}: this CAR is a data set's root" in said
-        assert "isn't there" not in said
+        assert "is missing" not in said
     assert not (tmp_path / "to").exists()
 
 
@@ -117,7 +117,7 @@ def test_the_root_with_some_of_the_cars_names_what_is_missing(built: Scene, tmp_
     some = car_files(built)[:-1]
     report = extract([*some, root_of(built)], tmp_path / "to")
     assert report.problems
-    assert all("isn't there" in reason for _, reason in report.problems)
+    assert all("is missing" in reason for _, reason in report.problems)
     tree: Any = read_tree(tmp_path / "to")
     tree.pop(b".ptolemy-restore", None)
     assert tree

@@ -109,7 +109,7 @@ def test_a_part_of_a_tree_that_is_too_large_can_be_taken(tmp_path: Path) -> None
 def test_folders_in_each_other_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.car", nested(50))
     monkeypatch.setattr(measure, "MAX_DEPTH", 50)
-    with pytest.raises(LimitError, match="51 folders in each other, the limit is 50: --max-depth"):
+    with pytest.raises(LimitError, match="folders nested 51 deep, the limit is 50: --max-depth"):
         extract([path], tmp_path / "to")
     assert extract([path], tmp_path / "to", limits=Limits(depth=51)).files == 101
 
@@ -144,7 +144,7 @@ def test_files_that_repeat_are_refused_by_free_space_or_limit(
     for _ in range(40):
         dag = once(file_node([dag, dag]))
     path = write(tmp_path / "a.car", car(once(plain_directory([(b"big", dag)]))))
-    with pytest.raises(TargetError, match="4096 TiB are to be written"):
+    with pytest.raises(TargetError, match="4096 TiB must be written"):
         extract([path], tmp_path / "to")
     monkeypatch.setattr(Target, "free_bytes", lambda self: 1 << 60)
     with pytest.raises(LimitError, match=r"4,503,599,627,370,496 bytes.*64 GiB.*--max-bytes"):

@@ -120,7 +120,7 @@ def test_a_manifest_that_cannot_be_used_is_refused(away: Scene, tmp_path: Path) 
     written = write_manifest(away.catalog, away.name, ManifestOptions("csv", str(tmp_path)), profile=PROFILE)
     with pytest.raises(RestoreError, match="--from"):
         load_manifest(written.manifest)
-    with pytest.raises(RestoreError, match="nothing called 'nope'"):
+    with pytest.raises(RestoreError, match="no entry 'nope'"):
         load_manifest(written.manifest, [b"nope"], servers=servers, profile=PROFILE)
 
 

@@ -181,7 +181,7 @@ def test_huge_shard_numbers_are_no_burden(tmp_path: Path) -> None:
 def test_shards_that_do_not_belong_together(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     dag = directory({b"f.ptolemy%d" % n: leaf(b"x" * size) for n, size in enumerate(sizes)})
     ((_, reason),) = extract([write(tmp_path / "a.car", car(dag))], tmp_path / "to").problems
-    assert "don't belong together" in reason
+    assert "don't fit together" in reason
 
 
 @pytest.mark.parametrize("below", [False, True])
@@ -277,7 +277,7 @@ def test_whole_cid_of_a_split_file_is_checked(built: Scene, tmp_path: Path) -> N
 
 
 def test_unknown_path_and_scan_are_refused(built: Scene, tmp_path: Path) -> None:
-    with pytest.raises(RestoreError, match="nothing called 'nope'"):
+    with pytest.raises(RestoreError, match="no entry 'nope'"):
         restore(built, tmp_path / "to", b"nope")
     with pytest.raises(RestoreError, match="no scan 99: its scans are"):
         restore(built, tmp_path / "to", scan_id=99)

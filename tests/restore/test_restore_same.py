@@ -165,8 +165,8 @@ def test_versions_in_one_set_of_cars_are_told_apart(built: Scene, tmp_path: Path
     report = extract(car_files(built), tmp_path / "to")
     problems = dict(report.problems)
     assert problems.keys() == {"a", "big"}
-    assert "is there already and differs" in problems["a"]
-    assert "stands in two CARs with different content" in problems["big"]
+    assert "already exists and differs" in problems["a"]
+    assert "is in two CARs with different content" in problems["big"]
 
 
 def test_listing_holds_every_entry(built: Scene) -> None:

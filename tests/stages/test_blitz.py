@@ -314,7 +314,7 @@ def test_receipt_is_written_as_a_whole_or_not_at_all(stage: Scene, monkeypatch: 
     stage.scan()
     stage.plan()
 
-    def fail(*args: object) -> None:
+    def fail(*args: object, **named: object) -> None:
         raise OSError("the catalog's disk is full")
 
     with monkeypatch.context() as patched:

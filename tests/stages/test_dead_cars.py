@@ -1,17 +1,22 @@
 """A generated CAR whose source changed is dead: a scan says so, and what is left of its files is planned anew."""
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from ptolemy_core.catalog import coverage, dead_cars, find, projects, stored_cars
+from ptolemy_core.car.outlined import outline_name
+from ptolemy_core.catalog import coverage, dead_cars, deals, find, projects, providers, stored_cars
+from ptolemy_core.catalog.deals import DealRow
+from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.catalog.schema import replaced_shard, shard
 from ptolemy_core.errors import DeadCarError, OutlineError
 from ptolemy_core.restore import ProjectRestore
 from ptolemy_core.stages.release import release
+from ptolemy_core.staging.area import OUTLINES
 from ptolemy_core.status import free_space
 from ptolemy_core.status.state import project_state
 from tests.dag import oracle
@@ -114,6 +119,32 @@ def test_what_a_dead_piece_held_is_still_known(generated: Scene) -> None:
     assert found.container > 0
 
 
+def test_outlines_of_dead_cars_are_removed_once_their_files_are_planned_anew(generated: Scene) -> None:
+    names = {row.number: outline_name(row.file_name) for row in generated.cars()}
+    (generated.target / "f01").write_bytes(b"changed")
+    generated.scan()
+    folder = generated.staging / OUTLINES / generated.name
+    assert names[0] in os.listdir(folder)
+    go_on(generated)
+    left = os.listdir(folder)
+    assert names[0] not in left
+    assert names[1] in left
+    assert generated.problems() == []
+
+
+def test_projects_over_the_same_content_in_one_staging_folder_have_outlines_of_their_own(
+    make: Any, generated: Scene
+) -> None:
+    other: Scene = make("other", car_storage="generated", staging_dir=str(generated.staging))
+    other.run(FILES)  # other times than those of the first project's files
+    assert [row.file_name for row in other.cars()] == [row.file_name for row in generated.cars()]
+    assert (generated.problems(), other.problems()) == ([], [])
+    (other.target / "f01").write_bytes(b"changed")
+    other.scan()
+    go_on(other)
+    assert (generated.problems(), other.problems()) == ([], [])
+
+
 def test_a_split_file_keeps_its_shards_in_cars_that_live(make: Any, tmp_path: Path) -> None:
     stage: Scene = make("generated", car_storage="generated")
     stage.run({b"a": bytes(UNIT), b"large": os.urandom(9 * UNIT)})
@@ -198,3 +229,21 @@ def test_no_outline_of_a_dead_car_is_rebuilt(generated: Scene) -> None:
     os.unlink(stored_cars.by_number(generated.catalog, generated.name, 0).outline_path)
     with pytest.raises((DeadCarError, OutlineError), match="f01"):
         generated.build(0, rebuild=True)
+
+
+def test_deals_of_a_dead_car_say_so(generated: Scene) -> None:
+    row = generated.cars()[0]
+    known: dict[str, Any] = {one.name: None for one in fields(DealRow)}
+    known |= {"engine": "curio", "transfer": "pull", "attempt": 1, "tries": 0, "renews": "", "message": ""}
+    known |= {"created_at": 1.0, "changed_at": 1.0, "next_at": 1.0, "forgiven": False, "live": True}
+    known |= {"project": generated.name, "container_id": row.container_id, "piece_cid_v2": row.piece_cid_v2}
+    known |= {"payload_cid": row.payload_cid, "car_size": row.car_size, "piece_size": row.piece_size}
+    known |= {"id": "1", "provider": "anna", "state": "proposed"}
+    providers.add(generated.catalog, ProviderRow("anna", "curio", "mainnet", "f01001"))
+    deals.add(generated.catalog, [DealRow(**known)])
+    (generated.target / "f01").write_bytes(b"changed")
+    generated.scan()
+    (deal,) = deals.select(generated.catalog, project=generated.name)
+    assert "can't be generated any more" in deal.message
+    assert "f01" in deals.history(generated.catalog, "1")[-1].message
+    assert (deal.state, deal.live) == ("proposed", True)

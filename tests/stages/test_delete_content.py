@@ -20,7 +20,7 @@ from tests.dag import oracle
 from .conftest import PROFILE, Scene
 
 TREE: oracle.Content = {b"a": b"first", b"big": bytes(range(256)) * 24, b"d": {b"f": b"deep"}, b"none": b""}
-OTHER = "its content isn't what its CARs hold, though size and time are the same: touch it, and run the project again"
+OTHER = "its content differs from its CARs, though size and time are the same: touch it, and run the project again"
 NAMED = "it differed from its CAR when verify --source compared them: touch it, and run the project again"
 
 both = pytest.mark.parametrize("catalog_url", ["sqlite", "postgres"], indirect=True)
@@ -121,7 +121,7 @@ def test_what_verify_named_is_held_until_it_is_right_again(
     assert any("big differs from the source in bytes" in problem for problem in named)
     holds_big = [row for row in built.cars() if row.verified_at is None]
     assert holds_big  # it may hold a mixture of the file's states, and isn't verified
-    with pytest.raises(DeliveryError, match="may hold what never was in the source: big differs"):
+    with pytest.raises(DeliveryError, match="may contain data that was never in the source: big differs"):
         release(built.catalog, built.cars(), remove=True)
     assert any("differed from the source when they were compared" in problem for problem in built.problems())
     assert [row.verified_at for row in built.cars() if row in holds_big] == [None] * len(holds_big)
@@ -339,11 +339,13 @@ def test_a_car_that_is_gone_is_not_removed_and_its_sources_stay(
     built: Scene, delete: Callable[..., DeletionResult]
 ) -> None:
     (built.staging / built.cars()[0].file_name).unlink()
-    with pytest.raises(DeliveryError, match="isn't there and was never marked as delivered, so nothing was"):
+    with pytest.raises(
+        DeliveryError, match="doesn't exist and was never marked as delivered, so nothing was"
+    ):
         release(built.catalog, built.cars(), remove=True)
     assert [row.delivered_at for row in built.cars()] == [None] * len(built.cars())
     first, *_ = release(built.catalog, built.cars())
-    assert "nobody saw that it was whole" in (first.warning or "")
+    assert "it isn't known to be complete" in (first.warning or "")
     (reason,) = delete(b"a").kept
     assert reason.startswith("CAR p/0 wasn't in staging_dir when it was marked as delivered")
     assert (built.target / "a").exists()
@@ -370,5 +372,5 @@ def test_what_can_not_be_read_keeps_what_was_known_of_it(built: Scene) -> None:
     (built.target / "big").rename(built.target / "away")
     assert not all(verdict.ok for verdict in built.verify(source=True))
     (built.target / "away").rename(built.target / "big")
-    with pytest.raises(DeliveryError, match="may hold what never was in the source: big"):
+    with pytest.raises(DeliveryError, match="may contain data that was never in the source: big"):
         release(built.catalog, built.cars())

@@ -149,7 +149,7 @@ def test_chosen_paths_bound_it(delivered: Scene, delete: Callable[..., DeletionR
     result = delete(b"d\0e", b"d\0e\0f", b"none")
     assert result.files == 2
     assert journaled(delivered) == ["d\0e\0f", "none"]
-    with pytest.raises(DeletionError, match="the last scan of 'p' saw nothing at 'd/x': give paths below"):
+    with pytest.raises(DeletionError, match="the last scan of 'p' found nothing at 'd/x': give paths below"):
         delete(b"a", b"d\0x")
     assert (delivered.target / "a").exists()
 
@@ -175,8 +175,8 @@ def test_one_shard_that_is_not_safe_holds_the_whole_file(
     }  # what the last CAR holds, in part or whole
     break_it(delivered)
     result = delete()
-    assert set(result.kept) == {f"not all of it stands in a CAR that is {word}"}
-    assert result.kept_sample[0] == ("big", f"not all of it stands in a CAR that is {word}")
+    assert set(result.kept) == {f"not all of it is in a CAR that is {word}"}
+    assert result.kept_sample[0] == ("big", f"not all of it is in a CAR that is {word}")
     assert {os.fsencode(name) for name in ALL} - {os.fsencode(name) for name in journaled(delivered)} == last
     assert (delivered.target / "big").exists()
 
@@ -187,9 +187,9 @@ def test_what_is_not_built_or_planned_stays(delivered: Scene, delete: Callable[.
     delivered.scan()
     assert delete().kept == {"not containerized": 1}
     delivered.plan()
-    assert delete().kept == {"not all of it stands in a CAR that is built": 1}
+    assert delete().kept == {"not all of it is in a CAR that is built": 1}
     delivered.blitz()
-    assert delete().kept == {"not all of it stands in a CAR that is verified": 1}
+    assert delete().kept == {"not all of it is in a CAR that is verified": 1}
     assert (delivered.target / "new").exists()
 
 
@@ -293,7 +293,7 @@ def test_target_that_is_a_link_or_gone_is_refused(
         delete()
     delivered.target.symlink_to(tmp_path / "outside")
     with pytest.raises(
-        DeletionError, match="can't be opened .*: check that it is there, mounted, and no link"
+        DeletionError, match="can't be opened .*: check that it exists, is mounted, and isn't a link"
     ):
         delete()
     assert (tmp_path / "outside" / "a").exists()

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from ptolemy_core.catalog import cars, containers, projects, shards, stored_cars
-from ptolemy_core.errors import BusyError, DeliveryError, ReceiptError, SourceChangedError
+from ptolemy_core.errors import BusyError, DeliveryError, ReceiptError, SettingsError, SourceChangedError
 from ptolemy_core.restore import ProjectRestore
-from ptolemy_core.stages import reservation
+from ptolemy_core.stages import remove, reservation
 from ptolemy_core.stages.blitz import pending
+from ptolemy_core.stages.change import change
 from ptolemy_core.stages.delete_source import Options, delete_source
 from ptolemy_core.stages.release import release
 from ptolemy_core.staging import attempts
@@ -37,7 +38,7 @@ def generated(make: Any) -> Scene:
 
 
 def outlines(stage: Scene) -> list[str]:
-    return sorted(os.listdir(stage.staging / OUTLINES))
+    return sorted(os.listdir(stage.staging / OUTLINES / stage.name))
 
 
 def a_file(stage: Scene) -> Path:
@@ -124,7 +125,7 @@ def test_a_killed_build_is_resumed_and_leaves_nothing(generated: Scene, moment: 
     generated.put(CONTENT)
     generated.scan()
     generated.plan()
-    (generated.staging / OUTLINES).mkdir()
+    (generated.staging / OUTLINES / "generated").mkdir(parents=True)
     child = os.fork()
     if not child:
         generated.catalog.engine.dispose(close=False)
@@ -155,7 +156,7 @@ def test_a_killed_build_is_resumed_and_leaves_nothing(generated: Scene, moment: 
 
 def test_what_a_killed_build_left_is_removed_before_the_next_blitz(generated: Scene) -> None:
     generated.run(CONTENT)
-    left = attempts.own_path(str(generated.staging / OUTLINES / part_name("generated", 7)))
+    left = attempts.own_path(str(generated.staging / OUTLINES / "generated" / part_name("generated", 7)))
     Path(left).write_bytes(b"")
     reservation.drop_parts(generated.catalog, generated.project)
     assert os.path.basename(left) not in outlines(generated)
@@ -168,7 +169,7 @@ def test_of_two_builds_the_one_that_lost_its_lock_gives_up(
     generated.scan()
     generated.plan()
     monkeypatch.setattr(reservation, "WAIT", 0.0)
-    part = str(generated.staging / OUTLINES / part_name("generated", 0))
+    part = str(generated.staging / OUTLINES / "generated" / part_name("generated", 0))
     from ptolemy_core.car.outlined import OutlineOutput
 
     take = OutlineOutput.take_digests
@@ -330,3 +331,30 @@ def test_a_new_plan_while_a_car_is_outlined_gives_it_no_receipt(
     with pytest.raises(ReceiptError, match="the plan changed"):
         generated.build(0)
     assert generated.cars() == []
+
+
+def test_a_staging_folder_moves_with_its_outlines(generated: Scene, tmp_path: Path) -> None:
+    rows = generated.run(CONTENT)
+    new = tmp_path / "new"
+    new.mkdir()
+    move = {"staging_dir": str(new)}
+    with pytest.raises(SettingsError, match=rf"{len(rows)} CARs of project .* not in .*outlines/generated/"):
+        change(generated.catalog, generated.name, move)
+    os.rename(generated.staging / OUTLINES, new / OUTLINES)
+    change(generated.catalog, generated.name, move)
+    assert generated.problems() == []
+
+
+def test_a_renamed_project_keeps_its_outlines(generated: Scene) -> None:
+    generated.run(CONTENT)
+    names = outlines(generated)
+    renamed = Scene(generated.catalog, remove.rename(generated.catalog, generated.name, "renamed"))
+    assert outlines(renamed) == names
+    assert renamed.problems() == []
+
+
+def test_a_project_is_removed_with_its_outlines(generated: Scene, make: Any) -> None:
+    generated.run(CONTENT)
+    assert len(remove.look(generated.catalog, generated.name).files) == len(outlines(generated))
+    remove.delete(generated.catalog, generated.name, files=True)
+    assert outlines(generated) == []

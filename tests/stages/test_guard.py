@@ -36,7 +36,7 @@ def test_an_empty_target_fails_the_scan_and_nothing_is_recorded_or_dropped(stage
     stage.plan()
     before = rows(stage)
     empty(stage)
-    with pytest.raises(LossError, match=r"has no entry any more, and the last scan saw 10.*--accept-loss"):
+    with pytest.raises(LossError, match=r"has no entries, and the last scan found 10.*--accept-loss"):
         stage.scan()
     stage.plan()
     assert rows(stage) == before
@@ -193,7 +193,7 @@ def test_a_refused_scan_is_told_and_leaves_the_project_as_it_was(stage: Scene) -
     last = scans.last(stage.catalog, stage.name)
     assert last is not None
     assert not last.finished
-    assert "has no entry any more" in str(last.refused)
+    assert "has no entries" in str(last.refused)
     merged = scans.last(stage.catalog, stage.name, merged=True)
     assert merged is not None
     assert (merged.number, merged.finished) == (number, True)

@@ -59,7 +59,7 @@ def test_what_cannot_be_read_fails_the_scan_or_is_counted(on_error: str) -> None
         return
     assert said.startswith(
         f"3 entries of {target} can't be stored (closed: can't be listed: Permission denied; odd\\n\\xff: no "
-        "permission to read it; secret: no permission to read it), so nothing of this scan is recorded: "
+        "permission to read it; secret: no permission to read it), so nothing was recorded: "
     )
     assert "ptolemy set p --on-error skip" in said
 

@@ -102,7 +102,7 @@ def test_car_gone_without_a_mark_is_a_finding_that_says_what_to_do(built: Scene)
     (built.staging / built.cars()[1].file_name).unlink()
     (problem,) = built.problems()
     assert (
-        "can't be read: No such file or directory; if it was delivered, say so: ptolemy release p/1"
+        "can't be read: No such file or directory; if it was delivered, mark it: ptolemy release p/1"
         in problem
     )
 

@@ -239,7 +239,7 @@ def test_source_that_is_the_same(built: Scene) -> None:
         ("d/link", b"a file now", "d/link can't be read in the source (Invalid argument)"),
         ("d/link", "elsewhere", "d/link leads elsewhere in the source"),
         ("a", "d/link", "a can't be read in the source (Too many levels of symbolic links)"),
-        ("d/void", b"", "d/void is no folder in the source any more"),
+        ("d/void", b"", "d/void is no longer a folder in the source"),
     ],
 )
 @pytest.mark.parametrize("again", [True, False])

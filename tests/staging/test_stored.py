@@ -48,9 +48,9 @@ def stored(built: BuiltCar, staging: Path, source: Path, *, generated: bool) -> 
 def both(tmp_path: Path) -> tuple[StoredCar, StoredCar]:
     """One CAR, staged and generated."""
     path = scene.write_tree(tmp_path / "tree", TREE)
-    (tmp_path / OUTLINES).mkdir()
+    (tmp_path / OUTLINES / "alpha").mkdir(parents=True)
     built, _ = scene.build(path, tmp_path, scene.SMALL)
-    made = outlined(path, tmp_path / OUTLINES)
+    made = outlined(path, tmp_path / OUTLINES / "alpha")
     assert made.built.piece_cid_v2 == built.piece_cid_v2
     return tuple(
         stored(built, tmp_path, tmp_path / "tree", generated=generated) for generated in (False, True)
@@ -152,12 +152,12 @@ def test_a_build_may_keep_the_outline_beside_the_car(tmp_path: Path, monkeypatch
         replace_file(old, new)
 
     monkeypatch.setattr(os, "replace", replaced)
-    kept = Kept(outline=True, profile=scene.SMALL)
+    kept = Kept(outline=True, project="alpha", profile=scene.SMALL)
     built = build_car(layout, inputs, str(staging), ".x.part", BuildOptions(unit=1016), kept=kept)
     outline = built.file_name.replace(".car", ".outline")
     assert named == [outline, built.file_name]  # the outline first
     assert sorted(os.listdir(staging)) == [built.file_name, OUTLINES]
-    assert os.listdir(staging / OUTLINES) == [outline]
+    assert os.listdir(staging / OUTLINES / "alpha") == [outline]
     staged = stored(built, staging, tmp_path / "tree", generated=False)
     with staged.open() as file, replace(staged, generated=True).open() as generated:
         assert file.read(0, file.size) == generated.read(0, file.size)
@@ -181,7 +181,7 @@ def test_no_car_gets_its_name_if_its_outline_cannot_be_written(
             str(staging),
             ".x.part",
             BuildOptions(unit=1016),
-            kept=Kept(outline=True, profile=scene.SMALL),
+            kept=Kept(outline=True, project="alpha", profile=scene.SMALL),
         )
     assert os.listdir(staging) == [OUTLINES]
-    assert os.listdir(staging / OUTLINES) == []
+    assert os.listdir(staging / OUTLINES / "alpha") == []

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
 VERSION_TABLE = "ptolemy_schema"
-"""Not Alembic's default name: Dagster's own storage may stand in the same database."""
+"""Not Alembic's default name: Dagster's own storage may be in the same database."""
 
 
 def config() -> Config:

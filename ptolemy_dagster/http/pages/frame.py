@@ -15,15 +15,16 @@ header p{margin:0;font-weight:600}h1{font-size:1.6rem;margin:1rem 0 .5rem}h2{fon
 a{color:var(--accent)}a:focus-visible,.wide:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
 .skip{position:absolute;left:-99rem}.skip:focus{left:1rem;top:.5rem;background:var(--ground)}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
-caption{text-align:left;font-weight:600;padding:.3rem 0}
+caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 th,td{border-bottom:1px solid var(--line);padding:.35rem .6rem;text-align:left;vertical-align:top;font-weight:400}
 thead th{color:var(--soft);font-weight:600;white-space:nowrap}tbody th{font-weight:600}
 code{font:.85em ui-monospace,monospace}.cid{user-select:all;-webkit-user-select:all;overflow-wrap:anywhere}
-td .cid{white-space:nowrap}
+td,tbody th{white-space:nowrap}td.free{white-space:normal}.cids .cid{display:block}
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.6rem 1.5rem;margin:1rem 0}
 dt{color:var(--soft);font-size:.85rem}dd{margin:0;overflow-wrap:anywhere}
 progress{width:8rem;height:.8rem;accent-color:var(--data);vertical-align:middle}
 .bad{color:var(--bad)}.good{color:var(--good)}.soft{color:var(--soft)}.reason{white-space:pre-wrap}
+svg rect{shape-rendering:crispEdges}
 svg{max-width:100%;height:auto;display:block}svg text{fill:var(--soft);font:12px system-ui,sans-serif}
 .plot-line{stroke:var(--line)}.plot-data{fill:var(--data)}.plot-structure{fill:var(--structure)}
 .plot-padding{fill:var(--padding)}.plot-area{fill:var(--data);fill-opacity:.25}

@@ -43,7 +43,7 @@ def joined(content: Iterable[object]) -> Html:
 
 def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Html:
     """A table that screen readers can follow: a caption, and the first cell of a row as its head."""
-    body = [tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]]) for row in rows]
+    body = [tag("tr", tag("th", row[0], scope="row"), [_cell(one) for one in row[1:]]) for row in rows]
     return tag(
         "div",
         tag(
@@ -57,6 +57,15 @@ def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]])
         aria_label=caption,
         tabindex="0",
     )
+
+
+def _cell(content: object) -> Html:
+    return content if isinstance(content, Html) and content.startswith("<td") else tag("td", content)
+
+
+def free(content: object) -> Html:
+    """A cell of a table whose text may take several lines."""
+    return tag("td", content, class_="free")
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Html:

@@ -13,6 +13,7 @@ from ptolemy_dagster.http.pages.markup import Html, tag
 _WIDTH, _HEIGHT = 900, 220
 _LEFT, _BOTTOM, _TOP = 92, 30, 10
 _COLUMNS = 120
+_TIME = "%H:%M:%S"
 _UNITS = (1, 2, 2.5, 5, 10)
 
 
@@ -33,11 +34,12 @@ def fill(rows: Sequence[ContainerRow]) -> Html:
         (float(some.mean()), float(whole.mean()))
         for some, whole in zip(np.array_split(data, parts), np.array_split(used, parts), strict=True)
     ]
-    width = (_WIDTH - _LEFT) / len(columns)
+    edges = [round(_LEFT + (_WIDTH - _LEFT) * k / len(columns)) for k in range(len(columns) + 1)]
     shapes = [_rect(_LEFT, 0, _WIDTH - _LEFT, 1, "plot-padding")]
     for k, (inner, outer) in enumerate(columns):
-        shapes.append(_rect(_LEFT + k * width, 0, width, outer, "plot-structure"))
-        shapes.append(_rect(_LEFT + k * width, 0, width, inner, "plot-data"))
+        width = edges[k + 1] - edges[k]
+        shapes.append(_rect(edges[k], 0, width, outer, "plot-structure"))
+        shapes.append(_rect(edges[k], 0, width, inner, "plot-data"))
     shapes += [_label(share, f"{share:.0%}") for share in (0, 0.5, 1)]
     shapes.append(_below(_LEFT, f"container {rows[0].number:06d}", "start"))
     if len(rows) > 1:
@@ -65,9 +67,9 @@ def throughput(period: BuildPeriod | None) -> Html:
     shapes += [
         tag("polygon", points=area, class_="plot-area"),
         tag("polyline", points=line, class_="plot-rate"),
-        _below(_LEFT, _clock(period.start), "start"),
-        _below((_LEFT + _WIDTH) / 2, _clock(period.start + period.seconds / 2), "middle"),
-        _below(_WIDTH, _clock(period.start + period.seconds), "end"),
+        _below(_LEFT, _clock(period.start, _TIME), "start"),
+        _below((_LEFT + _WIDTH) / 2, _clock(period.start + period.seconds / 2, _TIME), "middle"),
+        _below(_WIDTH, _clock(period.start + period.seconds, _TIME), "end"),
     ]
     return _figure("How fast CARs were built", said, shapes)
 
@@ -142,5 +144,5 @@ def _round_up(value: float) -> float:
     return unit * scale * next(step for step in _UNITS if value / unit <= step * scale)
 
 
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+def _clock(seconds: float, form: str = "%Y-%m-%d %H:%M:%S %Z") -> str:
+    return time.strftime(form, time.localtime(seconds))

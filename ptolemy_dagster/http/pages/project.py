@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.car.outlined import outline_name
+from ptolemy_core.catalog.cars import GENERATED, CarRow
 from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.skipped import Skipped
@@ -12,12 +13,13 @@ from ptolemy_core.facts.cars import CarFacts, RootFacts
 from ptolemy_core.facts.fields import text_of
 from ptolemy_core.project import SETTINGS, Project
 from ptolemy_core.sizes import counted, duration, readable
+from ptolemy_core.stages.replication import Replication
 from ptolemy_core.status.builds import BuildPeriod
 from ptolemy_core.status.rate import blitz_progress, describe_task
 from ptolemy_dagster.http.pages import plots
 from ptolemy_dagster.http.pages.frame import page
-from ptolemy_dagster.http.pages.markup import Html, bar, cid, facts, link, table, tag
-from ptolemy_dagster.http.pages.overview import reason, state_text
+from ptolemy_dagster.http.pages.markup import Html, bar, cid, facts, free, joined, link, table, tag
+from ptolemy_dagster.http.pages.overview import reason, replicated, state_text
 from ptolemy_dagster.status import Status
 
 ASSETS = ("scan_result", "container_plan", "built_cars", "dataset_root", "manifest")
@@ -46,6 +48,8 @@ class Shown:
         plan, period: for the plots.
         skipped: some entries that are in no CAR, and how many there are.
         manifest: whether one is written.
+        replicas: of its pieces, if there are to be some.
+        deals: provider, state, number and padded bytes.
         runs: the last runs.
     """
 
@@ -59,6 +63,8 @@ class Shown:
     period: BuildPeriod | None
     skipped: Sequence[Skipped]
     manifest: bool
+    replicas: Replication | None
+    deals: Sequence[tuple[str, str, int, int]]
     runs: Sequence[RunLine]
 
 
@@ -74,6 +80,8 @@ def project_page(shown: Shown, ui_url: str, refresh: int) -> str:
         plots.throughput(shown.period),
         tag("h2", "CARs", id="cars"),
         _cars(shown),
+        tag("h2", "Deals", id="deals"),
+        _deals(shown),
         tag("h2", "Files in no CAR", id="skipped"),
         _skipped(shown),
         tag("h2", "Runs"),
@@ -103,11 +111,14 @@ def _state(shown: Shown) -> Html:
             ("Verified", f"{state.verified:,} of {counted(state.built, 'CAR')}"),
             ("Delivered", f"{state.delivered:,} of {counted(state.built, 'CAR')}"),
         ]
+    if shown.replicas is not None:
+        wanted = f"{counted(shown.replicas.replicas or 0, 'active deal')} each"
+        pairs.append(("Replicated", f"{replicated(shown.replicas)} have {wanted}"))
     if state.waiting is not None:
         pairs.append(("Waits for", f"{readable(state.waiting.bytes)} to leave {shown.settings.staging_dir}"))
     tasks = [(str(task.task), describe_task(task)) for task in state.tasks]
-    under_way = table("Under way", ("task", "progress"), tasks) if tasks else None
-    return Html("".join(part for part in (facts(pairs), _downloads(shown), under_way) if part))
+    under_way = (tag("h2", "Under way"), table("Under way", ("task", "progress"), tasks)) if tasks else ()
+    return joined((facts(pairs), *under_way, _downloads(shown)))
 
 
 def _downloads(shown: Shown) -> Html | None:
@@ -130,7 +141,7 @@ def _is_there(shown: Shown, name: str, size: int) -> bool:
 def _cars(shown: Shown) -> list[object]:
     if not shown.cars and shown.root is None:
         return [tag("p", "No CAR is built yet.", class_="soft")]
-    header = ("CAR", "size", "piece", "items", "verified", "where", "payload CID", "piece CID")
+    header = ("CAR", "size", "piece", "items", "verified", "where", "payload CID, and piece CID below it")
     rows: list[Sequence[object]] = []
     if shown.root is not None:
         rows.append(_root_row(shown, RootFacts.of(shown.root)))
@@ -152,8 +163,7 @@ def _root_row(shown: Shown, root: RootFacts) -> Sequence[object]:
         f"{root.blocks:,} blocks",
         "",
         _where(shown, root, "root"),
-        cid(root.root_cid),
-        cid(root.piece_cid),
+        _cids(root.root_cid, root.piece_cid),
     )
 
 
@@ -165,15 +175,23 @@ def _car_row(shown: Shown, car: CarFacts) -> Sequence[object]:
         f"{car.items:,}",
         text_of(car, "verified_at"),
         _where(shown, car, str(car.container)),
-        cid(car.payload_cid),
-        cid(car.piece_cid),
+        _cids(car.payload_cid, car.piece_cid),
     )
+
+
+def _cids(payload: str, piece: str) -> Html:
+    return tag("div", cid(payload), cid(piece), class_="cids")
 
 
 def _where(shown: Shown, car: CarFacts | RootFacts, number: str) -> object:
     """Where a CAR is: a link to it, and where it was delivered to."""
     parts: list[object] = []
-    if _is_there(shown, car.file_name, car.car_size):
+    generated = isinstance(car, CarFacts) and car.car_storage == GENERATED
+    if isinstance(car, CarFacts) and car.dead_at is not None:
+        parts.append(tag("span", f"dead: {car.dead_reason}", class_="bad"))
+    elif generated and shown.sizes is not None and outline_name(car.file_name) in shown.sizes:
+        parts.append("generated, ")
+    if parts == ["generated, "] or (not generated and _is_there(shown, car.file_name, car.car_size)):
         address = f"/projects/{quote(shown.status.project)}/cars/{number}"
         parts.append(tag("a", "download", href=address, aria_label=f"Download CAR {number}"))
     if car.delivered_at is not None:
@@ -191,7 +209,7 @@ def _skipped(shown: Shown) -> Html:
     rows = (
         (
             tag("code", one.path),
-            one.reason,
+            free(one.reason),
             one.stage,
             "" if one.container is None else f"{one.container:06d}",
         )
@@ -203,6 +221,13 @@ def _skipped(shown: Shown) -> Html:
         command = tag("code", f"ptolemy skipped {shown.status.project} --current")
         return Html(found + tag("p", more, command, " lists all."))
     return found
+
+
+def _deals(shown: Shown) -> Html:
+    if not shown.deals:
+        return tag("p", "No deal is made yet.", class_="soft")
+    rows = ((provider, state, f"{number:,}", readable(size)) for provider, state, number, size in shown.deals)
+    return table("Deals with providers", ("provider", "state", "deals", "padded bytes"), rows)
 
 
 def _runs(shown: Shown, ui_url: str) -> list[object]:

@@ -6,21 +6,22 @@ from typing import Annotated
 from urllib.parse import quote
 
 import dagster as dg
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
-from ptolemy_core.catalog import Catalog, cars, containers, projects, roots, skipped
+from ptolemy_core.catalog import Catalog, cars, containers, deals, projects, roots, skipped
 from ptolemy_core.errors import StagingError
-from ptolemy_core.project import NAME_PATTERN
+from ptolemy_core.project import NAME_PATTERN, Project
 from ptolemy_core.stages.manifest import written_manifest
+from ptolemy_core.stages.replication import Replication, replication
 from ptolemy_core.staging.area import area_of
 from ptolemy_core.status.builds import last_build_period
 from ptolemy_dagster.http import downloads, problems
 from ptolemy_dagster.http.context import Context, Name, opened
-from ptolemy_dagster.http.pages.overview import overview
+from ptolemy_dagster.http.pages.overview import Line, overview
 from ptolemy_dagster.http.pages.project import RunLine, Shown, project_page
 from ptolemy_dagster.http.paging import first_page
-from ptolemy_dagster.status import project_status
+from ptolemy_dagster.status import project_status, statuses_of
 
 Opened = Annotated[Context, Depends(opened)]
 Refresh = Annotated[int, Query(ge=0, le=3600)]
@@ -57,8 +58,9 @@ def all_projects(
     """All projects."""
     rows = projects.rows(context.catalog, after=after, limit=_PROJECTS + 1)
     chosen, more = first_page(rows, _PROJECTS)
-    instance = context.dagster.instance
-    found = [project_status(context.catalog, instance, one.name) for one in chosen]
+    names = [one.name for one in chosen]
+    statuses = statuses_of(context.catalog, context.dagster.runs, names)
+    found = [Line(one, _replicas(context.catalog, project)) for project, one in statuses.values()]
     following = f"/?after={quote(chosen[-1].name)}" if more else None
     return overview(found, following, context.dagster.ui_url, refresh)
 
@@ -89,13 +91,20 @@ def _shown(context: Context, name: str, after: int) -> Shown:
         period=last_build_period(list(cars.rows(catalog, name))),
         skipped=list(itertools.islice(skipped.rows(catalog, name, current=True), _SKIPPED)),
         manifest=written_manifest(settings) is not None,
+        replicas=_replicas(catalog, settings),
+        deals=deals.counts(catalog, name),
         runs=_runs(context.dagster.instance, name),
     )
 
 
+def _replicas(catalog: Catalog, project: Project) -> Replication | None:
+    return replication(catalog, project.name) if project.replicas else None
+
+
 def _sizes(catalog: Catalog, name: str) -> dict[str, int] | None:
     try:
-        return area_of(projects.get(catalog, name)).sizes()
+        area = area_of(projects.get(catalog, name))
+        return area.sizes() | area.outlines(name)
     except StagingError:
         return None
 
@@ -127,6 +136,6 @@ def summary(project: Name, context: Opened) -> FileResponse:
 
 
 @router.get("/projects/{project}/cars/{number}")
-def car(project: Name, number: str, context: Opened, request: Request) -> FileResponse:
-    """A CAR that is in its staging folder."""
+def car(project: Name, number: str, context: Opened, request: Request) -> Response:
+    """A CAR that is in its staging folder, or generated."""
     return downloads.car(context, project, number)

@@ -6,6 +6,8 @@ from alembic import op
 revision = "0012"
 down_revision = "0011"
 
+_BIG_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
 
 def upgrade() -> None:
     """Add the setting and what each CAR remembers; all CARs that are there are staged."""
@@ -16,9 +18,9 @@ def upgrade() -> None:
     op.add_column("car", sa.Column("dead_reason", sa.String))
     op.create_table(
         "replaced_shard",
-        sa.Column("container_id", sa.BigInteger, sa.ForeignKey("car.container_id"), primary_key=True),
+        sa.Column("container_id", _BIG_ID, sa.ForeignKey("car.container_id"), primary_key=True),
         sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("file_id", sa.BigInteger, sa.ForeignKey("file.id"), nullable=False, index=True),
+        sa.Column("file_id", _BIG_ID, sa.ForeignKey("file.id"), nullable=False, index=True),
         sa.Column("number", sa.Integer, nullable=False),
         sa.Column("start", sa.BigInteger, nullable=False),
         sa.Column("length", sa.BigInteger, nullable=False),

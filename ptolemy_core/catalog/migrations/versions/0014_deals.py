@@ -77,7 +77,7 @@ def _deal() -> None:
         sa.Column("start_epoch", sa.BigInteger),
         sa.Column("end_epoch", sa.BigInteger),
         sa.Column("allocation_id", sa.BigInteger),
-        sa.Column("renews", sa.String, nullable=False, server_default=""),
+        sa.Column("renews", sa.String, nullable=False, server_default=sa.text("''")),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("tries", sa.Integer, nullable=False),
         sa.Column("next_at", sa.Float, nullable=False),

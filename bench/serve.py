@@ -119,10 +119,11 @@ def transfer(size: int) -> dict[str, Any]:
         thread = threading.Thread(target=receive)
         thread.start()
         sock, _ = listener.accept()
+        began = time.thread_time()
         with sock:
             for _ in range(size // len(data)):
                 sock.sendall(data)
-            sending = time.thread_time()
+            sending = time.thread_time() - began
         thread.join()
     listener.close()
     return clock.answer(bytes=size // len(data) * len(data), send_cpu=sending)

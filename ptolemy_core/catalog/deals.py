@@ -276,7 +276,7 @@ def holders(catalog: Catalog, pieces: Iterable[bytes]) -> dict[bytes, list[str]]
 
 
 @survives_outage
-def stored_at(catalog: Catalog, pieces: Iterable[bytes]) -> dict[bytes, list[str]]:
+def stored_by(catalog: Catalog, pieces: Iterable[bytes]) -> dict[bytes, list[str]]:
     """The addresses of the providers with an active deal of each of these pieces (CIDs v2), sorted."""
     with catalog.read() as connection:
         held = _holders(connection, set(pieces))

@@ -111,7 +111,7 @@ class SummaryCarFacts(CarFacts):
     """A CAR in the summary of a manifest."""
 
     url: str | None = field("URL", "Where it can be fetched, if a template was given.")
-    stored_at: list[str] = field("stored at", "Addresses of the providers with an active deal of its piece.")
+    stored_by: list[str] = field("stored by", "Addresses of the providers with an active deal of its piece.")
 
 
 class RootFacts(Facts):

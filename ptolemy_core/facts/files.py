@@ -56,17 +56,17 @@ class FileFacts(Facts):
     )
     dead: str | None = field("dead", "Why a generated CAR can't be read any more; null: it can.")
 
-    stored_at: list[str] = field("stored at", "Addresses of the providers with an active deal of the piece.")
+    stored_by: list[str] = field("stored by", "Addresses of the providers with an active deal of the piece.")
 
     @classmethod
     def listed(cls, catalog: Catalog, found: Sequence[Found]) -> list[Self]:
         """What a look-up found, and which providers store it."""
         pieces = {one.piece_cid_v2: cid.from_text(one.piece_cid_v2) for one in found if one.piece_cid_v2}
-        stored = deals.stored_at(catalog, pieces.values())
+        stored = deals.stored_by(catalog, pieces.values())
         return [cls.of(one, stored.get(pieces.get(one.piece_cid_v2 or "", b""), [])) for one in found]
 
     @classmethod
-    def of(cls, found: Found, stored_at: list[str]) -> Self:
+    def of(cls, found: Found, stored_by: list[str]) -> Self:
         """What a look-up found."""
         return cls(
             project=found.project,
@@ -90,7 +90,7 @@ class FileFacts(Facts):
             car_storage=found.car_storage,
             sha256=found.sha256,
             dead=found.dead,
-            stored_at=stored_at,
+            stored_by=stored_by,
         )
 
 

@@ -84,12 +84,12 @@ def url_of(template: str | None, facts: Mapping[str, object]) -> str | None:
 
 
 def car_facts(
-    cars: Iterable[CarRow], template: str | None, stored_at: Mapping[bytes, list[str]]
+    cars: Iterable[CarRow], template: str | None, stored_by: Mapping[bytes, list[str]]
 ) -> list[SummaryCarFacts]:
-    """What the summary says of each CAR; `stored_at` has providers' addresses by piece CID v2."""
+    """What the summary says of each CAR; `stored_by` has providers' addresses by piece CID v2."""
     out = []
     for row in cars:
-        facts = SummaryCarFacts.of(row, url=None, stored_at=stored_at.get(row.piece_cid_v2, []))
+        facts = SummaryCarFacts.of(row, url=None, stored_by=stored_by.get(row.piece_cid_v2, []))
         out.append(facts.changed(url=url_of(template, facts.as_json())))
     return out
 
@@ -130,5 +130,5 @@ def cars_csv(cars: Sequence[SummaryCarFacts]) -> bytes:
     out = io.StringIO()
     table = csv.DictWriter(out, list(SummaryCarFacts.model_fields), lineterminator="\n")
     table.writeheader()
-    table.writerows(car.as_json() | {"stored_at": " ".join(car.stored_at)} for car in cars)
+    table.writerows(car.as_json() | {"stored_by": " ".join(car.stored_by)} for car in cars)
     return out.getvalue().encode()

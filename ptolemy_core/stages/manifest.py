@@ -78,7 +78,7 @@ class ManifestJob:
         options: how to write it.
         stem: path of the files, without their endings.
         wrapped: data keys of an encrypted project.
-        stored_at: addresses of the providers with an active deal, by piece CID v2.
+        stored_by: addresses of the providers with an active deal, by piece CID v2.
     """
 
     project: Project
@@ -87,7 +87,7 @@ class ManifestJob:
     options: ManifestOptions
     stem: str
     wrapped: tuple[WrappedKey, ...] = ()
-    stored_at: Mapping[bytes, list[str]] = field(default_factory=dict)
+    stored_by: Mapping[bytes, list[str]] = field(default_factory=dict)
 
 
 def write_manifest(
@@ -148,8 +148,8 @@ def load(catalog: Catalog, name: str, options: ManifestOptions, number: int | No
     folder = os.path.abspath(options.folder or os.path.join(project.staging_dir, FOLDER))
     stem = os.path.join(folder, name if number is None else cid.to_text(built[0].piece_cid_v1))
     root = next(roots.rows(catalog, name), None)
-    stored_at = deals.stored_at(catalog, [row.piece_cid_v2 for row in built])
-    return ManifestJob(project, built, root, options, stem, ensure_data_keys(catalog, project), stored_at)
+    stored_by = deals.stored_by(catalog, [row.piece_cid_v2 for row in built])
+    return ManifestJob(project, built, root, options, stem, ensure_data_keys(catalog, project), stored_by)
 
 
 def usual_path(project: Project) -> str:
@@ -195,7 +195,7 @@ def work(job: ManifestJob, rows: Iterable[Page], progress: Progress) -> Manifest
     about = ManifestFile(
         file=os.path.basename(path), schema_=MANIFEST_SCHEMA, rows=count, sha256=sha256_of(path)
     )
-    facts = car_facts(job.cars, url, job.stored_at)
+    facts = car_facts(job.cars, url, job.stored_by)
     with whole_file(f"{stem}.cars.csv") as file:
         file.write(cars_csv(facts))
     with whole_file(f"{stem}.summary.json") as file:

@@ -138,7 +138,7 @@ def _show_found(found: Sequence[FileFacts]) -> None:
             "piece CID",
             "offset",
             "bytes in the CAR",
-            "stored at",
+            "stored by",
             "version",
             "storage",
         ),
@@ -152,7 +152,7 @@ def _show_found(found: Sequence[FileFacts]) -> None:
                 one.piece_cid or "",
                 "" if one.car_offset is None else one.car_offset,
                 "" if one.car_length is None else one.car_length,
-                " ".join(one.stored_at),
+                " ".join(one.stored_by),
                 "" if one.current else "replaced",
                 "dead" if one.dead else one.car_storage if one.car_storage == GENERATED else "",
             )

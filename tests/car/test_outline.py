@@ -93,7 +93,7 @@ def test_what_is_no_outline_says_so(tmp_path: Path) -> None:
     path = tmp_path / "x.outline"
     for content in (b"", b"hello", bytes(1000)):
         path.write_bytes(content)
-        with pytest.raises(OutlineError, match=r"x\.outline is no outline"):
+        with pytest.raises(OutlineError, match=r"x\.outline isn't an outline"):
             Outline(str(path))
     with pytest.raises(OutlineError, match=r"y\.outline can't be read \(No such file or directory\)"):
         Outline(str(tmp_path / "y.outline"))

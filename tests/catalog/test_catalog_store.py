@@ -172,7 +172,7 @@ def test_lock_is_exclusive_between_processes_and_ends_with_its_holder(
 
 def test_lock_is_exclusive_within_a_process_and_free_after_an_error(catalog: Catalog) -> None:
     with pytest.raises(ZeroDivisionError), catalog.lock("x"):
-        with pytest.raises(BusyError, match="x is under way elsewhere"), catalog.lock("x"):
+        with pytest.raises(BusyError, match="x is running in another process"), catalog.lock("x"):
             pass
         raise ZeroDivisionError
     with catalog.lock("x"):

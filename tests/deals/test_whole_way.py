@@ -96,14 +96,14 @@ def test_a_project_goes_to_two_providers_comes_back_from_them_and_its_sources_ma
         assert in_process("deal", "delta", instance).get_asset_check_evaluations()[0].passed
 
         (found,) = printed("find", "a.txt", "-p", "delta")
-        assert found["stored_at"] == ["f01000", "f01000"]
+        assert found["stored_by"] == ["f01000", "f01000"]
         (deal, _) = printed("deals", "list", "delta")
         history = printed("deals", "show", deal["id"])["history"]
         assert history[-1]["state"] == "active"
         said.append(json.dumps(history))
         command("manifest", "delta")
         (summary,) = sqlite.staging().glob("manifests/*.summary.json")
-        assert json.loads(summary.read_text())["cars"][0]["stored_at"] == ["f01000", "f01000"]
+        assert json.loads(summary.read_text())["cars"][0]["stored_by"] == ["f01000", "f01000"]
 
         data = sqlite.root / "data"
         (data / "new.txt").write_bytes(b"built, and not with a provider yet")

@@ -22,7 +22,7 @@ SETTINGS = {PG_URL, SCHEDULER, TOKEN_VARIABLE, "PTOLEMY_BUILD_PROCESSES"}
 def require_known(arguments: list[str]) -> None:
     """See that these are a command of ptolemy and options that it has."""
     command = loaded().commands[arguments[0]]
-    options = {name for parameter in command.params for name in parameter.opts}
+    options = {name for parameter in command.params for name in [*parameter.opts, *parameter.secondary_opts]}
     assert {word for word in arguments[1:] if word.startswith("-")} <= options
 
 

@@ -132,8 +132,8 @@ def test_summary_is_what_a_provider_asks_for(built: Scene) -> None:
         assert car["payload_cid"] == cid.to_text(row.payload_cid)
         assert car["piece_cid_v2"] == cid.to_text(row.piece_cid_v2)
         assert car["url"] == f"https://cars.example/p/{car['piece_cid']}.car?{row.number}"
-        assert car.pop("stored_at") == []
-        assert line.pop("stored_at") == ""
+        assert car.pop("stored_by") == []
+        assert line.pop("stored_by") == ""
         assert line == {name: "" if value is None else str(value) for name, value in car.items()}
     assert summary["totals"]["cars"] == len(table) == written.cars
     assert summary["totals"]["car_size"] == sum(car["car_size"] for car in summary["cars"])

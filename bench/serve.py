@@ -26,7 +26,7 @@ import numpy as np
 
 from bench.data import Bench, big_file, small_files, warm
 from bench.jobs import Clock
-from bench.measure import job
+from bench.measure import Sample, job
 from bench.report import Section
 from ptolemy_core.catalog import Catalog, cars, projects
 from ptolemy_core.catalog.cars import CarRow
@@ -119,12 +119,14 @@ def transfer(size: int) -> dict[str, Any]:
         thread = threading.Thread(target=receive)
         thread.start()
         sock, _ = listener.accept()
+        began = time.thread_time()
         with sock:
             for _ in range(size // len(data)):
                 sock.sendall(data)
+            sending = time.thread_time() - began
         thread.join()
     listener.close()
-    return clock.answer(bytes=size // len(data) * len(data))
+    return clock.answer(bytes=size // len(data) * len(data), send_cpu=sending)
 
 
 def _download(url: str, clients: int) -> float:
@@ -149,10 +151,10 @@ def measure(bench: Bench) -> Section:
         made = Made(env, Catalog(f"sqlite:///{folder}/home/catalog.db"), folder)
         generated = made.build("generated", folder / "big", "generated")
         many = made.build("many", folder / "many", "generated")
-        hashing, sending = _costs(bench, big)
+        costs = _costs(bench, big)
         with serving(env) as server:
             warm(big)
-            _wholes(bench, section, server, generated, (hashing, sending))
+            _wholes(bench, section, server, generated, costs)
             _small(bench, section, server, many)
             _first_bytes(bench, section, server, generated)
         made.build("staged", folder / "big", "staged")
@@ -170,30 +172,39 @@ def measure(bench: Bench) -> Section:
     return section
 
 
-def _costs(bench: Bench, big: Path) -> tuple[float, float]:
-    """CPU seconds for each GB: of reading and hashing, and of sending and receiving."""
+@dataclass(frozen=True)
+class Costs:
+    """CPU seconds for each GB: of reading and hashing, of sending, and of sending and receiving."""
+
+    hashing: float
+    sending: float
+    transfer: float
+
+
+def _costs(bench: Bench, big: Path) -> Costs:
     warm(big)
-    out = []
-    for name, arguments in (
-        ("generate.floor", {"path": str(big)}),
-        ("serve.transfer", {"size": bench.size(4 << 30, 1 << 30, 16 << 20)}),
-    ):
-        found = [job(name, **arguments) for _ in range(bench.repeat)]
-        costs = [one.number("work_cpu") / one.number("bytes") * 1e9 for one in found]
-        out.append(float(np.median(costs)))
-    return out[0], out[1]
+    size = bench.size(4 << 30, 1 << 30, 16 << 20)
+    read = [job("generate.floor", path=str(big)) for _ in range(bench.repeat)]
+    sent = [job("serve.transfer", size=size) for _ in range(bench.repeat)]
+
+    def each(samples: list[Sample], key: str) -> float:
+        return float(np.median([one.number(key) / one.number("bytes") * 1e9 for one in samples]))
+
+    return Costs(each(read, "work_cpu"), each(sent, "send_cpu"), each(sent, "work_cpu"))
 
 
-def _wholes(bench: Bench, section: Section, server: Server, row: CarRow, costs: tuple[float, float]) -> None:
-    hashing, sending = costs
+def _wholes(bench: Bench, section: Section, server: Server, row: CarRow, costs: Costs) -> None:
     cores = os.cpu_count() or 1
     section.notes.append(
-        f"CPU s/GB alone: reading and hashing {hashing:.2f}, sending and receiving {sending:.2f}; {cores} cores"
+        f"CPU s/GB alone: reading and hashing {costs.hashing:.2f}, sending {costs.sending:.2f}, sending and "
+        f"receiving {costs.transfer:.2f}; {cores} cores"
     )
     for clients in (1, 8):
-        limit = min(cores / (hashing + sending), clients / hashing)
+        limit = min(cores / (costs.hashing + costs.transfer), clients / costs.hashing)
         rate = _row(section, server, f"generated, {clients} clients", row, clients, bench.repeat, limit)
         section.target(f"generated, {clients} clients: rate of the limit", rate / limit, 0.8)
+        share = (costs.hashing + costs.sending) / max(float(section.rows[-1][2]), 1e-9)
+        section.target(f"generated, {clients} clients: reading, hashing and sending of its CPU", share, 0.8)
 
 
 def _row(

@@ -23,6 +23,10 @@ _SLOWEST = 32 << 10
 """Bytes a second that a server must send on average."""
 
 
+PLACEHOLDERS = ("piece", "piece_cid", "piece_cid_v1", "piece_v2", "piece_cid_v2")
+"""What a template of URLs may have in braces: three names of the piece CID v1, two of v2."""
+
+
 class FetchError(Exception):
     """A range that couldn't be fetched, and why."""
 
@@ -180,7 +184,7 @@ def check_template(template: str) -> None:
     parts = urlsplit(template)
     if parts.scheme not in ("http", "https") or not parts.hostname or "{" in parts.netloc:
         raise ValueError("it must begin with http:// or https:// and a host")
-    if "{piece}" not in template and "{piece_v2}" not in template:
+    if not any("{" + name + "}" in template for name in PLACEHOLDERS):
         raise ValueError(
             "it must have {piece} where the piece CID belongs, as https://example.org/piece/{piece}"
         )

@@ -14,7 +14,14 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import PtolemyError
 from ptolemy_core.reader.ranges import Ranges
-from ptolemy_core.restore.http_ranges import FetchError, HttpOptions, HttpRanges, check_template, filled
+from ptolemy_core.restore.http_ranges import (
+    PLACEHOLDERS,
+    FetchError,
+    HttpOptions,
+    HttpRanges,
+    check_template,
+    filled,
+)
 
 _AHEAD, _MOST_AHEAD = 4 << 10, 64 << 10
 """Bytes that are read with a section's head, and where many sections are read in order."""
@@ -77,8 +84,9 @@ class RemotePiece(Ranges):
     """
 
     def __init__(self, servers: Servers, row: CarRow) -> None:
-        names = {"piece": cid.to_text(row.piece_cid_v1), "piece_v2": cid.to_text(row.piece_cid_v2)}
-        self.name = f"piece {names['piece']}"
+        v1, v2 = cid.to_text(row.piece_cid_v1), cid.to_text(row.piece_cid_v2)
+        names = dict.fromkeys(PLACEHOLDERS[:3], v1) | dict.fromkeys(PLACEHOLDERS[3:], v2)
+        self.name = f"piece {v1}"
         self.size = row.car_size
         self._http = servers.http
         self._servers = [_Server(filled(template, names)) for template in servers.templates]

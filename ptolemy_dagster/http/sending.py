@@ -5,6 +5,7 @@ memory as it is, and sends files by sendfile; under any other ASGI server the sa
 """
 
 import asyncio
+import mmap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,12 +19,12 @@ THREADS = 16
 """That read for all requests: reading, hashing and waiting for disks."""
 
 _IN_FLIGHT = 192 << 20
-"""Bytes of bodies that are read and not yet sent, at most: parts are smaller where many are sent."""
+"""Bytes of bodies that are read and not yet sent, about: parts are smaller where many are sent."""
 
 _SMALLEST, _LARGEST = 256 << 10, 16 << 20
 """Bytes of a part: 16 leaves are hashed at once."""
 
-_SPARE = 64 << 20
+_SPARE = 32 << 20
 """Bytes of buffers that are kept for the next bodies: new memory costs as much as copying it."""
 
 _FILE_PART = 8 << 20
@@ -69,7 +70,8 @@ class Pump:
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._active = 0
-        self._spare: dict[int, list[bytearray]] = {}
+        self._held = 0
+        self._spare: dict[int, list[mmap.mmap]] = {}
 
     @property
     def active(self) -> int:
@@ -84,17 +86,21 @@ class Pump:
 
     def part_size(self) -> int:
         """Bytes of the next part of a body: a power of two."""
-        most = _IN_FLIGHT // (2 * max(1, self._active))
-        return max(_SMALLEST, min(_LARGEST, 1 << (most.bit_length() - 1)))
+        share = _IN_FLIGHT // (2 * max(1, self._active))
+        return _power_of_two(max(_SMALLEST, min(_LARGEST, share, _IN_FLIGHT - self._held)))
 
-    def _buffer(self) -> bytearray:
+    def _buffer(self) -> mmap.mmap:
+        """Memory for a part; mapped, so that the system gets it back."""
         size = self.part_size()
         spare = self._spare.get(size)
-        return spare.pop() if spare else bytearray(size)
+        self._held += size
+        return spare.pop() if spare else mmap.mmap(-1, size)
 
-    def _give_back(self, buffer: bytearray) -> None:
-        if sum(size * len(kept) for size, kept in self._spare.items()) + len(buffer) <= _SPARE:
-            self._spare.setdefault(len(buffer), []).append(buffer)
+    def _give_back(self, buffer: mmap.mmap) -> None:
+        size = len(buffer)
+        self._held -= size
+        if sum(each * len(kept) for each, kept in self._spare.items()) + size <= _SPARE:
+            self._spare.setdefault(size, []).append(buffer)
 
     def close(self) -> None:
         """End the threads."""
@@ -134,25 +140,27 @@ class Pump:
 
     async def _send_parts(self, body: Body, data: bytes | memoryview, way: "Way") -> None:
         """Send all parts; while one is sent the next is read, into another buffer."""
-        used: bytearray | None = None
-        if not data:
-            used = self._buffer()
-            data = await self.run(body.read_into, memoryview(used))
-        while data:
-            free = self._buffer()
-            following = asyncio.ensure_future(self.run(body.read_into, memoryview(free)))
-            try:
-                await self._send_part(memoryview(data), way)
-            except BaseException:
-                # the thread must be done with the body before the body is closed
-                await asyncio.wait([following])
-                following.exception()
-                raise
-            if used is not None:
-                self._give_back(used)
-            used, data = free, await following
-        if used is not None:
-            self._give_back(used)
+        buffers: list[mmap.mmap] = []  # of the part that is sent, and the one that is read
+        try:
+            if not data:
+                buffers.append(self._buffer())
+                data = await self.run(body.read_into, memoryview(buffers[-1]))
+            while data:
+                buffers.append(self._buffer())
+                following = asyncio.ensure_future(self.run(body.read_into, memoryview(buffers[-1])))
+                try:
+                    await self._send_part(memoryview(data), way)
+                except BaseException:
+                    # the thread must be done with the body before the body is closed
+                    await asyncio.wait([following])
+                    following.exception()
+                    raise
+                data = await following
+                while len(buffers) > 1:
+                    self._give_back(buffers.pop(0))
+        finally:
+            for buffer in buffers:
+                self._give_back(buffer)
 
     async def _send_part(self, view: memoryview, way: "Way") -> None:
         """Send a part, until the system has all of it."""
@@ -162,6 +170,10 @@ class Pump:
             await way.send(view[:count])
             view = view[count:]
         await way.flush()
+
+
+def _power_of_two(most: int) -> int:
+    return 1 << (most.bit_length() - 1)
 
 
 class Way:

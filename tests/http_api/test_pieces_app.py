@@ -1,0 +1,129 @@
+"""The piece server as an application within another, under any ASGI server."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from ptolemy_core.dag import cid
+from ptolemy_core.gateway.access import Access
+from ptolemy_core.gateway.dag import Holdings
+from ptolemy_core.gateway.library import Library
+from ptolemy_dagster.http import sending
+from ptolemy_dagster.http.piece_app import Mounted, PieceApp, PieceServer
+from ptolemy_dagster.http.sending import Bandwidth, Pump
+from tests.gateway.holdings import scene_in
+from tests.stages.conftest import PROFILE, Scene
+
+TOKEN = "a-token-that-nobody-guesses"
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    made = scene_in(tmp_path_factory.mktemp("app"), car_storage="generated")
+    made.run({b"%02d" % number: bytes([number]) * 900 for number in range(12)})
+    assert len(made.cars()) > 2
+    return made
+
+
+@pytest.fixture
+def server(stage: Scene) -> Iterator[PieceServer]:
+    made = PieceServer(Holdings(stage.catalog, Library(), PROFILE), Access((TOKEN,)))
+    yield made
+    made.close()
+
+
+def client(server: PieceServer, address: str = "203.0.113.5") -> TestClient:
+    other = FastAPI()
+
+    @other.get("/v0/projects")
+    def projects() -> list[str]:
+        return []
+
+    return TestClient(Mounted(PieceApp(server), other), client=(address, 5000))
+
+
+def test_pieces_and_paths_are_served_and_everything_else_is_the_others(
+    server: PieceServer, stage: Scene
+) -> None:
+    http = client(server)
+    assert http.get("/v0/projects").json() == []
+    assert http.get("/metrics").status_code == 404
+    for row in stage.cars():
+        answer = http.get(f"/piece/{cid.to_text(row.piece_cid_v2)}")
+        assert answer.status_code == 200
+        assert len(answer.content) == row.car_size == int(answer.headers["content-length"])
+        path = http.get(f"/ipfs/{cid.to_text(row.payload_cid)}?format=car&car-dups=y")
+        assert path.content == answer.content
+
+
+def test_counts_are_for_this_machine_and_for_who_has_a_token(server: PieceServer) -> None:
+    outside = TestClient(PieceApp(server), client=("203.0.113.5", 5000))
+    assert outside.get("/metrics").status_code == 401
+    assert outside.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    inside = TestClient(PieceApp(server), client=("127.0.0.1", 5000))
+    text = inside.get("/metrics").text
+    assert 'ptolemy_pieces_requests_total{route="other",method="GET",status="401"} 1' in text
+    for line in text.splitlines():
+        assert line.startswith("#") or len(line.rsplit(" ", 1)) == 2
+
+
+def test_who_asks_for_more_cars_than_may_be_open_is_told_to_come_again(stage: Scene) -> None:
+    library = Library(most=1)
+    server = PieceServer(Holdings(stage.catalog, library, PROFILE))
+    first, second, *_ = stage.cars()
+    http = client(server)
+    with library.use(next(iter(_held(stage, first.piece_cid_v1)))):
+        answer = http.get(f"/piece/{cid.to_text(second.piece_cid_v1)}")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json()["type"].endswith("too-many-cars")
+        assert http.get(f"/piece/{cid.to_text(first.piece_cid_v1)}").status_code == 200
+    assert http.get(f"/piece/{cid.to_text(second.piece_cid_v1)}").status_code == 200
+    server.close()
+
+
+def _held(stage: Scene, piece: bytes) -> Any:
+    from ptolemy_core.catalog import served
+
+    return served.pieces(stage.catalog, piece, public=True)
+
+
+def test_bandwidth_is_shared_by_all_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, slept = 100.0, []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds
+
+    monkeypatch.setattr(sending.time, "monotonic", lambda: now)
+    monkeypatch.setattr(sending.asyncio, "sleep", sleep)
+    limit = Bandwidth(1_000_000)
+    assert limit.part(10_000_000) == 100_000
+
+    async def take() -> None:
+        for _ in range(30):
+            await limit.take(100_000)
+
+    asyncio.run(take())
+    assert 2.8 <= sum(slept) <= 3.0
+    assert Bandwidth(0).part(5) == 5
+
+
+def test_parts_are_smaller_where_many_bodies_are_sent_and_memory_is_bounded() -> None:
+    pump = Pump()
+    alone = pump.part_size()
+    held = []
+    for count in range(1, 200):
+        pump._active = count
+        held.append(pump._buffer())
+    assert len(held[0]) == alone
+    assert len(held[-1]) < alone
+    assert sum(map(len, held)) <= sending._IN_FLIGHT + 200 * sending._SMALLEST
+    for buffer in held:
+        pump._give_back(buffer)
+    assert sum(size * len(kept) for size, kept in pump._spare.items()) <= sending._SPARE
+    assert pump._held == 0

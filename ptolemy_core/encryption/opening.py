@@ -1,13 +1,16 @@
 """The ciphers of a project from its wrapped data keys and the keys that wrapped them."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ptolemy_core.encryption.form import PLAIN, Form
-from ptolemy_core.encryption.project import ProjectCipher
 from ptolemy_core.encryption.segments import SEGMENT
 from ptolemy_core.errors import DamagedError
 from ptolemy_core.keys import KeyProvider, WrappedKey, unwrap
 from ptolemy_core.project import Project
+
+if TYPE_CHECKING:
+    from ptolemy_core.encryption.project import ProjectCipher
 
 
 def form_of(project: Project, segment: int = SEGMENT) -> Form:
@@ -17,7 +20,7 @@ def form_of(project: Project, segment: int = SEGMENT) -> Form:
 
 def open_cipher(
     wrapped: Iterable[WrappedKey], provider: KeyProvider, *, segment: int = SEGMENT
-) -> ProjectCipher:
+) -> "ProjectCipher":
     """The ciphers of a project; its names are encrypted if it has a data key for names.
 
     Args:
@@ -29,6 +32,8 @@ def open_cipher(
         DamagedError: there is no data key for files.
         EncryptionError: one can't be unwrapped.
     """
+    from ptolemy_core.encryption.project import ProjectCipher  # it loads ciphers
+
     opened = {one.use: unwrap(provider, one) for one in wrapped if one.version == 1}
     if "files" not in opened:
         raise DamagedError(

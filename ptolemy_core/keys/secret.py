@@ -4,9 +4,6 @@ import hmac
 import secrets
 from typing import NoReturn
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-
 _ID_BYTES = 8
 
 
@@ -52,5 +49,8 @@ def secret_id(secret: Secret) -> str:
 
     HKDF-Expand (RFC 5869) of the key, with its own label.
     """
+    from cryptography.hazmat.primitives import hashes  # commands without keys start without them
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
     label = b"ptolemy-key-id/1"
     return HKDFExpand(hashes.SHA256(), _ID_BYTES, label).derive(secret.reveal()).hex()

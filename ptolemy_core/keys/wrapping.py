@@ -25,8 +25,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
-
 from ptolemy_core.errors import DamagedError
 from ptolemy_core.keys.key import is_alias
 from ptolemy_core.keys.providers import KeyProvider, find_key, newest_key
@@ -87,6 +85,11 @@ def unwrap(provider: KeyProvider, wrapped: WrappedKey) -> Secret:
         DamagedError: the wrapped key was changed, or belongs to another project, use or version.
         EncryptionError: raised by the provider.
     """
+    from cryptography.hazmat.primitives.keywrap import (
+        InvalidUnwrap,
+        aes_key_unwrap,
+    )  # it takes a while to load
+
     _, wrapping = find_key(provider, wrapped.alias, wrapped.alias_version, wrapped.key_id)
     try:
         inner = aes_key_unwrap(wrapping.reveal(), wrapped.wrapped)
@@ -209,6 +212,8 @@ def from_text(text: str, place: str) -> WrappedKey:
 
 
 def _wrap(provider: KeyProvider, alias: str, data_key: Secret, what: tuple[str, Use, int]) -> WrappedKey:
+    from cryptography.hazmat.primitives.keywrap import aes_key_wrap
+
     project, use, version = what
     key, wrapping = newest_key(provider, alias)
     wrapped = aes_key_wrap(wrapping.reveal(), data_key.reveal() + _digest(project, use, version))

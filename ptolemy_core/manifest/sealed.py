@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
-from ptolemy_core.encryption import SEGMENT, Decrypted, FileCipher, Header
+from ptolemy_core import encryption
+from ptolemy_core.encryption import SEGMENT, Header
 from ptolemy_core.encryption.segments import HEADER, TAG
 from ptolemy_core.errors import DamagedError
 from ptolemy_core.keys import KeyProvider, Secret, WrappedKey, unwrap
@@ -89,7 +90,7 @@ def unseal(path: str, provider: KeyProvider) -> Iterator[bytes]:
         begin = len(line)
         size = file.seek(0, 2) - begin
         key = _data_key(_keys_of(value, path), provider, path)
-        view = Decrypted.open(_Part(file, begin), size, key, _path(line))
+        view = encryption.Decrypted.open(_Part(file, begin), size, key, _path(line))
         view.check()  # all of it, before a byte is returned
         for at in range(0, view.size, 8 * SEGMENT):
             part = bytearray(min(8 * SEGMENT, view.size - at))
@@ -150,7 +151,7 @@ class _Sealing:
         self._file = file
         self._header = Header.random()
         self._key, self._path = key, path
-        self._cipher = FileCipher(key, self._header, path, _ENDLESS)
+        self._cipher = encryption.FileCipher(key, self._header, path, _ENDLESS)
         self._pending = bytearray()
         self._number = 0
         self._size = 0
@@ -188,14 +189,14 @@ class _Sealing:
 
     def finish(self) -> None:
         """Write the last segment."""
-        self._seal(FileCipher(self._key, self._header, self._path, self._size), len(self._pending))
+        self._seal(encryption.FileCipher(self._key, self._header, self._path, self._size), len(self._pending))
 
     @property
     def _room(self) -> int:
         """Bytes of the segment that is next."""
         return SEGMENT - TAG - (0 if self._number else HEADER)
 
-    def _seal(self, cipher: FileCipher, size: int) -> None:
+    def _seal(self, cipher: "encryption.FileCipher", size: int) -> None:
         out = bytearray(size + TAG + (0 if self._number else HEADER))
         cipher.encrypt(self._number, bytes(self._pending[:size]), out)
         self._file.write(out)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ptolemy_core.catalog import data_keys, projects, scans, stored_cars, views
 from ptolemy_core.catalog.cars import CarRow
@@ -18,7 +19,7 @@ from ptolemy_core.catalog.views import Entries, Shard, Stored, View
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.dag.stitch import file_cid
-from ptolemy_core.encryption import PLAIN, Form, Header, ProjectCipher
+from ptolemy_core.encryption import PLAIN, Form, Header
 from ptolemy_core.encryption.opening import open_cipher
 from ptolemy_core.errors import DamagedError, OutlineError, PtolemyError, SourceError, StageOrderError
 from ptolemy_core.keys import configured_keys
@@ -37,6 +38,9 @@ from ptolemy_core.restore.target import EntryError, Target, check_free_space, st
 from ptolemy_core.restore.write import Writer
 from ptolemy_core.staging.stored import StoredCar
 from ptolemy_core.tree import Kind, paths
+
+if TYPE_CHECKING:  # it loads ciphers
+    from ptolemy_core.encryption import ProjectCipher
 
 _ASKED_AT_ONCE = 8
 """Servers are asked for so many CARs at once."""
@@ -116,7 +120,7 @@ class RestoreJob:
     needs: Needs
     state_folder: bytes
     profile: Profile = UNIXFS_V1_2025
-    cipher: ProjectCipher | None = None
+    cipher: "ProjectCipher | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +236,7 @@ def load(
     return RestoreJob(needs, state_name(taken), profile, _cipher(catalog, project, profile))
 
 
-def _cipher(catalog: Catalog, project: Project, profile: Profile) -> ProjectCipher | None:
+def _cipher(catalog: Catalog, project: Project, profile: Profile) -> "ProjectCipher | None":
     if not project.is_encrypted:
         return None
     wrapped = data_keys.data_keys(catalog, project.name)

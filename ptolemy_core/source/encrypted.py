@@ -6,12 +6,12 @@ bytes can be generated from its outline, the source and the project's keys.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.encryption import Encrypted, FileCipher, Header, ProjectCipher, plain_size
+from ptolemy_core.encryption import Header, plain_size
 from ptolemy_core.encryption.headers import PREFIX, SALT
 from ptolemy_core.encryption.segments import HEADER, TAG
 from ptolemy_core.errors import DamagedError
@@ -20,6 +20,9 @@ from ptolemy_core.source import refusals
 from ptolemy_core.source.protocol import Files, ReadsMany, State
 from ptolemy_core.source.stamps import Stamp, Stamps
 from ptolemy_core.tree import Kind, paths
+
+if TYPE_CHECKING:  # it loads ciphers
+    from ptolemy_core.encryption import FileCipher, ProjectCipher
 
 
 class Original(NamedTuple):
@@ -40,7 +43,7 @@ class EncryptedSource:
     """
 
     def __init__(
-        self, plain: Files, cipher: ProjectCipher, originals: Mapping[bytes, Original] | None = None
+        self, plain: Files, cipher: "ProjectCipher", originals: Mapping[bytes, Original] | None = None
     ) -> None:
         self._plain = plain
         self._cipher = cipher
@@ -61,6 +64,8 @@ class EncryptedSource:
         Raises:
             SourceError: the file can't be read, or changed.
         """
+        from ptolemy_core.encryption import Encrypted
+
         original, plain = self._original(path), self._plain_stamp(stamp)
         cipher = self._file(original, stamp.size)
         reader = _OneFile(self._plain, original.path, plain)
@@ -116,7 +121,7 @@ class EncryptedSource:
         known = self._originals.get(car_path)
         return Original(known.path if known else self._cipher.real_path(car_path), car_path, header)
 
-    def _file(self, original: Original, size: int) -> FileCipher:
+    def _file(self, original: Original, size: int) -> "FileCipher":
         if original.header is None:
             raise DamagedError(
                 f"{paths.display(original.path)} has no salt in the catalog, so it can't be encrypted: the catalog "

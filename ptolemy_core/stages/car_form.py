@@ -1,15 +1,19 @@
 """A container's content as it is in its CAR: of an encrypted project with encrypted names, sizes and ranges."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.catalog.containers import Content
-from ptolemy_core.encryption import Form, ProjectCipher
+from ptolemy_core.encryption import Form
 from ptolemy_core.layout import Items
 from ptolemy_core.source import Files, Inputs, Stamps
 from ptolemy_core.source.encrypted import EncryptedSource, Original
+
+if TYPE_CHECKING:  # it loads ciphers
+    from ptolemy_core.encryption import ProjectCipher
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class CarForm:
     items: Items
     stamps: Stamps
     targets: dict[int, bytes]
-    cipher: ProjectCipher | None = None
+    cipher: "ProjectCipher | None" = None
     originals: dict[bytes, Original] = field(default_factory=dict)
 
     def files(self, source: Files) -> Files:
@@ -41,7 +45,7 @@ class CarForm:
         return Inputs(self.files(source), self.items, self.stamps, self.targets)
 
 
-def in_car(content: Content, cipher: ProjectCipher | None) -> CarForm:
+def in_car(content: Content, cipher: "ProjectCipher | None") -> CarForm:
     """The content of a container as it is in its CAR."""
     items, stamps, targets = content.items, content.stamps, content.targets
     if cipher is None:

@@ -7,12 +7,16 @@ Where names are encrypted and their key isn't there, entries are found by their 
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ptolemy_core.catalog.shards import BuiltShards
-from ptolemy_core.encryption import PLAIN, Form, ProjectCipher
+from ptolemy_core.encryption import PLAIN, Form
 from ptolemy_core.layout import WHOLE, names
 from ptolemy_core.reader import CarEntry
 from ptolemy_core.tree import KIND_NAMES, Kind, paths
+
+if TYPE_CHECKING:  # it loads ciphers
+    from ptolemy_core.encryption import ProjectCipher
 
 _SHOWN = 20
 """Differences of one sort that are named."""
@@ -30,7 +34,9 @@ class CarListing:
         count: files, shards and links found.
     """
 
-    def __init__(self, shards: BuiltShards, form: Form = PLAIN, cipher: ProjectCipher | None = None) -> None:
+    def __init__(
+        self, shards: BuiltShards, form: Form = PLAIN, cipher: "ProjectCipher | None" = None
+    ) -> None:
         """Compare with these shards.
 
         Args:

@@ -7,6 +7,7 @@ leaves themselves are verified before. Versions that were superseded or are gone
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.delivery import SourceFault
 from ptolemy_core.catalog.shards import BuiltShard
 from ptolemy_core.dag.profile import Profile
-from ptolemy_core.encryption import FileCipher, Form, Header, ProjectCipher
+from ptolemy_core.encryption import Form, Header
 from ptolemy_core.encryption.opening import form_of
 from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError, SourceChangedError, SourceError
 from ptolemy_core.layout import item_extents
@@ -29,6 +30,9 @@ from ptolemy_core.source import Source, Stamp, Target, open_target, refusals
 from ptolemy_core.source.open_file import ReadAt, encrypting_reader
 from ptolemy_core.source.protocol import OpenFile
 from ptolemy_core.tree import Kind, paths
+
+if TYPE_CHECKING:  # it loads ciphers
+    from ptolemy_core.encryption import FileCipher, ProjectCipher
 
 MAX_DIFFERENCES = 100
 """Differences of one CAR that are named."""
@@ -61,7 +65,7 @@ def compare_with_source(
     row: CarRow,
     shards: Sequence[BuiltShard],
     progress: Progress,
-    cipher: ProjectCipher | None = None,
+    cipher: "ProjectCipher | None" = None,
 ) -> Comparison:
     """Compare the files in target_dir with what a CAR holds of them.
 
@@ -120,7 +124,7 @@ class _Opened:
     blocks: Blocks
     target: Target
     pool: ThreadPoolExecutor
-    cipher: ProjectCipher | None
+    cipher: "ProjectCipher | None"
 
     def wanted_target(self, row: BuiltShard, target: bytes) -> bytes:
         """A link's target as its CAR must have it."""
@@ -128,7 +132,7 @@ class _Opened:
             target if self.cipher is None else self.cipher.car_target(self.cipher.car_path(row.path), target)
         )
 
-    def file(self, row: BuiltShard) -> FileCipher | None:
+    def file(self, row: BuiltShard) -> "FileCipher | None":
         """The cipher of a file."""
         if self.cipher is None or row.header is None:
             return None

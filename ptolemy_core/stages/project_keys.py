@@ -1,15 +1,18 @@
 """The data keys of encrypted projects: made once, kept wrapped in the catalog, and opened for the work of stages."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ptolemy_core.catalog import Catalog, data_keys, projects
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.encryption import ProjectCipher
 from ptolemy_core.encryption.opening import open_cipher
 from ptolemy_core.errors import EncryptionError
 from ptolemy_core.keys import KeyProvider, Use, WrappedKey, configured_keys, new_data_key
 from ptolemy_core.keys.providers import newest_key
 from ptolemy_core.project import Project
+
+if TYPE_CHECKING:  # it loads ciphers
+    from ptolemy_core.encryption import ProjectCipher
 
 
 def define_project(catalog: Catalog, project: Project, keys: KeyProvider | None = None) -> bool:
@@ -47,7 +50,7 @@ def ensure_data_keys(
 
 def project_cipher(
     wrapped: Sequence[WrappedKey], keys: KeyProvider | None = None, profile: Profile = UNIXFS_V1_2025
-) -> ProjectCipher | None:
+) -> "ProjectCipher | None":
     """The ciphers of a project with these data keys; None if it has none, since it isn't encrypted.
 
     Raises:
@@ -56,7 +59,7 @@ def project_cipher(
     return open_cipher(wrapped, keys or configured_keys(), segment=profile.chunk) if wrapped else None
 
 
-def cipher_if_any(wrapped: Sequence[WrappedKey], profile: Profile = UNIXFS_V1_2025) -> ProjectCipher | None:
+def cipher_if_any(wrapped: Sequence[WrappedKey], profile: Profile = UNIXFS_V1_2025) -> "ProjectCipher | None":
     """`project_cipher`, but None if the key isn't there too."""
     try:
         return project_cipher(wrapped, None, profile)

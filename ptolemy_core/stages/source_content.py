@@ -1,15 +1,18 @@
 """CIDs of a project's open source files, as its CARs have them."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ptolemy_core.catalog import data_keys
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
-from ptolemy_core.encryption import Header, ProjectCipher
+from ptolemy_core.encryption import Header
 from ptolemy_core.project import Project
 from ptolemy_core.source.content import ContentReader
 from ptolemy_core.stages.project_keys import cipher_if_any
+
+if TYPE_CHECKING:  # it loads ciphers
+    from ptolemy_core.encryption import ProjectCipher
 
 
 class Version(Protocol):
@@ -30,7 +33,7 @@ class SourceContent:
     """Computes CIDs of files. `cipher` is None if they aren't encrypted, or the project's key isn't there."""
 
     reader: ContentReader
-    cipher: ProjectCipher | None = None
+    cipher: "ProjectCipher | None" = None
 
     @classmethod
     def of(

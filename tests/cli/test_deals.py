@@ -117,7 +117,7 @@ def test_providers_are_changed_listed_and_removed(built: Backend) -> None:
 
 
 def test_what_is_not_there_is_named(built: Backend) -> None:
-    assert "no deal is called 'zzz'" in error_of("deals", "show", "zzz")
+    assert "no deal matches 'zzz'" in error_of("deals", "show", "zzz")
     assert "has no piece 'bafy'" in error_of("deals", "plan", "delta", "--piece", "bafy")
     assert "no provider 'nobody'" in error_of("deals", "plan", "delta", "--provider", "nobody")
     assert "no project 'nemo'" in error_of("deals", "list", "nemo")

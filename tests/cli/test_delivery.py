@@ -146,7 +146,7 @@ def test_release_marks_removes_and_takes_back(backend: Backend) -> None:
 
 def test_release_of_what_is_no_car_or_not_whole_changes_nothing(sqlite: Backend) -> None:
     files = built(sqlite)
-    assert "no built CAR is called 'delta/9'" in error_of("release", "delta/0", "delta/9")
+    assert "no built CAR matches 'delta/9'" in error_of("release", "delta/0", "delta/9")
     assert "no built CAR of project 'echo'" in error_of("release", "delta/0", "-p", "echo")
     os.truncate(files[1], 7)
     assert f"{files[1]} is 7 bytes, the CAR has" in error_of("release", "delta/0", "delta/1", "--remove")

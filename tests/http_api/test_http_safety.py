@@ -169,7 +169,7 @@ def test_another_address_needs_a_token_and_roots(
 ) -> None:
     monkeypatch.delenv("PTOLEMY_ROOTS", raising=False)
     monkeypatch.delenv("PTOLEMY_API_TOKEN", raising=False)
-    with pytest.raises(SettingsError, match="it has no token: set PTOLEMY_API_TOKEN or --token-file"):
+    with pytest.raises(SettingsError, match="there is no token: set PTOLEMY_API_TOKEN or --token-file"):
         parse_settings(host, roots=[str(tmp_path)])
     monkeypatch.setenv("PTOLEMY_API_TOKEN", TOKEN)
     with pytest.raises(SettingsError, match="no folders are set that it may use"):

@@ -117,6 +117,7 @@ class Project(BaseModel):
         None,
         "GiB that finished CARs of a serial project may take in staging_dir before the next one waits; "
         "by default enough for two of the largest",
+        changeable=True,
     )
 
     replicas: int | None = _setting(

@@ -76,7 +76,7 @@ def test_cars_may_move_and_go_on_in_another_place(data: Path, tmp_path: Path) ->
 
 
 def test_wrong_input_is_an_error_in_a_sentence(data: Path, tmp_path: Path) -> None:
-    assert "is no folder" in error_of("prep", tmp_path / "nowhere", tmp_path / "cars")
+    assert "isn't a folder" in error_of("prep", tmp_path / "nowhere", tmp_path / "cars")
     assert "is inside target_dir" in error_of("prep", data, data / "cars")
     (tmp_path / "empty").mkdir()
     assert "nothing to store" in error_of("prep", tmp_path / "empty", tmp_path / "cars1")

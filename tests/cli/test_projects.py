@@ -122,7 +122,7 @@ def test_target_dir_moves_to_the_same_data_alone(quick: Backend) -> None:
     assert printed("set", "delta", "--target-dir", new)["target_dir"] == str(new)
     ptolemy("scan", "delta")
     assert printed("changes", "delta")["changes"] == []
-    assert "is no folder" in error_of("set", "delta", "--target-dir", quick.root / "nowhere")
+    assert "isn't a folder" in error_of("set", "delta", "--target-dir", quick.root / "nowhere")
 
 
 def test_a_loss_is_accepted_on_request(quick: Backend) -> None:

@@ -144,7 +144,7 @@ def test_history_restore_and_delete_source_take_a_name_as_they_show_it_and_an_ab
     for typed in ("caf\\xe9", "./caf\\xe9", str(data / name), str(data / "caf\\xe9")):
         assert [one["size"] for one in printed("history", "delta", typed)] == [5]
         assert printed("restore", "delta", typed, "--list")["entries"] == 1
-        assert printed("delete-source", "delta", typed)["held_sample"][0][0] == "caf\\xe9"
+        assert printed("delete-source", "delta", typed)["kept_sample"][0][0] == "caf\\xe9"
     assert [one["size"] for one in printed("history", "delta", "x\\xff")] == [23]
     assert [one["size"] for one in printed("history", "delta", "x\\\\xff")] == [23]
 

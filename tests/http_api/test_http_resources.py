@@ -136,6 +136,8 @@ def test_status_plan_and_cars_follow_the_stages(both: Api) -> None:
     assert status["cars"] == {
         "planned": 1,
         "built": 1,
+        "verified": 0,
+        "delivered": 0,
         "bytes_done": car["size"],
         "bytes_total": car["size"],
         "bytes_per_second": None,

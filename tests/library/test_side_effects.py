@@ -49,13 +49,13 @@ import gc, resource, runpy, sys
 seen = []
 def state():
     return gc.get_threshold(), gc.isenabled(), resource.getrlimit(resource.RLIMIT_NOFILE)
-import ptolemy_core.source.walk as walk
-inner = walk.walk_batches
+from ptolemy_core.source.posix import PosixSource
+inner = PosixSource.entries
 def watched(*args, **options):
     for batch in inner(*args, **options):
         seen.append(state())
         yield batch
-walk.walk_batches = watched
+PosixSource.entries = watched
 before = state()
 sys.argv = ["run_project.py", {str(tmp_path / "data")!r}, {str(tmp_path / "state")!r}]
 try:

@@ -20,8 +20,8 @@ from ptolemy_dagster.resources import CatalogResource
 from tests.pipeline.backend import Backend, in_process, plan_small, tiny_files
 
 RUN_CODE = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
-OWN_FILES = {("spill.py", "marshal")}
-"""Reads back what the same process wrote into a file that has no name; marshal makes plain values of it."""
+OWN_FILES = {("spill.py", "marshal"), ("sorted_runs.py", "marshal")}
+"""Read back what the same process wrote into a file that has no name; marshal makes plain values of it."""
 
 RAN: list[str] = []
 

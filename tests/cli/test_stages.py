@@ -48,6 +48,7 @@ def test_stages_one_by_one_print_json(delta: Backend) -> None:
         "cars": 1,
         "read": 1,
         "delivered": 0,
+        "dead": 0,
         "not_stored": {"unreadable": 0, "special": 0, "own": 0, "dropped": 0, "total": 0},
     }
     assert printed("commp", delta.staging() / car["file_name"])[0]["piece_cid"] == car["piece_cid"]

@@ -36,7 +36,7 @@ def test_the_command_line_and_the_api_count_what_is_in_no_car(sqlite: Backend, m
     shown = ptolemy("status", "delta")
     assert "delta: 1 entry is in no CAR (1 pipe, socket or device)" in shown.stderr
     verified = ptolemy("verify", "delta", "--source")
-    assert "that are in CARs have the very content of the 1 CARs here" in verified.stderr
+    assert "that are in CARs have the same content as the 1 CAR here" in verified.stderr
     assert "warning: 1 entry is in no CAR" in verified.stderr
     assert printed("verify", "delta")["not_stored"] == counts
     with api_in_process(sqlite) as api:

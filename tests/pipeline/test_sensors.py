@@ -215,10 +215,11 @@ def test_rescan_asks_for_each_watched_project(backend: Backend) -> None:
 def test_sensors_and_schedule_run_without_being_switched_on() -> None:
     repository = defs.get_repository_def()
     status = {one.name: one.default_status.value for one in repository.sensor_defs}
-    assert status == {"watch": "RUNNING", "auto": "RUNNING", "staging_space": "RUNNING", "failed": "RUNNING"}
-    assert [(one.name, one.default_status.value) for one in repository.schedule_defs] == [
-        ("rescan", "RUNNING")
-    ]
+    assert status == dict.fromkeys(("watch", "auto", "deals", "staging_space", "failed"), "RUNNING")
+    assert {one.name: one.default_status.value for one in repository.schedule_defs} == {
+        "rescan": "RUNNING",
+        "daily_deals": "RUNNING",
+    }
 
 
 def test_a_skipped_file_is_shown_by_the_blitz_and_agrees_with_the_checks(backend: Backend) -> None:

@@ -80,7 +80,7 @@ def held(backend: Backend, job: str, monkeypatch: pytest.MonkeyPatch, target: st
 @pytest.mark.parametrize(
     ("job", "target", "before", "during", "after"),
     [
-        ("scan", "ptolemy_core.stages.scan.walk_batches", [], "executing scan", "scan completed"),
+        ("scan", "ptolemy_core.stages.scan.open_target", [], "executing scan", "scan completed"),
         (
             "containerize",
             "ptolemy_core.stages.containerize.plan",

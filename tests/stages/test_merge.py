@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import skipped
+from ptolemy_core.source.posix import PosixSource
 from ptolemy_core.source.walk import UNLISTED, Entry
-from ptolemy_core.stages import scan as scan_module
 from ptolemy_core.tree import LEFT_OUT
 
 from .conftest import Scene, small_batches
@@ -49,7 +49,7 @@ def once(
         for low in range(0, len(entries), size):
             yield entries[low : low + size]
 
-    monkeypatch.setattr(scan_module, "walk_batches", batches)
+    monkeypatch.setattr(PosixSource, "entries", batches)
     return stage.scan(**options)
 
 

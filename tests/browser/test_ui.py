@@ -129,7 +129,7 @@ class User:
         self.picture("car")
         self.page.get_by_role("link", name="delta", exact=True).last.click()
         self.page.wait_for_url(re.compile(r"/assets/built_cars\?.*partition=delta"))
-        self.go("/asset-groups")
+        self.go("/locations/ptolemy/asset-groups/ptolemy/lineage")
         self.page.get_by_text("built_cars").first.wait_for()
         self.page.wait_for_timeout(2000)  # the graph is laid out
         self.picture("lineage")

@@ -75,7 +75,7 @@ def test_a_serial_project_waits_says_so_and_goes_on(sqlite: Backend, monkeypatch
     assert len(sqlite.cars()) == 3
     assert len(sqlite.staged()) == 2
     assert "delivered s3://cold" in done.stdout
-    assert "waits" not in ptolemy("status").stderr
+    assert "waits for" not in ptolemy("status").stderr
 
 
 def test_blitz_without_wait_says_how_to_go_on(sqlite: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,7 +207,7 @@ def test_sizes_that_lie_are_named_and_the_rest_comes(tmp_path: Path, sizes: list
 def test_no_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = evil(tmp_path, [(b"a", file(bytes(99)))])
     monkeypatch.setattr(Target, "free_bytes", lambda self: 98)
-    with pytest.raises(TargetError, match="98 B free, 99 B are to be written"):
+    with pytest.raises(TargetError, match="98 B free, 99 B must be written"):
         extract([path], tmp_path / "to")
     assert os.listdir(tmp_path / "to") == []
     monkeypatch.setattr(Target, "free_bytes", lambda self: 99)

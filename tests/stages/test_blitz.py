@@ -366,7 +366,7 @@ def test_changed_source_fails_its_container_alone(stage: Scene) -> None:
     assert stage.in_staging() == []
     for number in range(1, count):
         stage.build(number)
-    with pytest.raises(ReceiptError, match="1 CARs"):
+    with pytest.raises(ReceiptError, match="1 CAR "):
         stage.seal()
     stage.scan()
     stage.plan()

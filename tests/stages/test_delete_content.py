@@ -361,7 +361,7 @@ def test_undo_says_what_became_of_the_file(built: Scene) -> None:
     said = [one.warning for one in undo(built.catalog, built.cars())[:2]]
     assert said == [
         "its file isn't the one that was verified: ptolemy verify p says what is wrong",
-        "its file isn't whole: ptolemy verify p says what is wrong",
+        "its file is incomplete: ptolemy verify p says what is wrong",
     ]
 
 

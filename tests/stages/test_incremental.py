@@ -205,7 +205,7 @@ def test_a_broken_off_scans_findings_count_to_the_next_finished_one(stage: Scene
         (stage.target / f"{k:04d}").unlink()
         (stage.target / f"{k:04d}-new").write_bytes(b"")
 
-    def crash(*_: object) -> None:
+    def crash(*_: object, **__: object) -> None:
         raise Crash
 
     with pytest.MonkeyPatch.context() as patch:

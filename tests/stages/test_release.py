@@ -49,7 +49,7 @@ def test_a_car_answers_to_all_its_names(built: Scene) -> None:
     "text", ["p/2", "q/0", "p/", "", "bafkqaaa", "x.car", "\udcff", "\udcff/1", "a\0b", "p/-1"]
 )
 def test_what_names_no_car_is_refused(built: Scene, text: str) -> None:
-    with pytest.raises(DeliveryError, match="no built CAR is called"):
+    with pytest.raises(DeliveryError, match="no built CAR matches"):
         delivery.named(built.catalog, text)
     with pytest.raises(DeliveryError, match="no built CAR of project 'other'"):
         delivery.named(built.catalog, "p/1", "other")

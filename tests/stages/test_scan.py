@@ -178,7 +178,7 @@ def test_scan_that_crashed_midway_is_made_good_by_the_next(
             (stage.target / f"{k:05d}").write_bytes(b"another")
         stage.put({b"%05d-new" % k: b"y" for k in range(0, 2500, 5)})
 
-    def crash(*_: object) -> None:
+    def crash(*_: object, **__: object) -> None:
         raise Crash
 
     before = crashed.files(live=False)

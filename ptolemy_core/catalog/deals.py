@@ -348,6 +348,13 @@ def named(catalog: Catalog, text: str) -> list[DealRow]:
     return found
 
 
+@survives_outage
+def is_live(catalog: Catalog, id: str) -> bool:
+    """Whether a deal's state isn't an end."""
+    with catalog.read() as connection:
+        return bool(connection.scalar(sa.select(deal.c.live).where(deal.c.id == id)))
+
+
 def history(catalog: Catalog, id: str) -> list[StateRow]:
     """All that a deal went through, the first thing first."""
     query = (

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from ptolemy_core.catalog.outage import survives_outage
@@ -64,11 +65,12 @@ def add(catalog: Catalog, row: ProviderRow) -> bool:
     """Store a provider; if it already exists, change its settings and return False.
 
     Raises:
-        SettingsError: another provider has this name.
+        SettingsError: another provider has this name, or this provider another name.
     """
     values = asdict(row) | {"added_at": time.time()}
     try:
         with catalog.write() as connection:
+            _require_one_name(connection, row)
             connection.execute(provider.insert().values(values))
             return True
     except IntegrityError:
@@ -84,6 +86,17 @@ def add(catalog: Catalog, row: ProviderRow) -> bool:
         new = {name: values[name] for name in CHANGEABLE}
         connection.execute(provider.update().where(provider.c.name == row.name).values(new))
     return False
+
+
+def _require_one_name(connection: Connection, row: ProviderRow) -> None:
+    """A provider under two names would count as two replicas of a piece that one machine has."""
+    same = (provider.c.network == row.network) & (provider.c.address == row.address)
+    other = connection.scalar(sa.select(provider.c.name).where(same, provider.c.name != row.name))
+    if other is not None:
+        raise SettingsError(
+            f"{row.address} is provider {other!r} already: two names for it would count as two replicas, so use "
+            f"{other!r}"
+        )
 
 
 @survives_outage

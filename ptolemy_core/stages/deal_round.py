@@ -249,7 +249,9 @@ class _Provider:
         left = False
         try:
             for row, first in zip(rows, was, strict=True):
-                changes.append(self._one(row, first, changes))
+                self._wait()
+                if deals.is_live(self._whole.catalog, row.id):  # not if it was cancelled meanwhile
+                    changes.append(self._one(row, first, changes))
         except _Left:
             left = True
         finally:
@@ -278,7 +280,6 @@ class _Provider:
 
     def _one(self, row: DealRow, first: bool, changes: list[Change]) -> Change:
         """Send or ask for one deal."""
-        self._wait()
         self._whole.asked()
         now = self._whole.rounds.now()
         try:
@@ -286,6 +287,8 @@ class _Provider:
             report = self._ask(proposal, row, first)
             self._answered = True
         except ProposalError as error:
+            if not first:  # it may have arrived, and what is wrong may be here: only the provider can say
+                return self._unanswered(row, error, now)
             return Change(
                 row, advance(DealState(row.state), DealState.REJECTED), False, str(error), error.fault
             )

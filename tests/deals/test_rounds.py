@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from ptolemy_core import epochs
 from ptolemy_core.catalog import deals, providers
 from ptolemy_core.catalog.allocations import AllocationRow, put
 from ptolemy_core.catalog.providers import ProviderRow
-from ptolemy_core.errors import DealError, SettingsError, StateError
+from ptolemy_core.deals.faults import Fault
+from ptolemy_core.errors import DealError, ProposalError, SettingsError, StateError
 from ptolemy_core.stages import deal
 from ptolemy_core.stages.deal import Chosen
 from ptolemy_core.stages.deal_import import parse_allocations
@@ -50,6 +52,52 @@ def test_an_answer_that_is_lost_makes_no_second_deal(one: Dealing) -> None:
         one.all_active()
         assert len(one.deals_at("anna")) == 1
         return
+
+
+def test_a_deal_that_is_cancelled_before_its_turn_is_never_sent(
+    one: Dealing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one.plan()
+
+    def cancels(_: object) -> None:
+        for row in one.rows():
+            if row.provider == "anna" and row.live:
+                with suppress(DealError):  # the thread of another provider was quicker
+                    deal.cancel(one.catalog, row)
+
+    monkeypatch.setattr("ptolemy_core.stages.deal_round._Provider._wait", cancels)
+    one.round()
+    assert at(one, "anna") == ["cancelled"]
+    assert one.deals_at("anna") == []
+
+
+def test_what_was_sent_is_not_rejected_for_a_fault_of_ours(
+    one: Dealing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one.servers["anna"].faults.add("POST /deal", "500-after")
+    one.servers["anna"].faults.add("GET /status/{id}", "503")
+    one.plan()
+    one.round()
+    assert at(one, "anna") == ["sent"]
+    one.now += 4000
+
+    def refuse(*_: object) -> None:
+        raise ProposalError("another wallet has this alias now", Fault.BAD_CLIENT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ptolemy_core.stages.deal_round.proposal_of", refuse)
+        one.round()
+    assert at(one, "anna") == ["sent"]
+    one.now += 4000
+    one.all_active()
+    assert len(one.deals_at("anna")) == 1
+
+
+def test_a_provider_has_one_name(one: Dealing) -> None:
+    row = ProviderRow("anna2", "curio", "mainnet", "f01000", "https://p.example")
+    with pytest.raises(SettingsError, match="f01000 is provider 'anna' already: .* use 'anna'"):
+        providers.add(one.catalog, row)
+    assert [each.name for each in providers.rows(one.catalog)] == ["anna", "bert", "cleo"]
 
 
 def test_a_refusal_is_recorded_with_its_code_and_the_next_provider_gets_the_piece(one: Dealing) -> None:

@@ -82,8 +82,9 @@ def test_a_project_goes_to_two_providers_comes_back_from_them_and_its_sources_ma
         ProviderServer(tmp_path / "p-bert", seconds=0.01, fetch_pause=0.1) as bert,
     ):
         assert in_process("onboard", "delta", instance).success
+        bert.market.providers = ("f01001",)
         command("providers", "add", "anna", "--address", "f01000", "--url", anna.url)
-        command("providers", "add", "bert", "--address", "f01000", "--url", bert.url)
+        command("providers", "add", "bert", "--address", "f01001", "--url", bert.url)
         assert "anna" in command("providers", "check")
         command("set", "delta", "--replicas", 2, "--providers", "anna", "--providers", "bert")
         url = f"{pieces}/piece/{{piece_cid}}?{{signature}}"
@@ -96,14 +97,14 @@ def test_a_project_goes_to_two_providers_comes_back_from_them_and_its_sources_ma
         assert in_process("deal", "delta", instance).get_asset_check_evaluations()[0].passed
 
         (found,) = printed("find", "a.txt", "-p", "delta")
-        assert found["stored_by"] == ["f01000", "f01000"]
+        assert found["stored_by"] == ["f01000", "f01001"]
         (deal, _) = printed("deals", "list", "delta")
         history = printed("deals", "show", deal["id"])["history"]
         assert history[-1]["state"] == "active"
         said.append(json.dumps(history))
         command("manifest", "delta")
         (summary,) = sqlite.staging().glob("manifests/*.summary.json")
-        assert json.loads(summary.read_text())["cars"][0]["stored_by"] == ["f01000", "f01000"]
+        assert json.loads(summary.read_text())["cars"][0]["stored_by"] == ["f01000", "f01001"]
 
         data = sqlite.root / "data"
         (data / "new.txt").write_bytes(b"built, and not with a provider yet")

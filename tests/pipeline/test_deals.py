@@ -34,9 +34,10 @@ def dealt(sqlite: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         ProviderServer(tmp_path / "bert", seconds=0.01, fetch_pause=0.01) as bert,
     ):
         assert in_process("onboard", "delta", instance).success
-        for name, provider in (("anna", anna), ("bert", bert)):
+        for name, address, provider in (("anna", "f01000", anna), ("bert", "f01001", bert)):
+            provider.market.providers = (address,)
             providers.add(
-                sqlite.catalog, ProviderRow(name, "curio", "mainnet", "f01000", provider.url, rate=1000)
+                sqlite.catalog, ProviderRow(name, "curio", "mainnet", address, provider.url, rate=1000)
             )
         projects.change(
             sqlite.catalog,

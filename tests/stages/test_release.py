@@ -117,7 +117,7 @@ def test_file_that_is_not_the_whole_car_is_not_removed(built: Scene, broken: str
     else:
         path.rename(kept)
         path.symlink_to(kept) if broken == "link" else path.mkdir()
-    with pytest.raises(DeliveryError, match="isn't whole, so nothing was marked or removed"):
+    with pytest.raises(DeliveryError, match="it is incomplete, so nothing was marked or removed"):
         release(built.catalog, built.cars(), remove=True)
     assert os.path.lexists(path)
     assert [row.delivered_at for row in built.cars()] == [None, None]

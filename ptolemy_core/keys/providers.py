@@ -100,8 +100,8 @@ def _unknown(provider: KeyProvider, alias: str) -> UnknownKeyError:
     known = provider.aliases()
     names = f"; it has {', '.join(known)}" if known else ""
     return UnknownKeyError(
-        f"there is no key {alias} in {provider.place}{names}: create it with `ptolemy keys create {alias}`, or add "
-        "it from a backup with `ptolemy keys import`"
+        f"there is no key {alias} in {provider.place}{names}: add it from a backup with `ptolemy keys import FILE`; "
+        f"only if nothing is encrypted with it yet, create it with `ptolemy keys create {alias}`"
     )
 
 

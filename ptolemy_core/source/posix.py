@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ptolemy_core.errors import SettingsError, SourceError, SourceUnreadableError
 from ptolemy_core.kernel import Buffer, files
 from ptolemy_core.rules.selection import Rules
-from ptolemy_core.source import beneath, descriptors, filesystem, mounts, refusals
+from ptolemy_core.source import beneath, descriptors, filesystem, mounts, open_file, refusals
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.source.filesystem import Mounts
 from ptolemy_core.source.protocol import BATCH, Entry, FolderSeen, State
@@ -267,16 +267,10 @@ class OpenedFile:
         Raises:
             SourceError: it can't be read.
         """
-        done = 0
         try:
-            while done < len(view):
-                got = os.preadv(self.descriptor, [view[done:]], offset + done)
-                if not got:
-                    break
-                done += got
+            return open_file.read_at(self.descriptor, view, offset)
         except OSError as error:
             raise refusals.unreadable(self.name, error.strerror or str(error)) from error
-        return done
 
 
 def _fingerprint(status: os.stat_result) -> tuple[int, ...]:

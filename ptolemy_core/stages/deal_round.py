@@ -250,7 +250,8 @@ class _Provider:
         try:
             for row, first in zip(rows, was, strict=True):
                 self._wait()
-                if deals.is_live(self._whole.catalog, row.id):  # not if it was cancelled meanwhile
+                # one that would be sent may have been cancelled meanwhile; asking for one does no harm
+                if row.state != DealState.SENT or deals.is_live(self._whole.catalog, row.id):
                     changes.append(self._one(row, first, changes))
         except _Left:
             left = True

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ptolemy_core import kernel
 from ptolemy_core.car import nodes
-from ptolemy_core.car.outline import WINDOW, Outline
+from ptolemy_core.car import outline as outlines
+from ptolemy_core.car.outline import Outline
 from ptolemy_core.car.outline_page import Children, Page
 from ptolemy_core.car.reading import check_range
 from ptolemy_core.dag import cid, unixfs
@@ -107,7 +108,7 @@ class GeneratedCar:
             line = (offset // most + 1) * most
             end = max(outline.last_page_start(min(offset + most, line)), starts[-1])
         else:
-            each = max(1, most // WINDOW)
+            each = max(1, most // outlines.WINDOW)
             grid = ((bisect_right(starts, offset) - 1) // each + 1) * each
             end = starts[min(grid, bisect_right(starts, offset + most) - 1)]
         return end - offset if end > offset else most

@@ -135,7 +135,7 @@ def summary(project: Name, context: Opened) -> FileResponse:
     return downloads.summary(context, project)
 
 
-@router.get("/projects/{project}/cars/{number}")
+@router.api_route("/projects/{project}/cars/{number}", methods=["GET", "HEAD"])
 def car(project: Name, number: str, context: Opened, request: Request) -> Response:
     """A CAR that is in its staging folder, or generated."""
-    return downloads.car(context, project, number)
+    return downloads.car(context, project, number, request)

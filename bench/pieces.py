@@ -46,6 +46,7 @@ class Made:
         settings = {
             "name": name,
             "car_size": 31,
+            "shard_size": 31,
             "target_dir": str(source),
             "staging_dir": str(staging),
             "car_storage": storage,

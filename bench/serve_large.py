@@ -46,7 +46,7 @@ def large(bench: Bench) -> Section:
         section.row("scan, plan, build", f"{seconds:.0f} s, {cpu:.0f} CPU s, {row.car_size:,} bytes of CAR")
         (stored,) = stored_cars.by_piece(made.catalog, row.piece_cid_v1)
         section.row("outline", f"{os.path.getsize(stored.outline_path):,} bytes")
-        section.row("opened in", f"{_opening(stored):.1f} ms")
+        section.row("opened in", f"{_opening(stored):.2f} ms")
         with serving(made.env) as server:
             median, high = first_bytes(server, row, bench.size(300, 100, 5))
             section.row(

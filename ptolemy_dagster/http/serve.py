@@ -35,8 +35,9 @@ from starlette.types import ASGIApp
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_away, limit_patience
 from ptolemy_core.errors import SettingsError
+from ptolemy_dagster.http.admission import ConnectionLimits
 from ptolemy_dagster.http.app import create_app
-from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
+from ptolemy_dagster.http.connections import configured, listen
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.dagster_api import Dagster
 from ptolemy_dagster.http.piece_app import Mounted

@@ -191,7 +191,7 @@ class _Ahead:
     def __init__(self, pump: Pump, body: Body) -> None:
         self._pump = pump
         self._body = body
-        self._size = 1  # of SIZES
+        self._size = 2  # of SIZES
         self._read: deque[SharedPart] = deque()
         self._closed = False
         self._change = asyncio.Event()

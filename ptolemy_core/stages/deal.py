@@ -221,6 +221,17 @@ def retry(catalog: Catalog, rows: Sequence[DealRow]) -> tuple[int, int]:
     return len(over), len(waiting)
 
 
+def state_named(text: str) -> DealState:
+    """The state of deals of that name.
+
+    Raises:
+        SettingsError: there is no such state.
+    """
+    if text not in list(DealState):
+        raise SettingsError(f"no state {text[:40]!r}: states are {', '.join(DealState)}")
+    return DealState(text)
+
+
 def set_by_hand(catalog: Catalog, row: DealRow, state: str, note: str = "") -> DealRow:
     """Set the state of a deal of the engine `manual`.
 
@@ -232,9 +243,7 @@ def set_by_hand(catalog: Catalog, row: DealRow, state: str, note: str = "") -> D
         raise DealError(
             f"deal {row.id} is of the engine {row.engine}, which asks the provider: only manual deals are set by hand"
         )
-    if state not in list(DealState):
-        raise SettingsError(f"no state {state[:40]!r}: states are {', '.join(DealState)}")
-    new = set_state(DealState(row.state), DealState(state))
+    new = set_state(DealState(row.state), state_named(state))
     values = ends(row, new, time.time())
     change = Change(row, new, not is_over(new), note or "set by hand", None, values)
     deals.require_changed(deals.record(catalog, [change]), row)

@@ -12,6 +12,7 @@ from ptolemy_core.dag import cid
 from ptolemy_core.deals import Piece
 from ptolemy_core.deals.manual import boost_deal, pieces_csv, pieces_json
 from ptolemy_core.errors import SettingsError
+from ptolemy_core.sizes import counted
 from ptolemy_core.stages.deal_import import parse_allocations
 from ptolemy_core.stages.deal_proposal import network_of, proposal_of
 from ptolemy_dagster.cli import output
@@ -48,7 +49,7 @@ def allocations(
     if as_json:
         output.print_json({"read": len(rows), "new": new, "free": free})
     else:
-        output.say(f"{len(rows):,} allocations read, {new:,} of them new; {free:,} are free")
+        output.say(f"{counted(len(rows), 'allocation')} read, {new:,} new; free now: {free:,}")
 
 
 def export(

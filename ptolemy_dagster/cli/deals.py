@@ -17,7 +17,7 @@ from ptolemy_core.facts.deals import (
     MadeDealsFacts,
     ReplicationFacts,
 )
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import deal
 from ptolemy_core.stages.deal import Chosen
 from ptolemy_core.stages.deal_round import make_round
@@ -121,10 +121,11 @@ def list_deals(
 ) -> None:
     """Show a project's deals, and how many of its pieces have enough."""
     with output.errors_shown():
+        wanted = {deal.state_named(text) for text in state or []}
         catalog = open_catalog()
         projects.get(catalog, project)
         rows = deals.select(catalog, project=project, live=True if live else None)
-        found = [DealFacts.of(row) for row in rows if not state or row.state in state]
+        found = [DealFacts.of(row) for row in rows if not wanted or row.state in wanted]
         summary = deal_facts.replication_facts(catalog, project)
     if as_json:
         output.print_facts(found)
@@ -171,7 +172,7 @@ def retry(
             rows += deals.select(catalog, project=text) if text in known else deals.named(catalog, text)
         over, waiting = deal.retry(catalog, rows)
     output.say(
-        f"{over:,} deals that are over don't count against their providers any more, {waiting:,} are due now; next: "
+        f"failed deals that no longer count against their providers: {over:,}; deals due now: {waiting:,}; next: "
         "ptolemy deals make PROJECT"
     )
 
@@ -234,20 +235,21 @@ def _show_plan(one: DealPlanFacts) -> None:
         for each in one.deals:
             by_provider[each.provider] += each.piece_size
         said = ", ".join(f"{readable(size)} to {name}" for name, size in sorted(by_provider.items()))
-        output.say(f"{len(one.deals):,} deals to make: {said}")
+        output.say(f"{counted(len(one.deals), 'deal')} to make: {said}")
     else:
         output.say("no deal to make")
     for short in one.short[:_SHOWN]:
-        output.say(f"CAR {short.container:06d} lacks {short.missing} providers: {'; '.join(short.reasons)}")
+        missing = counted(short.missing, "provider")
+        output.say(f"CAR {short.container:06d} lacks {missing}: {'; '.join(short.reasons)}")
     if len(one.short) > _SHOWN:
-        output.say(f"… and {len(one.short) - _SHOWN:,} more pieces without enough providers")
+        output.say(f"… and {len(one.short) - _SHOWN:,} more without enough providers")
     if one.waiting:
-        output.say(f"{one.waiting:,} pieces are tried again later, after a failure")
+        output.say(f"tried again later, after a failure: {counted(one.waiting, 'piece')}")
 
 
 def _show_round(one: DealRoundFacts, state: ReplicationFacts) -> None:
     moved = ", ".join(f"{count:,} {name}" for name, count in sorted(one.moved.items())) or "none moved"
-    output.say(f"{one.asked:,} deals sent or asked for: {moved}")
+    output.say(f"{counted(one.asked, 'deal')} sent or asked for: {moved}")
     for name, reason in sorted(one.away.items()):
         output.say(f"{name}: {reason}")
     for problem in one.problems:
@@ -257,11 +259,11 @@ def _show_round(one: DealRoundFacts, state: ReplicationFacts) -> None:
 
 def _show_replicas(one: ReplicationFacts) -> None:
     if one.replicas is None:
-        output.say(f"{one.project} has no setting replicas: ptolemy set {one.project} --replicas N")
+        output.say(f"{one.project} wants no deals yet: ptolemy set {one.project} --replicas N")
         return
     output.say(
-        f"{one.replicated:,} of {one.pieces:,} pieces have {one.replicas} active deals; {one.active:,} deals are "
-        f"active, {one.on_the_way:,} on their way"
+        f"pieces with enough active deals ({one.replicas} each): {one.replicated:,} of {one.pieces:,}; "
+        f"deals active: {one.active:,}, on their way: {one.on_the_way:,}"
     )
 
 

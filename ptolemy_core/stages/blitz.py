@@ -35,7 +35,7 @@ from ptolemy_core.keys import KeyProvider
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import counted
-from ptolemy_core.stages import build_job, reservation
+from ptolemy_core.stages import build_job, dead, reservation
 from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.file_digests import file_digests as digests_of
 from ptolemy_core.stages.order import Stage, require
@@ -172,8 +172,8 @@ def _build_what_is_left(
                 built = build_job.work(job, how.options, keys=how.keys, progress=report, complete=complete)
                 return job, built
         except SourceError as error:
-            if found is not None and not found.named and isinstance(error, SourceChangedError):
-                encrypted_cars.abandon(catalog, found.container_id)
+            if isinstance(error, SourceChangedError):
+                _record_change(catalog, job, error)
             if found is not None or project.on_error != "skip":
                 raise
             left = drop_unreadable(catalog, job, error, how.keys)
@@ -182,10 +182,25 @@ def _build_what_is_left(
         row = left
 
 
+def _record_change(catalog: Catalog, job: BuildJob, error: SourceChangedError) -> None:
+    """What a source that changed means for what is planned and built of it."""
+    receipt = job.receipt
+    if receipt is not None and not receipt.named:
+        encrypted_cars.abandon(catalog, receipt.container_id)
+        return
+    if error.other_content:
+        dead.content_changed(
+            catalog, job.project.name, [int(job.content.file_ids[k]) for k in error.other_content]
+        )
+    if receipt is not None:
+        dead.give_up(catalog, job.project, receipt)
+
+
 def _require_sources(catalog: Catalog, row: CarRow) -> None:
     if row.dead_at is not None:
         raise DeadCarError(
-            f"CAR {row.project}/{row.number} can't be generated any more: {row.dead_reason}",
+            f"CAR {row.project}/{row.number} can't be {'generated any more' if row.is_generated else 'built again'}: "
+            f"{row.dead_reason}; containerize and blitz make new CARs of what is left",
             reason=row.dead_reason or "",
         )
     gone = deletions.of_container(catalog, row.container_id)

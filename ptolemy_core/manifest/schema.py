@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 MANIFEST_SCHEMA = "ptolemy-manifest/1"
 SUMMARY_SCHEMA = "ptolemy-summary/2"
+FOLDER = "manifests"
+"""Within the staging folder, where nothing else is said."""
+
 FORMATS = ("parquet", "csv", "jsonl")
 
 

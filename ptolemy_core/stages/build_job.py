@@ -22,6 +22,7 @@ from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.source import Inputs, open_target, refusals
 from ptolemy_core.stages.car_form import CarForm, in_car
+from ptolemy_core.stages.keys_file import keep_keys_file, keys_path
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 from ptolemy_core.staging.area import part_name
 from ptolemy_core.staging.build import Kept, build_car
@@ -157,8 +158,8 @@ def _lay_out(job: BuildJob, form: CarForm) -> Layout:
 def before_name(catalog: Catalog, job: BuildJob, started: float) -> Callable[[BuiltCar], None] | None:
     """What is done with a complete CAR before it gets its name.
 
-    Its items are compared with what they were before, if they were built. The receipt of a new encrypted CAR is
-    written; see `encrypted_cars`.
+    Its items are compared with what they were before, if they were built. The data keys of an encrypted project are
+    written beside its CARs, and the receipt of a new CAR of it; see `encrypted_cars`.
 
     Args:
         catalog: of the project.
@@ -171,6 +172,7 @@ def before_name(catalog: Catalog, job: BuildJob, started: float) -> Callable[[Bu
     def complete(built: BuiltCar) -> None:
         wrong = [k for k, cid in sorted(job.cids.items()) if built.items[k].cid != cid]
         if not wrong:
+            keep_keys_file(keys_path(job.project), job.wrapped)
             if job.receipt is None:
                 seconds = time.monotonic() - started
                 cars.write_receipt(catalog, job.container.id, built, seconds, job.car_storage, named=False)

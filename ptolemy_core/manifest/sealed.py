@@ -90,7 +90,9 @@ def unseal(path: str, provider: KeyProvider) -> Iterator[bytes]:
         begin = len(line)
         size = file.seek(0, 2) - begin
         key = _data_key(_keys_of(value, path), provider, path)
-        view = encryption.Decrypted.open(_Part(file, begin), size, key, _path(line))
+        view = encryption.Decrypted.open(
+            _Part(file, begin), size, key, _path(line), name=f"{path} (a manifest)"
+        )
         view.check()  # all of it, before a byte is returned
         for at in range(0, view.size, 8 * SEGMENT):
             part = bytearray(min(8 * SEGMENT, view.size - at))

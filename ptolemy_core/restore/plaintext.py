@@ -56,6 +56,12 @@ class Plaintext:
             path if all(len(one.name) <= MAX_NAME for one in path.upwards()) else path_of(map(_short, path))
         )
 
+    def shown(self, path: Path) -> Path:
+        """A path for messages: the real one, as far as it can be decrypted."""
+        if self._cipher is None or not path.depth:
+            return path
+        return path_of(paths.names(self._cipher.known_path(bytes(path))))
+
     def target(self, entry: TreeEntry) -> bytes:
         """The real target of a link.
 

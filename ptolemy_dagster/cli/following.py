@@ -1,7 +1,9 @@
 """Showing what a run does as it goes on: the stages of its job, read from the catalog."""
 
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.progress import RunningTask, Work
@@ -30,8 +32,17 @@ _OF_JOB = {
 _OF_WORK = {Work.SCAN: _SCAN, Work.VERIFY: _VERIFY, Work.ROOT: _ROOT, Work.MANIFEST: _MANIFEST}
 
 
-def watch(process: "subprocess.Popen[bytes]", catalog: Catalog, job: str, project: str, quiet: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class RunProcess:
+    """A run's process, and whether the run succeeded once that has ended: its exit code doesn't say."""
+
+    process: "subprocess.Popen[bytes]"
+    succeeded: Callable[[], bool]
+
+
+def watch(run: RunProcess, catalog: Catalog, job: str, project: str, quiet: bool) -> None:
     """Show a run's stages until its process ends; `quiet`: show nothing."""
+    process = run.process
     if quiet:
         process.wait()
         return
@@ -51,7 +62,7 @@ def watch(process: "subprocess.Popen[bytes]", catalog: Catalog, job: str, projec
                     bars.show(name, shown[name])
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL)
-        if process.returncode == 0:
+        if run.succeeded():
             if _BUILD in names and (amount := _building(start, project_state(catalog, project))):
                 bars.show(_BUILD, amount)
             bars.finish()

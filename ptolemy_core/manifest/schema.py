@@ -8,6 +8,9 @@ SUMMARY_SCHEMA = "ptolemy-summary/2"
 FOLDER = "manifests"
 """Within the staging folder, where nothing else is said."""
 
+ENDING = ".encrypted"
+"""Behind the name of an encrypted manifest."""
+
 FORMATS = ("parquet", "csv", "jsonl")
 
 

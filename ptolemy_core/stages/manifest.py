@@ -20,7 +20,8 @@ from ptolemy_core.errors import SettingsError, StageOrderError, StagingError
 from ptolemy_core.keys import WrappedKey, configured_keys
 from ptolemy_core.manifest import FOLDER, FORMATS, MANIFEST_SCHEMA, check_url, default_format
 from ptolemy_core.manifest.rows import Page, pages
-from ptolemy_core.manifest.sealed import ENDING, sealed
+from ptolemy_core.manifest.schema import ENDING
+from ptolemy_core.manifest.sealed import sealed
 from ptolemy_core.manifest.summary import ManifestFile, car_facts, cars_csv, summary_json
 from ptolemy_core.manifest.writers import sha256_of, whole_file, writer
 from ptolemy_core.progress import Progress

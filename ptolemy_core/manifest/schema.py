@@ -49,4 +49,10 @@ COLUMNS = (
     Column("car_length", "int64", False, "bytes of those sections"),
     Column("scan", "int64", False, "the scan that found this version of the file"),
     Column("current", "bool", False, "false once a later scan found the file changed or gone"),
+    Column(
+        "sha256",
+        "string",
+        True,
+        "of the whole file as the source has it, in hex; empty if it wasn't recorded",
+    ),
 )

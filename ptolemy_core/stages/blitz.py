@@ -38,6 +38,7 @@ from ptolemy_core.sizes import counted
 from ptolemy_core.stages import build_job, dead, reservation
 from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.file_digests import file_digests as digests_of
+from ptolemy_core.stages.file_digests import hashed
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.skip import drop_unreadable
 
@@ -159,6 +160,8 @@ def _build_what_is_left(
         with deferral.interruptible():
             job = build_job.load(catalog, project, row, how.profile, found)
         try:
+            if found is None:
+                _hash_files(catalog, job, deferral)
             with Reporter(catalog, project.name, Task(Work.BUILD, row.number), row.car_size) as reporter:
 
                 def report(done: int) -> None:
@@ -167,7 +170,6 @@ def _build_what_is_left(
                     if how.progress:
                         how.progress(done)
 
-                file_digests.keep(catalog, digests_of(project, job.content))
                 complete = build_job.before_name(catalog, job, time.monotonic())
                 built = build_job.work(job, how.options, keys=how.keys, progress=report, complete=complete)
                 return job, built
@@ -180,6 +182,24 @@ def _build_what_is_left(
         if left is None:
             return None
         row = left
+
+
+def _hash_files(catalog: Catalog, job: BuildJob, deferral: Deferral) -> None:
+    """Record the SHA-256 of the files of a container, if the project says so."""
+    if not job.project.file_sha256:
+        return
+    chosen = hashed(job.content)
+    task, total = (
+        Task(Work.FILE_SHA256, job.container.number),
+        sum(job.content.stamps[k].size for k in chosen),
+    )
+    with Reporter(catalog, job.project.name, task, total) as reporter:
+
+        def report(done: int) -> None:
+            deferral.check()
+            reporter.advance(done)
+
+        file_digests.keep(catalog, digests_of(job.project, job.content, chosen, report))
 
 
 def _record_change(catalog: Catalog, job: BuildJob, error: SourceChangedError) -> None:

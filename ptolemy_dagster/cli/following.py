@@ -74,9 +74,18 @@ def stages_of(start: ProjectState, now: ProjectState) -> dict[str, Amount]:
     for task in now.tasks:
         if task.task.work in _OF_WORK:
             found[_OF_WORK[task.task.work]] = _amount(task)
-    if amount := _building(start, now):
+    if amount := _building(start, now) or _hashing(now):
         found[_BUILD] = amount
     return found
+
+
+def _hashing(now: ProjectState) -> Amount | None:
+    """Bytes of files that are hashed before their CARs are built; None if none are."""
+    tasks = [task for task in now.tasks if task.task.work is Work.FILE_SHA256]
+    if not tasks:
+        return None
+    total = sum(task.total or 0 for task in tasks)
+    return Amount(sum(task.done for task in tasks), total, note="SHA-256 of files")
 
 
 def _amount(task: RunningTask) -> Amount:

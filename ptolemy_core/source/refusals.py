@@ -29,7 +29,7 @@ def other_content(name: str, *, recorded: bool = False) -> SourceChangedError:
     """
     remedy = "containerize and blitz make new CARs of what is there"
     return _changed(
-        name, OTHER_CONTENT, remedy if recorded else f"run verify, which records it; then {remedy}"
+        name, OTHER_CONTENT, remedy if recorded else f"run verify --again, which records it; then {remedy}"
     )
 
 

@@ -123,7 +123,7 @@ def load_manifest(
     needs = Needs(
         entries=len(entries),
         size=sum(one.size for one in entries if one.kind == Kind.FILE),
-        cars=looked_for([_receipt(*ends[number]) for number in used], None, folders, servers or Servers(())),
+        cars=looked_for([_receipt(*ends[number]) for number in used], None, folders, servers),
     )
     return ManifestRestore(RestoreJob(needs, state_name(_tops(entries)), profile, cipher), entries)
 

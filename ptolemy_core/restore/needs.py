@@ -82,10 +82,11 @@ def looked_for(
     rows: Sequence[CarRow], project: Project | None, folders: Sequence[str], servers: Servers | None
 ) -> list[NeededCar]:
     """Look for CARs: in folders, and then at servers; where neither is given, at the project's own place."""
-    if servers is None:
-        assert project is not None
+    if servers is None and project is not None:
         return [_needed(project, row, folders) for row in rows]
     found = [_found(row, folders) for row in rows]
+    if servers is None:
+        return found
     with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="ask") as pool:
         return list(pool.map(lambda one: one if one.path else _at_servers(one.car, servers), found))
 

@@ -37,8 +37,8 @@ _ANY_WIDTH = 1_000_000
 _json_errors: ContextVar[bool] = ContextVar("json_errors", default=False)
 
 # no highlighting: it takes quadratic time on a long name
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, emoji=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 def print_json(value: object) -> None:
@@ -63,9 +63,9 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: 
         table.add_column(escape(header[k]), no_wrap=True)
     for row in kept:
         table.add_row(*(escape(row[k]) for k in used))
-    width = Console(width=_ANY_WIDTH).measure(table).maximum
+    width = Console(width=_ANY_WIDTH, emoji=False).measure(table).maximum
     if not out.is_terminal:
-        Console(width=max(width, 1), file=sys.stdout, highlight=False).print(table)
+        Console(width=max(width, 1), file=sys.stdout, highlight=False, emoji=False).print(table)
     elif width <= out.width:
         out.print(table)
     else:

@@ -12,6 +12,7 @@ import pytest
 
 from ptolemy_core.catalog import Catalog, data_keys, projects
 from ptolemy_core.keys import Keyring, new_data_key, unwrap
+from ptolemy_core.keys.key import to_text
 from ptolemy_core.project import parse_project
 from ptolemy_dagster.cli import keys
 from tests.cli.commands import error_of, printed, ptolemy
@@ -177,6 +178,39 @@ def test_destroying_says_what_becomes_unreadable_and_asks(
         "keys", "destroy", "a", "--version", 1, "--yes"
     )
     assert "all versions of key a were destroyed" in error_of("keys", "export", "a")
+
+
+def test_a_key_of_a_lost_keyring_is_not_made_again_by_mistake(
+    home: Path, ring: Keyring, tmp_path: Path
+) -> None:
+    backup, other = tmp_path / "backup", tmp_path / "other"
+    ptolemy("keys", "create", "a", "--backup", backup)
+    (key,) = ring.versions("a")
+    catalog = define(home, "photos")
+    wrapped = data_keys.keep(catalog, new_data_key(ring, "a", "photos", "files"))
+    os.unlink(ring.path)
+    for more in ((), ("--print",)):
+        error = error_of("keys", "create", "a", *more)
+        assert f"a key a wraps (project photos; ID {key.id})" in error
+        assert "import its backup with `ptolemy keys import FILE`" in error
+    assert ":a:2:" in ptolemy("keys", "create", "a", "--print", "--after-loss").stdout
+    other.write_text(to_text(Keyring(str(tmp_path / "elsewhere.json")).create("a")))
+    assert f"with the ID {key.id}, this one has" in error_of("keys", "import", other)
+    assert "version 2" in ptolemy("keys", "create", "a", "--after-loss").stderr
+    assert "a version 1" in ptolemy("keys", "import", backup).stderr, "what was found later still helps"
+    assert unwrap(ring, wrapped)
+    ptolemy("keys", "create", "b")
+
+
+def test_a_key_can_be_imported_from_standard_input(ring: Keyring, tmp_path: Path) -> None:
+    text = to_text(Keyring(str(tmp_path / "elsewhere.json")).create("a"))
+    assert "a version 1" in ptolemy("keys", "import", "-", piped=text).stderr
+    assert ring.versions("a")
+    assert "standard input has no key in it" in ptolemy("keys", "import", "-", piped="", code=1).stderr
+    assert (
+        "line 1 of standard input is not a key"
+        in ptolemy("keys", "import", "-", piped="hunter2", code=1).stderr
+    )
 
 
 def test_files_that_hold_no_key_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from typing import Self
 
 from ptolemy_core import epochs
 from ptolemy_core.address import Network
-from ptolemy_core.catalog.deals import DealRow, Load, StateRow
+from ptolemy_core.catalog.deal_counts import Load
+from ptolemy_core.catalog.deals import DealRow, StateRow
 from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.commp import parse_piece_cid, piece_cid_v1
 from ptolemy_core.dag import cid

@@ -7,7 +7,7 @@ that they hold the piece.
 
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import deals
+from ptolemy_core.catalog import replicas
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.project import Project
@@ -38,7 +38,7 @@ class Copies:
     def why_unsafe(self, row: CarRow) -> str | None:
         """Why the sources of a verified and delivered CAR can't be deleted; None if they can."""
         found = look(self.project, row)
-        if self.project.replicas is None or deals.is_marked(self.catalog, row.container_id):
+        if self.project.replicas is None or replicas.is_marked(self.catalog, row.container_id):
             self.told[row.container_id] = f"marked by hand: {row.delivered_to or 'no note'}"
             return why_unsafe(row, found, trust_marks=self.trust_marks)
         if found is not None and not row.is_generated:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ptolemy_core import epochs
 from ptolemy_core.address import Network
-from ptolemy_core.catalog import allocations, cars, deals, projects, providers
+from ptolemy_core.catalog import allocations, cars, deal_counts, deals, projects, providers, replicas
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.deals import Change, DealRow
 from ptolemy_core.catalog.providers import ProviderRow
@@ -65,7 +65,7 @@ def plan(
             cars=rows,
             deals=deals.select(catalog, pieces=[row.piece_cid_v2 for row in rows]),
             providers=wanted,
-            loads=deals.loads(catalog),
+            loads=deal_counts.loads(catalog),
             allocations=allocations.free(catalog, network) if project.deal_verified else None,
             client=client,
             now=moment,
@@ -109,7 +109,7 @@ def settle_deals(catalog: Catalog, name: str, now: Clock = time.time) -> None:
         [Change(row, DealState.EXPIRED, False, "its end epoch is past") for row in over],
         now(),
     )
-    deals.settle(catalog, name)
+    replicas.settle(catalog, name)
 
 
 def is_past(row: DealRow, now: float) -> bool:

@@ -12,7 +12,8 @@ from typing import Final
 from ptolemy_core import epochs
 from ptolemy_core.catalog.allocations import AllocationRow
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.deals import DealRow, Load
+from ptolemy_core.catalog.deal_counts import Load
+from ptolemy_core.catalog.deals import DealRow
 from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.deals.faults import Fault
 from ptolemy_core.deals.proposal import MIN_VERIFIED_PIECE

@@ -8,8 +8,8 @@ import typer
 
 from ptolemy_core import address as addresses
 from ptolemy_core import url_template
-from ptolemy_core.catalog import deals, providers
-from ptolemy_core.catalog.deals import Load
+from ptolemy_core.catalog import deal_counts, providers
+from ptolemy_core.catalog.deal_counts import Load
 from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.deals.engines import check_name, engines_with
 from ptolemy_core.deals.proposal import provider_of
@@ -92,7 +92,7 @@ def add(
         new = providers.add(catalog, row)
         found = providers.get(catalog, name)
     if as_json:
-        output.print_facts(ProviderFacts.of(found, deals.loads(catalog).get(name, Load())))
+        output.print_facts(ProviderFacts.of(found, deal_counts.loads(catalog).get(name, Load())))
     else:
         output.say(f"provider {name} ({address}) is {'added' if new else 'changed'}")
 
@@ -108,7 +108,7 @@ def list_providers(as_json: Json = False) -> None:
     """Show all providers, what they have, and which don't answer."""
     with output.errors_shown():
         catalog = open_catalog()
-        loads = deals.loads(catalog)
+        loads = deal_counts.loads(catalog)
         found = [ProviderFacts.of(row, loads.get(row.name, Load())) for row in providers.rows(catalog)]
     if as_json:
         output.print_facts(found)

@@ -82,7 +82,7 @@ def record_plan(
     Raises:
         PtolemyError: as `plan` does; BusyError where another process plans.
     """
-    require_source(projects.get(catalog, name))
+    _require_source(catalog, projects.get(catalog, name), chosen)
     settle_deals(catalog, name, now)
     with catalog.lock("deal plan", wait=60, busy="deals are being planned elsewhere: wait for that"):
         made = plan(catalog, name, wallets, chosen, now)
@@ -138,7 +138,7 @@ def _row(project: Project, one: Assignment, client: str, now: float) -> DealRow:
         live=True,
         wallet=project.deal_wallet,
         client=client,
-        transfer=project.deal_transfer,
+        transfer=_transfer(project, one.provider),
         duration=project.deal_days * epochs.DAY,
         start_hours=project.deal_start_hours,
         start_epoch=None,
@@ -155,6 +155,21 @@ def _row(project: Project, one: Assignment, client: str, now: float) -> DealRow:
         message="",
         forgiven=False,
     )
+
+
+def _transfer(project: Project, provider: ProviderRow) -> str:
+    """How a provider gets a piece; how a manual one does is left to its operator."""
+    return "offline" if provider.engine == deals.MANUAL else project.deal_transfer
+
+
+def _require_source(catalog: Catalog, project: Project, chosen: Chosen) -> None:
+    """See that providers can get the pieces.
+
+    Raises:
+        SettingsError, NotFoundError: they can't; one of them isn't known.
+    """
+    if any(_transfer(project, row) == "pull" for row in _providers(catalog, project, chosen)):
+        require_source(project)
 
 
 def _require_settings(project: Project) -> None:

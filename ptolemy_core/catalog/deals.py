@@ -195,6 +195,7 @@ def select(
     pieces: Iterable[bytes] | None = None,
     live: bool | None = None,
     due: float | None = None,
+    marks: bool = False,
 ) -> list[DealRow]:
     """Deals with providers, by the time that they were made.
 
@@ -204,8 +205,11 @@ def select(
         pieces: of these pieces alone (CIDs v2).
         live: those that are over (False) or aren't (True) alone.
         due: those that are due at this time alone.
+        marks: CARs that are marked as delivered by hand, too.
     """
-    query = sa.select(*(deal.c[name] for name in _FIELDS)).where(deal.c.provider.is_not(None))
+    query = sa.select(*(deal.c[name] for name in _FIELDS))
+    if not marks:
+        query = query.where(deal.c.provider.is_not(None))
     if project is not None:
         query = query.where(deal.c.project == project)
     if live is not None:

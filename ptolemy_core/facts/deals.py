@@ -21,7 +21,7 @@ class DealFacts(Facts):
     piece_cid_v2: str = field("piece CID v2", "Piece CID v2 (FRC-0069), bafkzcib….", Unit.CID)
     payload_cid: str = field("payload CID", "Root of the CAR.", Unit.CID)
     piece_size: int = field("piece size", "Bytes of the padded piece.", Unit.BYTES)
-    provider: str = field("provider", "Name of the provider.")
+    provider: str = field("provider", "Name of the provider; empty: the CAR is marked as delivered by hand.")
     engine: str = field("engine", "How the deal is made: curio or manual.")
     state: str = field("state", "Where it is; docs/deals.md lists the states.")
     live: bool = field("live", "Whether it isn't over.")

@@ -24,7 +24,8 @@ from ptolemy_core.keys.wallets import Wallets
 from ptolemy_core.project import Project
 from ptolemy_core.stages import deal_plan
 from ptolemy_core.stages.deal_plan import BY_USER, Assignment, Clock, DealPlan, Facts
-from ptolemy_core.stages.deal_proposal import network_of, require_source
+from ptolemy_core.stages.deal_proposal import network_of
+from ptolemy_core.stages.deal_settings import network_of_all, require_settings, require_sources, transfer_to
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.ulid import new_ulid
 
@@ -54,8 +55,8 @@ def plan(
     project = projects.get(catalog, name)
     require(catalog, name, Stage.DEAL)
     wanted = _providers(catalog, project, chosen)
-    _require_settings(project)
-    network = _network(project, wanted)
+    require_settings(project)
+    network = network_of_all(project, wanted)
     client = str(wallets.find(project.deal_wallet or "").address(network))
     rows = [row for row in cars.rows(catalog, name) if not chosen.pieces or row.piece_cid_v2 in chosen.pieces]
     moment = now()
@@ -82,7 +83,8 @@ def record_plan(
     Raises:
         PtolemyError: as `plan` does; BusyError where another process plans.
     """
-    _require_source(catalog, projects.get(catalog, name), chosen)
+    project = projects.get(catalog, name)
+    require_sources(project, _providers(catalog, project, chosen))
     settle_deals(catalog, name, now)
     with catalog.lock("deal plan", wait=60, busy="deals are being planned elsewhere: wait for that"):
         made = plan(catalog, name, wallets, chosen, now)
@@ -138,7 +140,7 @@ def _row(project: Project, one: Assignment, client: str, now: float) -> DealRow:
         live=True,
         wallet=project.deal_wallet,
         client=client,
-        transfer=_transfer(project, one.provider),
+        transfer=transfer_to(project, one.provider),
         duration=project.deal_days * epochs.DAY,
         start_hours=project.deal_start_hours,
         start_epoch=None,
@@ -157,49 +159,8 @@ def _row(project: Project, one: Assignment, client: str, now: float) -> DealRow:
     )
 
 
-def _transfer(project: Project, provider: ProviderRow) -> str:
-    """How a provider gets a piece; how a manual one does is left to its operator."""
-    return "offline" if provider.engine == deals.MANUAL else project.deal_transfer
-
-
-def _require_source(catalog: Catalog, project: Project, chosen: Chosen) -> None:
-    """See that providers can get the pieces.
-
-    Raises:
-        SettingsError, NotFoundError: they can't; one of them isn't known.
-    """
-    if any(_transfer(project, row) == "pull" for row in _providers(catalog, project, chosen)):
-        require_source(project)
-
-
-def _require_settings(project: Project) -> None:
-    missing = [
-        option
-        for value, option in (
-            (project.replicas, "--replicas N"),
-            (project.providers, "--providers NAME"),
-            (project.deal_wallet, "--deal-wallet ALIAS"),
-        )
-        if not value
-    ]
-    if missing:
-        raise SettingsError(
-            f"project {project.name!r} doesn't say how its deals are made: ptolemy set {project.name} "
-            + " ".join(missing)
-        )
-
-
 def _providers(catalog: Catalog, project: Project, chosen: Chosen) -> list[ProviderRow]:
     return providers.rows(catalog, chosen.providers or project.providers)
-
-
-def _network(project: Project, rows: Sequence[ProviderRow]) -> Network:
-    networks = sorted({row.network for row in rows})
-    if len(networks) > 1:
-        raise SettingsError(
-            f"providers of project {project.name!r} are of {' and '.join(networks)}: use those of one network"
-        )
-    return network_of(networks[0] if networks else "mainnet")
 
 
 def pieces_named(found: Sequence[CarRow]) -> frozenset[bytes]:
@@ -213,6 +174,7 @@ def cancel(catalog: Catalog, row: DealRow) -> DealRow:
     Raises:
         DealError: it is active or over, or went on meanwhile.
     """
+    _require_provider(row)
     if not may_follow(DealState(row.state), DealState.CANCELLED):
         raise DealError(
             f"deal {row.id} is {row.state} and can't be cancelled"
@@ -236,6 +198,17 @@ def retry(catalog: Catalog, rows: Sequence[DealRow]) -> tuple[int, int]:
     return len(over), len(waiting)
 
 
+def state_of(text: str) -> DealState:
+    """The state of a name.
+
+    Raises:
+        SettingsError: there is no such state.
+    """
+    if text not in list(DealState):
+        raise SettingsError(f"no state {text[:40]!r}: states are {', '.join(DealState)}")
+    return DealState(text)
+
+
 def set_by_hand(catalog: Catalog, row: DealRow, state: str, note: str = "") -> DealRow:
     """Set the state of a deal of the engine `manual`.
 
@@ -243,17 +216,29 @@ def set_by_hand(catalog: Catalog, row: DealRow, state: str, note: str = "") -> D
         DealError: the deal isn't one, or its state can't follow.
         SettingsError: there is no such state.
     """
+    _require_provider(row)
     if row.engine != deals.MANUAL:
         raise DealError(
             f"deal {row.id} is of the engine {row.engine}, which asks the provider: only manual deals are set by hand"
         )
-    if state not in list(DealState):
-        raise SettingsError(f"no state {state[:40]!r}: states are {', '.join(DealState)}")
-    new = set_state(DealState(row.state), DealState(state))
+    new = set_state(DealState(row.state), state_of(state))
     values = ends(row, new, time.time())
     change = Change(row, new, not is_over(new), note or "set by hand", None, values)
     deals.require_changed(deals.record(catalog, [change]), row)
     return replace(row, state=new, live=not is_over(new))
+
+
+def _require_provider(row: DealRow) -> None:
+    """See that a deal isn't the mark of a CAR.
+
+    Raises:
+        DealError: it is.
+    """
+    if row.provider is None:
+        raise DealError(
+            f"deal {row.id} is a CAR that is marked as delivered by hand: `ptolemy release "
+            f"{cid.to_text(row.payload_cid)} --undo` takes the mark back"
+        )
 
 
 def ends(row: DealRow, state: DealState, now: float) -> dict[str, int]:

@@ -9,6 +9,7 @@ import typer
 
 from ptolemy_core.catalog import Catalog, deals, projects
 from ptolemy_core.catalog.deals import DealRow
+from ptolemy_core.deals import DealState
 from ptolemy_core.facts.deals import (
     DealFacts,
     DealHistoryFacts,
@@ -17,7 +18,7 @@ from ptolemy_core.facts.deals import (
     MadeDealsFacts,
     ReplicationFacts,
 )
-from ptolemy_core.sizes import readable
+from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import deal
 from ptolemy_core.stages.deal import Chosen
 from ptolemy_core.stages.deal_round import make_round
@@ -42,6 +43,7 @@ Providers = Annotated[
 ]
 Deals = Annotated[list[str], typer.Argument(metavar="DEAL…", help="Deals' IDs, or how they begin.")]
 _SHOWN = 20
+_BY_HAND = "(marked by hand)"
 
 
 def _chosen(catalog: Catalog, project: str, pieces: list[str] | None, providers: list[str] | None) -> Chosen:
@@ -98,10 +100,8 @@ def track(
             done = deal_facts.round_facts(
                 project, make_round(catalog, project, rounds, everything=everything or wait)
             )
-            open_deals = [
-                row for row in deals.select(catalog, project=project, live=True) if row.state != "active"
-            ]
-            if not wait or done.problems or not open_deals:
+            live = deals.select(catalog, project=project, live=True)
+            if not wait or done.problems or all(row.state == DealState.ACTIVE for row in live):
                 break
             time.sleep(rounds.pace.shortest / 12)
         state = deal_facts.replication_facts(catalog, project)
@@ -109,21 +109,27 @@ def track(
         output.print_facts(done)
     else:
         _show_round(done, state)
+        if not (everything or wait or done.asked or done.away or done.problems):
+            _show_why_nothing(project, live)
     if done.problems:
         raise typer.Exit(output.FAILED)
 
 
 def list_deals(
     project: Name,
-    state: Annotated[list[str] | None, typer.Option(help="Only deals in this state; repeatable.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help=f"Only deals in this state; repeatable: {', '.join(DealState)}.")
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Only deals that aren't over.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a project's deals, and how many of its pieces have enough."""
+    """Show a project's deals, CARs marked as delivered by hand, and how many of its pieces have enough deals."""
     with output.errors_shown():
+        for one in state or []:
+            deal.state_of(one)
         catalog = open_catalog()
         projects.get(catalog, project)
-        rows = deals.select(catalog, project=project, live=True if live else None)
+        rows = deals.select(catalog, project=project, live=True if live else None, marks=True)
         found = [DealFacts.of(row) for row in rows if not state or row.state in state]
         summary = deal_facts.replication_facts(catalog, project)
     if as_json:
@@ -170,9 +176,11 @@ def retry(
         for text in named:
             rows += deals.select(catalog, project=text) if text in known else deals.named(catalog, text)
         over, waiting = deal.retry(catalog, rows)
+    concerned = sorted({row.project for row in rows} | known.intersection(named))
     output.say(
-        f"{over:,} deals that are over don't count against their providers any more, {waiting:,} are due now; next: "
-        "ptolemy deals make PROJECT"
+        f"{counted(over, 'deal')} that {'is' if over == 1 else 'are'} over {'doesn' if over == 1 else 'don'}'t count "
+        f"against providers any more, {waiting:,} {'is' if waiting == 1 else 'are'} due now; next: "
+        + ", ".join(f"ptolemy deals make {name}" for name in concerned)
     )
 
 
@@ -238,7 +246,8 @@ def _show_plan(one: DealPlanFacts) -> None:
     else:
         output.say("no deal to make")
     for short in one.short[:_SHOWN]:
-        output.say(f"CAR {short.container:06d} lacks {short.missing} providers: {'; '.join(short.reasons)}")
+        reasons = "; ".join(short.reasons) or "all of the project's other providers have it"
+        output.say(f"CAR {short.container:06d} lacks {counted(short.missing, 'provider')}: {reasons}")
     if len(one.short) > _SHOWN:
         output.say(f"… and {len(one.short) - _SHOWN:,} more pieces without enough providers")
     if one.waiting:
@@ -247,12 +256,21 @@ def _show_plan(one: DealPlanFacts) -> None:
 
 def _show_round(one: DealRoundFacts, state: ReplicationFacts) -> None:
     moved = ", ".join(f"{count:,} {name}" for name, count in sorted(one.moved.items())) or "none moved"
-    output.say(f"{one.asked:,} deals sent or asked for: {moved}")
+    output.say(f"{counted(one.asked, 'deal')} sent or asked for: {moved}")
     for name, reason in sorted(one.away.items()):
         output.say(f"{name}: {reason}")
     for problem in one.problems:
         output.say(problem)
     _show_replicas(state)
+
+
+def _show_why_nothing(project: str, live: Sequence[DealRow]) -> None:
+    """Why nothing was sent or asked for."""
+    by_hand = [row for row in live if row.engine == deals.MANUAL]
+    if len(by_hand) < len(live):
+        output.say(f"no deal is due yet; ptolemy deals track {project} --all asks for all of them now")
+    if any(row.state != DealState.ACTIVE for row in by_hand):
+        output.say("deals with manual providers are made by hand: ptolemy deals set ID --state active")
 
 
 def _show_replicas(one: ReplicationFacts) -> None:
@@ -272,7 +290,7 @@ def _show_deals(found: Sequence[DealFacts]) -> None:
             (
                 one.id,
                 one.piece_cid_v2,
-                one.provider,
+                one.provider or _BY_HAND,
                 one.state,
                 f"{one.changed_at.astimezone():%Y-%m-%d %H:%M:%S}",
                 "" if one.ends_at is None else f"{one.ends_at.astimezone():%Y-%m-%d}",

@@ -35,11 +35,14 @@ def project_deals(
     limit: Limit = 1000,
     cursor: Annotated[str, Query(description="From the header Link of the page before.", max_length=26)] = "",
 ) -> ProjectDeals:
-    """Its deals by the time that they were made, and how many pieces have enough."""
+    """Its deals by the time that they were made, and how many pieces have enough.
+
+    A CAR that is marked as delivered by hand is a deal without a provider.
+    """
     projects.get(context.catalog, project)
     rows = [
         row
-        for row in deals.select(context.catalog, project=project)
+        for row in deals.select(context.catalog, project=project, marks=True)
         if row.id > cursor and (state is None or row.state == state)
     ]
     page, more = first_page(rows[: limit + 1], limit)

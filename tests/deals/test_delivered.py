@@ -123,6 +123,7 @@ def test_nothing_goes_if_a_provider_does_not_show_the_piece(one: Dealing, tmp_pa
     ((reason, count),) = result.kept.items()
     assert count == 6
     assert "only 1 of 2 providers showed that they hold CAR p/0 (anna: " in reason
+    assert result.unproven == 6
     assert sorted(path.name for path in one.scene.target.iterdir())
     assert delete(one, tmp_path, trust_deals=True).files == 6
     told = [line["copies"] for line in journal(one, tmp_path) if line["event"] == "deleting"]

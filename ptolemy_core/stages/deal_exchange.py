@@ -130,18 +130,33 @@ class Exchange:
         except (EncryptionError, SettingsError) as error:
             self._wallets[row.wallet] = error
             return self._ours(row, error, now)
-        return self._reported(row, report, now)
+        change = self._reported(row, report, now)
+        return self._upload(change, changes) if deal_upload.is_due(row, report) else change
+
+    def _upload(self, change: Change, changes: list[Change]) -> Change:
+        """Upload the piece of an accepted deal. What its provider said is recorded first: an upload takes long."""
+        self._whole.record([change])
+        row = replace(
+            change.deal, state=change.state, message=change.message, fault=change.fault, **change.values
+        )
+        proposal = question_of(row, self._provider)
+        try:
+            deal_upload.upload(self._engine, proposal, self._whole.stored(row))
+        except (DealRefusedError, DealUnknownError) as error:
+            return self._unanswered(row, error, self._whole.rounds.now())
+        except (ProviderAwayError, ProviderAuthError) as error:
+            changes.append(self._unanswered(row, error, self._whole.rounds.now()))
+            self._whole.away(self._provider, error)
+            raise _Left from None
+        except DealError as error:
+            return self._ours(row, error, self._whole.rounds.now())
+        return Change(row, row.state, True, row.message, row.fault)
 
     def _ask(self, row: DealRow, first: bool) -> Report:
         if row.state != DealState.SENT or is_stuck(row) or not (first or self._is_sendable(row)):
-            proposal = question_of(row, self._provider)
-            report = self._engine.status(proposal)
-        else:
-            proposal = proposal_of(row, self._provider, self._whole.project)
-            report = self._engine.propose(proposal, sent=not first)
-        if deal_upload.is_due(row, report):
-            deal_upload.upload(self._engine, proposal, self._whole.stored(row))
-        return report
+            return self._engine.status(question_of(row, self._provider))
+        proposal = proposal_of(row, self._provider, self._whole.project)
+        return self._engine.propose(proposal, sent=not first)
 
     def _reported(self, row: DealRow, report: Report, now: float) -> Change:
         current = DealState(row.state)

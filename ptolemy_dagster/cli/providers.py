@@ -101,9 +101,7 @@ def add(
     elif not done.changes:
         output.say(f"{who} is unchanged")
     for key, (old, new) in done.changes.items():
-        output.say(
-            f"{who}: {key.replace('_', ' ')} was {_said(key, old)}, is {_said(key, new)}"
-        )
+        output.say(f"{who}: {key.replace('_', ' ')} was {_said(key, old)}, is {_said(key, new)}")
 
 
 def _said(key: str, value: object) -> str:

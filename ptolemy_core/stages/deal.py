@@ -252,13 +252,14 @@ def ends(row: DealRow, state: DealState, now: float) -> dict[str, int]:
 
 
 def expiring(catalog: Catalog, name: str, days: float, now: Clock = time.time) -> list[DealRow]:
-    """Active deals of a project that end within so many days, the first one first."""
+    """Active deals of a project that end within so many days and aren't renewed yet, the first one first."""
     projects.get(catalog, name)
+    active = [row for row in deals.select(catalog, project=name, live=True) if row.state == DealState.ACTIVE]
+    renewed = {row.renews for row in active}
     found = []
-    for row in deals.select(catalog, project=name, live=True):
-        network = network_of_deal(row)
-        until = epochs.epoch_of(now(), network) + int(days * epochs.DAY)
-        if row.state == DealState.ACTIVE and row.end_epoch is not None and row.end_epoch <= until:
+    for row in active:
+        until = epochs.epoch_of(now(), network_of_deal(row)) + int(days * epochs.DAY)
+        if row.end_epoch is not None and row.end_epoch <= until and row.id not in renewed:
             found.append(row)
     return sorted(found, key=lambda row: row.end_epoch or 0)
 

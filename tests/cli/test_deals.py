@@ -37,9 +37,24 @@ def test_manual_deals_from_the_plan_to_the_mark(built: Backend) -> None:
     boost = ptolemy("deals", "export", "delta", "--format", "boost").stdout
     assert boost.startswith("boost offline-deal --provider=f0777 ")
     assert ptolemy("deals", "export", "delta").stdout.count("\n") == 2
+    assert "has no root yet" in error_of("deals", "export", "delta", "--root")
+    root = printed("root", "delta")
+    assert root["piece_cid"] in ptolemy("deals", "export", "delta", "--root").stdout.splitlines()[-1]
+    imports = ptolemy("deals", "export", "delta", "--format", "boost-import")
+    assert (imports.stdout, "its UUID isn't known" in imports.stderr) == ("", True)
+    uuid = "0f8d5f1c-1d8c-4f0a-9d53-5f3a6d2c9b11"
+    ptolemy("deals", "set", deal["id"], "--state", "accepted", "--note", f"Boost's {uuid}")
+    imports = ptolemy("deals", "export", "delta", "--format", "boost-import", "--folder", "/cars here")
+    assert imports.stdout == f"boostd import-data -- {uuid} '/cars here/{deal['piece_cid']}.car'\n"
+    assert "no manual deal of delta waits" in ptolemy("deals", "export", "delta", "--format", "boost").stderr
     ptolemy("deals", "set", deal["id"][:20].lower(), "--state", "active", "--note", "uuid 7")
     whole = is_as_published("deals-show", printed("deals", "show", deal["id"]))
-    assert list(dict.fromkeys(one["state"] for one in whole["history"])) == ["planned", "sent", "active"]
+    assert list(dict.fromkeys(one["state"] for one in whole["history"])) == [
+        "planned",
+        "sent",
+        "accepted",
+        "active",
+    ]
     assert whole["history"][-1]["message"] == "uuid 7"
     assert len(is_as_published("deals-expiring", printed("deals", "expiring", "delta", "--days", 1000))) == 1
     assert "1 of 1 pieces have 1 active deals" in ptolemy("deals", "list", "delta").output

@@ -121,6 +121,8 @@ class Pump:
         """Send all parts; while one is sent the next are read."""
         if first:
             await self._send_part(memoryview(first), way)
+            if body.at_end:
+                return
         ahead = _Ahead(self, body)
         try:
             while (part := await ahead.next()) is not None:

@@ -220,7 +220,7 @@ def test_files_that_hold_no_key_are_refused(tmp_path: Path) -> None:
     assert f"line 1 of {other} is not a key" in error
     assert "hunter2" not in error
     other.write_text("# nothing\n")
-    assert "has no key in it" in error_of("keys", "import", other)
+    assert "has no key in it" in error_of("keys", "import", other, code=2)
     assert "can't be read: No such file" in error_of("keys", "import", tmp_path / "none", code=2)
 
 

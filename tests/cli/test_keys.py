@@ -209,14 +209,14 @@ def test_a_key_can_be_imported_from_standard_input(ring: Keyring, tmp_path: Path
     assert "standard input has no key in it" in ptolemy("keys", "import", "-", piped="", code=2).stderr
     assert (
         "line 1 of standard input is not a key"
-        in ptolemy("keys", "import", "-", piped="hunter2", code=2).stderr
+        in ptolemy("keys", "import", "-", piped="hunter2", code=1).stderr
     )
 
 
 def test_files_that_hold_no_key_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("hunter2")
-    error = error_of("keys", "import", other, code=2)
+    error = error_of("keys", "import", other)
     assert f"line 1 of {other} is not a key" in error
     assert "hunter2" not in error
     other.write_text("# nothing\n")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ptolemy_core import kernel
 from ptolemy_core.car import nodes
+from ptolemy_core.car import outline as outlines
 from ptolemy_core.car.outline import Outline
 from ptolemy_core.car.outline_page import Children, Page
 from ptolemy_core.car.reading import check_range
@@ -29,8 +30,8 @@ from ptolemy_core.tree import Kind
 CACHE = 16 << 20
 """Bytes of windows that a generated CAR keeps, for readers of small ranges."""
 
-_BATCH = 16 << 20
-"""Bytes, about, that are read and hashed together: leaves for 16 hash lanes."""
+_BATCH = (16 << 20) + (64 << 10)
+"""Bytes, about, that are read and hashed together: sections of leaves for 16 hash lanes."""
 
 
 class GeneratedCar:
@@ -96,9 +97,20 @@ class GeneratedCar:
             at += self._read_page(page, at, buffer[at - offset :])
 
     def step(self, offset: int, most: int) -> int:
-        """How many bytes to read from an offset on, at most so many, that no window is made for a part of it."""
-        page = self.outline.page_at(max(offset, HEADER_SIZE))
-        end = page.starts[bisect_right(page.starts, offset + most) - 1]
+        """How many bytes to read from an offset on, at most so many, that no window is made for a part of it.
+
+        Steps end at the same places wherever they began, so that several readers read the same ones.
+        """
+        outline = self.outline
+        page = outline.page_at(max(offset, HEADER_SIZE))
+        starts = page.starts
+        if offset + most >= starts[-1]:
+            line = (offset // most + 1) * most
+            end = max(outline.last_page_start(min(offset + most, line)), starts[-1])
+        else:
+            each = max(1, most // outlines.WINDOW)
+            grid = ((bisect_right(starts, offset) - 1) // each + 1) * each
+            end = starts[min(grid, bisect_right(starts, offset + most) - 1)]
         return end - offset if end > offset else most
 
     def _read_page(self, page: Page, at: int, buffer: memoryview) -> int:

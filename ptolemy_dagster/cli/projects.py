@@ -44,11 +44,18 @@ def delete_command(
     output.say(f"project {project} {did}: {counted(len(found.cars), 'CAR')} in the catalog")
     if found.undelivered:
         output.say(f"{counted(found.undelivered, 'CAR')} of it not marked as delivered")
+    if found.deals:
+        output.say(
+            f"{counted(found.deals, 'deal')} of it not over: providers keep their pieces until the end"
+        )
     if found.files:
         kept = "" if cars else f" stay in {found.project.staging_dir} (--cars deletes them, too)"
         output.say(f"{counted(len(found.files), 'file')} of CARs, {size}{kept or f' {did}, too'}")
     if not yes:
-        output.say("dry run: nothing was removed; --yes removes it")
+        refused = found.obstacle is not None and not force
+        output.say(f"dry run: nothing was removed; {'--yes --force' if refused else '--yes'} removes it")
+        if found.obstacle is not None:
+            output.say(found.obstacle)
 
 
 def rename_command(

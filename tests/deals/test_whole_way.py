@@ -92,7 +92,9 @@ def test_a_project_goes_to_two_providers_comes_back_from_them_and_its_sources_ma
         assert "2 deals to make" in command("deals", "plan", "delta")
         assert not anna.store.deals()
         assert "2 accepted" in command("deals", "make", "delta")
-        assert "1 of 1 pieces have 2 active deals" in command("deals", "track", "delta", "--wait")
+        assert "pieces with enough active deals (2 each): 1 of 1;" in command(
+            "deals", "track", "delta", "--wait"
+        )
         command("deals", "list", "delta")
         assert in_process("deal", "delta", instance).get_asset_check_evaluations()[0].passed
 
@@ -112,7 +114,7 @@ def test_a_project_goes_to_two_providers_comes_back_from_them_and_its_sources_ma
             assert in_process(job, "delta", instance).success
         before = {path.name: path.read_bytes() for path in data.rglob("*") if path.is_file()}
         bert.spoil = lambda part: part[:-1] + b"?"
-        assert "only 1 of 2 providers" in command("delete-source", "delta", "--delete")
+        assert "only 1 of 2 providers" in command("delete-source", "delta", "--delete", code=1)
         assert (data / "a.txt").exists()
         bert.spoil = None
         command("delete-source", "delta", "--delete")

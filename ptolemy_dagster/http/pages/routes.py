@@ -9,7 +9,7 @@ import dagster as dg
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
-from ptolemy_core.catalog import Catalog, cars, containers, deals, projects, roots, skipped
+from ptolemy_core.catalog import Catalog, cars, containers, deal_counts, projects, roots, skipped
 from ptolemy_core.errors import StagingError
 from ptolemy_core.project import NAME_PATTERN, Project
 from ptolemy_core.stages.manifest import written_manifest
@@ -20,6 +20,7 @@ from ptolemy_dagster.http import downloads, problems
 from ptolemy_dagster.http.context import Context, Name, opened
 from ptolemy_dagster.http.pages.overview import Line, overview
 from ptolemy_dagster.http.pages.project import RunLine, Shown, project_page
+from ptolemy_dagster.http.pages.refused import refused
 from ptolemy_dagster.http.paging import first_page
 from ptolemy_dagster.status import project_status, statuses_of
 
@@ -38,7 +39,7 @@ def pages(context: Context) -> FastAPI:
     """The pages as an application."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context = context
-    problems.install(app)
+    problems.install(app, lambda problem: refused(problem, context.dagster.ui_url))
     app.include_router(router)
     return app
 
@@ -92,7 +93,7 @@ def _shown(context: Context, name: str, after: int) -> Shown:
         skipped=list(itertools.islice(skipped.rows(catalog, name, current=True), _SKIPPED)),
         manifest=written_manifest(settings) is not None,
         replicas=_replicas(catalog, settings),
-        deals=deals.counts(catalog, name),
+        deals=deal_counts.counts(catalog, name),
         runs=_runs(context.dagster.instance, name),
     )
 
@@ -135,7 +136,7 @@ def summary(project: Name, context: Opened) -> FileResponse:
     return downloads.summary(context, project)
 
 
-@router.get("/projects/{project}/cars/{number}")
+@router.api_route("/projects/{project}/cars/{number}", methods=["GET", "HEAD"])
 def car(project: Name, number: str, context: Opened, request: Request) -> Response:
     """A CAR that is in its staging folder, or generated."""
-    return downloads.car(context, project, number)
+    return downloads.car(context, project, number, request)

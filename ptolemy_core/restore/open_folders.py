@@ -15,7 +15,7 @@ from ptolemy_core.restore.path import Path
 from ptolemy_core.tree import paths
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-"""Flags that open a folder that is no link."""
+"""Flags that open a folder, and refuse a link to one."""
 _MAX_OPEN = 128
 """Folders at the end of a path that are kept open; above them, only every so many-th is."""
 

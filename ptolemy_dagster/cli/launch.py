@@ -25,6 +25,7 @@ from ptolemy_dagster.cli import following, output
 from ptolemy_dagster.execute import Answer, Request, read_answer
 from ptolemy_dagster.home import log_folder
 from ptolemy_dagster.machines.settings import SCHEDULER
+from ptolemy_dagster.weight import has_few_entries
 
 _STOP_SECONDS = 30.0
 """Seconds that a run has to end when it is stopped."""
@@ -116,9 +117,12 @@ def _forks(catalog: Catalog, job: str, project: str) -> bool:
     """Whether steps of a job are expected to get processes of their own on this machine."""
     if os.environ.get(SCHEDULER):
         return False
-    return job == "verify" or (
-        job in ("blitz", "onboard") and project_state(catalog, project).done != "blitz"
-    )
+    if job == "verify" or (job in ("blitz", "onboard") and project_state(catalog, project).done != "blitz"):
+        return True
+    try:
+        return job != "blitz" and not has_few_entries(catalog, project)
+    except OSError:  # the run meets it, and tells of it
+        return False
 
 
 def _stop(process: warm.Process) -> None:

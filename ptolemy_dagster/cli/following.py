@@ -11,6 +11,7 @@ from ptolemy_core.sizes import counted
 from ptolemy_core.status.rate import blitz_progress, task_progress
 from ptolemy_core.status.state import ProjectState, project_state
 from ptolemy_dagster.cli.stage_bars import Amount, StageBars
+from ptolemy_dagster.warm import Process
 
 _POLL = 0.5
 _SCAN, _PLAN, _BUILD, _VERIFY, _ROOT, _MANIFEST = ALL = (
@@ -36,7 +37,7 @@ _OF_WORK = {Work.SCAN: _SCAN, Work.VERIFY: _VERIFY, Work.ROOT: _ROOT, Work.MANIF
 class RunProcess:
     """A run's process, and whether the run succeeded once that has ended: its exit code doesn't say."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Process
     succeeded: Callable[[], bool]
 
 

@@ -20,6 +20,7 @@ from bench import (
     plan,
     scan,
     serve,
+    serve_large,
     small_files,
     verify,
 )
@@ -39,12 +40,21 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "encryption": encryption.measure,
     "generate": generate.measure,
     "serve": serve.measure,
+    "serve-31-gib": serve_large.large,
+    "serve-64-clients": serve_large.many,
     "end-to-end": end_to_end.measure,
     "end-to-end-million": end_to_end.million,
     "million": small_files.million,
     "orchestration-100k": orchestration.hundred_thousand,
 }
-_BY_NAME_ONLY = ("end-to-end", "end-to-end-million", "million", "orchestration-100k")
+_BY_NAME_ONLY = (
+    "serve-31-gib",
+    "serve-64-clients",
+    "end-to-end",
+    "end-to-end-million",
+    "million",
+    "orchestration-100k",
+)
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _REPEAT = {"full": 5, "small": 3, "toy": 1}
 

@@ -5,19 +5,14 @@ allow if reading with hashing, and sending with receiving, take the CPU that eac
 made by one thread at a time, which limits it too.
 """
 
-import http.client
+import itertools
 import os
-import random
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,87 +22,17 @@ import numpy as np
 from bench.data import Bench, big_file, small_files, warm
 from bench.jobs import Clock
 from bench.measure import Sample, job
+from bench.pieces import RANGE, Made, Server, crowd, first_bytes, serving
 from bench.report import Section
-from ptolemy_core.catalog import Catalog, cars, projects
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.dag import cid
-from ptolemy_core.project import parse_project
-from ptolemy_core.stages.blitz import Building, build_container, pending
-from ptolemy_core.stages.containerize import containerize
-from ptolemy_core.stages.scan import scan
 
-_RANGE = 4 << 20
 _PART = 1 << 20
-_COMMAND = [sys.executable, "-c", "from ptolemy_dagster.cli import main; main()"]
-
-
-@dataclass(frozen=True)
-class Made:
-    """A home with projects, and the server's address."""
-
-    env: dict[str, str]
-    catalog: Catalog
-    folder: Path
-
-    def build(self, name: str, source: Path, storage: str) -> CarRow:
-        """A project of one CAR."""
-        staging = self.folder / "staging" / name
-        settings = {
-            "name": name,
-            "target_dir": str(source),
-            "staging_dir": str(staging),
-            "car_storage": storage,
-        }
-        projects.create(self.catalog, parse_project({**settings, "public_pieces": True}))
-        scan(self.catalog, name)
-        containerize(self.catalog, name)
-        for row in pending(self.catalog, name):
-            build_container(self.catalog, name, row.number, Building())
-        return next(cars.rows(self.catalog, name))
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server."""
-
-    process: "subprocess.Popen[str]"
-    url: str
-
-    def piece(self, row: CarRow) -> str:
-        """The URL of a piece."""
-        return f"{self.url}/piece/{cid.to_text(row.piece_cid_v1)}"
-
-    def peak(self) -> int:
-        """Peak resident bytes."""
-        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
-
-    def cpu(self) -> float:
-        """CPU seconds so far."""
-        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def serving(env: dict[str, str]) -> Iterator[Server]:
-    """A piece server while the block lasts."""
-    arguments = [*_COMMAND, "serve-pieces", "--port", "0", "--access-log", "", "--per-address", "256"]
-    process = subprocess.Popen(arguments, env=env, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        yield Server(process, line.split()[1].rpartition("/piece")[0])
-    finally:
-        process.terminate()
-        process.wait(30)
-        process.stdout.close()
 
 
 def transfer(size: int) -> dict[str, Any]:
     """Job: bytes sent over loopback from memory, and received by curl's way: read and thrown away, in two threads."""
     listener = socket.create_server(("127.0.0.1", 0))
-    data = memoryview(bytearray(_RANGE))
+    data = memoryview(bytearray(RANGE))
 
     def receive() -> None:
         with socket.create_connection(listener.getsockname()) as sock:
@@ -129,10 +54,12 @@ def transfer(size: int) -> dict[str, Any]:
     return clock.answer(bytes=size // len(data) * len(data), send_cpu=sending)
 
 
-def _download(url: str, clients: int) -> float:
-    """Seconds in which so many clients download it all, each once."""
+def _download(url: str, clients: int, split: int = 0) -> float:
+    """Seconds in which so many clients download it all, each once; or, of `split` bytes, each another part of it."""
     started = time.perf_counter()
-    found = [subprocess.Popen(["curl", "-sSf", "-o", os.devnull, url]) for _ in range(clients)]
+    edges = [split * k // clients for k in range(clients + 1)]
+    ranges = [["-r", f"{low}-{high - 1}"] if split else [] for low, high in itertools.pairwise(edges)]
+    found = [subprocess.Popen(["curl", "-sSf", "-o", os.devnull, *one, url]) for one in ranges]
     if any(client.wait() for client in found):
         raise RuntimeError(f"a download of {url} failed")
     return time.perf_counter() - started
@@ -146,13 +73,11 @@ def measure(bench: Bench) -> Section:
         (folder / "big").mkdir()
         big = big_file(folder / "big" / "big.bin", bench.size(4 << 30, 512 << 20, 9 << 20))
         small_files(folder / "many", bench.size(200_000, 20_000, 300))
-        (folder / "home").mkdir()
-        env = os.environ | {"DAGSTER_HOME": str(folder / "home"), "PYTHONPATH": os.getcwd()}
-        made = Made(env, Catalog(f"sqlite:///{folder}/home/catalog.db"), folder)
+        made = Made.within(folder)
         generated = made.build("generated", folder / "big", "generated")
         many = made.build("many", folder / "many", "generated")
         costs = _costs(bench, big)
-        with serving(env) as server:
+        with serving(made.env) as server:
             warm(big)
             _wholes(bench, section, server, generated, costs)
             _small(bench, section, server, many)
@@ -161,13 +86,13 @@ def measure(bench: Bench) -> Section:
         car = made.folder / "staging" / "staged" / generated.file_name
         aside = folder / "aside.car"
         car.rename(aside)
-        with serving(env) as server:
+        with serving(made.env) as server:
             _many_clients(bench, section, server, generated, aside)
         aside.rename(car)
-        with serving(env) as server:
+        with serving(made.env) as server:
             warm(car)
-            _row(section, server, "staged, 1 client", generated, 1, bench.repeat)
-            _row(section, server, "staged, 8 clients", generated, 8, bench.repeat)
+            _row(section, server, "staged, 1 client", generated, (1, False), bench.repeat)
+            _row(section, server, "staged, 8 clients", generated, (8, False), bench.repeat)
         _nginx(bench, section, car)
     return section
 
@@ -199,12 +124,13 @@ def _wholes(bench: Bench, section: Section, server: Server, row: CarRow, costs: 
         f"CPU s/GB alone: reading and hashing {costs.hashing:.2f}, sending {costs.sending:.2f}, sending and "
         f"receiving {costs.transfer:.2f}; {cores} cores"
     )
-    for clients in (1, 8):
+    for clients, split in ((1, False), (8, False), (8, True)):
         limit = min(cores / (costs.hashing + costs.transfer), clients / costs.hashing)
-        rate = _row(section, server, f"generated, {clients} clients", row, clients, bench.repeat, limit)
-        section.target(f"generated, {clients} clients: rate of the limit", rate / limit, 0.8)
+        name = f"generated, {clients} client{'s' if clients > 1 else ''}{', an eighth each' if split else ''}"
+        rate = _row(section, server, name, row, (clients, split), bench.repeat, limit)
+        section.target(f"{name}: rate of the limit", rate / limit, 0.8)
         share = (costs.hashing + costs.sending) / max(float(section.rows[-1][2]), 1e-9)
-        section.target(f"generated, {clients} clients: reading, hashing and sending of its CPU", share, 0.8)
+        section.target(f"{name}: reading, hashing and sending beside its CPU", share, 0.8)
 
 
 def _row(
@@ -212,16 +138,17 @@ def _row(
     server: Server,
     name: str,
     row: CarRow,
-    clients: int,
+    clients: tuple[int, bool],
     repeat: int,
     limit: float | None = None,
 ) -> float:
-    """Measure downloads; GB/s of all together."""
+    """Measure downloads by so many clients, of all or of a part each; GB/s of all together."""
     rates, costs = [], []
+    count, split = clients
     for _ in range(repeat):
         before = server.cpu()
-        seconds = _download(server.piece(row), clients)
-        size = clients * row.car_size / 1e9
+        seconds = _download(server.piece(row), count, row.car_size if split else 0)
+        size = (1 if split else count) * row.car_size / 1e9
         rates.append(size / seconds)
         costs.append((server.cpu() - before) / size)
     rate = float(np.median(rates))
@@ -232,7 +159,7 @@ def _row(
 
 def _small(bench: Bench, section: Section, server: Server, row: CarRow) -> None:
     _download(server.piece(row), 1)  # the folders of the source are cached then
-    _row(section, server, "generated, files of 4 KiB, 1 client", row, 1, bench.repeat)
+    _row(section, server, "generated, files of 4 KiB, 1 client", row, (1, False), bench.repeat)
     cost = float(section.rows[-1][2])
     section.target(
         "generated, files of 4 KiB: GB for each CPU second of the server", 1 / max(cost, 1e-9), 0.25
@@ -240,49 +167,16 @@ def _small(bench: Bench, section: Section, server: Server, row: CarRow) -> None:
 
 
 def _first_bytes(bench: Bench, section: Section, server: Server, row: CarRow) -> None:
-    rng = random.Random(7)
-    times = []
-    for _ in range(bench.size(300, 100, 5)):
-        first = rng.randrange(max(1, row.car_size - _RANGE))
-        host, _, path = server.piece(row).removeprefix("http://").partition("/")
-        connection = http.client.HTTPConnection(host, timeout=60)
-        connection.connect()
-        started = time.perf_counter()
-        connection.request("GET", "/" + path, headers={"Range": f"bytes={first}-{first + _RANGE - 1}"})
-        answer = connection.getresponse()
-        answer.read(1)
-        times.append((time.perf_counter() - started) * 1000)
-        answer.read()
-        connection.close()
-    median, high = np.median(times), np.percentile(times, 99)
+    median, high = first_bytes(server, row, bench.size(300, 100, 5))
     section.notes.append(
         f"Random ranges of 4 MiB: first byte after {median:.1f} ms, 99 % within {high:.1f} ms"
     )
-    section.target("first byte of a random range, median", float(median), 20, most=True, unit=" ms")
+    section.target("first byte of a random range, median", median, 20, most=True, unit=" ms")
 
 
 def _many_clients(bench: Bench, section: Section, server: Server, row: CarRow, car: Path) -> None:
     """64 clients that compare what they get with the staged CAR."""
-    expected = np.memmap(car, dtype=np.uint8, mode="r")
-    until = time.monotonic() + bench.size(60, 10, 1)
-    host, _, path = server.piece(row).removeprefix("http://").partition("/")
-
-    def client(seed: int) -> tuple[int, int]:
-        rng, got, wrong = random.Random(seed), 0, 0
-        connection = http.client.HTTPConnection(host, timeout=60)
-        while time.monotonic() < until:
-            first = rng.randrange(max(1, len(expected) - _RANGE))
-            last = min(len(expected), first + rng.randrange(1, _RANGE)) - 1
-            connection.request("GET", "/" + path, headers={"Range": f"bytes={first}-{last}"})
-            data = np.frombuffer(connection.getresponse().read(), dtype=np.uint8)
-            wrong += int((data != expected[first : last + 1]).sum())
-            got += len(data)
-        connection.close()
-        return got, wrong
-
-    with ThreadPoolExecutor(64) as pool:
-        found = list(pool.map(client, range(64)))
-    total, wrong = (sum(column) for column in zip(*found, strict=True))
+    total, wrong = crowd([(server, row, car)], 64, bench.size(60, 10, 1))
     section.notes.append(f"64 clients of random ranges: {total / 1e9:.2f} GB, {wrong} wrong bytes")
     section.target(
         "memory of the server with 64 clients", server.peak() / (1 << 20), 512, most=True, unit=" MiB"

@@ -51,7 +51,8 @@ def commands_page() -> str:
     group = loaded()
     parts = [
         "# Commands",
-        "`ptolemy COMMAND --help` prints the same. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
+        "`ptolemy COMMAND --help` prints the same. Exit codes: 0 done, 1 failed, 2 wrong usage or a value that "
+        "isn't allowed, 130 interrupted.",
     ]
     for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
         parts += _command_section(f"## ptolemy {name}", command)

@@ -76,6 +76,7 @@ class SourceError(PtolemyError):
     """A source can't be used.
 
     Where it is an item of a container: `item` is its place in it, `reason` says what is wrong without its name.
+    `other_content`: places of items with other bytes than their CAR was built with, behind the same size and time.
     """
 
     code = "source-unusable"
@@ -84,6 +85,7 @@ class SourceError(PtolemyError):
         super().__init__(message)
         self.item = item
         self.reason = reason
+        self.other_content: tuple[int, ...] = ()
 
 
 class SourceChangedError(SourceError):
@@ -93,7 +95,7 @@ class SourceChangedError(SourceError):
 
 
 class DeadCarError(SourceChangedError):
-    """A generated CAR can't be read any more: a scan found that a file of it changed or is gone."""
+    """A CAR can't be read or built again any more: a file of it changed or is gone."""
 
     code = "car-dead"
 

@@ -136,7 +136,9 @@ def replicated(context: dg.AssetCheckExecutionContext, catalog: CatalogResource)
     short = [f"{piece} has {count} of {wanted} active deals" for piece, count in state.missing]
     return dg.AssetCheckResult(
         passed=state.replicas is not None and not short and state.pieces > 0,
-        description=_said(short if state.replicas is not None else ["the project has no setting replicas"]),
+        description=_said(
+            short if state.replicas is not None else ["the project wants no deals yet: set replicas"]
+        ),
         metadata={
             "pieces": state.pieces,
             "replicas wanted": wanted,

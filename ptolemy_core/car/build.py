@@ -114,7 +114,7 @@ def write_car(
         car_size=layout.car_size,
         piece_size=piece.piece_size,
         sha256=digest,
-        items=_built_items(layout, inputs, digests),
+        items=built_items(layout, inputs, digests),
     )
     if complete:
         complete(built)
@@ -122,7 +122,8 @@ def write_car(
     return built
 
 
-def _built_items(layout: Layout, inputs: Inputs, digests: NDArray[np.uint8]) -> list[BuiltItem]:
+def built_items(layout: Layout, inputs: Inputs, digests: NDArray[np.uint8]) -> list[BuiltItem]:
+    """The records of a CAR's items, from the digests of all its blocks."""
     roots = layout.roots
     prefix = np.frombuffer(cid.RAW_PREFIX + cid.DAG_PB_PREFIX, dtype=np.uint8).reshape(2, -1)
     is_node = (layout.kind[roots] != Block.LEAF).astype(np.int64)

@@ -89,6 +89,12 @@ class Outline:
         """
         return self.page(bisect_right(self._starts, offset) - 1)
 
+    def last_page_start(self, offset: int) -> int:
+        """Where the last page begins that begins at an offset or before; the CAR's size where that isn't inside."""
+        if offset >= self.header.car_size:
+            return self.header.car_size
+        return self._starts[bisect_right(self._starts, offset) - 1]
+
     def digests(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The digests at these places, a row each.
 

@@ -1,10 +1,11 @@
 """Wrapped data keys of projects: of no use to whoever has the catalog but not the key that wrapped them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from ptolemy_core.catalog.schema import data_key as table
@@ -59,6 +60,12 @@ def replace(catalog: Catalog, changes: Iterable[tuple[WrappedKey, WrappedKey]]) 
             where = [table.c[name] == value for name, value in _row(old).items()]
             done += connection.execute(table.update().where(*where).values(_row(new))).rowcount
     return done
+
+
+def replace_all(connection: Connection, project: str, wrapped: Sequence[WrappedKey]) -> None:
+    """Replace all data keys of a project, in a transaction."""
+    connection.execute(table.delete().where(table.c.project == project))
+    connection.execute(table.insert(), [_row(one) for one in wrapped])
 
 
 def _wrapped(row: sa.RowMapping) -> WrappedKey:

@@ -1,4 +1,6 @@
-"""Generated CARs whose source changed: they are dead, and their remaining files are planned again.
+"""CARs that can't be read any more, since their source changed: they are dead, and what is left is planned again.
+
+Those are generated CARs, and staged ones whose file is lost.
 
 A dead CAR keeps its receipt. Its shards stay with it until a new plan holds them: then they are kept in
 `replaced_shard`, so that a file is in one CAR, and what the dead piece held is still known.
@@ -25,56 +27,61 @@ LOST = sa.and_(car.c.dead_at.is_not(None), car.c.delivered_at.is_(None))
 
 @dataclass(frozen=True, slots=True)
 class MissedFile:
-    """A file of a generated CAR that the last scan didn't see as it was built.
+    """A file of a CAR that isn't there any more as it was built.
 
     Attributes:
         container_id: of the CAR.
         path: NUL-joined.
         size, mtime: its stamp.
+        other_content: it looks as it did and has other bytes.
     """
 
     container_id: int
     path: bytes
     size: int
     mtime: int
+    other_content: bool
 
 
-def has_generated(catalog: Catalog, project: str) -> bool:
-    """Whether a project has any generated CAR."""
+def may_change(catalog: Catalog, project: str) -> bool:
+    """Whether a project has any CAR that a scan can find dead, or alive again."""
     query = sa.select(car.c.container_id).join(container, container.c.id == car.c.container_id)
-    wanted = (container.c.project == project, car.c.car_storage == GENERATED)
+    wanted = (container.c.project == project, (car.c.car_storage == GENERATED) | car.c.dead_at.is_not(None))
     with catalog.read() as connection:
         return connection.scalar(query.where(*wanted).limit(1)) is not None
 
 
-def missed(catalog: Catalog, project: str) -> Iterator[MissedFile]:
-    """The files of a project's generated CARs that were changed, deleted or excluded since, CAR by CAR."""
+def missed(catalog: Catalog, project: str, container_id: int | None = None) -> Iterator[MissedFile]:
+    """The files of a project's generated CARs, or of this one CAR, that were changed, deleted or excluded since.
+
+    CAR by CAR.
+    """
+    which = car.c.car_storage == GENERATED if container_id is None else car.c.container_id == container_id
     query = (
-        sa.select(shard.c.container_id, file.c.path, file.c.size, file.c.mtime)
+        sa.select(shard.c.container_id, file.c.path, file.c.size, file.c.mtime, file.c.other_content)
         .select_from(file)
         .join(shard, shard.c.file_id == file.c.id)
         .join(car, car.c.container_id == shard.c.container_id)
         .where(file.c.project == project, file.c.gone_scan.is_not(None), file.c.kind == Kind.FILE)
-        .where(car.c.car_storage == GENERATED)
+        .where(which)
         .order_by(shard.c.container_id, shard.c.position)
     )
     for row in catalog.fetch(query):
-        yield MissedFile(row.container_id, bytes(row.path), row.size, row.mtime)
+        yield MissedFile(row.container_id, bytes(row.path), row.size, row.mtime, bool(row.other_content))
 
 
 @survives_outage
 def mark(catalog: Catalog, project: str, reasons: dict[int, str]) -> None:
-    """Record which generated CARs of a project are dead, and why, also in their deals; others live again.
+    """Record which CARs of a project are dead, and why, also in their deals; others live again.
 
     One whose shards are in new CARs stays dead.
 
     Args:
         catalog: of the project.
         project: its name.
-        reasons: by container id, of each that can't be generated.
+        reasons: by container id, of each that is dead.
     """
     mine = sa.select(container.c.id).where(container.c.project == project)
-    now = time.time()
     with catalog.write() as connection:
         dead = car.c.container_id.in_(mine) & car.c.dead_at.is_not(None)
         known = set(connection.scalars(sa.select(car.c.container_id).where(dead)))
@@ -83,9 +90,20 @@ def mark(catalog: Catalog, project: str, reasons: dict[int, str]) -> None:
             again = car.update().where(car.c.container_id == key, ~replaced)
             connection.execute(again.values(dead_at=None, dead_reason=None))
         for key in sorted(set(reasons) - known):
-            values = {"dead_at": now, "dead_reason": reasons[key]}
-            connection.execute(car.update().where(car.c.container_id == key).values(values))
-            deals.note_dead(connection, key, reasons[key])
+            _mark(connection, key, reasons[key])
+
+
+@survives_outage
+def mark_one(catalog: Catalog, container_id: int, reason: str) -> None:
+    """Record that a CAR is dead, and why, also in its deals."""
+    with catalog.write() as connection:
+        _mark(connection, container_id, reason)
+
+
+def _mark(connection: Connection, container_id: int, reason: str) -> None:
+    values = {"dead_at": time.time(), "dead_reason": reason}
+    connection.execute(car.update().where(car.c.container_id == container_id).values(values))
+    deals.note_dead(connection, container_id, reason)
 
 
 @survives_outage

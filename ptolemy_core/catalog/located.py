@@ -189,6 +189,7 @@ _CONTENTS = (
         shard.c.length,
         built_shard.c.cid,
         built_shard.c.car_offset,
+        file.c.sha256,
     )
     .select_from(shard)
     .join(file, file.c.id == shard.c.file_id)
@@ -213,6 +214,7 @@ class Contents(NamedTuple):
     length: Sequence[int]
     cid: Sequence[bytes]
     car_offset: Sequence[int]
+    sha256: Sequence[bytes | None]
 
     def spans(self, form: Form, profile: Profile) -> list[int]:
         """Bytes of the sections of each shard in a CAR of this form."""

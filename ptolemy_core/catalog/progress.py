@@ -35,11 +35,14 @@ class Work(StrEnum):
     ROOT = "root"
     MANIFEST = "manifest"
     DELETE_SOURCE = "delete-source"
+    FILE_SHA256 = "file-sha256"
 
     @property
     def unit(self) -> Literal["entries", "bytes"]:
         """What is counted of it."""
-        return "bytes" if self in (Work.BUILD, Work.VERIFY, Work.DELETE_SOURCE) else "entries"
+        return (
+            "bytes" if self in (Work.BUILD, Work.VERIFY, Work.DELETE_SOURCE, Work.FILE_SHA256) else "entries"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,17 @@
 """Removing a project from the catalog, and giving it another name: all rows of all tables that belong to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from ptolemy_core.catalog import data_keys
 from ptolemy_core.catalog.schema import metadata, project
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import ProjectExistsError
+
+if TYPE_CHECKING:
+    from ptolemy_core.keys import WrappedKey
 
 
 def delete(catalog: Catalog, name: str) -> None:
@@ -18,8 +23,13 @@ def delete(catalog: Catalog, name: str) -> None:
                 connection.execute(table.delete().where(mine))
 
 
-def rename(catalog: Catalog, old: str, new: str) -> None:
+def rename(catalog: Catalog, old: str, new: str, wrapped: "Sequence[WrappedKey]" = ()) -> None:
     """Give a project another name, in one transaction.
+
+    Args:
+        catalog: where it is.
+        old, new: its name and the new one.
+        wrapped: its data keys, wrapped for the new name.
 
     Raises:
         ProjectExistsError: another project has it.
@@ -33,6 +43,8 @@ def rename(catalog: Catalog, old: str, new: str) -> None:
             if table is not project and "project" in table.c:
                 connection.execute(table.update().where(table.c.project == old).values(project=new))
         connection.execute(project.delete().where(project.c.name == old))
+        if wrapped:
+            data_keys.replace_all(connection, new, wrapped)
 
 
 def _belongs(table: sa.Table, name: str) -> sa.ColumnElement[bool] | None:

@@ -281,7 +281,7 @@ def _return(connection: Connection, new: Sequence[Values], how: Writing) -> set[
             sa.select(files)
             .where(files.c.project == project, files.c.path.in_(part))
             .where(files.c.gone_scan.is_not(None), files.c.kind >= 0)
-            .where(planned == files.c.size, ~skipped.withdrawn())
+            .where(planned == files.c.size, files.c.other_content.is_(None), ~skipped.withdrawn())
             .order_by(files.c.id)
         )
         for row in connection.execute(query):

@@ -101,6 +101,8 @@ file = Table(
     Column("cid", LargeBinary),
     Column("sha256", LargeBinary),  # of the file in the source, if the project's file_sha256 says so
     Column("header", LargeBinary),  # of an encrypted file: salt and nonce prefix, see `encryption.Header`
+    # true: of a version that is gone since its source has other bytes, though size and time stayed
+    Column("other_content", Boolean),
 )
 Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)
 _KNOWN = text("cid IS NOT NULL")
@@ -175,7 +177,7 @@ car = Table(
     Column("failed_at", Float),
     Column("seen_at", Float),
     Column("car_storage", String, nullable=False, server_default="staged"),
-    # of a generated CAR: when a scan found that its source changed, and which files
+    # of a generated CAR, or a staged one whose file is lost: when its source was found to be changed, and which files
     Column("dead_at", Float),
     Column("dead_reason", String),
 )

@@ -1,7 +1,7 @@
 """The shards of a built CAR, with the file versions that they are of."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -143,6 +143,15 @@ def built(catalog: Catalog, container_id: int, *, listed: bool = False) -> Built
             for column, more in zip(columns, page, strict=True):
                 column.extend(more)
     return BuiltShards(found)
+
+
+def file_ids(catalog: Catalog, container_id: int, positions: Iterable[int]) -> list[int]:
+    """The ids of the files of shards at these positions of a container."""
+    query = sa.select(shard.c.file_id).where(
+        shard.c.container_id == container_id, shard.c.position == sa.bindparam("position")
+    )
+    with catalog.read() as connection:
+        return [connection.execute(query, {"position": one}).scalar_one() for one in positions]
 
 
 _BUILT = (

@@ -11,6 +11,7 @@ are random per version of a file, and stored: encrypting different bytes with th
 Format: https://developers.google.com/tink/streaming-aead/aes_gcm_hkdf_streaming
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from cryptography.exceptions import InvalidTag
@@ -44,7 +45,14 @@ class FileCipher:
     """Encrypts and decrypts the segments of one version of a file, in any order. Thread-safe."""
 
     def __init__(
-        self, data_key: Secret, header: Header, path: bytes, plain: int, *, segment: int = SEGMENT
+        self,
+        data_key: Secret,
+        header: Header,
+        path: bytes,
+        plain: int,
+        *,
+        segment: int = SEGMENT,
+        name: Callable[[], str] | None = None,
     ) -> None:
         """Derive the file's key.
 
@@ -54,14 +62,21 @@ class FileCipher:
             path: of the whole file in the CAR, as for `associated_data`.
             plain: size of the plaintext in bytes.
             segment: bytes of a segment; tests shrink it.
+            name: gives the file's name for messages; by default its path in the CAR.
         """
         if len(data_key) != _KEY:
             raise ValueError(f"a data key for files has {_KEY} bytes, got {len(data_key)}")
         self.segments = Segments(plain, segment)
         self.header = header
-        self.name = paths.display(path)
+        self._path = path
+        self._name = name
         derive = HKDF(hashes.SHA256(), _KEY, header.salt, associated_data(path)).derive
         self._gcm = AESGCM(derive(data_key.reveal()))
+
+    @property
+    def name(self) -> str:
+        """The file's name, for messages."""
+        return self._name() if self._name else paths.display(self._path)
 
     def encrypt(self, index: int, plain: Bytes, out: Bytes) -> None:
         """Encrypt a segment.

@@ -1,11 +1,15 @@
 """What an encrypted project's entries look like in its CARs: their paths, link targets and files."""
 
+from contextlib import suppress
+
 from ptolemy_core.encryption.cipher import FileCipher
 from ptolemy_core.encryption.form import Form
 from ptolemy_core.encryption.headers import Header
 from ptolemy_core.encryption.names import NameCipher
 from ptolemy_core.encryption.segments import SEGMENT
+from ptolemy_core.errors import DamagedError
 from ptolemy_core.keys.secret import Secret
+from ptolemy_core.tree import paths
 
 
 class ProjectCipher:
@@ -53,4 +57,20 @@ class ProjectCipher:
 
     def file(self, car_path: bytes, header: Header, plain: int) -> FileCipher:
         """The cipher of one version of a file of `plain` bytes."""
-        return FileCipher(self._files, header, car_path, plain, segment=self.form.segment)
+        return FileCipher(
+            self._files,
+            header,
+            car_path,
+            plain,
+            segment=self.form.segment,
+            name=lambda: paths.display(self.known_path(car_path)),
+        )
+
+    def known_path(self, car_path: bytes) -> bytes:
+        """The path in the source, for messages: names from the first on that can't be decrypted are as in the CAR."""
+        names = paths.names(car_path)
+        for count in range(len(names), 0, -1):
+            with suppress(DamagedError):
+                real = self.real_path(paths.join_names(names[:count]))
+                return paths.join_names([real, *names[count:]])
+        return car_path

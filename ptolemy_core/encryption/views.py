@@ -115,7 +115,14 @@ class Decrypted:
 
     @classmethod
     def open(
-        cls, encrypted: Reader, size: int, data_key: Secret, path: bytes, *, segment: int = SEGMENT
+        cls,
+        encrypted: Reader,
+        size: int,
+        data_key: Secret,
+        path: bytes,
+        *,
+        segment: int = SEGMENT,
+        name: str | None = None,
     ) -> "Decrypted":
         """Open an encrypted file using its header.
 
@@ -125,6 +132,7 @@ class Decrypted:
             data_key: the project's data key for files.
             path: of the whole file in the CAR, as for `cipher.associated_data`.
             segment: bytes of a segment; tests shrink it.
+            name: of the file, for messages; by default its path.
 
         Raises:
             DamagedError: it has no header, or a size that encrypted files can't have.
@@ -132,8 +140,9 @@ class Decrypted:
         plain = plain_size(size, segment)
         header = bytearray(HEADER)
         got = encrypted.read(0, [memoryview(header)])
-        parsed = Header.parse(bytes(header[:got]), paths.display(path))
-        return cls(encrypted, FileCipher(data_key, parsed, path, plain, segment=segment))
+        shown = name or paths.display(path)
+        parsed = Header.parse(bytes(header[:got]), shown)
+        return cls(encrypted, FileCipher(data_key, parsed, path, plain, segment=segment, name=lambda: shown))
 
     def read(self, offset: int, buffers: Sequence[memoryview]) -> int:
         """Fill the buffers with the plaintext from `offset`; returns the number of bytes.

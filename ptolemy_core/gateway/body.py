@@ -6,6 +6,7 @@ from typing import Any
 from ptolemy_core.dag import cid, varint
 from ptolemy_core.gateway.answer import Answer, Part, Span
 from ptolemy_core.gateway.library import Library
+from ptolemy_core.gateway.parts import Parts, SharedPart
 
 _LENGTH = 9
 """Bytes of a section's length at most."""
@@ -38,32 +39,52 @@ class Body:
     def read(self, most: int) -> bytes | memoryview:
         """The next bytes, at most so many, and less at the end of a part; none at the end of all.
 
-        Raises as `read_into`.
-        """
-        return self.read_into(memoryview(bytearray(most)))
-
-    def read_into(self, buffer: memoryview) -> bytes | memoryview:
-        """The next bytes, as `read` gives them, in the buffer where they fit it: as many as it has, or less.
-
         Raises:
             SourceError, OutlineError, StagingError, NotFoundError: unreadable; wrong bytes are never returned.
         """
-        most = len(buffer)
         while True:
-            if self._literal:
-                data: bytes | memoryview = self._literal[:most]
-                self._literal = self._literal[most:]
-                return data
-            if self._span is None:
-                if not self._next():
+            if self._literal or self._span is None:
+                if not self._literal and not self._next():
                     return b""
+                data, self._literal = self._literal[:most], self._literal[most:]
+                if data:
+                    return data
                 continue
-            data = self._of_span(buffer)
+            at, length = self._ahead(most)
+            view = memoryview(bytearray(length))
+            self._taken.car.read_into(at, view)
+            self._passed(length)
             if self._once is None:
-                return data
-            kept = self._once.filtered(data)
+                return view
+            kept = self._once.filtered(view)
             if kept:
                 return kept
+
+    def next_part(self, parts: Parts, size: int) -> SharedPart | None:
+        """The next bytes, in memory that was reserved or that another body has read; None at the end of all.
+
+        Args:
+            parts: where memory is from.
+            size: that was reserved; given back if it isn't used.
+
+        Raises as `read`.
+        """
+        try:
+            while not self._literal and self._span is None and self._next():
+                pass
+            if self._literal or self._span is None or self._once is not None:
+                data = self.read(size)
+                parts.give_back(size)
+                return SharedPart(data) if data else None
+            car = self._taken.car
+            at, length = self._ahead(size)
+        except BaseException:
+            parts.give_back(size)
+            raise
+        key = (car.stored.piece_cid_v1, at, length)
+        part = parts.get(key, size, lambda view: car.read_into(at, view))
+        self._passed(length)
+        return part
 
     def file_range(self) -> tuple[int, int, int] | None:
         """The rest of the part that is read now, if its bytes are those of a file: descriptor, offset, length."""
@@ -79,10 +100,7 @@ class Body:
 
     def skip(self, count: int) -> None:
         """Note that so many bytes of `file_range` were sent."""
-        assert self._span is not None
-        self._at += count
-        if self._at == self._span.offset + self._span.length:
-            self._give_back()
+        self._passed(count)
 
     def _next(self) -> bool:
         part = next(self._parts, None)
@@ -96,16 +114,18 @@ class Body:
             self._literal = self._once.literal(part) if self._once is not None else part
         return True
 
-    def _of_span(self, buffer: memoryview) -> memoryview:
+    def _ahead(self, most: int) -> tuple[int, int]:
+        """Where the span is read on, and how many bytes, at most so many, are best read at once."""
         assert self._span is not None
         end = self._span.offset + self._span.length
-        car = self._taken.car
-        part = buffer[: min(car.step(self._at, len(buffer)), end - self._at)]
-        car.read_into(self._at, part)
-        self._at += len(part)
-        if self._at == end:
+        return self._at, min(self._taken.car.step(self._at, most), end - self._at)
+
+    def _passed(self, count: int) -> None:
+        """Note that so many bytes of the span were read or sent."""
+        assert self._span is not None
+        self._at += count
+        if self._at == self._span.offset + self._span.length:
             self._give_back()
-        return part
 
     def _give_back(self) -> None:
         if self._taken is not None:

@@ -68,25 +68,31 @@ def answer_piece(
         return Refusal(
             404, "piece-away", f"the CAR of the piece {request.text} was removed from here after its delivery"
         )
-    return _answer(held, request)
+    caching = f"{'public' if held.public else 'private'}, {IMMUTABLE}"
+    return answer_car(held, request.method, request.headers, {**SHARED, "Cache-Control": caching})
 
 
-def _answer(held: HeldCar, request: PieceRequest) -> Answer | Refusal:
+def answer_car(
+    held: HeldCar, method: str, sent: Mapping[str, str], more: Mapping[str, str]
+) -> Answer | Refusal:
+    """The answer with a CAR's bytes, or the range of them that is asked for.
+
+    Args:
+        held: the CAR.
+        method: GET or HEAD.
+        sent: headers of the request, by names in lower case.
+        more: headers of the answer beside those that say what it is.
+    """
     name = cid.to_text(held.stored.piece_cid_v1)
     etag = f'"{name}"'
-    decision = decide(request.method, request.headers, etag, held.size)
-    headers = {
-        **SHARED,
-        "Accept-Ranges": "bytes",
-        "Cache-Control": f"{'public' if held.public else 'private'}, {IMMUTABLE}",
-        "ETag": etag,
-    }
+    decision = decide(method, sent, etag, held.size)
+    headers = {**more, "Accept-Ranges": "bytes", "ETag": etag}
     match decision.outcome:
         case Outcome.OUTSIDE:
             return Refusal(
                 416,
                 "bad-range",
-                f"the range {request.headers['range'][:100]!r} is outside of the CAR's {held.size} bytes",
+                f"the range {sent['range'][:100]!r} is outside of the CAR's {held.size} bytes",
                 {"Accept-Ranges": "bytes", "Content-Range": decision.content_range(held.size)},
             )
         case Outcome.OTHER:

@@ -20,7 +20,15 @@ from ptolemy_core.keys.providers import (
     timeout_seconds,
 )
 from ptolemy_core.keys.secret import Secret
-from ptolemy_core.keys.wrapping import Use, WrappedKey, new_data_key, rewrap, unreadable_without, unwrap
+from ptolemy_core.keys.wrapping import (
+    Use,
+    WrappedKey,
+    new_data_key,
+    rebind,
+    rewrap,
+    unreadable_without,
+    unwrap,
+)
 
 __all__ = [
     "Key",
@@ -34,6 +42,7 @@ __all__ = [
     "keyring_path",
     "new_data_key",
     "open_keys",
+    "rebind",
     "rewrap",
     "unreadable_without",
     "unwrap",

@@ -30,6 +30,7 @@ class Key:
         version: from 1; a number is never reused.
         secret: its bytes; None if it was destroyed.
         created, destroyed: UTC times like 2026-11-26T18:40:59Z; empty if unknown.
+        destroyed_id: of a destroyed key, the ID that it had; empty if unknown.
     """
 
     alias: str
@@ -37,6 +38,7 @@ class Key:
     secret: Secret | None
     created: str = ""
     destroyed: str = ""
+    destroyed_id: str = ""
 
     @property
     def id(self) -> str:

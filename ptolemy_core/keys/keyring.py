@@ -1,8 +1,8 @@
 """The keyring: a file with the keys of aliases, which only its owner may read.
 
 It is JSON: for each alias the versions of its key, each with its creation time, its bytes in base64 and its ID. A
-destroyed version keeps its number without the bytes, so that no number is used twice. The file is replaced atomically
-(a new file is written, synced and renamed), under a lock.
+destroyed version keeps its number and ID without the bytes, so that no other key gets its number. The file is
+replaced atomically (a new file is written, synced and renamed), under a lock.
 """
 
 import base64
@@ -59,8 +59,12 @@ class Keyring:
         """All versions of an alias, the oldest first."""
         return by_version(self._read(), alias)
 
-    def create(self, alias: str) -> Key:
+    def create(self, alias: str, first: int = 1) -> Key:
         """Create a key with a new alias.
+
+        Args:
+            alias: of the key.
+            first: number of its first version.
 
         Raises:
             SettingsError: the alias exists, or is invalid.
@@ -74,7 +78,7 @@ class Keyring:
                     f"{self.place} already has a key {alias}: use `ptolemy keys rotate {alias}` for a new version of "
                     "it, or another alias"
                 )
-            keys.append(_new_key(alias, 1))
+            keys.append(_new_key(alias, first))
             return keys[-1]
 
         return self._change(change)
@@ -116,13 +120,15 @@ class Keyring:
                     places[key.alias, key.version] = len(old)
                     old.append(key)
                     new.append(key)
-                elif old[number].secret is None:
+                elif old[number].secret is None and old[number].destroyed_id in ("", key.id):
                     old[number] = replace(key, created=key.created or old[number].created)
                     new.append(old[number])
                 elif old[number].secret != key.secret:
+                    has = "had" if old[number].secret is None else "has"
+                    known = old[number].id or old[number].destroyed_id
                     raise SettingsError(
-                        f"{self.place} has another key for version {key.version} of {key.alias} (ID "
-                        f"{old[number].id}, the new one's is {key.id}): use another keyring for it, set in {KEYRING}"
+                        f"{self.place} {has} another key for version {key.version} of {key.alias} (ID {known}, the "
+                        f"new one's is {key.id}): use another keyring for it, set in {KEYRING}"
                     )
             return new
 
@@ -152,7 +158,7 @@ class Keyring:
                 raise UnknownKeyError(
                     f"{self.place} has no {which} that isn't destroyed; see `ptolemy keys list`"
                 )
-            destroyed = [Key(alias, key.version, None, key.created, _now()) for key in chosen]
+            destroyed = [Key(alias, key.version, None, key.created, _now(), key.id) for key in chosen]
             for old, new in zip(chosen, destroyed, strict=True):
                 keys[keys.index(old)] = new
             return destroyed
@@ -277,7 +283,7 @@ def _key_of(alias: Any, value: Any) -> tuple[Key, str]:
         str(value.get("destroyed", "")),
     )
     if encoded is None:
-        return Key(alias, version, None, created, destroyed), ""
+        return Key(alias, version, None, created, destroyed, str(value.get("id", ""))), ""
     try:
         secret = Secret(base64.b64decode(encoded, validate=True))
     except binascii.Error:
@@ -291,6 +297,8 @@ def _encode(keys: Iterable[Key]) -> bytes:
         entry: dict[str, object] = {"version": key.version, "created": key.created}
         if key.secret is None:
             entry["destroyed"] = key.destroyed
+            if key.destroyed_id:
+                entry["id"] = key.destroyed_id
         else:
             entry |= {"key": base64.b64encode(key.secret.reveal()).decode("ascii"), "id": key.id}
         aliases.setdefault(key.alias, []).append(entry)

@@ -125,6 +125,15 @@ def rewrap(provider: KeyProvider, wrapped: WrappedKey, alias: str | None = None)
     return _wrap(provider, chosen, data_key, (wrapped.project, wrapped.use, wrapped.version))
 
 
+def rebind(provider: KeyProvider, wrapped: WrappedKey, project: str) -> WrappedKey:
+    """The same data key, for the project's new name; wrapped by the newest version of its alias's key.
+
+    Raises:
+        EncryptionError: see `unwrap` and `new_data_key`.
+    """
+    return _wrap(provider, wrapped.alias, unwrap(provider, wrapped), (project, wrapped.use, wrapped.version))
+
+
 def unreadable_without(
     kept: Iterable[WrappedKey], alias: str, version: int | None = None
 ) -> list[WrappedKey]:

@@ -1,14 +1,17 @@
 """Manifests read back: Parquet, CSV or JSON lines, as `writers` makes them."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.manifest.schema import MANIFEST_SCHEMA
+from ptolemy_core.keys import KeyProvider, configured_keys
+from ptolemy_core.manifest.schema import ENDING, MANIFEST_SCHEMA
 from ptolemy_core.tree import KIND_NAMES, Kind, paths
 
 _KINDS = {KIND_NAMES[kind]: kind for kind in Kind}
@@ -36,45 +39,64 @@ class ManifestRow:
     current: bool
 
 
-def read_manifest(path: str) -> Iterator[ManifestRow]:
-    """The rows of a manifest.
+def is_encrypted(path: str) -> bool:
+    """Whether a manifest's name says that it is encrypted."""
+    return path.endswith(ENDING)
+
+
+def read_manifest(path: str, keys: KeyProvider | None = None) -> Iterator[ManifestRow]:
+    """The rows of a manifest, in plain or encrypted.
+
+    Args:
+        path: of it.
+        keys: for an encrypted one; by default as configured.
 
     Raises:
         SettingsError: it can't be read, or is no manifest.
+        EncryptionError: it is encrypted, and the key isn't there or it is damaged.
     """
     try:
-        for row in _raw(path):
-            yield _row(row)
+        with _opened(path, keys) as file:
+            for row in _raw(file, path.removesuffix(ENDING)):
+                yield _row(row)
     except OSError as error:
         raise SettingsError(f"the manifest {path!r} can't be read ({error.strerror or error})") from None
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f"{path!r} is no manifest of {MANIFEST_SCHEMA} ({type(error).__name__}: {error}): give a file that "
-            "`ptolemy manifest` wrote, ending in .parquet, .csv or .jsonl"
+            "`ptolemy manifest` wrote, ending in .parquet, .csv or .jsonl, or one of these and .encrypted"
         ) from None
 
 
-def _raw(path: str) -> Iterator[dict[str, Any]]:
-    if path.endswith(".csv"):
-        with open(path, encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file)
-    elif path.endswith(".jsonl"):
-        with open(path, encoding="utf-8") as file:
-            yield from map(json.loads, file)
-    elif path.endswith(".parquet"):
-        yield from _parquet(path)
+def _opened(path: str, keys: KeyProvider | None) -> AbstractContextManager[BinaryIO]:
+    if not is_encrypted(path):
+        return open(path, "rb")
+    from ptolemy_core.manifest.sealed import unsealed  # it loads ciphers
+
+    return unsealed(path, keys or configured_keys())
+
+
+def _raw(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
+    if name.endswith(".csv"):
+        with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+            yield from csv.DictReader(text)
+    elif name.endswith(".jsonl"):
+        with io.TextIOWrapper(file, encoding="utf-8") as text:
+            yield from map(json.loads, text)
+    elif name.endswith(".parquet"):
+        yield from _parquet(file)
     else:
         raise ValueError("its name has another ending")
 
 
-def _parquet(path: str) -> Iterator[dict[str, Any]]:
+def _parquet(source: BinaryIO) -> Iterator[dict[str, Any]]:
     try:
         import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it takes a while to load
     except ModuleNotFoundError:
         raise SettingsError(
             "a manifest as Parquet needs PyArrow, which isn't installed: `pip install pyarrow`, or use a csv or jsonl"
         ) from None
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(source) as file:
         for batch in file.iter_batches():
             yield from batch.to_pylist()
 

@@ -50,6 +50,7 @@ def _page(found: Contents, car: CarRow, spans: list[int]) -> Page:
         spans,
         found.first_scan,
         [gone is None for gone in found.gone_scan],
+        [None if digest is None else bytes(digest).hex() for digest in found.sha256],
     ]
     assert len(page) == len(COLUMNS)
     return page

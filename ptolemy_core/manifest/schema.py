@@ -5,6 +5,12 @@ from typing import NamedTuple
 
 MANIFEST_SCHEMA = "ptolemy-manifest/1"
 SUMMARY_SCHEMA = "ptolemy-summary/2"
+FOLDER = "manifests"
+"""Within the staging folder, where nothing else is said."""
+
+ENDING = ".encrypted"
+"""Behind the name of an encrypted manifest."""
+
 FORMATS = ("parquet", "csv", "jsonl")
 
 
@@ -43,4 +49,10 @@ COLUMNS = (
     Column("car_length", "int64", False, "bytes of those sections"),
     Column("scan", "int64", False, "the scan that found this version of the file"),
     Column("current", "bool", False, "false once a later scan found the file changed or gone"),
+    Column(
+        "sha256",
+        "string",
+        True,
+        "of the whole file as the source has it, in hex; empty if it wasn't recorded",
+    ),
 )

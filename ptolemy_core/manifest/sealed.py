@@ -8,10 +8,12 @@ path in a CAR begins with `/`. Format of the line:
 """
 
 import hashlib
+import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from ptolemy_core import encryption
 from ptolemy_core.encryption import SEGMENT, Header
@@ -22,7 +24,6 @@ from ptolemy_core.keys.wrapping import as_record, from_record
 
 FORMAT = "ptolemy-encrypted-manifest/1"
 KEYS_FORMAT = "ptolemy-data-keys/1"
-ENDING = ".encrypted"
 _MAX_LINE = 1 << 20
 _ENDLESS = 1 << 50
 """Size of a file whose end isn't known yet: none of its segments is the last."""
@@ -75,27 +76,45 @@ def sealed(
 
 
 def unseal(path: str, provider: KeyProvider) -> Iterator[bytes]:
-    """The bytes of the manifest in an encrypted one, in parts; each is authentic.
+    """The bytes of the manifest in an encrypted one, in parts; all of it is authentic before a byte is returned.
+
+    Raises: as `unsealed`.
+    """
+    with unsealed(path, provider) as file:
+        while part := file.read(8 * SEGMENT):
+            yield part
+
+
+@contextmanager
+def unsealed(path: str, provider: KeyProvider) -> Iterator[BinaryIO]:
+    """The manifest in an encrypted one, open for reading from any place; nothing of it is written anywhere.
 
     Raises:
         DamagedError: it isn't an encrypted manifest, was changed or is cut off.
         EncryptionError: the key isn't there.
         OSError: it can't be read.
     """
-    with open(path, "rb") as file:
-        line = file.readline(_MAX_LINE)
-        value = _parsed(line)
-        if value is None or value["format"] != FORMAT:
-            raise DamagedError(f"{path} isn't an encrypted manifest: its first line says nothing of one")
-        begin = len(line)
-        size = file.seek(0, 2) - begin
-        key = _data_key(_keys_of(value, path), provider, path)
-        view = encryption.Decrypted.open(_Part(file, begin), size, key, _path(line))
-        view.check()  # all of it, before a byte is returned
-        for at in range(0, view.size, 8 * SEGMENT):
-            part = bytearray(min(8 * SEGMENT, view.size - at))
-            view.read_into(at, memoryview(part))
-            yield bytes(part)
+    try:
+        with open(path, "rb") as file:
+            yield io.BufferedReader(_open(file, path, provider), SEGMENT)
+    except DamagedError as error:
+        if path in str(error):
+            raise
+        raise DamagedError(f"the manifest {path} is damaged: {error}") from None
+
+
+def _open(file: IO[bytes], path: str, provider: KeyProvider) -> "_Unsealed":
+    """The manifest in an open encrypted one; all of it is checked."""
+    line = file.readline(_MAX_LINE)
+    value = _parsed(line)
+    if value is None or value["format"] != FORMAT:
+        raise DamagedError(f"{path} isn't an encrypted manifest: its first line says nothing of one")
+    begin = len(line)
+    size = file.seek(0, 2) - begin
+    key = _data_key(_keys_of(value, path), provider, path)
+    view = encryption.Decrypted.open(_Part(file, begin), size, key, _path(line), name=path)
+    view.check()  # all of it, before a byte is returned
+    return _Unsealed(view)
 
 
 def _parsed(text: bytes) -> Any:
@@ -140,6 +159,37 @@ class _Part:
             if got < len(buffer):
                 break
         return done
+
+
+class _Unsealed(io.RawIOBase):
+    """An encrypted manifest as the file that was encrypted."""
+
+    def __init__(self, view: "encryption.Decrypted") -> None:
+        super().__init__()
+        self._view = view
+        self._at = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place; returns it."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._view.size}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; returns the number of bytes."""
+        target = memoryview(buffer).cast("B")[: max(0, self._view.size - self._at)]
+        if len(target):
+            self._view.read_into(self._at, target)
+        self._at += len(target)
+        return len(target)
 
 
 class _Sealing:

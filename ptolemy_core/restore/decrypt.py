@@ -1,8 +1,12 @@
 """Leaves of encrypted files: each is one segment, which is authenticated before a byte of it is written."""
 
-from ptolemy_core.restore.dag import Leaf
+from ptolemy_core.encryption import Header
+from ptolemy_core.encryption.segments import HEADER
+from ptolemy_core.restore.blocks import Blocks
+from ptolemy_core.restore.dag import Leaf, leaves
 from ptolemy_core.restore.report import FileItem
 from ptolemy_core.source.open_file import ReadAt, reader_of
+from ptolemy_core.tree import paths
 
 
 def plain_range(item: FileItem, leaf: Leaf) -> tuple[int, int]:
@@ -24,6 +28,26 @@ def plain_bytes(item: FileItem, leaf: Leaf, data: memoryview | bytes) -> memoryv
     out = bytearray(plain_range(item, leaf)[1])
     item.cipher.decrypt(leaf.start // segments.segment, data, out)
     return memoryview(out)
+
+
+def header_in_car(blocks: Blocks, item: FileItem) -> Header:
+    """The header at the beginning of an encrypted file. It isn't checked here, but with the first segment.
+
+    Raises:
+        DamagedError: it isn't an encrypted file.
+        BlockError: its first block isn't there.
+    """
+    first = item.segments[0]
+    leaf = next(leaves(blocks, first.cid, first.length, first.spot), None)
+    if leaf is None:
+        data = b""
+    elif leaf.data is not None:
+        data = leaf.data[:HEADER]
+    else:
+        out = bytearray(min(HEADER, leaf.length))
+        blocks.cars[leaf.car].pread_into(memoryview(out), leaf.offset)
+        data = bytes(out)
+    return Header.parse(data, paths.display(bytes(item.path)))
 
 
 def reader(item: FileItem, descriptor: int) -> ReadAt:

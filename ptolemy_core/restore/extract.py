@@ -152,11 +152,15 @@ class Extraction:
             problem(ROOT, reason)
         for tree in selection.trees:
             furthest = self._furthest.setdefault(tree.car, Furthest())
-            for entry in Walk(self._blocks, tree, problem, furthest):
+
+            def told(path: Path, reason: str) -> None:
+                problem(self._plain.shown(path), reason)
+
+            for entry in Walk(self._blocks, tree, told, furthest):
                 try:
                     path = self._plain.path(entry.path)
                 except DamagedError as error:
-                    problem(entry.path, str(error))
+                    told(entry.path, str(error))
                     continue
                 if path.depth == 1:
                     self._hidden = self._hidden is not False and looks_encrypted(entry.path.name)

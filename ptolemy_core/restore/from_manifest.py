@@ -3,19 +3,27 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.views import Shard, Stored
 from ptolemy_core.commp import piece_cid_v2, piece_size
 from ptolemy_core.commp.piece_cid import parse_piece_cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.manifest.reading import ManifestRow, read_manifest
+from ptolemy_core.encryption.opening import open_cipher
+from ptolemy_core.errors import SettingsError
+from ptolemy_core.keys import KeyProvider, configured_keys
+from ptolemy_core.manifest.reading import ManifestRow, is_encrypted, read_manifest
 from ptolemy_core.progress import Progress
-from ptolemy_core.restore.project import Needs, RestoreError, RestoreJob, Writing, looked_for, work
+from ptolemy_core.restore.needs import Needs, RestoreError, looked_for
+from ptolemy_core.restore.project import RestoreJob, Writing, work
 from ptolemy_core.restore.remote import Servers
 from ptolemy_core.restore.report import Report
 from ptolemy_core.restore.target import state_name
 from ptolemy_core.tree import Kind, paths
+
+if TYPE_CHECKING:  # it loads ciphers
+    from ptolemy_core.encryption import ProjectCipher
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +48,45 @@ class ManifestRestore:
         return work(self.job, self.entries, to, how or Writing(), progress=progress)
 
 
+@dataclass(frozen=True, slots=True)
+class ManifestKeys:
+    """What decrypts the CARs of a manifest.
+
+    Attributes:
+        file: with the project's wrapped data keys: another manifest, or PROJECT.keys.json. An encrypted manifest has
+            them itself.
+        provider: of the key that wrapped them; by default as configured.
+    """
+
+    file: str | None = None
+    provider: KeyProvider | None = None
+
+    def cipher(self, manifest: str, profile: Profile) -> "ProjectCipher | None":
+        """The ciphers of the manifest's project; None if nothing says that it is encrypted.
+
+        Raises:
+            SettingsError: the file can't be read.
+            EncryptionError: it has no data keys, or the key isn't there.
+        """
+        file = self.file or (manifest if is_encrypted(manifest) else None)
+        if file is None:
+            return None
+        from ptolemy_core.manifest.sealed import wrapped_keys_in  # it loads ciphers
+
+        try:
+            wrapped = wrapped_keys_in(file)
+        except OSError as error:
+            raise SettingsError(f"{file!r} can't be read ({error.strerror or error})") from None
+        return open_cipher(wrapped, self.provider or configured_keys(), segment=profile.chunk)
+
+
 def load_manifest(
     path: str,
     wanted: Sequence[bytes] = (),
     folders: Sequence[str] = (),
     servers: Servers | None = None,
     profile: Profile = UNIXFS_V1_2025,
+    keys: ManifestKeys | None = None,
 ) -> ManifestRestore:
     """Read a manifest, and look for the CARs that it names.
 
@@ -55,14 +96,18 @@ def load_manifest(
         folders: where CARs are looked for.
         servers: that are asked for those that are in none of the folders.
         profile: of the DAG.
+        keys: for the manifest of an encrypted project.
 
     Raises:
         SettingsError: it can't be read, or is no manifest.
+        EncryptionError: the project's key isn't there, or the manifest is damaged.
         RestoreError: no entry matches, or there is neither a folder nor a server.
     """
     if not folders and servers is None:
         raise RestoreError("a manifest doesn't say where its CARs are: give --from or --cars")
-    rows = list(read_manifest(path))
+    keys = keys or ManifestKeys()
+    cipher = keys.cipher(path, profile)
+    rows = list(read_manifest(path, keys.provider))
     ends: dict[int, tuple[int, ManifestRow]] = {}
     for row in rows:
         end = row.car_offset + row.car_length
@@ -78,9 +123,9 @@ def load_manifest(
     needs = Needs(
         entries=len(entries),
         size=sum(one.size for one in entries if one.kind == Kind.FILE),
-        cars=looked_for([_receipt(*ends[number]) for number in used], None, folders, servers or Servers(())),
+        cars=looked_for([_receipt(*ends[number]) for number in used], None, folders, servers),
     )
-    return ManifestRestore(RestoreJob(needs, state_name(_tops(entries)), profile), entries)
+    return ManifestRestore(RestoreJob(needs, state_name(_tops(entries)), profile, cipher), entries)
 
 
 def _is_wanted(path: bytes, wanted: Sequence[bytes]) -> bool:

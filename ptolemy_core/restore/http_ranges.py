@@ -1,7 +1,8 @@
 """Byte ranges over HTTP, from servers that may lie: short, wrong and endless answers, and redirects to elsewhere.
 
 A range is taken only if the answer is exactly it: status 206, Content-Range, no encoding, all of its bytes in time.
-What the bytes are is for the caller to check. Specification: RFC 9110, section 14.
+What the bytes are is for the caller to check. Proxies of the environment are used. Specification: RFC 9110,
+section 14.
 """
 
 import http.client
@@ -13,7 +14,9 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from ptolemy_core.restore.proxies import Proxy, is_loopback, proxy_for
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", re.ASCII)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -39,6 +42,7 @@ class HttpOptions:
         seconds: for connecting, and for each wait for the server.
         token: sent as a bearer token to the servers that were named, never to where they redirect to.
         private_redirects: whether a public server may redirect to a private address, such as 127.0.0.1 or 10.1.2.3.
+            What a name stands for is only seen without a proxy.
     """
 
     seconds: float = 30.0
@@ -78,6 +82,8 @@ class HttpRanges:
             self._fetch(url, offset, buffer)
         except (http.client.HTTPException, ssl.SSLError) as error:
             raise FetchError(f"no proper answer ({type(error).__name__})") from None
+        except ValueError as error:
+            raise FetchError(str(error)) from None
         except TimeoutError:
             raise FetchError(f"no answer for {self._options.seconds:g} s") from None
         except OSError as error:
@@ -117,6 +123,10 @@ class HttpRanges:
         if named and self._options.token:
             headers["Authorization"] = f"Bearer {self._options.token}"
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        proxy = proxy_for(url) if parts.scheme == "http" else None
+        if proxy is not None:
+            path = f"http://{parts.netloc.rpartition('@')[2]}{path}"
+            headers |= proxy.headers
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         if answer.status in _REDIRECTS:
@@ -152,18 +162,33 @@ class HttpRanges:
         key = f"{parts.scheme}://{parts.netloc}"
         if key in kept and kept[key][0].sock is not None:
             return kept[key]
-        host, seconds = parts.hostname or "", self._options.seconds
-        connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            connection = http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=self._tls)
-        else:
-            connection = http.client.HTTPConnection(host, parts.port, timeout=seconds)
-        connection.connect()
+        proxy = proxy_for(url)
+        connection = self._opened(parts, proxy)
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        kept[key] = connection, _is_private(connection.sock.getpeername()[0])
+        address = connection.sock.getpeername()[0] if proxy is None else parts.hostname or ""
+        kept[key] = connection, _is_private(address)
         with self._lock:
             self._all.append(connection)
         return kept[key]
+
+    def _opened(self, parts: SplitResult, proxy: Proxy | None) -> http.client.HTTPConnection:
+        host, port, seconds = parts.hostname or "", parts.port, self._options.seconds
+        at = (host, port) if proxy is None else (proxy.host, proxy.port)
+        connection: http.client.HTTPConnection
+        if parts.scheme == "http":
+            connection = http.client.HTTPConnection(*at, timeout=seconds)
+        else:
+            connection = http.client.HTTPSConnection(*at, timeout=seconds, context=self._tls)
+            if proxy is not None:
+                connection.set_tunnel(host, port or 443, proxy.headers)
+        try:
+            connection.connect()
+        except OSError as error:
+            if proxy is None or isinstance(error, TimeoutError | ssl.SSLError):
+                raise
+            why = error.strerror or str(error) or type(error).__name__
+            raise FetchError(f"the proxy {proxy.host}:{proxy.port} gives no connection ({why})") from None
+        return connection
 
     def _drop(self, url: str) -> None:
         kept: dict[str, tuple[http.client.HTTPConnection, bool]] = self._local.__dict__.get("kept", {})
@@ -226,4 +251,8 @@ def _require_range(answer: http.client.HTTPResponse, offset: int, length: int) -
 
 
 def _is_private(address: str) -> bool:
-    return not ipaddress.ip_address(address.partition("%")[0]).is_global
+    """Whether an address is private; a name, which a proxy looks up, counts as public unless it is this machine's."""
+    try:
+        return not ipaddress.ip_address(address.partition("%")[0]).is_global
+    except ValueError:
+        return is_loopback(address)

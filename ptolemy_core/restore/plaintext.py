@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptolemy_core.encryption import Header, plain_size
+from ptolemy_core.encryption import plain_size
 from ptolemy_core.encryption.form import encrypted_length
-from ptolemy_core.encryption.segments import HEADER
 from ptolemy_core.encryption.text import looks_encrypted
 from ptolemy_core.errors import DamagedError
 from ptolemy_core.restore.blocks import Blocks
-from ptolemy_core.restore.dag import leaves
+from ptolemy_core.restore.decrypt import header_in_car
 from ptolemy_core.restore.path import Path, path_of
 from ptolemy_core.restore.report import FileItem, Segment
 from ptolemy_core.restore.walk import TreeEntry
@@ -56,6 +55,12 @@ class Plaintext:
             path if all(len(one.name) <= MAX_NAME for one in path.upwards()) else path_of(map(_short, path))
         )
 
+    def shown(self, path: Path) -> Path:
+        """A path for messages: the real one, as far as it can be decrypted."""
+        if self._cipher is None or not path.depth:
+            return path
+        return path_of(paths.names(self._cipher.known_path(bytes(path))))
+
     def target(self, entry: TreeEntry) -> bytes:
         """The real target of a link.
 
@@ -91,20 +96,8 @@ class Plaintext:
         if self._cipher is None:
             return item
         car_path, plain = bytes(parts[0].path), self.size(item.size)
-        header = Header.parse(self._first_bytes(item), paths.display(bytes(path)))
+        header = header_in_car(self._blocks, item)
         return FileItem(path, plain, item.segments, cipher=self._cipher.file(car_path, header, plain))
-
-    def _first_bytes(self, item: FileItem) -> bytes:
-        """The first bytes of a file: not checked here, but with its first segment."""
-        first = item.segments[0]
-        leaf = next(leaves(self._blocks, first.cid, first.length, first.spot), None)
-        if leaf is None:
-            return b""
-        if leaf.data is not None:
-            return leaf.data[:HEADER]
-        out = memoryview(bytearray(min(HEADER, leaf.length)))
-        self._blocks.cars[leaf.car].pread_into(out, leaf.offset)
-        return bytes(out)
 
 
 def as_stored(path: Path, parts: Sequence[TreeEntry]) -> FileItem:

@@ -5,105 +5,35 @@ catalog: entries may come from anywhere. Before anything is written it is known 
 checked against the CIDs of the catalog, a split file also as a whole.
 """
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ptolemy_core.catalog import data_keys, projects, scans, stored_cars, views
-from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog import data_keys, projects, scans, views
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.catalog.views import Entries, Shard, Stored, View
+from ptolemy_core.catalog.views import Entries, Stored, View
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.dag.stitch import file_cid
-from ptolemy_core.encryption import PLAIN, Form, Header
 from ptolemy_core.encryption.opening import open_cipher
-from ptolemy_core.errors import DamagedError, OutlineError, PtolemyError, SourceError, StageOrderError
+from ptolemy_core.errors import OutlineError, SourceError, StageOrderError
 from ptolemy_core.keys import configured_keys
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
-from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.findings import CarError
-from ptolemy_core.reader.seekable import CarFile
-from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
-from ptolemy_core.restore.dag import read_node
+from ptolemy_core.restore.blocks import Blocks
 from ptolemy_core.restore.durable import sync_file_system
+from ptolemy_core.restore.entries import EachEntry
+from ptolemy_core.restore.needs import NeededCar, Needs, RestoreError, looked_for
 from ptolemy_core.restore.path import path_of
-from ptolemy_core.restore.remote import RemotePiece, Servers
-from ptolemy_core.restore.report import FileItem, Report, Segment
+from ptolemy_core.restore.remote import Servers
+from ptolemy_core.restore.report import Report
 from ptolemy_core.restore.target import EntryError, Target, check_free_space, state_name
 from ptolemy_core.restore.write import Writer
-from ptolemy_core.staging.stored import StoredCar
 from ptolemy_core.tree import Kind, paths
 
 if TYPE_CHECKING:  # it loads ciphers
     from ptolemy_core.encryption import ProjectCipher
-
-_ASKED_AT_ONCE = 8
-"""Servers are asked for so many CARs at once."""
-
-
-class RestoreError(PtolemyError):
-    """A restore that can't be done as it was asked for."""
-
-    code = "restore-refused"
-
-
-@dataclass(frozen=True, slots=True)
-class NeededCar:
-    """A CAR that holds something that is asked for.
-
-    Attributes:
-        car: its receipt.
-        path: where it is, or its outline if it is generated; None if it isn't found.
-        reason: why it is missing.
-        generated: what it is generated from; None of a CAR that is a file.
-        remote: the servers that have it; None if none is asked.
-    """
-
-    car: CarRow
-    path: str | None
-    reason: str = ""
-    generated: StoredCar | None = None
-    remote: RemotePiece | None = None
-
-    def open(self) -> CarFile:
-        """What its blocks are read from.
-
-        Raises:
-            OutlineError, SourceError: it can't be generated.
-        """
-        if self.generated is not None:
-            return self.generated.open()
-        if self.remote is not None:
-            return self.remote
-        assert self.path is not None
-        return self.path
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a restore needs.
-
-    Attributes:
-        entries: files, links and empty folders that are asked for.
-        size: bytes of the files.
-        cars: that hold them, by container number.
-        unbuilt: of the entries, those that are in no built CAR: some of their paths, for people.
-    """
-
-    entries: int = 0
-    size: int = 0
-    cars: list[NeededCar] = field(default_factory=list)
-    unbuilt: list[str] = field(default_factory=list)
-
-    @property
-    def missing(self) -> list[NeededCar]:
-        """The CARs that aren't found."""
-        return [one for one in self.cars if one.path is None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +69,8 @@ class Writing:
 
 
 _USUAL = Writing()
+
+__all__ = ["NeededCar", "Needs", "ProjectRestore", "RestoreError", "RestoreJob", "Writing", "load", "work"]
 
 
 class ProjectRestore:
@@ -299,7 +231,7 @@ def work(
                 blocks, target, report, sparse=how.sparse, threads=how.threads, progress=progress
             ) as writer:
                 numbers = {one.car.container_id: number for number, one in enumerate(here)}
-                each = _EachEntry(writer, report, blocks, numbers, job)
+                each = EachEntry(writer, report, blocks, numbers, job.profile, job.cipher)
                 for entry in entries:
                     each.restore(entry)
         report.warnings += blocks.damage([one.car.car_size for one in here])
@@ -309,165 +241,9 @@ def work(
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class _EachEntry:
-    """Hands entries to the writer; `numbers` are the open CARs' by container."""
-
-    writer: Writer
-    report: Report
-    blocks: Blocks
-    numbers: dict[int, int]
-    job: RestoreJob
-
-    def restore(self, entry: Stored) -> None:
-        place = path_of(paths.names(entry.path))
-        lost = [one for one in entry.shards if one.cid is None or one.container_id not in self.numbers]
-        if lost or not entry.shards:
-            self.report.problem(entry.path, _lost(lost))
-            return
-        cipher = self.job.cipher
-        car_path = entry.path if cipher is None else cipher.car_path(entry.path)
-        segments = tuple(self._segment(entry, one) for one in entry.shards)
-        if entry.kind == Kind.DIRECTORY:
-            self.writer.folder(place, entry.mtime)
-        elif entry.kind == Kind.SYMLINK:
-            try:
-                target = _link_target(self.blocks, segments[0])
-                if cipher is not None:
-                    target = cipher.real_target(car_path, target)
-                if entry.target is not None and target != entry.target:
-                    raise BlockError("the CAR has a link that leads elsewhere than the catalog says")
-            except (BlockError, DamagedError) as error:
-                self.report.problem(entry.path, str(error))
-                return
-            self.writer.link(place, target, entry.mtime)
-        elif sum(one.length for one in entry.shards) != entry.size:
-            self.report.problem(
-                entry.path, "not all of its shards are planned yet: run containerize and blitz"
-            )
-        else:
-            size = self._form.file_size(entry.size)
-            check = _whole(entry.cid, size, segments, self.job.profile) if len(segments) > 1 else None
-            file = None if cipher is None else cipher.file(car_path, _header(entry), entry.size)
-            self.writer.file(FileItem(place, entry.size, segments, entry.mtime, check, file))
-
-    @property
-    def _form(self) -> Form:
-        return PLAIN if self.job.cipher is None else self.job.cipher.form
-
-    def _segment(self, entry: Stored, one: Shard) -> Segment:
-        """A shard as it is in its CAR."""
-        assert one.cid is not None
-        assert one.car_offset is not None
-        start, length = one.start, one.length
-        if entry.kind == Kind.FILE and self._form.files:
-            start, length = self._form.file_range(entry.size, start, length)
-        return Segment(start, length, one.cid, Spot(self.numbers[one.container_id], one.car_offset))
-
-
-def _header(entry: Stored) -> Header:
-    if entry.header is None:
-        raise RestoreError(
-            f"{paths.display(entry.path)} has no salt in the catalog, so it can't be decrypted: use a copy of the "
-            "catalog, or extract it from its CAR (ptolemy extract --key)"
-        )
-    return Header.of_bytes(entry.header)
-
-
-def _whole(
-    wanted: bytes | None, size: int, segments: tuple[Segment, ...], profile: Profile
-) -> Callable[[list[bytes]], str | None] | None:
-    """The check of a split file's CID as a whole; None while that isn't known."""
-    if wanted is None:
-        return None
-    last = segments[-1]
-    bare = last.length <= profile.chunk
-
-    def check(nodes: list[bytes]) -> str | None:
-        lowest = b"".join(node[4:] for node in nodes) + (last.cid[4:] if bare else b"")
-        try:
-            got = file_cid(size, lowest, profile, bare_leaf=bare)
-        except ValueError as error:
-            return str(error)
-        if got == wanted:
-            return None
-        return f"its CID as a whole is {cid.to_text(got)}, the catalog says {cid.to_text(wanted)}"
-
-    return check
-
-
 def _there(target: Target, entries: Iterable[Stored]) -> Iterator[int]:
     """Bytes of files that are at their places already."""
     for entry in entries:
         if entry.kind == Kind.FILE:
             with suppress(EntryError):
                 yield target.bytes_there(path_of(paths.names(entry.path)), entry.size)
-
-
-def _lost(lost: list[Shard]) -> str:
-    """Why these shards of an entry, or an entry without any, can't be restored."""
-    unbuilt = not lost or lost[0].cid is None
-    why = "it is in no built CAR: run blitz" if unbuilt else "its CAR is missing"
-    if not lost or lost[0].number is None:
-        return why
-    numbers = ", ".join(str(one.number) for one in lost[:10]) + ("…" if len(lost) > 10 else "")
-    return f"shard {numbers}: {why}"
-
-
-def looked_for(
-    rows: Sequence[CarRow], project: Project | None, folders: Sequence[str], servers: Servers | None
-) -> list[NeededCar]:
-    """Look for CARs: in folders, and then at servers; where neither is given, at the project's own place."""
-    if servers is None:
-        assert project is not None
-        return [_needed(project, row, folders) for row in rows]
-    found = [_found(row, folders) for row in rows]
-    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="ask") as pool:
-        return list(pool.map(lambda one: one if one.path else _at_servers(one.car, servers), found))
-
-
-def _at_servers(row: CarRow, servers: Servers) -> NeededCar:
-    remote = servers.piece(row)
-    fault = remote.find()
-    return NeededCar(row, None, fault) if fault else NeededCar(row, remote.place, remote=remote)
-
-
-def _needed(project: Project, row: CarRow, folders: Sequence[str]) -> NeededCar:
-    """Look for a CAR; a generated one needs no file, but may have been written as one into a folder."""
-    found = _found(row, folders or [project.staging_dir])
-    if found.path is not None or folders or not row.is_generated:
-        return found
-    stored = stored_cars.of_row(project, row)
-    if stored.dead is not None:
-        return NeededCar(row, None, f"it can't be generated any more: {stored.dead}")
-    if stored.look() is None:
-        return NeededCar(row, None, f"its outline is missing: ptolemy rebuild {stored.label} makes it again")
-    return NeededCar(row, stored.outline_path, generated=stored)
-
-
-def _found(row: CarRow, folders: Sequence[str]) -> NeededCar:
-    """Look for a CAR under the names that it may have."""
-    reason = "not found"
-    names = dict.fromkeys(
-        (row.file_name, f"{cid.to_text(row.piece_cid_v1)}.car", f"{cid.to_text(row.piece_cid_v2)}.car")
-    )
-    for folder in folders:
-        for name in names:
-            place = os.path.join(folder, name)
-            try:
-                size = os.stat(place).st_size
-            except OSError as error:
-                if not isinstance(error, FileNotFoundError):
-                    reason = f"{place} can't be read ({error.strerror})"
-                continue
-            if size >= row.car_size:  # a piece may be padded with zeros
-                return NeededCar(row, place)
-            reason = f"{place} has {size:,} bytes of {row.car_size:,}"
-    return NeededCar(row, None, reason)
-
-
-def _link_target(blocks: Blocks, segment: Segment) -> bytes:
-    node = read_node(blocks, segment.cid, segment.spot)
-    if node.unixfs.type != Type.SYMLINK or node.unixfs.data is None:
-        raise BlockError(f"{cid.to_text(segment.cid)} isn't a symbolic link")
-    return node.unixfs.data

@@ -7,12 +7,30 @@ BEHIND_LINK = "a folder in its path is now a link"
 
 NOT_A_FILE = "it is no longer a regular file"
 
+OTHER_CONTENT = (
+    "changed since the scan, other bytes than its CAR was built with, though its size and time are the same"
+)
+"""How a file changed that a scan can't tell from what it was."""
+
 _RESCAN = "scan again, then containerize and blitz"
 
 
 def changed(name: str, how: str) -> SourceChangedError:
     """An entry changed since the scan."""
     return _changed(name, f"changed since the scan, {how}", _RESCAN)
+
+
+def other_content(name: str, *, recorded: bool = False) -> SourceChangedError:
+    """A file has other bytes than its CAR was built with, and no scan can tell.
+
+    Args:
+        name: of the file.
+        recorded: whether the catalog learns it from whoever caught this error.
+    """
+    remedy = "containerize and blitz make new CARs of what is there"
+    return _changed(
+        name, OTHER_CONTENT, remedy if recorded else f"run verify --again, which records it; then {remedy}"
+    )
 
 
 def missing(name: str, why: str) -> SourceChangedError:

@@ -35,9 +35,10 @@ from ptolemy_core.keys import KeyProvider
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import counted
-from ptolemy_core.stages import build_job, reservation
+from ptolemy_core.stages import build_job, dead, reservation
 from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.file_digests import file_digests as digests_of
+from ptolemy_core.stages.file_digests import hashed
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.skip import drop_unreadable
 
@@ -159,6 +160,8 @@ def _build_what_is_left(
         with deferral.interruptible():
             job = build_job.load(catalog, project, row, how.profile, found)
         try:
+            if found is None:
+                _hash_files(catalog, job, deferral)
             with Reporter(catalog, project.name, Task(Work.BUILD, row.number), row.car_size) as reporter:
 
                 def report(done: int) -> None:
@@ -167,13 +170,12 @@ def _build_what_is_left(
                     if how.progress:
                         how.progress(done)
 
-                file_digests.keep(catalog, digests_of(project, job.content))
                 complete = build_job.before_name(catalog, job, time.monotonic())
                 built = build_job.work(job, how.options, keys=how.keys, progress=report, complete=complete)
                 return job, built
         except SourceError as error:
-            if found is not None and not found.named and isinstance(error, SourceChangedError):
-                encrypted_cars.abandon(catalog, found.container_id)
+            if isinstance(error, SourceChangedError):
+                _record_change(catalog, job, error)
             if found is not None or project.on_error != "skip":
                 raise
             left = drop_unreadable(catalog, job, error, how.keys)
@@ -182,10 +184,43 @@ def _build_what_is_left(
         row = left
 
 
+def _hash_files(catalog: Catalog, job: BuildJob, deferral: Deferral) -> None:
+    """Record the SHA-256 of the files of a container, if the project says so."""
+    if not job.project.file_sha256:
+        return
+    chosen = hashed(job.content)
+    task, total = (
+        Task(Work.FILE_SHA256, job.container.number),
+        sum(job.content.stamps[k].size for k in chosen),
+    )
+    with Reporter(catalog, job.project.name, task, total) as reporter:
+
+        def report(done: int) -> None:
+            deferral.check()
+            reporter.advance(done)
+
+        file_digests.keep(catalog, digests_of(job.project, job.content, chosen, report))
+
+
+def _record_change(catalog: Catalog, job: BuildJob, error: SourceChangedError) -> None:
+    """What a source that changed means for what is planned and built of it."""
+    receipt = job.receipt
+    if receipt is not None and not receipt.named:
+        encrypted_cars.abandon(catalog, receipt.container_id)
+        return
+    if error.other_content:
+        dead.content_changed(
+            catalog, job.project.name, [int(job.content.file_ids[k]) for k in error.other_content]
+        )
+    if receipt is not None:
+        dead.give_up(catalog, job.project, receipt)
+
+
 def _require_sources(catalog: Catalog, row: CarRow) -> None:
     if row.dead_at is not None:
         raise DeadCarError(
-            f"CAR {row.project}/{row.number} can't be generated any more: {row.dead_reason}",
+            f"CAR {row.project}/{row.number} can't be {'generated any more' if row.is_generated else 'built again'}: "
+            f"{row.dead_reason}; containerize and blitz make new CARs of what is left",
             reason=row.dead_reason or "",
         )
     gone = deletions.of_container(catalog, row.container_id)

@@ -22,6 +22,7 @@ from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.source import Inputs, open_target, refusals
 from ptolemy_core.stages.car_form import CarForm, in_car
+from ptolemy_core.stages.keys_file import keep_keys_file, keys_path
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 from ptolemy_core.staging.area import part_name
 from ptolemy_core.staging.build import Kept, build_car
@@ -39,7 +40,8 @@ class BuildJob:
         profile: of the DAG.
         receipt: of a CAR that is built again; None for a new one.
         wrapped: data keys of an encrypted project.
-        cids: of an encrypted project, the CIDs that items must have, since they had them before, by position.
+        cids: that items must have, by position: those of a CAR that is built again, or that shards of an encrypted
+            project had in dead CARs.
     """
 
     project: Project
@@ -80,7 +82,8 @@ def load(
 ) -> BuildJob:
     """Read what the building of a container needs."""
     wrapped = ensure_data_keys(catalog, project)
-    cids = encrypted_cars.known_cids(catalog, row.id) if project.is_encrypted else {}
+    known = project.is_encrypted or receipt is not None
+    cids = encrypted_cars.known_cids(catalog, row.id) if known else {}
     return BuildJob(project, row, containers.content(catalog, row.id), profile, receipt, wrapped, cids)
 
 
@@ -119,6 +122,7 @@ def work(
             _lay_out(job, form),
             job.inputs(form),
             options,
+            cids=job.cids,
             profile=job.profile,
             progress=progress,
         )
@@ -152,33 +156,30 @@ def _lay_out(job: BuildJob, form: CarForm) -> Layout:
 
 
 def before_name(catalog: Catalog, job: BuildJob, started: float) -> Callable[[BuiltCar], None] | None:
-    """What is done with a complete CAR of an encrypted project before it gets its name; see `encrypted_cars`.
+    """What is done with a complete CAR before it gets its name.
 
-    Its items are compared with what they were before, if they were built. A new CAR's receipt is written.
+    Its items are compared with what they were before, if they were built. The data keys of an encrypted project are
+    written beside its CARs, and the receipt of a new CAR of it; see `encrypted_cars`.
 
     Args:
         catalog: of the project.
         job: that builds the CAR.
         started: when that began, by `time.monotonic`.
     """
-    if not job.project.is_encrypted:
+    if not job.project.is_encrypted and job.receipt is None:
         return None
 
     def complete(built: BuiltCar) -> None:
         wrong = [k for k, cid in sorted(job.cids.items()) if built.items[k].cid != cid]
         if not wrong:
+            keep_keys_file(keys_path(job.project), job.wrapped)
             if job.receipt is None:
                 seconds = time.monotonic() - started
                 cars.write_receipt(catalog, job.container.id, built, seconds, job.car_storage, named=False)
             return
-        if job.receipt is None or job.receipt.named:
-            encrypted_cars.renew(catalog, [int(job.content.file_ids[k]) for k in wrong])
         source = open_target(job.project)
-        error = refusals.changed(
-            source.name(job.content.items.paths[wrong[0]]),
-            "other bytes than its CAR was built with, though its size and time are the same",
-        )
-        error.item = wrong[0]
+        error = refusals.other_content(source.name(job.content.items.paths[wrong[0]]), recorded=True)
+        error.item, error.other_content = wrong[0], tuple(wrong)
         raise error
 
     return complete

@@ -1,32 +1,41 @@
-"""What a scan means for generated CARs: one of which a file changed or is gone is dead.
+"""Which CARs are dead: their bytes come from the source, and a file there changed or is gone.
+
+A scan settles that for generated CARs; reading one, or building it again, for files that changed behind the same size
+and time. A staged CAR dies only if its file is lost and it can't be built again.
 
 A file that is only excluded by now can still be read: its CAR lives. A CAR that died because a folder wasn't mounted,
 say, lives again once its files are back as they were, unless they were planned into new containers meanwhile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import groupby
 
-from ptolemy_core.catalog import cars, dead_cars, projects, stored_cars
+from ptolemy_core.catalog import cars, dead_cars, new_versions, projects, stored_cars
+from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.dead_cars import MissedFile
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import SourceError
+from ptolemy_core.errors import BusyError, SourceError, StagingError
 from ptolemy_core.project import Project
 from ptolemy_core.source import Source, Stamp, open_target
+from ptolemy_core.source.refusals import OTHER_CONTENT
 from ptolemy_core.staging.area import area_of
 from ptolemy_core.tree import Kind
 
 _LOOKED_AT = 1000
 """Changed files of one CAR that are counted."""
 
+_WAIT = 10.0
+"""Seconds to wait for a scan of the project to end."""
+
 
 def settle(catalog: Catalog, name: str) -> None:
-    """Record which generated CARs of a project can't be generated any more, after a scan of it."""
-    if not dead_cars.has_generated(catalog, name):
+    """Record which CARs of a project are dead, after a scan of it or news of a file."""
+    if not dead_cars.may_change(catalog, name):
         return
-    source = open_target(projects.get(catalog, name))
-    reasons: dict[int, str] = {}
+    project = projects.get(catalog, name)
+    source = open_target(project)
+    reasons = {row.container_id: row.dead_reason or "" for row in _still_lost(catalog, project)}
     for key, group in groupby(dead_cars.missed(catalog, name), key=lambda one: one.container_id):
         reason = _why_dead(source, list(group))
         if reason:
@@ -34,15 +43,64 @@ def settle(catalog: Catalog, name: str) -> None:
     dead_cars.mark(catalog, name, reasons)
 
 
+def _still_lost(catalog: Catalog, project: Project) -> list[CarRow]:
+    """Dead CARs that were staged, and whose files aren't back."""
+    lost = []
+    for row in dead_cars.rows(catalog, project.name):
+        if row.is_generated:
+            continue
+        try:
+            there = stored_cars.of_row(project, row).is_whole()
+        except StagingError:
+            there = False
+        if not there:
+            lost.append(row)
+    return lost
+
+
+def content_changed(catalog: Catalog, name: str, file_ids: Sequence[int]) -> bool:
+    """Record that files have other bytes than their CARs were built with, behind the same size and time.
+
+    They become new versions, which are planned anew, and generated CARs that hold the old ones are dead: as if a scan
+    had found the change.
+
+    Returns:
+        False if a scan of the project is under way: then the change has to be found again.
+    """
+    try:
+        with catalog.lock(f"scan {name}", wait=_WAIT):
+            new_versions.renew(catalog, file_ids)
+            settle(catalog, name)
+    except BusyError:
+        return False
+    return True
+
+
+def give_up(catalog: Catalog, project: Project, row: CarRow) -> None:
+    """Record that a staged CAR is dead: its file is lost, and a file that it holds isn't as it was any more.
+
+    One that is delivered stays as it is: providers have it.
+    """
+    if row.is_generated or row.delivered_at is not None or row.dead_at is not None:
+        return
+    reason = _why_dead(open_target(project), list(dead_cars.missed(catalog, row.project, row.container_id)))
+    if reason:
+        dead_cars.mark_one(catalog, row.container_id, f"its file is lost, and {reason}")
+
+
 def _why_dead(source: Source, files: list[MissedFile]) -> str | None:
-    """Why a CAR with these files can't be generated; None if all of them are as they were."""
+    """Why a CAR with these files can't be made again; None if all of them are as they were."""
     first, count = None, 0
     for one in files[:_LOOKED_AT]:
+        reason = OTHER_CONTENT if one.other_content else ""
         try:
-            source.check(one.path, Kind.FILE, Stamp(one.size, one.mtime))
+            if not one.other_content:
+                source.check(one.path, Kind.FILE, Stamp(one.size, one.mtime))
         except SourceError as error:
+            reason = error.reason or str(error)
+        if reason:
             count += 1
-            first = first or f"{source.name(one.path)} {error.reason or error}"
+            first = first or f"{source.name(one.path)} {reason}"
     if first is None or count == 1:
         return first
     more = f"{count - 1:,}" + ("" if len(files) <= _LOOKED_AT else " or more")
@@ -61,4 +119,4 @@ def drop_outlines(catalog: Catalog, project: Project, containers: Iterable[int])
         same = cars.same_file(catalog, row)
         if not any(one.project == project.name and one.is_generated and one.dead_at is None for one in same):
             with suppress(OSError):  # it takes little space
-                area_of(project).remove(stored_cars.of_row(project, row).kept_name)
+                area_of(project).remove(stored_cars.of_row(project, row).outline_name)

@@ -198,8 +198,8 @@ def retry(catalog: Catalog, rows: Sequence[DealRow]) -> tuple[int, int]:
     return len(over), len(waiting)
 
 
-def state_of(text: str) -> DealState:
-    """The state of a name.
+def state_named(text: str) -> DealState:
+    """The state of deals of that name.
 
     Raises:
         SettingsError: there is no such state.
@@ -221,7 +221,7 @@ def set_by_hand(catalog: Catalog, row: DealRow, state: str, note: str = "") -> D
         raise DealError(
             f"deal {row.id} is of the engine {row.engine}, which asks the provider: only manual deals are set by hand"
         )
-    new = set_state(DealState(row.state), state_of(state))
+    new = set_state(DealState(row.state), state_named(state))
     values = ends(row, new, time.time())
     change = Change(row, new, not is_over(new), note or "set by hand", None, values)
     deals.require_changed(deals.record(catalog, [change]), row)

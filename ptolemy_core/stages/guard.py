@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ptolemy_core.errors import LossError, SourceChangedError
 from ptolemy_core.project import Project
+from ptolemy_core.sizes import counted
 from ptolemy_core.source.filesystem import FileSystem, Mounts
 from ptolemy_core.stages.merge import Losses
 from ptolemy_core.tree import paths
@@ -98,10 +99,8 @@ def require_few_losses(
     for one in missing_mounts(last, now):
         lost = losses.below.get(paths.prefix_below(one.path), 0)
         if lost:
-            raise LossError(
-                f"in target_dir {project.target_dir!r}, {one}, and {lost:,} entries below it are gone: "
-                f"{_remedy(project)}"
-            )
+            gone = f"{counted(lost, 'entry', 'entries')} below it {'is' if lost == 1 else 'are'} gone"
+            raise LossError(f"in target_dir {project.target_dir!r}, {one}, and {gone}: {_remedy(project)}")
     if losses.percent > project.max_loss:
         raise LossError(
             f"{losses.lost:,} of {losses.known - losses.intended:,} entries of target_dir {project.target_dir!r} are "

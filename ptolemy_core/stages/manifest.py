@@ -6,7 +6,7 @@ record.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from ptolemy_core.catalog import cars, projects, replicas, roots
@@ -16,20 +16,19 @@ from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.errors import SettingsError, StageOrderError
+from ptolemy_core.errors import SettingsError, StageOrderError, StagingError
 from ptolemy_core.keys import WrappedKey, configured_keys
-from ptolemy_core.manifest import FORMATS, MANIFEST_SCHEMA, check_url, default_format
+from ptolemy_core.manifest import FOLDER, FORMATS, MANIFEST_SCHEMA, check_url, default_format
 from ptolemy_core.manifest.rows import Page, pages
-from ptolemy_core.manifest.sealed import ENDING, keys_json, sealed
+from ptolemy_core.manifest.schema import ENDING
+from ptolemy_core.manifest.sealed import sealed
 from ptolemy_core.manifest.summary import ManifestFile, car_facts, cars_csv, summary_json
 from ptolemy_core.manifest.writers import sha256_of, whole_file, writer
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
+from ptolemy_core.stages.keys_file import keep_keys_file
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.project_keys import ensure_data_keys
-
-FOLDER = "manifests"
-"""Within the staging folder, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +180,6 @@ def work(job: ManifestJob, rows: Iterable[Page], progress: Progress) -> Manifest
     form, url, stem = job.options.form, job.options.url, job.stem
     encrypt = bool(job.wrapped) and not job.options.plain
     path = f"{stem}.manifest.{form}{ENDING if encrypt else ''}"
-    _remove(f"{stem}.manifest.{form}{'' if encrypt else ENDING}")  # it may say what isn't so any more
     count = 0
     with ExitStack() as files:
         file = files.enter_context(whole_file(path))
@@ -192,6 +190,8 @@ def work(job: ManifestJob, rows: Iterable[Page], progress: Progress) -> Manifest
             write(page)
             count += len(page[0])
             progress(len(page[0]))
+    if job.wrapped:
+        _remove_others(stem, encrypt)
     about = ManifestFile(
         file=os.path.basename(path), schema_=MANIFEST_SCHEMA, rows=count, sha256=sha256_of(path)
     )
@@ -203,11 +203,25 @@ def work(job: ManifestJob, rows: Iterable[Page], progress: Progress) -> Manifest
     keys = None
     if job.wrapped:
         keys = f"{stem}.keys.json"
-        with whole_file(keys) as file:
-            file.write(keys_json(job.wrapped))
+        keep_keys_file(keys, job.wrapped)
     return Manifest(path, f"{stem}.summary.json", f"{stem}.cars.csv", len(job.cars), count, keys)
 
 
-def _remove(path: str) -> None:
-    with suppress(OSError):
-        os.unlink(path)
+def _remove_others(stem: str, encrypted: bool) -> None:
+    """Remove the plain manifests beside an encrypted one, or the encrypted ones beside a plain one, of any format.
+
+    A folder has an encrypted project's manifests all encrypted or all in plain, as the last one was asked for.
+
+    Raises:
+        StagingError: one can't be removed.
+    """
+    for form in FORMATS:
+        path = f"{stem}.manifest.{form}{'' if encrypted else ENDING}"
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StagingError(
+                f"{path}, of an earlier manifest, can't be removed ({error.strerror}): remove it"
+            ) from error

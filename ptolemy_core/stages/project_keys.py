@@ -11,6 +11,7 @@ from ptolemy_core.keys import KeyProvider, Use, WrappedKey, configured_keys, new
 from ptolemy_core.keys.providers import newest_key
 from ptolemy_core.project import Project
 from ptolemy_core.stages.deal_settings import check_settings
+from ptolemy_core.stages.keys_file import rewrite_keys_file
 
 if TYPE_CHECKING:  # it loads ciphers
     from ptolemy_core.encryption import ProjectCipher
@@ -27,7 +28,7 @@ def define_project(catalog: Catalog, project: Project, keys: KeyProvider | None 
     if project.is_encrypted and not data_keys.data_keys(catalog, project.name):
         newest_key(keys or configured_keys(), project.encryption)
     new = projects.create(catalog, project)
-    ensure_data_keys(catalog, project, keys)
+    rewrite_keys_file(project, (), ensure_data_keys(catalog, project, keys))
     return new
 
 

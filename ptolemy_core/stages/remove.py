@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import cars, data_keys, deals, deletions, projects, removal, roots
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import DeletionError, SettingsError, StagingError
+from ptolemy_core.errors import DeletionError, StagingError
 from ptolemy_core.facts.projects import RemovedFacts
+from ptolemy_core.keys import KeyProvider, configured_keys, rebind
+from ptolemy_core.manifest import FOLDER
 from ptolemy_core.project import Project, parse_project
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages.change import require_idle
-from ptolemy_core.stages.manifest import FOLDER
+from ptolemy_core.stages.keys_file import keys_path, rewrite_keys_file
 from ptolemy_core.staging.area import OUTLINES, StagingArea, area_of, outline_folder
 
 
@@ -123,33 +125,42 @@ def _obstacle(catalog: Catalog, name: str) -> str | None:
         )
     if data_keys.data_keys(catalog, name):
         return (
-            f"the data keys of project {name!r} are in the catalog alone, and its CARs can't be decrypted without "
-            "them: keep a copy of the catalog, then delete with --force"
+            f"the data keys of project {name!r} are in the catalog and in {keys_path(projects.get(catalog, name))}, "
+            "and its CARs can't be decrypted without them: keep a copy of that file, then delete with --force"
         )
     return None
 
 
-def rename(catalog: Catalog, old: str, new: str) -> Project:
+def rename(catalog: Catalog, old: str, new: str, keys: KeyProvider | None = None) -> Project:
     """Give a project another name. Manifests keep the names of their files.
+
+    The data keys of an encrypted project are wrapped again, since they are bound to its name; its CARs stay as they
+    are, and manifests that were written before can be read as before.
+
+    Args:
+        catalog: where it is.
+        old, new: its name and the new one.
+        keys: of encrypted projects; by default as configured.
 
     Raises:
         UnknownProjectError: no such project.
         SettingsError: that can't be a name, or another project has it.
         BusyError: something of it is under way.
+        EncryptionError: the key of an encrypted project isn't there; nothing is changed then.
     """
     renamed = parse_project(projects.get(catalog, old).model_dump() | {"name": new})
     if new != old:
-        if data_keys.data_keys(catalog, old):
-            raise SettingsError(
-                f"project {old!r} can't be renamed: its data keys are bound to its name; define another project"
-            )
         with require_idle(catalog, old):
+            kept = data_keys.data_keys(catalog, old)
+            provider = keys or (configured_keys() if kept else None)
+            wrapped = [rebind(provider, one, new) for one in kept] if provider else []
             _rename_outlines(renamed.staging_dir, old, new)
             try:
-                removal.rename(catalog, old, new)
+                removal.rename(catalog, old, new, wrapped)
             except BaseException:
                 _rename_outlines(renamed.staging_dir, new, old)
                 raise
+            rewrite_keys_file(renamed, [], wrapped)
     return renamed
 
 

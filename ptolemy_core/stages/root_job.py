@@ -29,6 +29,7 @@ from ptolemy_core.keys import WrappedKey
 from ptolemy_core.layout import HEADER_SIZE, item_extents
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
+from ptolemy_core.sizes import counted
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
@@ -164,7 +165,7 @@ def _finished_scan(catalog: Catalog, name: str) -> int:
     unplanned = container_plan.any_unplanned(catalog, name)
     missing = sum(not row.built for row in containers.rows(catalog, name))
     if unplanned or missing:
-        what = "files in no container" if unplanned else f"{missing} CARs to build"
+        what = "files in no container" if unplanned else f"{counted(missing, 'CAR')} to build"
         raise StageOrderError(f"project {name!r} still has {what}: run `ptolemy run {name}` first")
     return newest.number
 

@@ -12,11 +12,12 @@ from ptolemy_core.catalog.shards import BuiltShards
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.encryption.opening import form_of
-from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError
+from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError, SourceError
 from ptolemy_core.keys import WrappedKey
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader import Expected, verify_car
+from ptolemy_core.stages import dead
 from ptolemy_core.stages.car_listing import CarListing
 from ptolemy_core.stages.compare import Comparison, agreed, compare_generated, compare_with_source
 from ptolemy_core.stages.project_keys import cipher_if_any
@@ -36,7 +37,7 @@ class Verdict:
         known: it passed an earlier verification and its file hasn't changed since, so it wasn't read again.
         compared, outdated: entries that were compared with the source, and that weren't, since they were changed
             or deleted by now and a scan knows it.
-        dead: it can't be generated any more, as a scan found, so nothing was read.
+        dead: it can't be read any more, as is known, so nothing was read.
     """
 
     car: CarRow
@@ -95,11 +96,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the work found: the verdict so far, the reading and the comparison, None where there was none."""
+    """What the work found: the verdict so far, the reading and the comparison, None where there was none.
+
+    `other_content`: positions of files that look as they did when a generated CAR was built, and have other bytes.
+    """
 
     verdict: Verdict
     reading: Reading | None = None
     comparison: Comparison | None = None
+    other_content: tuple[int, ...] = ()
 
 
 def load(
@@ -124,30 +129,38 @@ def work(job: VerifyJob, progress: Progress) -> Checked:
     """
     form = form_of(job.project, job.profile.chunk)
     cipher = cipher_if_any(job.wrapped, job.profile)
+    changed: tuple[int, ...] = ()
     if job.known:
         verdict, reading = Verdict(job.car, 0, 0, [], known=True), None
     else:
-        verdict, reading = _read(job, CarListing(job.shards, form, cipher), progress)
+        verdict, reading, changed = _read(job, CarListing(job.shards, form, cipher), progress)
     if not job.source or not (verdict.ok or job.car.is_generated):
-        return Checked(verdict, reading)
+        return Checked(verdict, reading, other_content=changed)
     if not job.car.is_generated:
         found = compare_with_source(job.project, job.car, job.shards, progress, cipher)
     elif reading is not None and reading.right:
         found = agreed(job.shards, progress)
     else:
         found = compare_generated(job.project, job.car, job.shards, job.profile, progress)
+        changed = tuple(fault.position for fault in found.faults or () if fault.suspect)
         if not found.problems:
             return Checked(verdict, reading, found)
     problems = [f"{job.car.file_name}: {problem}" for problem in found.problems]
     verdict = replace(verdict, problems=problems, compared=found.compared, outdated=found.outdated)
-    return Checked(verdict, reading, found)
+    return Checked(verdict, reading, found, changed)
 
 
 def record(catalog: Catalog, job: VerifyJob, checked: Checked) -> Verdict:
-    """Record whether a CAR is verified; one that may hold a mixture of a file's states isn't."""
+    """Record whether a CAR is verified; one that may hold a mixture of a file's states isn't.
+
+    A generated CAR of which a file changed, which no scan could see, is dead, and its files are planned anew.
+    """
     row, verdict, reading, found = job.car, checked.verdict, checked.reading, checked.comparison
     if found is not None and found.faults is not None:
         delivery.record_comparison(catalog, row, found.faults, found.unread)
+    if checked.other_content:
+        changed = shards.file_ids(catalog, row.container_id, checked.other_content)
+        dead.content_changed(catalog, row.project, changed)
     suspects = delivery.suspects(catalog, row) if reading is None or reading.right else []
     if suspects:
         delivery.set_unverified(catalog, row)
@@ -166,8 +179,10 @@ def record(catalog: Catalog, job: VerifyJob, checked: Checked) -> Verdict:
     return verdict
 
 
-def _read(job: VerifyJob, listing: CarListing, progress: Progress) -> tuple[Verdict, Reading | None]:
-    """Read a CAR; no `Reading` if that couldn't be done."""
+def _read(
+    job: VerifyJob, listing: CarListing, progress: Progress
+) -> tuple[Verdict, Reading | None, tuple[int, ...]]:
+    """Read a CAR; no `Reading` if that couldn't be done. And the items that its source has other bytes of."""
     row = job.car
     stored = stored_cars.of_row(job.project, row)
     expect = Expected(
@@ -195,14 +210,16 @@ def _read(job: VerifyJob, listing: CarListing, progress: Progress) -> tuple[Verd
             f"ptolemy release {row.project}/{row.number} --note WHERE; else materialize car "
             f"{row.project}|{row.number:06d} to build it again"
         )
-        return Verdict(row, 0, 0, [problem]), None
+        return Verdict(row, 0, 0, [problem]), None, ()
     except (OSError, OutlineError, DeadCarError, EncryptionError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {why}"]), None
+        cause = error.__cause__
+        changed = cause.other_content if isinstance(cause, SourceError) else ()
+        return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {why}"]), None, changed
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
     problems += [f"{row.file_name}: {problem}" for problem in listing.differences()]
     right = not problems
     same = before if before is not None and before.regular and stored.look() == before else None
     if right and same is None:
         problems.append(f"{stored.kept_name} was changed while it was read, or is a link: verify it again")
-    return Verdict(row, report.blocks, listing.count, problems), Reading(began, same, right)
+    return Verdict(row, report.blocks, listing.count, problems), Reading(began, same, right), ()

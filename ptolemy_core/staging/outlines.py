@@ -1,9 +1,10 @@
 """The folder of outlines in a staging area: attempts at writing one, as for CARs (see `attempts`)."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
+from ptolemy_core.car.build import built_items
 from ptolemy_core.car.fill import fill
 from ptolemy_core.car.nodes import block_cid
 from ptolemy_core.car.options import DEFAULT_OPTIONS, BuildOptions
@@ -13,7 +14,9 @@ from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SourceChangedError, StagingFullError
 from ptolemy_core.layout import Layout
+from ptolemy_core.sizes import counted
 from ptolemy_core.source import Inputs
+from ptolemy_core.source.refusals import OTHER_CONTENT
 from ptolemy_core.staging import attempts
 from ptolemy_core.staging.area import part_name
 from ptolemy_core.staging.output import RESERVE, free_space, locked, staging_error, sync_folder
@@ -73,6 +76,7 @@ def rebuild_outline(
     inputs: Inputs,
     options: BuildOptions = DEFAULT_OPTIONS,
     *,
+    cids: Mapping[int, bytes],
     profile: Profile = UNIXFS_V1_2025,
     progress: Callable[[int], None] | None = None,
 ) -> None:
@@ -83,6 +87,7 @@ def rebuild_outline(
         layout: of it.
         inputs: of its items.
         options: how to read.
+        cids: that the CAR's items have, by position.
         profile: that the layout was made with.
         progress: called with bytes of the CAR done since the last call.
 
@@ -97,14 +102,34 @@ def rebuild_outline(
         digests = fill(layout, inputs, output.close_unit, options, progress=progress)
         found = block_cid(layout, 0, digests[0].tobytes())
         if found != stored.payload_cid:
-            reason = f"gives a CAR with the payload CID {cid.to_text(found)}, not {cid.to_text(stored.payload_cid)}"
-            raise SourceChangedError(
-                f"the outline of CAR {stored.label} can't be rebuilt: the source {reason}. A file changed since the "
-                "CAR was built: scan again, then containerize and blitz",
-                reason=reason,
-            )
+            items = built_items(layout, inputs, digests)
+            wrong = [k for k, known in sorted(cids.items()) if items[k].cid != known]
+            raise _other_source(stored, inputs, found, wrong)
         output.take_digests(digests)
         output.publish(stored.file_name)
+
+
+def _other_source(
+    stored: StoredCar, inputs: Inputs, found: bytes, wrong: Sequence[int]
+) -> SourceChangedError:
+    """The error of an outline that the source doesn't give any more: items at these positions changed."""
+    start = f"the outline of CAR {stored.label} can't be rebuilt: "
+    if not wrong:
+        reason = (
+            f"gives a CAR with the payload CID {cid.to_text(found)}, not {cid.to_text(stored.payload_cid)}"
+        )
+        return SourceChangedError(
+            f"{start}the source {reason}. Scan again, then containerize and blitz", reason=reason
+        )
+    name = inputs.source.name(inputs.items.paths[wrong[0]])
+    more = f", and {counted(len(wrong) - 1, 'other file')} of it" if len(wrong) > 1 else ""
+    error = SourceChangedError(
+        f"{start}{name} {OTHER_CONTENT}{more}: containerize and blitz make new CARs of what is there",
+        item=wrong[0],
+        reason=OTHER_CONTENT,
+    )
+    error.other_content = tuple(wrong)
+    return error
 
 
 def _make(folder: str) -> None:

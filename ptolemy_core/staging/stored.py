@@ -85,7 +85,7 @@ class StoredCar:
     @property
     def outline_path(self) -> str:
         """Its outline: of a generated CAR, or of a staged one that keeps an outline too."""
-        return os.path.join(self.staging_dir, self._outline)
+        return os.path.join(self.staging_dir, self.outline_name)
 
     def open(self, source: Files | None = None, keys: "KeyProvider | None" = None) -> "OpenCar":
         """Open it for reading. Takes milliseconds, whatever the CAR's size.
@@ -172,10 +172,11 @@ class StoredCar:
     @property
     def kept_name(self) -> str:
         """What is kept of it in its staging area: the name of its file, or the path of its outline."""
-        return self._outline if self.generated else self.file_name
+        return self.outline_name if self.generated else self.file_name
 
     @property
-    def _outline(self) -> str:
+    def outline_name(self) -> str:
+        """The path of its outline in its staging area."""
         return os.path.join(OUTLINES, self.project, outline_name(self.file_name))
 
     def piece_cid(self, progress: Callable[[int], None] | None = None) -> tuple[bytes, StagedFile] | None:

@@ -18,6 +18,7 @@ from ptolemy_core.dag import cid
 from ptolemy_core.deals import Offline, Piece
 from ptolemy_core.deals.manual import boost_deal, boost_import, pieces_csv, pieces_json
 from ptolemy_core.errors import SettingsError, StageOrderError
+from ptolemy_core.sizes import counted
 from ptolemy_core.stages.deal_import import parse_allocations
 from ptolemy_core.stages.deal_proposal import network_of, piece_of, question_of
 from ptolemy_dagster.cli import output
@@ -56,7 +57,7 @@ def allocations(
     if as_json:
         output.print_json({"read": len(rows), "new": new, "free": free})
     else:
-        output.say(f"{len(rows):,} allocations read, {new:,} of them new; {free:,} are free")
+        output.say(f"{counted(len(rows), 'allocation')} read, {new:,} new; free now: {free:,}")
 
 
 def export(

@@ -125,12 +125,11 @@ def list_deals(
 ) -> None:
     """Show a project's deals, CARs marked as delivered by hand, and how many of its pieces have enough deals."""
     with output.errors_shown():
-        for one in state or []:
-            deal.state_of(one)
+        wanted = {deal.state_named(text) for text in state or []}
         catalog = open_catalog()
         projects.get(catalog, project)
         rows = deals.select(catalog, project=project, live=True if live else None, marks=True)
-        found = [DealFacts.of(row) for row in rows if not state or row.state in state]
+        found = [DealFacts.of(row) for row in rows if not wanted or row.state in wanted]
         summary = deal_facts.replication_facts(catalog, project)
     if as_json:
         output.print_facts(found)
@@ -178,8 +177,7 @@ def retry(
         over, waiting = deal.retry(catalog, rows)
     concerned = sorted({row.project for row in rows} | known.intersection(named))
     output.say(
-        f"{counted(over, 'deal')} that {'is' if over == 1 else 'are'} over {'doesn' if over == 1 else 'don'}'t count "
-        f"against providers any more, {waiting:,} {'is' if waiting == 1 else 'are'} due now; next: "
+        f"failed deals that no longer count against their providers: {over:,}; deals due now: {waiting:,}; next: "
         + ", ".join(f"ptolemy deals make {name}" for name in concerned)
     )
 
@@ -242,16 +240,16 @@ def _show_plan(one: DealPlanFacts) -> None:
         for each in one.deals:
             by_provider[each.provider] += each.piece_size
         said = ", ".join(f"{readable(size)} to {name}" for name, size in sorted(by_provider.items()))
-        output.say(f"{len(one.deals):,} deals to make: {said}")
+        output.say(f"{counted(len(one.deals), 'deal')} to make: {said}")
     else:
         output.say("no deal to make")
     for short in one.short[:_SHOWN]:
         reasons = "; ".join(short.reasons) or "all of the project's other providers have it"
         output.say(f"CAR {short.container:06d} lacks {counted(short.missing, 'provider')}: {reasons}")
     if len(one.short) > _SHOWN:
-        output.say(f"… and {len(one.short) - _SHOWN:,} more pieces without enough providers")
+        output.say(f"… and {len(one.short) - _SHOWN:,} more without enough providers")
     if one.waiting:
-        output.say(f"{one.waiting:,} pieces are tried again later, after a failure")
+        output.say(f"tried again later, after a failure: {counted(one.waiting, 'piece')}")
 
 
 def _show_round(one: DealRoundFacts, state: ReplicationFacts) -> None:
@@ -275,11 +273,11 @@ def _show_why_nothing(project: str, live: Sequence[DealRow]) -> None:
 
 def _show_replicas(one: ReplicationFacts) -> None:
     if one.replicas is None:
-        output.say(f"{one.project} has no setting replicas: ptolemy set {one.project} --replicas N")
+        output.say(f"{one.project} wants no deals yet: ptolemy set {one.project} --replicas N")
         return
     output.say(
-        f"{one.replicated:,} of {one.pieces:,} pieces have {one.replicas} active deals; {one.active:,} deals are "
-        f"active, {one.on_the_way:,} on their way"
+        f"pieces with enough active deals ({one.replicas} each): {one.replicated:,} of {one.pieces:,}; "
+        f"deals active: {one.active:,}, on their way: {one.on_the_way:,}"
     )
 
 

@@ -52,7 +52,7 @@ def errors_told(interrupted: str = "interrupted") -> Iterator[None]:
         output.say(interrupted)
         raise typer.Exit(INTERRUPTED + getattr(interrupt, "number", signal.SIGINT)) from None
     except PtolemyError as error:
-        _fail(output.told(error))
+        _fail(output.told(error), output.exit_code(error))
     except streams.OutputError as error:
         streams.discard_output()
         if error.errno == errno.EPIPE:  # whoever read it has enough, as `head` has
@@ -89,6 +89,6 @@ def _of_a_database(error: Exception) -> str | None:
     return f"the database in {place.place()} can't be used: {lines[0]}"
 
 
-def _fail(text: str) -> NoReturn:
+def _fail(text: str, code: int = output.FAILED) -> NoReturn:
     output.fail(text)
-    raise typer.Exit(output.FAILED) from None
+    raise typer.Exit(code) from None

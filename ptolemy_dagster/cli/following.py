@@ -1,7 +1,9 @@
 """Showing what a run does as it goes on: the stages of its job, read from the catalog."""
 
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.progress import RunningTask, Work
@@ -30,8 +32,17 @@ _OF_JOB = {
 _OF_WORK = {Work.SCAN: _SCAN, Work.VERIFY: _VERIFY, Work.ROOT: _ROOT, Work.MANIFEST: _MANIFEST}
 
 
-def watch(process: "subprocess.Popen[bytes]", catalog: Catalog, job: str, project: str, quiet: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class RunProcess:
+    """A run's process, and whether the run succeeded once that has ended: its exit code doesn't say."""
+
+    process: "subprocess.Popen[bytes]"
+    succeeded: Callable[[], bool]
+
+
+def watch(run: RunProcess, catalog: Catalog, job: str, project: str, quiet: bool) -> None:
     """Show a run's stages until its process ends; `quiet`: show nothing."""
+    process = run.process
     if quiet:
         process.wait()
         return
@@ -51,7 +62,7 @@ def watch(process: "subprocess.Popen[bytes]", catalog: Catalog, job: str, projec
                     bars.show(name, shown[name])
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL)
-        if process.returncode == 0:
+        if run.succeeded():
             if _BUILD in names and (amount := _building(start, project_state(catalog, project))):
                 bars.show(_BUILD, amount)
             bars.finish()
@@ -63,9 +74,18 @@ def stages_of(start: ProjectState, now: ProjectState) -> dict[str, Amount]:
     for task in now.tasks:
         if task.task.work in _OF_WORK:
             found[_OF_WORK[task.task.work]] = _amount(task)
-    if amount := _building(start, now):
+    if amount := _building(start, now) or _hashing(now):
         found[_BUILD] = amount
     return found
+
+
+def _hashing(now: ProjectState) -> Amount | None:
+    """Bytes of files that are hashed before their CARs are built; None if none are."""
+    tasks = [task for task in now.tasks if task.task.work is Work.FILE_SHA256]
+    if not tasks:
+        return None
+    total = sum(task.total or 0 for task in tasks)
+    return Amount(sum(task.done for task in tasks), total, note="SHA-256 of files")
 
 
 def _amount(task: RunningTask) -> Amount:

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from ptolemy_core.catalog import data_keys, home
+from ptolemy_core.catalog.store import default_url
 from ptolemy_core.errors import KeyStoreError, PtolemyError, SettingsError, UnknownKeyError
 from ptolemy_core.facts.plain import KeyFacts
-from ptolemy_core.keys import Key, KeyChain, Keyring, keyring_path, open_keys, unreadable_without
+from ptolemy_core.keys import Key, KeyChain, Keyring, WrappedKey, keyring_path, open_keys, unreadable_without
 from ptolemy_core.keys.key import KEY_BYTES, check_alias, parse_keys, to_text
 from ptolemy_core.keys.private_file import write_private
 from ptolemy_core.keys.secret import random_secret
+from ptolemy_core.sizes import counted
 from ptolemy_core.stages.rewrap import rewrap_all
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, open_catalog
@@ -45,6 +47,14 @@ def create(
         bool,
         typer.Option("--print", help="Print the key and keep it nowhere: for a vault, or PTOLEMY_KEYS."),
     ] = False,
+    after_loss: Annotated[
+        bool,
+        typer.Option(
+            "--after-loss",
+            help="Make it though the catalog has data keys that a lost key of this alias wraps. It gets the next "
+            "version's number, and a backup of the lost one can still be imported.",
+        ),
+    ] = False,
 ) -> None:
     """Make a key, and a backup of it. A lost key can't be recovered."""
     with output.errors_shown():
@@ -52,14 +62,15 @@ def create(
             if backup is not None:
                 raise SettingsError("--print keeps the key nowhere, --backup in a file: use one of them")
             _require_new(alias)
-            sys.stdout.write(to_text(Key(check_alias(alias), 1, random_secret(KEY_BYTES))) + "\n")
+            first = _first_version(alias, after_loss)
+            sys.stdout.write(to_text(Key(alias, first, random_secret(KEY_BYTES))) + "\n")
             output.say(_LOST)
             return
         _check_free(backup)
         _require_new(alias)
         ring = _keyring()
-        key = ring.create(alias)
-        output.say(f"key {alias} is in {ring.place} (version 1, ID {key.id})")
+        key = ring.create(alias, _first_version(alias, after_loss))
+        output.say(f"key {alias} is in {ring.place} (version {key.version}, ID {key.id})")
         output.say(_LOST)
         if backup is None and _can_ask():
             answer = typer.prompt(
@@ -160,9 +171,14 @@ def import_keys(
     """Take keys of a backup into the keyring. A key that is there is never replaced."""
     with output.errors_shown():
         text = _read(file)
-        keys = parse_keys(text, "standard input" if file == "-" else file)
+        place = "standard input" if file == "-" else file
+        keys = parse_keys(text, place)
         if not keys:
-            raise SettingsError(f"{file} has no key in it; use a file that `ptolemy keys export` has written")
+            raise SettingsError(
+                f"{place} has no key in it; use a file that `ptolemy keys export` has written"
+            )
+        for key in keys:
+            _require_same(key, _data_keys(key.alias))
         ring = _keyring()
         new = ring.add(keys)
         names = ", ".join(f"{key.alias} version {key.version}" for key in new)
@@ -184,7 +200,7 @@ def destroy(
         chain = _keys()
         _require_known(chain, alias)
         ring = _own_keyring(chain, alias, "destroy")
-        kept = data_keys.data_keys(open_catalog(), alias=alias)
+        kept = _data_keys(alias)
         lost = unreadable_without(kept, alias, version)
         which = f"version {version} of key {alias}" if version else f"all versions of key {alias}"
         for line in _consequences(which, sorted({one.project for one in lost})):
@@ -210,8 +226,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 def _consequences(which: str, projects: list[str]) -> list[str]:
     """What a user should know before a key is destroyed."""
     wrapped = (
-        f"It wraps data keys of {len(projects):,} projects: {', '.join(projects)}. Without a backup of the key "
-        "nobody can read their encrypted files and names any more."
+        f"It wraps data keys of {counted(len(projects), 'project')}: {', '.join(projects)}. Without a backup of the "
+        "key nobody can read their encrypted files and names any more."
         if projects
         else "It wraps no data key in this catalog."
     )
@@ -258,6 +274,45 @@ def _require_new(alias: str) -> None:
             raise SettingsError(
                 f"{provider.place} has a key {alias} already: `ptolemy keys rotate {alias}` makes a new version of "
                 "it; or use another alias"
+            )
+
+
+def _data_keys(alias: str) -> list[WrappedKey]:
+    """The data keys in the catalog, if there is one yet, that keys of an alias wrap."""
+    url = default_url()
+    if url.startswith("sqlite:///") and not os.path.exists(url.removeprefix("sqlite:///")):
+        return []
+    return data_keys.data_keys(open_catalog(), alias=alias)
+
+
+def _first_version(alias: str, after_loss: bool) -> int:
+    """The number of a new key's first version.
+
+    Raises:
+        SettingsError: data keys in the catalog need another key of this alias.
+    """
+    needed = _data_keys(alias)
+    if not needed:
+        return 1
+    if not after_loss:
+        names = ", ".join(sorted({one.project for one in needed}))
+        ids = ", ".join(sorted({one.key_id for one in needed}))
+        raise SettingsError(
+            f"the catalog has data keys that a key {alias} wraps (project {names}; ID {ids}), and a new key of that "
+            "name couldn't unwrap them: import its backup with `ptolemy keys import FILE`, or use another alias; if "
+            "the key is lost for good, --after-loss makes a new one"
+        )
+    return 1 + max(one.alias_version for one in needed)
+
+
+def _require_same(key: Key, needed: list[WrappedKey]) -> None:
+    """Refuse a key that isn't the one that data keys in the catalog need."""
+    for one in needed:
+        if one.alias_version == key.version and one.key_id != key.id:
+            raise SettingsError(
+                f"{one} is wrapped by version {key.version} of key {key.alias} with the ID {one.key_id}, this one "
+                f"has the ID {key.id}: import the backup of that key, or use another keyring for this one, set in "
+                "PTOLEMY_KEYRING"
             )
 
 

@@ -91,7 +91,8 @@ def run_job(
             start_new_session=True,
         )
         try:
-            following.watch(process, catalog, job, project, quiet)
+            run = following.RunProcess(process, lambda: read_answer(told.fileno()).ok)
+            following.watch(run, catalog, job, project, quiet)
         except UnavailableError:
             process.wait()  # the run waits for the database too, and says more
         except BaseException:

@@ -16,12 +16,14 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ptolemy_core.catalog import place
-from ptolemy_core.errors import PtolemyError, UnknownProjectError
+from ptolemy_core.errors import ProjectExistsError, PtolemyError, SettingsError, UnknownProjectError
 from ptolemy_core.facts.fields import Facts
 from ptolemy_core.sizes import duration, readable
 
 FAILED = 1
-"""Exit code of a command that failed; bad usage is 2, as usual."""
+"""Exit code of a command that failed."""
+MISUSED = 2
+"""Exit code of a command that was given an option it doesn't have, or a value that isn't allowed."""
 DAMAGED = 3
 """Exit code of a command that gave all that was asked for, from CARs of which one is cut or has rubbish in it."""
 
@@ -35,8 +37,8 @@ _ANY_WIDTH = 1_000_000
 _json_errors: ContextVar[bool] = ContextVar("json_errors", default=False)
 
 # no highlighting: it takes quadratic time on a long name
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, emoji=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 def print_json(value: object) -> None:
@@ -61,9 +63,9 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: 
         table.add_column(escape(header[k]), no_wrap=True)
     for row in kept:
         table.add_row(*(escape(row[k]) for k in used))
-    width = Console(width=_ANY_WIDTH).measure(table).maximum
+    width = Console(width=_ANY_WIDTH, emoji=False).measure(table).maximum
     if not out.is_terminal:
-        Console(width=max(width, 1), file=sys.stdout, highlight=False).print(table)
+        Console(width=max(width, 1), file=sys.stdout, highlight=False, emoji=False).print(table)
     elif width <= out.width:
         out.print(table)
     else:
@@ -100,6 +102,12 @@ def told(error: PtolemyError) -> str:
     return str(error)
 
 
+def exit_code(error: PtolemyError) -> int:
+    """The exit code of a command that ends with an error: 2 for a value that isn't allowed, else 1."""
+    bad_value = isinstance(error, SettingsError) and not isinstance(error, ProjectExistsError)
+    return MISUSED if bad_value else FAILED
+
+
 @contextmanager
 def json_errors(wanted: bool) -> Iterator[None]:
     """Within the block, errors are shown as JSON if that is wanted: of a command that was given --json."""
@@ -112,7 +120,7 @@ def json_errors(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """A PtolemyError becomes its message on standard error (JSON within `json_errors`), and exit code 1."""
+    """Show a PtolemyError on standard error (as JSON within `json_errors`), and end with its exit code."""
     try:
         yield
     except PtolemyError as error:
@@ -120,7 +128,7 @@ def errors_shown() -> Iterator[None]:
             sys.stderr.write(json.dumps({"error": {"code": error.code, "message": told(error)}}) + "\n")
         else:
             fail(told(error))
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(exit_code(error)) from None
 
 
 class _Words(ProgressColumn):

@@ -16,7 +16,7 @@ from ptolemy_core.facts.plain import NeededCarFacts, NeedsFacts
 from ptolemy_core.open_files import allow_open_files
 from ptolemy_core.progress import Progress
 from ptolemy_core.restore import Needs, Report
-from ptolemy_core.restore.from_manifest import load_manifest
+from ptolemy_core.restore.from_manifest import ManifestKeys, load_manifest
 from ptolemy_core.restore.http_ranges import HttpOptions
 from ptolemy_core.restore.project import RestoreJob, Writing, load, work
 from ptolemy_core.restore.remote import Servers
@@ -42,6 +42,13 @@ From = Annotated[
 ]
 Manifest = Annotated[
     str | None, typer.Option("--manifest", help="Manifest to go by, in place of a project's catalog.")
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        help="With --manifest in plain, of an encrypted project: its .keys.json. The alias's key must be there.",
+    ),
 ]
 TokenFile = Annotated[
     str | None, typer.Option("--token-file", help="File with the bearer token for the servers of --from.")
@@ -74,6 +81,7 @@ def restore(
     cars: Cars = None,
     from_: From = None,
     manifest: Manifest = None,
+    key: Key = None,
     token_file: TokenFile = None,
     private_redirects: PrivateRedirects = False,
     scan: Scan = None,
@@ -93,7 +101,11 @@ def restore(
         servers = _servers(given.not_empty(from_, "--from"), token_file, private_redirects)
         typed = given.not_empty(path, "PATH")
         if manifest is not None:
-            plan = _by_manifest(manifest, [project, *typed] if project else typed, folders, servers, scan)
+            if scan is not None:
+                raise typer.BadParameter("a manifest has the newest versions only", param_hint="--scan")
+            plan = _by_manifest(manifest, key, [project, *typed] if project else typed, folders, servers)
+        elif key is not None:
+            raise typer.BadParameter("it goes with --manifest", param_hint="--key")
         elif project is not None:
             plan = _by_catalog(project, typed, folders, servers, scan)
         else:
@@ -152,12 +164,10 @@ def _by_catalog(
 
 
 def _by_manifest(
-    manifest: str, typed: list[str], folders: list[str], servers: Servers | None, scan: int | None
+    manifest: str, key: str | None, typed: list[str], folders: list[str], servers: Servers | None
 ) -> _Plan:
-    if scan is not None:
-        raise typer.BadParameter("a manifest has the newest versions only", param_hint="--scan")
     chosen = [paths.from_display(text) for text in typed]
-    found = load_manifest(manifest, chosen, folders, servers)
+    found = load_manifest(manifest, chosen, folders, servers, keys=ManifestKeys(key))
     return _Plan(found.job, found.entries, servers)
 
 

@@ -6,23 +6,28 @@ import typer
 
 from ptolemy_dagster.cli import output
 
+ApiTokenFile = Annotated[
+    str | None,
+    typer.Option(help="File with the token that requests and people need (or PTOLEMY_API_TOKEN)."),
+]
+Roots = Annotated[
+    list[str] | None,
+    typer.Option(help="Folder that projects may use; may be repeated (or PTOLEMY_ROOTS)."),
+]
+Hosts = Annotated[list[str] | None, typer.Option(help="Another host name of this server; may be repeated.")]
+Daemon = Annotated[bool, typer.Option(help="Start dagster-daemon, unless one is running.")]
+Rate = Annotated[int, typer.Option(help="Requests per second from one address; 0: no limit.")]
+
 
 def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but loopback needs a token and roots.")
     ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(help="Port of the API; 0: any free port.")] = 8000,
-    token_file: Annotated[
-        str | None, typer.Option(help="File with the token that requests need (or PTOLEMY_API_TOKEN).")
-    ] = None,
-    root: Annotated[
-        list[str] | None,
-        typer.Option(help="Folder that projects may use; may be repeated (or PTOLEMY_ROOTS)."),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="Another host name of the API; may be repeated.")
-    ] = None,
-    rate_limit: Annotated[int, typer.Option(help="Requests per second from one address; 0: no limit.")] = 200,
+    token_file: ApiTokenFile = None,
+    root: Roots = None,
+    allow_host: Hosts = None,
+    rate_limit: Rate = 200,
     ui_port: Annotated[
         int | None,
         typer.Option(help="Port of Dagster's web UI on loopback; default: 3000 or a free port."),
@@ -31,7 +36,7 @@ def serve(
     dagster_url: Annotated[
         str | None, typer.Option(help="URL of a running Dagster webserver, to use instead of starting one.")
     ] = None,
-    daemon: Annotated[bool, typer.Option(help="Start dagster-daemon, unless one is running.")] = True,
+    daemon: Daemon = True,
     pieces: Annotated[
         bool,
         typer.Option(
@@ -65,20 +70,13 @@ def ui(
         str, typer.Option(help="Address to listen on; any but loopback needs a token and roots.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the web UI; 0: any free port.")] = 3000,
-    token_file: Annotated[
-        str | None, typer.Option(help="File with the token to sign in with (or PTOLEMY_API_TOKEN).")
-    ] = None,
-    root: Annotated[
-        list[str] | None,
-        typer.Option(help="Folder that projects may use; may be repeated (or PTOLEMY_ROOTS)."),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="Another host name of the web UI; may be repeated.")
-    ] = None,
+    token_file: ApiTokenFile = None,
+    root: Roots = None,
+    allow_host: Hosts = None,
     ui_url: Annotated[
         str | None, typer.Option(help="Public URL of the web UI; it is served below the URL's path.")
     ] = None,
-    daemon: Annotated[bool, typer.Option(help="Start dagster-daemon, unless one is running.")] = True,
+    daemon: Daemon = True,
 ) -> None:
     """Serve Dagster's web UI and GraphQL, and start its daemon.
 
@@ -116,7 +114,7 @@ def serve_pieces(
     ] = 0,
     connections: Annotated[int, typer.Option(help="Connections at once; 0: up to 512.")] = 0,
     per_address: Annotated[int, typer.Option(help="Connections at once of one address; 0: half of all.")] = 0,
-    rate_limit: Annotated[int, typer.Option(help="Requests per second from one address; 0: no limit.")] = 0,
+    rate_limit: Rate = 0,
     access_log: Annotated[
         str, typer.Option(help="File for a line of each request; - for standard error, empty for none.")
     ] = "-",

@@ -30,6 +30,7 @@ from ptolemy_dagster.http.docs_page import render
 from ptolemy_dagster.http.failsafe import Failsafe
 from ptolemy_dagster.http.guard import SiteGuard, TokenGuard
 from ptolemy_dagster.http.limits import BodyLimit, PlainPath, RateLimit
+from ptolemy_dagster.http.pages.refused import refused
 from ptolemy_dagster.http.pages.routes import is_page, pages
 from ptolemy_dagster.http.web_ui import PAGE_HEADERS, SIGN_IN, Access, UiGuard
 
@@ -90,7 +91,7 @@ def api(context: Context) -> FastAPI:
     )
     app.state.context = context
     asking = anyio.CapacityLimiter(_ASKING)
-    problems.install(app)
+    problems.install(app, lambda problem: refused(problem, context.dagster.ui_url))
     for resource in (projects, stages, carfile_meta, files, dataset, release, runs, workers, deals):
         app.include_router(resource.router, prefix="/v0")
     app.include_router(metrics.router)

@@ -7,12 +7,9 @@ size and time but not the number of connections, granian neither their number no
 
 import asyncio
 import errno
-import ipaddress
 import os
-import resource
 import socket
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,10 +17,9 @@ import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-BACKLOG = 128
-"""Connections that the system keeps until they are accepted; so many are accepted before the first is looked at."""
+from ptolemy_dagster.http.admission import BACKLOG, ConnectionLimits, Connections, network
+from ptolemy_dagster.http.websockets import CountedWebSocket
 
 _LINGER = 2.0
 """Seconds for a body that nobody wants to come to its end, so that its sender gets to read the answer."""
@@ -38,36 +34,6 @@ _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 5\r\ncontent-length: 43\r\n"
     b"connection: close\r\n\r\ntoo many connections: try again in seconds\n"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """Limits of one server.
-
-    Attributes:
-        total: connections at once.
-        per_address: of them, of one address (of one /64 network, where it is IPv6).
-        head_bytes: of a request's line and headers together.
-        head_seconds: from a connection's begin, or a request's first byte, until its headers are complete.
-        body_seconds: from there until its body is complete.
-        stalled_seconds: that an answer may wait for a client that doesn't read it.
-        idle_seconds: that a connection is kept open for another request.
-    """
-
-    total: int = 512
-    per_address: int = 256
-    head_bytes: int = 32 << 10
-    head_seconds: float = 10.0
-    body_seconds: float = 30.0
-    stalled_seconds: float = 30.0
-    idle_seconds: int = 30
-
-    @classmethod
-    def of_machine(cls) -> "ConnectionLimits":
-        """The defaults, with no more connections than half of the descriptors that this process may open."""
-        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        total = max(16, min(cls().total, descriptors // 2 - BACKLOG))
-        return cls(total=total, per_address=max(8, total // 2))
 
 
 def configured(app: ASGIApp, limits: ConnectionLimits, **more: Any) -> uvicorn.Config:
@@ -98,83 +64,6 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
-
-
-def network(address: str) -> str:
-    """What counts as one client: an address; of IPv6, where a client has very many, its /64 network."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return address
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
-
-
-class Connection(Protocol):
-    """What is counted."""
-
-    waits_since: float | None
-    """When it began to wait for its client; None while the client waits for it."""
-
-    def end(self) -> None:
-        """Close it at once."""
-
-
-class Connections:
-    """The open connections of a server, by address."""
-
-    def __init__(self, limits: ConnectionLimits) -> None:
-        self.limits = limits
-        self._by_address: dict[str, set[Connection]] = {}
-        self._address_of: dict[Connection, str] = {}
-
-    def __len__(self) -> int:
-        return len(self._address_of)
-
-    def admit(self, connection: Connection, address: str) -> bool:
-        """Count a connection; where there are too many, the one that waits longest for its client is ended.
-
-        Returns:
-            False if there are too many, and none of them waits.
-        """
-        own = self._by_address.get(address, set())
-        if len(own) >= self.limits.per_address and not self._end_longest_waiting(own):
-            return False
-        if len(self) >= self.limits.total:
-            largest = max(self._by_address.values(), key=len)
-            if not self._end_longest_waiting(largest) and not self._end_longest_waiting(
-                set(self._address_of)
-            ):
-                return False
-        self.count(connection, address)
-        return True
-
-    def count(self, connection: Connection, address: str) -> None:
-        """Count a connection, whatever the limits say."""
-        self._by_address.setdefault(address, set()).add(connection)
-        self._address_of[connection] = address
-
-    def forget(self, connection: Connection) -> None:
-        """Don't count a connection any more."""
-        address = self._address_of.pop(connection, None)
-        if address is None:
-            return
-        of_address = self._by_address[address]
-        of_address.discard(connection)
-        if not of_address:
-            del self._by_address[address]
-
-    def _end_longest_waiting(self, among: set[Connection]) -> bool:
-        waiting = [one for one in among if one.waits_since is not None]
-        if not waiting:
-            return False
-        oldest = min(waiting, key=lambda one: one.waits_since or 0.0)
-        self.forget(oldest)
-        oldest.end()
-        return True
 
 
 class InThread(Protocol):
@@ -393,37 +282,6 @@ class _Counted:
 def _framed(data: Any) -> h11.Data:
     """A part of a body, of any kind that has a length."""
     return h11.Data(data=data)
-
-
-class CountedWebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, counted with the other connections; pings end the dead ones.
-
-    The one that was quiet for longest makes room for others: Dagster's web UI connects again by itself.
-    """
-
-    def __init__(self, open_ones: Connections, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.waits_since: float | None = time.monotonic()
-        self._open = open_ones
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it: it was admitted when it connected."""
-        super().connection_made(transport)
-        self._open.count(self, network(self.client[0] if self.client else ""))
-
-    def data_received(self, data: bytes) -> None:
-        """Take a part of a message."""
-        self.waits_since = time.monotonic()
-        super().data_received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
-        self._open.forget(self)
-        super().connection_lost(exc)
-
-    def end(self) -> None:
-        """Close it at once."""
-        self.transport.abort()
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

@@ -10,7 +10,9 @@ from fastapi import Path, Request
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.project import NAME_PATTERN
+from ptolemy_dagster.http.answers import Bodies
 from ptolemy_dagster.http.dagster_api import Dagster
+from ptolemy_dagster.http.piece_app import PieceServer
 from ptolemy_dagster.http.settings import ApiSettings
 
 READERS = 4
@@ -29,11 +31,18 @@ Name = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of a running API."""
+    """The parts of a running API.
+
+    Attributes:
+        pieces: the piece server at the same address; None if there is none.
+        bodies: what downloads of CARs are sent with: the piece server's, if there is one.
+    """
 
     catalog: Catalog
     dagster: Dagster
     settings: ApiSettings
+    pieces: PieceServer | None = None
+    bodies: Bodies = field(default_factory=Bodies)
     launchers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_LAUNCHERS))
 
 

@@ -145,12 +145,13 @@ async def make_manifest(
     return await in_thread(context, write)
 
 
+@router.head("/car/{project}/{number}", include_in_schema=False)
 @router.get(
     "/car/{project}/{number}",
     response_class=FileResponse,
     responses=_FILE | documented(404, 422),
     summary="A CAR as a file",
 )
-def car(project: Name, number: str, context: Opened) -> Response:
+def car(project: Name, number: str, context: Opened, request: Request) -> Response:
     """A CAR, staged or generated, by its container's number; `root` is the CAR of the data set's root."""
-    return downloads.car(context, project, number)
+    return downloads.car(context, project, number, request)

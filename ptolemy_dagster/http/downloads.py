@@ -1,16 +1,21 @@
 """Files of a project for download: its manifest and summary, and the CARs in its staging folder."""
 
 import os
-from collections.abc import Iterator
 
-from fastapi import Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import Request, Response
+from fastapi.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from ptolemy_core.catalog import Catalog, cars, projects, roots, stored_cars
+from ptolemy_core.catalog.served import HeldCar
+from ptolemy_core.gateway.access import Grant
+from ptolemy_core.gateway.answer import Answer, Refusal
+from ptolemy_core.gateway.piece import answer_car
 from ptolemy_core.project import Project
 from ptolemy_core.stages.manifest import written_manifest
-from ptolemy_core.staging.area import area_of
-from ptolemy_core.staging.stored import OpenCar
+from ptolemy_core.staging.stored import StoredCar
+from ptolemy_dagster.http import problems
+from ptolemy_dagster.http.answers import FAULTS, Bodies, Exchange, fault_of
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.problems import Problem
 from ptolemy_dagster.roots import require_inside
@@ -21,8 +26,6 @@ _TYPES = {
     ".jsonl": "application/jsonl",
     ".json": "application/json",
 }
-_PART = 4 << 20
-CAR_TYPE = "application/vnd.ipld.car; version=1"
 
 
 def manifest(context: Context, name: str) -> FileResponse:
@@ -41,10 +44,11 @@ def summary(context: Context, name: str) -> FileResponse:
     return _file(os.path.join(folder, file.split(".manifest.")[0] + ".summary.json"))
 
 
-def car(context: Context, name: str, number: str) -> Response:
+def car(context: Context, name: str, number: str, request: Request) -> Response:
     """A CAR of a project in its staging folder, or generated; number "root" is the CAR of its root.
 
-    The download of a generated CAR is cut off if its source changes.
+    Ranges, HEAD and conditions are those of `/piece/`; a generated CAR is cut off if its source changes. Other sites
+    may not read it.
 
     Raises:
         UnknownProjectError: no such project.
@@ -52,37 +56,49 @@ def car(context: Context, name: str, number: str) -> Response:
         Problem: 404, there is no such CAR, or it isn't in the staging folder.
     """
     project = _project(context, name)
-    if number.isascii() and number.isdecimal() and len(number) < 10:
-        row = next(cars.rows(context.catalog, name, int(number)), None)
-        if row is not None and row.is_generated:
-            return _generated(stored_cars.of_row(project, row).open())
-    file = _car_file(context.catalog, name, number)
-    found = area_of(project).look(file) if file else None
-    if file is None or found is None or not found.regular:
+    stored = _stored(context.catalog, project, number)
+    found = stored.look() if stored else None
+    if stored is None or not (stored.generated or (found is not None and found.regular)):
         raise Problem(404, "unknown-car", f"CAR {number} of project {name!r} isn't in its staging folder")
-    return _file(area_of(project).path(file), CAR_TYPE)
+    held = HeldCar(stored, False, None, 0)
+    context.bodies.library.first_of([held])
+    answer = answer_car(held, request.method, request.headers, {"Cache-Control": "no-cache, no-transform"})
+    return _CarResponse(context.bodies, answer)
 
 
-def _generated(opened: OpenCar) -> Response:
-    def parts() -> Iterator[bytes]:
-        with opened:
-            yield from opened.ranges(0, opened.size, _PART)
+class _CarResponse(Response):
+    """Bytes of a CAR, sent as pieces are."""
 
-    headers = {
-        "Content-Length": str(opened.size),
-        "Content-Disposition": f'attachment; filename="{opened.name}"',
-    }
-    return StreamingResponse(parts(), media_type=CAR_TYPE, headers=headers)
+    def __init__(self, bodies: Bodies, answer: Answer | Refusal) -> None:
+        super().__init__()
+        self._bodies = bodies
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        exchange = Exchange.of(scope)
+        exchange.grant = Grant.ALL
+        refusal = self._answer
+        if not isinstance(refusal, Refusal):
+            try:
+                await self._bodies.fulfil(exchange, refusal, send)
+                return
+            except FAULTS as error:
+                if exchange.status:
+                    raise
+                refusal = fault_of(exchange, error)
+        problem = Problem(refusal.status, refusal.code, refusal.detail, headers=refusal.headers)
+        await problems.response(problem)(scope, receive, send)
 
 
-def _car_file(catalog: Catalog, name: str, number: str) -> str | None:
+def _stored(catalog: Catalog, project: Project, number: str) -> StoredCar | None:
     if number == "root":
-        top = next(roots.rows(catalog, name), None)
-        return top.file_name if top else None
+        top = next(roots.rows(catalog, project.name), None)
+        return stored_cars.of_root(project, top) if top else None
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         return None
-    row = next(cars.rows(catalog, name, int(number)), None)
-    return row.file_name if row else None
+    row = next(cars.rows(catalog, project.name, int(number)), None)
+    return stored_cars.of_row(project, row) if row else None
 
 
 def _project(context: Context, name: str) -> Project:
@@ -102,6 +118,6 @@ def _manifest_path(context: Context, name: str) -> str:
     return path
 
 
-def _file(path: str, kind: str | None = None) -> FileResponse:
-    media = kind or _TYPES.get(os.path.splitext(path)[1], "application/octet-stream")
+def _file(path: str) -> FileResponse:
+    media = _TYPES.get(os.path.splitext(path)[1], "application/octet-stream")
     return FileResponse(path, media_type=media, filename=os.path.basename(path))

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ptolemy_dagster.http import problems
-from ptolemy_dagster.http.connections import network
+from ptolemy_dagster.http.admission import network
 from ptolemy_dagster.http.problems import Problem
 
 _BURST_SECONDS = 2

@@ -1,4 +1,4 @@
-"""Metrics in Prometheus' text format: projects by state, their bytes and CARs, rate, runs, errors, workers.
+"""Metrics in Prometheus' text format: projects by state, their bytes and CARs, rate, runs, errors, workers, pieces.
 
 Format: https://prometheus.io/docs/instrumenting/exposition_formats/ (text, version 0.0.4).
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import dagster as dg
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
 
 from ptolemy_core.catalog import deal_counts, projects
@@ -62,9 +62,10 @@ class Metric:
     responses=_EXAMPLE | documented(),
     summary="Metrics for Prometheus",
 )
-def metrics(context: Annotated[Context, Depends(opened)]) -> PlainTextResponse:
-    """How far projects are, what runs, and who works, as Prometheus reads it."""
-    return PlainTextResponse(render(context), media_type=TYPE)
+def metrics(request: Request, context: Annotated[Context, Depends(opened)]) -> PlainTextResponse:
+    """How far projects are, what runs, who works, and the pieces served here, as Prometheus reads it."""
+    pieces = "" if context.pieces is None else context.pieces.counts(request.scope)
+    return PlainTextResponse(render(context) + pieces, media_type=TYPE)
 
 
 def render(context: Context) -> str:

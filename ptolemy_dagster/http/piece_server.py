@@ -16,7 +16,8 @@ from ptolemy_core.errors import SettingsError
 from ptolemy_core.gateway.access import Access, parse_tokens
 from ptolemy_core.gateway.dag import Holdings
 from ptolemy_core.gateway.library import Library
-from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
+from ptolemy_dagster.http.admission import ConnectionLimits
+from ptolemy_dagster.http.connections import configured, listen
 from ptolemy_dagster.http.failsafe import Failsafe
 from ptolemy_dagster.http.limits import RateLimit
 from ptolemy_dagster.http.piece_app import PieceApp, PieceServer

@@ -6,7 +6,7 @@
 import json
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -29,6 +29,7 @@ from ptolemy_dagster.roots import OutsideRootsError
 _log = logging.getLogger("ptolemy.http")
 
 MEDIA_TYPE = "application/problem+json"
+_API = "/v0/"
 _URN = "urn:ptolemy:problem:"
 
 
@@ -156,26 +157,35 @@ def of_error(error: PtolemyError) -> Problem:
     return Problem(status, error.code, str(error))
 
 
-def install(app: FastAPI) -> None:
-    """Make all errors of an application problems."""
+def install(app: FastAPI, page: Callable[[Problem], Response]) -> None:
+    """Make all errors of an application problems; a browser gets them as a page, outside the API."""
+
+    def answer(request: Request, problem: Problem) -> Response:
+        return page(problem) if _is_browser(request) else response(problem)
 
     @app.exception_handler(PtolemyError)
-    async def _engine(_: Request, error: Exception) -> Response:
+    async def _engine(request: Request, error: Exception) -> Response:
         assert isinstance(error, PtolemyError)
-        return response(of_error(error))
+        return answer(request, of_error(error))
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: Exception) -> Response:
+    async def _invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         reasons = [
             f"{one['loc'][-1]}: {one['msg']}, got {str(one.get('input'))[:100]!r}" for one in error.errors()
         ]
-        return response(Problem(422, "bad-value", "; ".join(reasons)))
+        return answer(request, Problem(422, "bad-value", "; ".join(reasons)))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return response(error if isinstance(error, Problem) else _plain(request, error))
+        return answer(request, error if isinstance(error, Problem) else _plain(request, error))
+
+
+def _is_browser(request: Request) -> bool:
+    """Whether a person asks: browsers name text/html first, programs take anything or ask for JSON."""
+    wanted = request.headers.get("accept", "")
+    return "text/html" in wanted and not request.url.path.startswith(_API)
 
 
 def _plain(request: Request, error: HTTPException) -> Problem:

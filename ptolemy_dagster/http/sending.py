@@ -5,27 +5,25 @@ memory as it is, and sends files by sendfile; under any other ASGI server the sa
 """
 
 import asyncio
-import mmap
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from starlette.types import Scope, Send
 
 from ptolemy_core.gateway.body import Body
+from ptolemy_core.gateway.parts import SIZES, Parts, SharedPart
 from ptolemy_dagster.http.connections import CONNECTION, LimitedHttp
 
 THREADS = 16
 """That read for all requests: reading, hashing and waiting for disks."""
 
-_IN_FLIGHT = 192 << 20
-"""Bytes of bodies that are read and not yet sent, about: parts are smaller where many are sent."""
+_WAIT = 0.25
+"""Seconds that a body waits for memory for a large part, before it makes do with the smallest."""
 
-_SMALLEST, _LARGEST = 256 << 10, 16 << 20
-"""Bytes of a part: 16 leaves are hashed at once."""
-
-_SPARE = 32 << 20
-"""Bytes of buffers that are kept for the next bodies: new memory costs as much as copying it."""
+_SLOW, _FAST = 1.0, 0.5
+"""Seconds in which a client takes a part: after a longer one parts are smaller, after a shorter one larger."""
 
 _FILE_PART = 8 << 20
 """Bytes that one call of sendfile may send."""
@@ -69,38 +67,19 @@ class Pump:
         self.bandwidth = Bandwidth(rate)
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
-        self._active = 0
-        self._held = 0
-        self._spare: dict[int, list[mmap.mmap]] = {}
+        self._parts = Parts()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def active(self) -> int:
         """Bodies that are being sent."""
-        return self._active
+        return self._parts.bodies
 
     async def run(self, call: Any, *arguments: Any) -> Any:
         """Call in a thread of those that read."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pieces")
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *arguments)
-
-    def part_size(self) -> int:
-        """Bytes of the next part of a body: a power of two."""
-        share = _IN_FLIGHT // (2 * max(1, self._active))
-        return _power_of_two(max(_SMALLEST, min(_LARGEST, share, _IN_FLIGHT - self._held)))
-
-    def _buffer(self) -> mmap.mmap:
-        """Memory for a part; mapped, so that the system gets it back."""
-        size = self.part_size()
-        spare = self._spare.get(size)
-        self._held += size
-        return spare.pop() if spare else mmap.mmap(-1, size)
-
-    def _give_back(self, buffer: mmap.mmap) -> None:
-        size = len(buffer)
-        self._held -= size
-        if sum(each * len(kept) for each, kept in self._spare.items()) + size <= _SPARE:
-            self._spare.setdefault(size, []).append(buffer)
 
     def close(self) -> None:
         """End the threads."""
@@ -119,48 +98,82 @@ class Pump:
             ClientGoneError: nobody takes it any more.
             PtolemyError, OSError: it can't be read any further.
         """
-        self._active += 1
+        self._parts.bodies += 1
         try:
             if not first and way.can_send_files:
                 first = await self._send_files(body, way)
             await self._send_parts(body, first, way)
         finally:
-            self._active -= 1
+            self._parts.bodies -= 1
 
     async def _send_files(self, body: Body, way: "Way") -> bytes | memoryview:
         """Send what comes from files, up to the first part that doesn't; that part."""
         while True:
             found = await self.run(body.file_range)
             if found is None:
-                return bytes(await self.run(body.read, _SMALLEST))
+                return bytes(await self.run(body.read, SIZES[0]))
             descriptor, offset, length = found
             count = self.bandwidth.part(min(length, _FILE_PART))
             await self.bandwidth.take(count)
             body.skip(await way.send_file(self, descriptor, offset, count))
 
-    async def _send_parts(self, body: Body, data: bytes | memoryview, way: "Way") -> None:
-        """Send all parts; while one is sent the next is read, into another buffer."""
-        buffers: list[mmap.mmap] = []  # of the part that is sent, and the one that is read
+    async def _send_parts(self, body: Body, first: bytes | memoryview, way: "Way") -> None:
+        """Send all parts; while one is sent the next are read."""
+        if first:
+            await self._send_part(memoryview(first), way)
+        ahead = _Ahead(self, body)
         try:
-            if not data:
-                buffers.append(self._buffer())
-                data = await self.run(body.read_into, memoryview(buffers[-1]))
-            while data:
-                buffers.append(self._buffer())
-                following = asyncio.ensure_future(self.run(body.read_into, memoryview(buffers[-1])))
+            while (part := await ahead.next()) is not None:
+                began = time.monotonic()
                 try:
-                    await self._send_part(memoryview(data), way)
-                except BaseException:
-                    # the thread must be done with the body before the body is closed
-                    await asyncio.wait([following])
-                    following.exception()
-                    raise
-                data = await following
-                while len(buffers) > 1:
-                    self._give_back(buffers.pop(0))
+                    await self._send_part(memoryview(part.data), way)
+                finally:
+                    self.release(part)
+                ahead.note(time.monotonic() - began)
         finally:
-            for buffer in buffers:
-                self._give_back(buffer)
+            await ahead.close()
+
+    async def read(self, body: Body, size: int) -> SharedPart | None:
+        """Read the next part of a body, of this size or less; None at the end."""
+        if not self._parts.reserve(size):
+            size = await self._room(size)
+        try:
+            part: SharedPart | None = await self.run(body.next_part, self._parts, size)
+            return part
+        finally:
+            self._wake()
+
+    def release(self, part: SharedPart) -> None:
+        """A part was sent, or won't be."""
+        self._parts.release(part)
+        self._wake()
+
+    async def _room(self, size: int) -> int:
+        """Wait for memory; the bytes that are reserved then."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(_WAIT):
+                while not self._parts.reserve(size):
+                    await turn
+                    turn = asyncio.get_running_loop().create_future()
+                    self._waiting.appendleft(turn)
+            self._wake()  # there may be enough for another one
+            return size
+        except TimeoutError:
+            self._parts.reserve(SIZES[0], anyway=True)
+            return SIZES[0]
+        finally:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+
+    def _wake(self) -> None:
+        """Let the body that has waited longest for memory see whether there is enough."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
     async def _send_part(self, view: memoryview, way: "Way") -> None:
         """Send a part, until the system has all of it."""
@@ -172,8 +185,59 @@ class Pump:
         await way.flush()
 
 
-def _power_of_two(most: int) -> int:
-    return 1 << (most.bit_length() - 1)
+class _Ahead:
+    """Reads the parts of a body, one after the other, before they are asked for."""
+
+    def __init__(self, pump: Pump, body: Body) -> None:
+        self._pump = pump
+        self._body = body
+        self._size = 1  # of SIZES
+        self._read: deque[SharedPart] = deque()
+        self._closed = False
+        self._change = asyncio.Event()
+        self._reading = asyncio.ensure_future(self._read_all())
+        self._reading.add_done_callback(lambda _: self._change.set())
+
+    async def next(self) -> SharedPart | None:
+        """The next part; None at the end. Raises what reading it does."""
+        while not self._read:
+            if self._reading.done():
+                await self._reading
+                return None
+            await self._changed()
+        self._change.set()
+        return self._read.popleft()
+
+    def note(self, seconds: float) -> None:
+        """Say how long the last part took to be sent."""
+        if seconds > _SLOW:
+            self._size = max(0, self._size - 1)
+        elif seconds < _FAST:
+            self._size = min(self._size + 1, len(SIZES) - 1)
+
+    async def close(self) -> None:
+        """Wait for what is being read: no thread uses the body then."""
+        self._closed = True
+        self._change.set()
+        await asyncio.wait([self._reading])
+        self._reading.exception()
+        while self._read:
+            self._pump.release(self._read.popleft())
+
+    async def _read_all(self) -> None:
+        while not self._closed:
+            if self._read:  # while one is sent another one waits, which is enough
+                await self._changed()
+                continue
+            part = await self._pump.read(self._body, SIZES[self._size])
+            if part is None:
+                return
+            self._read.append(part)
+            self._change.set()
+
+    async def _changed(self) -> None:
+        self._change.clear()
+        await self._change.wait()
 
 
 class Way:

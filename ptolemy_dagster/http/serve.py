@@ -25,17 +25,19 @@ import sys
 import sysconfig
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import dagster as dg
 import uvicorn
+from starlette.types import ASGIApp
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_away, limit_patience
 from ptolemy_core.errors import SettingsError
+from ptolemy_dagster.http.admission import ConnectionLimits
 from ptolemy_dagster.http.app import create_app
-from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
+from ptolemy_dagster.http.connections import configured, listen
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.dagster_api import Dagster
 from ptolemy_dagster.http.piece_app import Mounted
@@ -107,10 +109,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     dagster = Dagster(instance, url, settings.ui_url, token, records)
     os.environ.setdefault(UI_URL, dagster.ui_url)  # the daemon's messages have links
     limit_patience(_PATIENCE)
-    app = create_app(Context(catalog, dagster, settings))
-    if beside.pieces is not None:
-        start_log(beside.pieces.log_file)
-        app = Mounted(protected(make_server(catalog, beside.pieces), beside.pieces.rate), app)
+    app = _application(Context(catalog, dagster, settings), beside.pieces)
     dagster.expect_start()
     stop = threading.Event()
     watch = threading.Thread(target=_watch, args=(children, dagster, stop), name="supervisor")
@@ -127,6 +126,17 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
         watch.join()
         for child in children:
             child.stop()
+
+
+def _application(context: Context, pieces: PieceSettings | None) -> ASGIApp:
+    """The API, and the piece server at the same address if it is asked for."""
+    if pieces is None:
+        return create_app(context)
+    start_log(pieces.log_file)
+    server = make_server(context.catalog, pieces)
+    return Mounted(
+        protected(server, pieces.rate), create_app(replace(context, pieces=server, bodies=server.bodies))
+    )
 
 
 def make_storage(catalog: Catalog, instance: dg.DagsterInstance) -> None:

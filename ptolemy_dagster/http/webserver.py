@@ -14,7 +14,8 @@ from contextlib import suppress
 
 import uvicorn
 
-from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen
+from ptolemy_dagster.http.admission import ConnectionLimits
+from ptolemy_dagster.http.connections import configured, listen
 from ptolemy_dagster.http.limits import BodyLimit
 from ptolemy_dagster.http.settings import TOKEN_VARIABLE
 from ptolemy_dagster.http.web_ui import MAX_BODY, Access, UiGuard

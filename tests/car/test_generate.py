@@ -1,9 +1,11 @@
 """A generated CAR is the staged one, byte for byte, however it is read; no byte of a changed source gets out."""
 
+import itertools
 import os
 import random
 import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,27 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(outline_file, "_ROWS", 3)
     patch.setattr(outline_file, "_BLOCKS", 5)
     patch.setattr(outlines, "WINDOW", 100)
+
+
+@pytest.mark.parametrize("most", [3000, 10_000])
+def test_readers_that_begin_anywhere_soon_read_the_same_steps(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink(monkeypatch)
+    tree = {b"big": random.Random(1).randbytes(50_000)}
+    tree |= {b"%03d" % number: b"x" * (number % 90) for number in range(400)}
+    with outlined(scene.write_tree(str(tmp_path / "tree"), tree), tmp_path).open() as car:
+
+        def steps(offset: int) -> Iterator[int]:
+            while offset < car.size:
+                step = car.step(offset, most)
+                assert 0 < step <= most
+                offset = min(offset + step, car.size)
+                yield offset
+
+        of_whole = set(steps(0))
+        for offset in range(1, car.size, 4999):
+            assert of_whole & set(itertools.islice(steps(offset), 4)), offset
 
 
 @given(contents(), PROFILES, st.booleans(), st.data())

@@ -14,9 +14,15 @@ from tests.pipeline.backend import Backend
 _MAIN = "from ptolemy_dagster.cli import main; main()"
 
 
-def ptolemy(*arguments: object, code: int = 0) -> Result:
-    """Run a command in this process; it must end with this exit code, and never with a traceback."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+def ptolemy(*arguments: object, code: int = 0, piped: str | None = None) -> Result:
+    """Run a command in this process; it must end with this exit code, and never with a traceback.
+
+    Args:
+        arguments: of it.
+        code: its exit code.
+        piped: its standard input.
+    """
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=piped)
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output

@@ -116,8 +116,8 @@ def test_ctrl_c_ends_the_wait_with_a_word(sqlite: Backend, monkeypatch: pytest.M
 
 def test_create_refuses_a_budget_that_holds_no_car(sqlite: Backend) -> None:
     arguments = ("create", "delta", "-t", sqlite.folder(), "-s", sqlite.staging(), "--staging-budget")
-    assert "staging_budget 3 GiB is too small" in error_of(*arguments, 3, "--load-type", "serial")
-    assert "staging_budget 99 GiB needs load_type serial" in error_of(*arguments, 99)
+    assert "staging_budget 3 GiB is too small" in error_of(*arguments, 3, "--load-type", "serial", code=2)
+    assert "staging_budget 99 GiB needs load_type serial" in error_of(*arguments, 99, code=2)
 
 
 def test_release_marks_removes_and_takes_back(backend: Backend) -> None:

@@ -163,20 +163,20 @@ def test_no_project_yet_says_in_which_home(sqlite: Backend) -> None:
 
 @pytest.mark.parametrize("arguments", [["status"], ["find", "x"], ["scan", "x"], ["restore", "x", "--list"]])
 @pytest.mark.parametrize(
-    ("home", "why"),
+    ("home", "code", "why"),
     [
-        ("state", "DAGSTER_HOME must be an absolute path"),
-        ("/dev/null", "is a file, not a folder"),
-        ("/dev/null/x", "can't be written (Not a directory)"),
-        ("/proc/x", "can't be written (No such file or directory)"),
-        ("/tmp/a?b", "Dagster treats as a pattern"),
+        ("state", 2, "DAGSTER_HOME must be an absolute path"),
+        ("/dev/null", 1, "is a file, not a folder"),
+        ("/dev/null/x", 1, "can't be written (Not a directory)"),
+        ("/proc/x", 1, "can't be written (No such file or directory)"),
+        ("/tmp/a?b", 2, "Dagster treats as a pattern"),
     ],
 )
 def test_a_home_that_cannot_be_is_one_clear_message(
-    sqlite: Backend, monkeypatch: pytest.MonkeyPatch, arguments: list[str], home: str, why: str
+    sqlite: Backend, monkeypatch: pytest.MonkeyPatch, arguments: list[str], home: str, code: int, why: str
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", home)
-    assert why in error_of(*arguments)
+    assert why in error_of(*arguments, code=code)
 
 
 def test_a_run_that_could_not_start_says_why(scanned: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

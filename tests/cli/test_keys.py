@@ -12,6 +12,7 @@ import pytest
 
 from ptolemy_core.catalog import Catalog, data_keys, projects
 from ptolemy_core.keys import Keyring, new_data_key, unwrap
+from ptolemy_core.keys.key import to_text
 from ptolemy_core.project import parse_project
 from ptolemy_dagster.cli import keys
 from tests.cli.commands import error_of, printed, ptolemy
@@ -57,8 +58,8 @@ def test_a_new_key_says_that_it_can_not_be_recovered_and_where_a_backup_comes_fr
     assert str(home / "keyring.json") in result.stderr
     assert not _KEY.search(result.stderr)
     assert not (home / "catalog.db").exists()
-    assert "has a key my-key already" in error_of("keys", "create", "my-key")
-    assert "a key's alias must be" in error_of("keys", "create", "None")
+    assert "has a key my-key already" in error_of("keys", "create", "my-key", code=2)
+    assert "a key's alias must be" in error_of("keys", "create", "None", code=2)
 
 
 def test_a_backup_is_private_and_brings_the_key_back_elsewhere(
@@ -73,9 +74,11 @@ def test_a_backup_is_private_and_brings_the_key_back_elsewhere(
     assert Keyring(str(tmp_path / "elsewhere.json")).versions("a")[0].secret == ring.versions("a")[0].secret
     # what is there is never written over, and no key is made whose backup can't be
     content = backup.read_bytes()
-    assert "already exists" in error_of("keys", "create", "b", "--backup", backup)
-    assert "can't be written" in error_of("keys", "create", "b", "--backup", tmp_path / "no" / "folder")
-    assert "already exists" in error_of("keys", "export", "a", "--to", backup)
+    assert "already exists" in error_of("keys", "create", "b", "--backup", backup, code=2)
+    assert "can't be written" in error_of(
+        "keys", "create", "b", "--backup", tmp_path / "no" / "folder", code=2
+    )
+    assert "already exists" in error_of("keys", "export", "a", "--to", backup, code=2)
     assert backup.read_bytes() == content
     assert [row["alias"] for row in printed("keys", "list")] == ["a"]
 
@@ -94,7 +97,7 @@ def test_a_key_for_a_vault_is_printed_and_kept_nowhere(
     text = ptolemy("keys", "create", "a", "--print").stdout
     assert _KEY.fullmatch(text.strip())
     assert not home.exists()
-    assert "use one of them" in error_of("keys", "create", "a", "--print", "--backup", tmp_path / "b")
+    assert "use one of them" in error_of("keys", "create", "a", "--print", "--backup", tmp_path / "b", code=2)
 
     vault = tmp_path / "vault"
     vault.write_text(text)
@@ -107,7 +110,7 @@ def test_a_key_for_a_vault_is_printed_and_kept_nowhere(
     monkeypatch.delenv("PTOLEMY_KEY_COMMAND")
     monkeypatch.setenv("PTOLEMY_KEYS", text)
     assert printed("keys", "list")[0]["place"] == "the environment variable PTOLEMY_KEYS"
-    assert "PTOLEMY_KEYS has a key a already" in error_of("keys", "create", "a")
+    assert "PTOLEMY_KEYS has a key a already" in error_of("keys", "create", "a", code=2)
 
 
 def test_a_command_that_fails_for_new_aliases_does_not_keep_them_from_being_made(
@@ -161,10 +164,10 @@ def test_destroying_says_what_becomes_unreadable_and_asks(
     for project in ("videos", "photos"):
         data_keys.keep(catalog, new_data_key(ring, "a", project, "files"))
     ring.rotate("a")
-    error = error_of("keys", "destroy", "a", "--version", 1)
+    error = error_of("keys", "destroy", "a", "--version", 1, code=2)
     assert "data keys of 2 projects: photos, videos. Without a backup" in error
     assert "repeat with --yes" in error
-    assert "It wraps no data key in this catalog" in error_of("keys", "destroy", "a", "--version", 2)
+    assert "It wraps no data key in this catalog" in error_of("keys", "destroy", "a", "--version", 2, code=2)
     answer(monkeypatch, "yes")
     assert "nothing was destroyed" in error_of("keys", "destroy", "a")
     assert all(key.secret for key in ring.versions("a"))
@@ -177,6 +180,39 @@ def test_destroying_says_what_becomes_unreadable_and_asks(
     assert "all versions of key a were destroyed" in error_of("keys", "export", "a")
 
 
+def test_a_key_of_a_lost_keyring_is_not_made_again_by_mistake(
+    home: Path, ring: Keyring, tmp_path: Path
+) -> None:
+    backup, other = tmp_path / "backup", tmp_path / "other"
+    ptolemy("keys", "create", "a", "--backup", backup)
+    (key,) = ring.versions("a")
+    catalog = define(home, "photos")
+    wrapped = data_keys.keep(catalog, new_data_key(ring, "a", "photos", "files"))
+    os.unlink(ring.path)
+    for more in ((), ("--print",)):
+        error = error_of("keys", "create", "a", *more)
+        assert f"a key a wraps (project photos; ID {key.id})" in error
+        assert "import its backup with `ptolemy keys import FILE`" in error
+    assert ":a:2:" in ptolemy("keys", "create", "a", "--print", "--after-loss").stdout
+    other.write_text(to_text(Keyring(str(tmp_path / "elsewhere.json")).create("a")))
+    assert f"with the ID {key.id}, this one has" in error_of("keys", "import", other)
+    assert "version 2" in ptolemy("keys", "create", "a", "--after-loss").stderr
+    assert "a version 1" in ptolemy("keys", "import", backup).stderr, "what was found later still helps"
+    assert unwrap(ring, wrapped)
+    ptolemy("keys", "create", "b")
+
+
+def test_a_key_can_be_imported_from_standard_input(ring: Keyring, tmp_path: Path) -> None:
+    text = to_text(Keyring(str(tmp_path / "elsewhere.json")).create("a"))
+    assert "a version 1" in ptolemy("keys", "import", "-", piped=text).stderr
+    assert ring.versions("a")
+    assert "standard input has no key in it" in ptolemy("keys", "import", "-", piped="", code=1).stderr
+    assert (
+        "line 1 of standard input is not a key"
+        in ptolemy("keys", "import", "-", piped="hunter2", code=1).stderr
+    )
+
+
 def test_files_that_hold_no_key_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("hunter2")
@@ -184,8 +220,8 @@ def test_files_that_hold_no_key_are_refused(tmp_path: Path) -> None:
     assert f"line 1 of {other} is not a key" in error
     assert "hunter2" not in error
     other.write_text("# nothing\n")
-    assert "has no key in it" in error_of("keys", "import", other)
-    assert "can't be read: No such file" in error_of("keys", "import", tmp_path / "none")
+    assert "has no key in it" in error_of("keys", "import", other, code=2)
+    assert "can't be read: No such file" in error_of("keys", "import", tmp_path / "none", code=2)
 
 
 def test_a_keyring_that_others_can_read_is_an_error_of_each_command(ring: Keyring) -> None:

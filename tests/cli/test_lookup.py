@@ -157,7 +157,7 @@ def test_manifest_writes_three_files(delta: Backend, tmp_path: Path) -> None:
     assert summary["cars"][0]["url"] == f"https://x/{car['piece_cid']}.car"
     assert summary["root"]["root_cid"] == printed("root", "delta", "--history")[0]["root_cid"]
     assert printed("manifest", "delta", "--car", 0, "--to", out)["rows"] == 2
-    assert "format must be" in error_of("manifest", "delta", "--format", "xml")
+    assert "format must be" in error_of("manifest", "delta", "--format", "xml", code=2)
 
 
 def test_find_of_an_unbuilt_file_says_so(delta: Backend) -> None:
@@ -247,7 +247,7 @@ def test_a_database_that_is_not_there_is_one_clear_message(
     monkeypatch.setenv("PTOLEMY_PG_PATIENCE", "0.1")
     assert "Postgres at 127.0.0.1:1/none didn't answer" in error_of("status")
     monkeypatch.setenv("PTOLEMY_PG_URL", "mysql://host/db")
-    assert "PTOLEMY_PG_URL must look like postgresql://" in error_of("status")
+    assert "PTOLEMY_PG_URL must look like postgresql://" in error_of("status", code=2)
 
 
 def test_many_cars_are_all_listed(delta: Backend) -> None:

@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from ptolemy_dagster.cli import output
@@ -27,3 +28,13 @@ def test_a_scan_shows_entries_and_no_bytes() -> None:
 
 def test_a_build_shows_its_bytes() -> None:
     assert "1 MiB of 4 MiB" in drawn(4 << 20, 1 << 20, "building CARs, 1/4 done")
+
+
+def test_names_with_colons_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    output.say("a:key:b")
+    output.fail("a:smile:b")
+    output.print_table(("name",), [("a:heart:b",)])
+    shown = capsys.readouterr()
+    assert "a:key:b" in shown.err
+    assert "a:smile:b" in shown.err
+    assert "a:heart:b" in shown.out

@@ -61,11 +61,11 @@ def test_a_second_run_builds_what_is_new_alone(data: Path, tmp_path: Path) -> No
 def test_other_settings_or_another_folder_are_refused(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "cars"
     printed("prep", data, out, "--car-size", "2")
-    assert "made with car_size 2, not 31" in error_of("prep", data, out)
+    assert "made with car_size 2, not 31" in error_of("prep", data, out, code=2)
     other = tmp_path / "other"
     other.mkdir()
     (other / "x").write_bytes(b"x")
-    assert "has CARs of 'my-data'" in error_of("prep", other, out)
+    assert "has CARs of 'my-data'" in error_of("prep", other, out, code=2)
     printed("prep", data, out, "--car-size", "2", "--exclude", "*.txt~")
 
 
@@ -76,11 +76,11 @@ def test_cars_may_move_and_go_on_in_another_place(data: Path, tmp_path: Path) ->
 
 
 def test_wrong_input_is_an_error_in_a_sentence(data: Path, tmp_path: Path) -> None:
-    assert "isn't a folder" in error_of("prep", tmp_path / "nowhere", tmp_path / "cars")
-    assert "is inside target_dir" in error_of("prep", data, data / "cars")
+    assert "isn't a folder" in error_of("prep", tmp_path / "nowhere", tmp_path / "cars", code=2)
+    assert "is inside target_dir" in error_of("prep", data, data / "cars", code=2)
     (tmp_path / "empty").mkdir()
     assert "nothing to store" in error_of("prep", tmp_path / "empty", tmp_path / "cars1")
-    assert "format must be" in error_of("prep", data, tmp_path / "cars2", "--format", "xml")
+    assert "format must be" in error_of("prep", data, tmp_path / "cars2", "--format", "xml", code=2)
 
 
 def test_steps_are_numbered_and_all_end(data: Path, tmp_path: Path) -> None:

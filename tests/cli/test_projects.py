@@ -99,12 +99,14 @@ def test_a_renamed_project_goes_on_with_its_cars_and_partitions(quick: Backend) 
 
 
 @pytest.mark.parametrize(
-    ("new", "message"),
-    [("other", "there is a project 'other' already"), ("a b", "name must be"), ("", "name must be")],
+    ("new", "code", "message"),
+    [("other", 1, "there is a project 'other' already"), ("a b", 2, "name must be"), ("", 2, "name must be")],
 )
-def test_a_name_that_is_taken_or_no_name_is_refused(delta: Backend, new: str, message: str) -> None:
+def test_a_name_that_is_taken_or_no_name_is_refused(
+    delta: Backend, new: str, code: int, message: str
+) -> None:
     delta.define("other", target=delta.folder("more", {"x": b"x"}))
-    assert message in error_of("rename", "delta", new)
+    assert message in error_of("rename", "delta", new, code=code)
     assert projects.names(delta.catalog) == ["delta", "other"]
 
 
@@ -122,7 +124,7 @@ def test_target_dir_moves_to_the_same_data_alone(quick: Backend) -> None:
     assert printed("set", "delta", "--target-dir", new)["target_dir"] == str(new)
     ptolemy("scan", "delta")
     assert printed("changes", "delta")["changes"] == []
-    assert "isn't a folder" in error_of("set", "delta", "--target-dir", quick.root / "nowhere")
+    assert "isn't a folder" in error_of("set", "delta", "--target-dir", quick.root / "nowhere", code=2)
 
 
 def test_a_loss_is_accepted_on_request(quick: Backend) -> None:
@@ -136,12 +138,14 @@ def test_a_loss_is_accepted_on_request(quick: Backend) -> None:
 def test_staging_dir_moves_where_the_cars_are(quick: Backend) -> None:
     ptolemy("run", "delta")
     new = quick.root / "elsewhere"
-    assert "2 CARs of project 'delta' are not in" in error_of("set", "delta", "--staging-dir", new)
+    assert "2 CARs of project 'delta' are not in" in error_of("set", "delta", "--staging-dir", new, code=2)
     new.rmdir()
     os.rename(quick.staging(), new)
     ptolemy("set", "delta", "--staging-dir", new)
     assert "1 CAR" in ptolemy("verify", "delta", "--again").stderr
-    assert "is inside target_dir" in error_of("set", "delta", "--staging-dir", quick.root / "data" / "x")
+    assert "is inside target_dir" in error_of(
+        "set", "delta", "--staging-dir", quick.root / "data" / "x", code=2
+    )
 
 
 def test_delivered_cars_need_not_be_in_a_new_staging_dir(quick: Backend) -> None:
@@ -155,14 +159,14 @@ def test_delivered_cars_need_not_be_in_a_new_staging_dir(quick: Backend) -> None
 def test_staging_budget_changes_within_its_limits(quick: Backend) -> None:
     quick.define("slow", target=quick.folder("more", {"x": b"x"}), load_type="serial")
     assert printed("set", "slow", "--staging-budget", "5")["staging_budget"] == 5
-    assert "staging_budget 1 GiB is too small" in error_of("set", "slow", "--staging-budget", "1")
-    assert "needs load_type serial" in error_of("set", "delta", "--staging-budget", "5")
+    assert "staging_budget 1 GiB is too small" in error_of("set", "slow", "--staging-budget", "1", code=2)
+    assert "needs load_type serial" in error_of("set", "delta", "--staging-budget", "5", code=2)
 
 
 def test_folders_outside_the_roots_are_refused(quick: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PTOLEMY_ROOTS", str(quick.root / "data") + ":" + str(quick.root / "staging"))
     other = quick.folder("other", {})
-    assert "is outside the folders" in error_of("set", "delta", "--target-dir", other)
+    assert "is outside the folders" in error_of("set", "delta", "--target-dir", other, code=2)
 
 
 def test_logs_tell_of_the_last_run_and_why_it_failed(quick: Backend) -> None:

@@ -1,14 +1,17 @@
 """How the stages of a command are shown: numbered, in one unit system, and each to its end."""
 
 import io
+import subprocess
+from typing import cast
 
 import pytest
 from rich.console import Console
 
+from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.progress import RunningTask, Task, Work
 from ptolemy_core.status.state import ProjectState
-from ptolemy_dagster.cli import output
-from ptolemy_dagster.cli.following import ALL, stages_of
+from ptolemy_dagster.cli import following, output
+from ptolemy_dagster.cli.following import ALL, RunProcess, stages_of
 from ptolemy_dagster.cli.stage_bars import Amount, StageBars
 
 MIB = 1 << 20
@@ -86,6 +89,18 @@ def test_what_a_run_does_is_read_from_its_tasks_and_counted_since_it_began() -> 
     assert (amount.done, amount.total, amount.note) == (150, 300, "2 of 4 CARs")
     verifying = ProjectState(True, False, 1, 1, 1, 1, [RunningTask(Task(Work.VERIFY), 5, 10, 0.0, 1.0)])
     assert list(stages_of(verifying, verifying)) == ["verifying"]
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_only_a_run_that_succeeded_has_all_its_stages_done(
+    said: io.StringIO, monkeypatch: pytest.MonkeyPatch, ok: bool
+) -> None:
+    state = ProjectState(True, False, 1, 1, 1, 1, [])
+    monkeypatch.setattr(following, "project_state", lambda *_: state)
+    with subprocess.Popen(["true"]) as process:  # it ends well even if the run failed
+        following.watch(RunProcess(process, lambda: ok), cast(Catalog, None), "onboard", "p", quiet=False)
+    assert ("[6/6] manifest done" in said.getvalue()) == ok
+    assert ("done" in said.getvalue()) == ok
 
 
 @pytest.mark.parametrize(("width", "has_bar"), [(80, False), (100, True), (200, True)])

@@ -111,7 +111,7 @@ def test_create_refuses_bad_settings(sqlite: Backend, options: dict[str, str], m
     given = {"--target-dir": str(target), "--staging-dir": str(sqlite.staging())} | options
     name = given.pop("name", "echo")
     arguments = [part.format(target=target) for pair in given.items() for part in pair]
-    assert message in error_of("create", name, *arguments)
+    assert message in error_of("create", name, *arguments, code=2)
     assert printed("status") == []
 
 

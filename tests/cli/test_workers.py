@@ -40,8 +40,8 @@ def test_workers_are_listed_with_what_they_do(sqlite: Backend) -> None:
 
 
 def test_a_worker_says_what_it_lacks(sqlite: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "set PTOLEMY_PG_URL" in error_of("worker", "--scheduler", "tcp://127.0.0.1:8786")
-    assert "must look like tcp://HOST:8786, got 'nowhere:x'" in error_of("worker", "-s", "nowhere:x")
+    assert "set PTOLEMY_PG_URL" in error_of("worker", "--scheduler", "tcp://127.0.0.1:8786", code=2)
+    assert "must look like tcp://HOST:8786, got 'nowhere:x'" in error_of("worker", "-s", "nowhere:x", code=2)
     assert "--scheduler" in error_of("worker", code=2)
     assert "--builds" in error_of("worker", "-s", "tcp://a", "-n", "0", code=2)
 

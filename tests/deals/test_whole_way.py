@@ -103,7 +103,9 @@ def test_a_project_goes_to_two_providers_comes_back_from_them_and_its_sources_ma
         assert "2 deals to make" in command("deals", "plan", "delta")
         assert not anna.store.deals()
         assert "2 accepted" in command("deals", "make", "delta")
-        assert "1 of 1 pieces have 2 active deals" in command("deals", "track", "delta", "--wait")
+        assert "pieces with enough active deals (2 each): 1 of 1;" in command(
+            "deals", "track", "delta", "--wait"
+        )
         command("deals", "list", "delta")
         with another_key(wallet):
             assert "nothing is sent" in command("deals", "track", "delta", "--all", code=1)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ptolemy_core.catalog import data_keys
-from ptolemy_core.encryption import ProjectCipher
+from ptolemy_core.catalog import data_keys, shards
+from ptolemy_core.encryption import Header, ProjectCipher
 from ptolemy_core.encryption.opening import open_cipher
 from ptolemy_core.errors import DamagedError, EncryptionError
 from ptolemy_core.keys import Keyring
@@ -14,6 +14,7 @@ from ptolemy_core.manifest.sealed import unseal, wrapped_keys_in
 from ptolemy_core.restore import Extraction
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
+from ptolemy_core.tree import paths
 from tests.encrypted.test_stages import TREE
 from tests.restore.trees import extract, read_tree
 from tests.stages.conftest import PROFILE, Scene
@@ -100,3 +101,51 @@ def test_every_changed_byte_of_a_manifest_is_refused(secret: Scene, keyring: Key
     path.write_bytes(right[:-1])
     with pytest.raises(DamagedError, match="cut off"):
         list(unseal(str(path), keyring))
+
+
+def test_a_damaged_manifest_is_named(secret: Scene, keyring: Keyring) -> None:
+    secret.run({b"f": b"x"})
+    path = Path(write_manifest(secret.catalog, secret.name, ManifestOptions("csv"), profile=PROFILE).manifest)
+    right = path.read_bytes()
+    for wrong in (
+        right[:-1],
+        right[:-1] + bytes([right[-1] ^ 1]),
+        right[:-20],
+        right.partition(b"\n")[0] + b"\n",
+    ):
+        path.write_bytes(wrong)
+        with pytest.raises(DamagedError) as caught:
+            list(unseal(str(path), keyring))
+        assert str(path) in str(caught.value)
+
+
+def test_problems_name_real_paths_if_the_key_is_there(
+    secret: Scene, keyring: Keyring, tmp_path: Path
+) -> None:
+    secret.run({b"folder": {b"f%d" % k: b"x" * 900 for k in range(3)}, b"g": b"y"})
+    (car,) = cars_of(secret)
+    raw = bytearray(car.read_bytes())
+    where = {one.path: one for one in shards.built(secret.catalog, secret.cars()[0].container_id)}
+    raw[where[b"folder\0f1"].car_offset + 400] ^= 1  # in the file's first node or segment
+    car.write_bytes(raw)
+    report = extract([car], tmp_path / "out", cipher=cipher_of(secret, keyring))
+    assert {path for path, _ in report.problems} == {"folder/f1"}
+    raw = bytearray(car.read_bytes())
+    raw[where[b"folder\0f0"].car_offset - 60] ^= 1  # in the folder's node
+    car.write_bytes(raw)
+    with Extraction([car]) as extraction:
+        extraction.decrypt(cipher_of(secret, keyring))
+        seen: list[tuple[bytes, str]] = []
+        list(extraction.entries(lambda path, reason: seen.append((bytes(path), reason))))
+    assert [path for path, _ in seen] == [b"folder"]
+
+
+def test_an_error_of_a_segment_names_the_file_in_the_source(secret: Scene, keyring: Keyring) -> None:
+    secret.run({b"f": b"x"})
+    cipher = cipher_of(secret, keyring)
+    car_path = cipher.car_path(b"folder\0file")
+    file = cipher.file(car_path, Header.random(), 10)
+    with pytest.raises(DamagedError, match="encrypted file folder/file is refused"):
+        file.decrypt(0, bytes(66), bytearray(10))
+    strange = cipher.file(paths.join(cipher.car_path(b"folder"), b"no name"), Header.random(), 10)
+    assert strange.name == "folder/no name"

@@ -1,5 +1,6 @@
 """An encrypted project goes through all stages and comes back: sizes, names, links, split files."""
 
+import csv
 import hashlib
 import os
 import random
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 from ptolemy_core.catalog.find import find_cid, find_path
+from ptolemy_core.catalog.progress import Reporter
 from ptolemy_core.encryption import Segments
 from ptolemy_core.restore import ProjectRestore
 from ptolemy_core.stages import delete_source
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.delete_source import Options
+from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_core.stages.release import release
 from tests.dag import oracle
 from tests.encrypted.conftest import ALIAS
@@ -175,3 +178,24 @@ def test_the_sha256_of_files_in_the_source_is_kept_where_a_project_says_so(
     for name, raw in content.items():
         found = list(find_path(stage.catalog, name.decode(), project=stage.name, profile=PROFILE))
         assert {one.sha256 for one in found} == {hashlib.sha256(raw).hexdigest()}
+    written = write_manifest(stage.catalog, stage.name, ManifestOptions("csv", plain=True), profile=PROFILE)
+    with open(written.manifest, newline="") as file:
+        rows = [(row["path"].encode(), row["sha256"]) for row in csv.DictReader(file)]
+    assert set(rows) == {(name, hashlib.sha256(raw).hexdigest()) for name, raw in content.items()}
+    assert len(rows) > len(content), "each shard has that of the whole file"
+
+
+def test_hashing_files_before_their_car_is_built_shows_its_progress(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    real = Reporter.advance
+
+    def advance(self: Reporter, done: int) -> None:
+        real(self, done)
+        seen.append((self._key["task"], self._total, self._done))
+
+    monkeypatch.setattr(Reporter, "advance", advance)
+    stage = make(file_sha256=True)
+    stage.run({b"one": data(40), b"two": data(900)})
+    assert [one for one in seen if one[0].startswith("file")][-1] == ("file-sha256 000000", 940, 940)

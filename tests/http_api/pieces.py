@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from ptolemy_core.catalog import Catalog, cars, projects
 from ptolemy_core.catalog.cars import CarRow
@@ -92,11 +93,19 @@ class Server:
         self.process.wait(30)
 
 
+class Environment(Protocol):
+    """What a process is started in: a home here, or another host's."""
+
+    env: dict[str, str]
+
+
 @contextmanager
-def serving(home: Home, *options: str, port: int = 0, **env: str) -> Iterator[Server]:
-    """A piece server while the block lasts."""
+def serving(
+    home: Environment, *options: str, port: int = 0, before: Sequence[str] = (), **env: str
+) -> Iterator[Server]:
+    """A piece server while the block lasts; `before` is put before its command."""
     process = subprocess.Popen(
-        [*COMMAND, "serve-pieces", "--port", str(port), *options],
+        [*before, *COMMAND, "serve-pieces", "--port", str(port), *options],
         env=home.env | env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -11,7 +11,8 @@ import pytest
 import uvicorn
 from websockets.sync.client import connect
 
-from ptolemy_dagster.http.connections import ConnectionLimits, configured, listen, network
+from ptolemy_dagster.http.admission import ConnectionLimits, network
+from ptolemy_dagster.http.connections import configured, listen
 
 TIGHT = ConnectionLimits(
     total=12,

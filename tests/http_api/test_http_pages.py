@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ptolemy_core.catalog import stored_cars
+from ptolemy_core.catalog import containers, stored_cars
 from ptolemy_core.stages.blitz import build_container
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_core.stages.scan import scan
@@ -86,7 +86,11 @@ def test_a_project_shows_its_cars_plots_settings_and_runs(api: Api) -> None:
         assert f'<code class="cid">{cid}</code>' in text
     assert text.count("<svg") >= 2
     assert "on average" in text
-    assert "data 6" in text or "padding" in text
+    (plan,) = containers.rows(api.backend.catalog, "delta")
+    data, used = plan.data_bytes / plan.piece_size, plan.car_size / plan.piece_size
+    assert (
+        f"1 piece: data {data:.1%}, structure of the CARs {used - data:.1%}, padding {1 - used:.1%}" in text
+    )
     assert str(api.backend.staging()) in text
     assert "http://127.0.0.1:3000/runs/" in text
     assert "http://127.0.0.1:3000/assets/built_cars?view=partitions&amp;partition=delta" in text
@@ -188,6 +192,26 @@ def test_many_cars_come_in_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     assert ">000002</th>" not in text
     (following,) = re.findall(r'href="([^"]+)">More CARs', text)
     assert ">000002</th>" in shown(api, following.partition("#")[0])
+
+
+def test_a_browser_gets_a_page_of_what_is_refused_and_a_program_json(api: Api) -> None:
+    text = shown(api, "/projects/nemo", status=404)
+    assert "<h1>Not found</h1>" in text
+    assert "no project &#x27;nemo&#x27;: create it first" in text
+    assert 'href="/">All projects</a>' in text
+    assert "Refresh" not in text
+    assert "Not found" in shown(api, "/projects/nemo/cars/0", status=404)
+    assert "less than or equal to 3600" in shown(api, "/?refresh=9999", status=422)
+    nowhere = api.http.get("/nowhere", headers={"accept": "text/html,*/*"})
+    assert (nowhere.status_code, nowhere.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "no such address" in nowhere.text
+    for accept in ("*/*", "application/json"):
+        for path in ("/projects/nemo", "/nowhere"):
+            answer = api.http.get(path, headers={"accept": accept})
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.status_code == answer.json()["status"] == 404
+    answer = api.http.get("/v0/projects/nemo", headers={"accept": "text/html"})
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_an_unknown_project_and_a_wrong_value_are_refused(api: Api) -> None:

@@ -12,6 +12,7 @@ from ptolemy_core.dag import cid
 from ptolemy_core.gateway.access import Access
 from ptolemy_core.gateway.dag import Holdings
 from ptolemy_core.gateway.library import Library
+from ptolemy_core.gateway.parts import SIZES, Parts, SharedPart
 from ptolemy_dagster.http import sending
 from ptolemy_dagster.http.piece_app import Mounted, PieceApp, PieceServer
 from ptolemy_dagster.http.sending import Bandwidth, Pump
@@ -113,17 +114,65 @@ def test_bandwidth_is_shared_by_all_bodies(monkeypatch: pytest.MonkeyPatch) -> N
     assert Bandwidth(0).part(5) == 5
 
 
-def test_parts_are_smaller_where_many_bodies_are_sent_and_memory_is_bounded() -> None:
+class Taking:
+    """A way to a client that takes what it gets in so many seconds a part."""
+
+    can_send_files = False
+
+    def __init__(self, clock: list[float], seconds: float) -> None:
+        self.clock, self.seconds = clock, seconds
+        self.got: list[int] = []
+
+    async def send(self, data: memoryview) -> None:
+        self.got.append(len(data))
+        self.clock[0] += self.seconds
+        await asyncio.sleep(0)
+
+    async def flush(self) -> None:
+        pass
+
+
+class Zeros:
+    """A body of that many bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def next_part(self, parts: Parts, size: int) -> SharedPart | None:
+        if not self.left:
+            parts.give_back(size)
+            return None
+        length = min(self.left, size)
+        self.left -= length
+        return parts.get((b"zeros", self.left, length), size, lambda view: None)
+
+
+def test_a_client_that_is_slow_gets_small_parts_and_a_fast_one_large_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(sending.time, "monotonic", lambda: clock[0])
+    fast, slow = Taking(clock, 0.01), Taking(clock, 5.0)
     pump = Pump()
-    alone = pump.part_size()
-    held = []
-    for count in range(1, 200):
-        pump._active = count
-        held.append(pump._buffer())
-    assert len(held[0]) == alone
-    assert len(held[-1]) < alone
-    assert sum(map(len, held)) <= sending._IN_FLIGHT + 200 * sending._SMALLEST
-    for buffer in held:
-        pump._give_back(buffer)
-    assert sum(size * len(kept) for size, kept in pump._spare.items()) <= sending._SPARE
-    assert pump._held == 0
+    for way in (fast, slow):
+        body: Any = Zeros(100 << 20)
+        asyncio.run(pump.send(body, b"", way))  # type: ignore[arg-type]
+        assert sum(way.got) == 100 << 20
+    assert fast.got[4:-1] == [SIZES[-1]] * len(fast.got[4:-1])
+    assert slow.got[4:-1] == [SIZES[0]] * len(slow.got[4:-1])
+    assert pump._parts.used == 0
+
+
+def test_clients_that_hold_all_memory_stop_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "_WAIT", 0.01)
+    pump = Pump()
+    while pump._parts.reserve(SIZES[-1]):
+        pass
+    while pump._parts.reserve(SIZES[0]):
+        pass
+    used = pump._parts.used
+    way, body = Taking([0.0], 0), Zeros(3 << 20)
+    asyncio.run(pump.send(body, b"", way))  # type: ignore[arg-type]
+    assert sum(way.got) == 3 << 20
+    assert max(way.got) == SIZES[0]
+    assert pump._parts.used == used

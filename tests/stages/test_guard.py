@@ -152,7 +152,7 @@ def test_a_disk_mounted_below_the_target_may_not_vanish_with_its_entries(stage: 
         stage.scan()
         before = rows(stage)
         unmount(place)
-        said = r"has nothing mounted on it, at the last scan it was tmpfs.*, and 1 entries below it are gone"
+        said = r"has nothing mounted on it, at the last scan it was tmpfs.*, and 1 entry below it is gone"
         with pytest.raises(LossError, match=said):
             stage.scan()
         assert rows(stage) == before

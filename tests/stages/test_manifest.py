@@ -263,5 +263,5 @@ def test_the_documentations_way_to_path_bytes_is_right(built: Scene) -> None:
 
 def test_the_documentation_names_all_columns() -> None:
     text = DOCS.read_text()
-    named = re.findall(r"^\| ([a-z_, ]+) \| (?:text|bytes|integer|true)", text, re.M)
+    named = re.findall(r"^\| ([a-z0-9_, ]+) \| (?:text|bytes|integer|true)", text, re.M)
     assert [name for cell in named for name in cell.split(", ")] == [column.name for column in COLUMNS]

@@ -33,7 +33,7 @@ footer{margin-top:3rem;padding-bottom:2rem;color:var(--soft);font-size:.9rem}
 """
 
 
-def page(title: str, *content: object, ui_url: str, refresh: int = 0) -> str:
+def page(title: str, *content: object, ui_url: str, refresh: int = 0, refreshable: bool = True) -> str:
     """A whole page.
 
     Args:
@@ -41,6 +41,7 @@ def page(title: str, *content: object, ui_url: str, refresh: int = 0) -> str:
         content: below that.
         ui_url: Dagster's web UI.
         refresh: seconds until the browser asks again; 0: it doesn't.
+        refreshable: whether the page changes, and says how to refresh it.
     """
     head = tag(
         "head",
@@ -67,7 +68,7 @@ def page(title: str, *content: object, ui_url: str, refresh: int = 0) -> str:
             ),
         ),
         tag("main", tag("h1", title), content, id="content"),
-        tag("footer", _refreshing(refresh)),
+        tag("footer", _refreshing(refresh) if refreshable else None),
     )
     return "<!doctype html>" + tag("html", head, body, lang="en")
 

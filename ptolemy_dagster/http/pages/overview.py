@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from ptolemy_core.sizes import duration, readable
+from ptolemy_core.sizes import counted, duration, readable
 from ptolemy_core.stages.replication import Replication
 from ptolemy_core.status.rate import blitz_progress
 from ptolemy_dagster.http.pages.frame import page
@@ -73,7 +73,7 @@ def _row(line: Line) -> tuple[object, ...]:
 
 def replicated(found: Replication | None) -> str:
     """How many pieces have enough active deals; empty where none are wanted."""
-    return "" if found is None else f"{found.replicated:,} of {found.pieces:,} pieces"
+    return "" if found is None else f"{found.replicated:,} of {counted(found.pieces, 'piece')}"
 
 
 def state_text(one: Status) -> Html:

@@ -20,6 +20,7 @@ from ptolemy_dagster.http import downloads, problems
 from ptolemy_dagster.http.context import Context, Name, opened
 from ptolemy_dagster.http.pages.overview import Line, overview
 from ptolemy_dagster.http.pages.project import RunLine, Shown, project_page
+from ptolemy_dagster.http.pages.refused import refused
 from ptolemy_dagster.http.paging import first_page
 from ptolemy_dagster.status import project_status, statuses_of
 
@@ -38,7 +39,7 @@ def pages(context: Context) -> FastAPI:
     """The pages as an application."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context = context
-    problems.install(app)
+    problems.install(app, lambda problem: refused(problem, context.dagster.ui_url))
     app.include_router(router)
     return app
 
@@ -135,7 +136,7 @@ def summary(project: Name, context: Opened) -> FileResponse:
     return downloads.summary(context, project)
 
 
-@router.get("/projects/{project}/cars/{number}")
+@router.api_route("/projects/{project}/cars/{number}", methods=["GET", "HEAD"])
 def car(project: Name, number: str, context: Opened, request: Request) -> Response:
     """A CAR that is in its staging folder, or generated."""
-    return downloads.car(context, project, number)
+    return downloads.car(context, project, number, request)

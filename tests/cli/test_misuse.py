@@ -1,0 +1,64 @@
+"""Wrong usage: an option that isn't there or a value that isn't allowed ends a command with 2, a failure with 1."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import error_of
+from tests.pipeline.backend import Backend
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["blitzz"], "No such command 'blitzz'"),
+        (["cars"], "Missing argument 'project'"),
+        (["status", "--colour"], "No such option: --colour"),
+        (["history", "delta", "a", "--limit", "many"], "Invalid value for '--limit'"),
+        (["set", "delta", "--max-loss", "101"], "max_loss must be 0 to 100"),
+        (["set", "delta", "--replicas", "x"], "Invalid value for '--replicas'"),
+        (["set", "delta", "--deal-transfer", "fax"], "deal_transfer must be"),
+        (["manifest", "delta", "--format", "xml"], "format must be"),
+        (["serve", "--port", "70000"], "port must be 0 to 65535"),
+        (["providers", "add", "p", "--engine", "fax", "--address", "t01"], "no engine 'fax'"),
+        (["deals", "list", "delta", "--state", "lost"], "no state 'lost'"),
+        (["status", "--watch", "--json"], "can't be combined"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_names_the_value(
+    delta: Backend, arguments: list[str], message: str
+) -> None:
+    assert message in " ".join(error_of(*arguments, code=2).replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["scan", "nemo"],
+        ["containerize", "delta"],
+        ["find", "nothing-there"],
+        ["cars", "delta/7"],
+        ["logs", "nemo"],
+    ],
+)
+def test_what_is_not_there_yet_ends_with_1(delta: Backend, arguments: list[str]) -> None:
+    assert "error: " in error_of(*arguments, code=1)
+
+
+def test_a_project_of_other_settings_is_a_failure_and_not_a_wrong_value(delta: Backend) -> None:
+    arguments = ("-t", delta.root / "data", "-s", delta.staging(), "--car-size", "30")
+    assert "exists" in error_of("create", "delta", *arguments, code=1)
+
+
+def test_a_target_that_is_gone_fails_the_scan_and_is_refused_to_create(
+    delta: Backend, tmp_path: Path
+) -> None:
+    (delta.root / "data").rename(delta.root / "away")
+    assert "isn't a folder" in error_of("create", "echo", "-t", delta.root / "data", "-s", tmp_path, code=2)
+    assert "can't be scanned" in error_of("scan", "delta", code=1)
+
+
+def test_a_bad_value_ends_with_2_where_errors_are_json(delta: Backend) -> None:
+    said = json.loads(error_of("manifest", "delta", "--format", "xml", "--json", code=2).splitlines()[-1])
+    assert said["error"]["code"] == "bad-value"

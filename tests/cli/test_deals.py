@@ -229,7 +229,7 @@ def test_what_comes_next_is_said(built: Backend) -> None:
     ptolemy("deals", "make", "delta")
     assert "ptolemy deals set ID --state active" in ptolemy("deals", "track", "delta").output
     (deal,) = printed("deals", "list", "delta", "--state", "sent", "--state", "active")
-    assert "1 is due now; next: ptolemy deals make delta" in ptolemy("deals", "retry", deal["id"]).output
+    assert "deals due now: 1; next: ptolemy deals make delta" in ptolemy("deals", "retry", deal["id"]).output
     dry = ptolemy("delete", "delta").output
     assert "1 deal of it not over" in dry
     assert "--yes --force removes it" in dry

@@ -53,6 +53,7 @@ def test_another_key_under_the_alias_of_a_wallet_fails_no_deal(
             "provider bert",
         ]
         assert all(words in problem for problem in result.problems)
+        assert result.asked == 0
     assert {row.id: row.state for row in one.rows()} == before
     assert not any(server.requests for server in one.servers.values())
     one.engines = good

@@ -46,7 +46,10 @@ def test_manual_deals_from_the_plan_to_the_mark(built: Backend) -> None:
     ptolemy("deals", "set", deal["id"], "--state", "accepted", "--note", f"Boost's {uuid}")
     imports = ptolemy("deals", "export", "delta", "--format", "boost-import", "--folder", "/cars here")
     assert imports.stdout == f"boostd import-data -- {uuid} '/cars here/{deal['piece_cid']}.car'\n"
-    assert "no manual deal of delta waits" in ptolemy("deals", "export", "delta", "--format", "boost").stderr
+    assert (
+        "all manual deals of delta are proposed"
+        in ptolemy("deals", "export", "delta", "--format", "boost").stderr
+    )
     ptolemy("deals", "set", deal["id"][:20].lower(), "--state", "active", "--note", "uuid 7")
     whole = is_as_published("deals-show", printed("deals", "show", deal["id"]))
     assert list(dict.fromkeys(one["state"] for one in whole["history"])) == [

@@ -290,7 +290,12 @@ class Project(BaseModel):
                 raise ValueError(
                     f"providers must be names as `ptolemy providers list` shows them, got {name!r}"
                 )
-        return tuple(dict.fromkeys(value))
+        twice = [name for name in dict.fromkeys(value) if value.count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"providers name {twice[0]!r} twice: a provider holds one replica of a piece, so name each once"
+            )
+        return value
 
     @field_validator("deal_wallet")
     @classmethod

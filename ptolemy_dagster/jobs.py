@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ptolemy_core.project import parse_project
+from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_dagster import checks
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.dataset import dataset_root, manifest
@@ -96,6 +97,9 @@ def define_project(context: dg.OpExecutionContext, catalog: CatalogResource) -> 
     with as_failure():
         project = parse_project(context.op_config)
         new = define(catalog.open(), context.instance, project)
+        warning = wallet_warning(project)
+    if warning is not None:
+        context.log.warning(warning)
     context.log.info(
         f"project {project.name} {'was created' if new else 'already exists with these settings'}"
     )

@@ -1,10 +1,10 @@
-"""Deals: rows that go forward, their history, and what follows from them for the CARs: which are delivered.
+"""Deals: rows that go forward, and their history.
 
 Which state may follow which is said in `ptolemy_core.deals.states`; a change is written only if the deal still is
-in the state that it was decided for. A CAR marked as delivered by hand is a deal without a provider.
+in the state that it was decided for. A CAR marked as delivered by hand is a deal without a provider. What follows
+from deals for the CARs is in `replicas`, numbers of deals are in `deal_counts`.
 """
 
-import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -14,15 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.schema import car, container, deal, deal_state
-from ptolemy_core.catalog.schema import project as projects
-from ptolemy_core.catalog.schema import provider as provider_table
+from ptolemy_core.catalog.replicas import ACTIVE, settle_cars_of
+from ptolemy_core.catalog.schema import car, deal, deal_state
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
 from ptolemy_core.errors import DealError, NotFoundError
-
-ACTIVE = "active"
-"""The state of a deal that counts as a replica."""
 
 MANUAL = "manual"
 """The engine of deals that are made by hand."""
@@ -187,110 +183,8 @@ def record(catalog: Catalog, changes: Sequence[Change], at: float | None = None)
                 pieces.add(was.piece_cid_v2)
         if entries:
             connection.execute(deal_state.insert(), entries)
-        _settle(connection, car.c.piece_cid_v2, sorted(pieces))
+        settle_cars_of(connection, car.c.piece_cid_v2, sorted(pieces))
     return written
-
-
-@survives_outage
-def settle(catalog: Catalog, project: str) -> None:
-    """Bring the CARs of a project in line with its deals and its number of replicas: which count as delivered."""
-    with catalog.write() as connection:
-        query = (
-            sa.select(car.c.container_id)
-            .join(container, container.c.id == car.c.container_id)
-            .where(container.c.project == project)
-        )
-        _settle(connection, car.c.container_id, list(connection.scalars(query)))
-
-
-def settle_cars(catalog: Catalog, containers: Sequence[int]) -> None:
-    """The same of these CARs, by their containers' ids."""
-    with catalog.write() as connection:
-        _settle(connection, car.c.container_id, containers)
-
-
-def _settle(connection: Connection, column: sa.Column[Any], keys: Sequence[Any]) -> None:
-    """See which of these CARs are delivered: marked by hand, or in as many active deals as their project wants."""
-    now = time.time()
-    for low in range(0, len(keys), _MANY):
-        query = (
-            sa.select(
-                car.c.container_id,
-                car.c.piece_cid_v2,
-                car.c.delivered_at,
-                car.c.delivered_to,
-                projects.c.replicas,
-            )
-            .join(container, container.c.id == car.c.container_id)
-            .join(projects, projects.c.name == container.c.project)
-            .where(column.in_(keys[low : low + _MANY]))
-        )
-        rows = connection.execute(query).all()
-        held = _holders(connection, {bytes(row.piece_cid_v2) for row in rows})
-        marked = _marked(connection, [row.container_id for row in rows])
-        for row in rows:
-            if row.container_id in marked:
-                continue  # its time and note are those of the mark
-            names = held.get(bytes(row.piece_cid_v2), [])
-            wanted = row.replicas
-            delivered = wanted is not None and len(names) >= wanted
-            values: dict[str, Any] = {"delivered_at": None, "delivered_to": None, "seen_at": None}
-            if delivered:
-                values = {"delivered_at": row.delivered_at or now, "delivered_to": ", ".join(names)}
-            if delivered or row.delivered_at is not None:
-                mine = car.update().where(car.c.container_id == row.container_id)
-                connection.execute(mine.values(values))
-
-
-def _holders(connection: Connection, pieces: Iterable[bytes]) -> dict[bytes, list[str]]:
-    """The names of the providers with an active deal of each of these pieces, sorted."""
-    found: dict[bytes, list[str]] = {}
-    wanted = sorted(pieces)
-    for low in range(0, len(wanted), _MANY):
-        query = (
-            sa.select(deal.c.piece_cid_v2, deal.c.provider)
-            .distinct()
-            .where(
-                deal.c.piece_cid_v2.in_(wanted[low : low + _MANY]),
-                deal.c.state == ACTIVE,
-                deal.c.provider.is_not(None),
-            )
-            .order_by(deal.c.provider)
-        )
-        for piece, name in connection.execute(query):
-            found.setdefault(bytes(piece), []).append(name)
-    return found
-
-
-def _marked(connection: Connection, containers: Sequence[int]) -> set[int]:
-    query = sa.select(deal.c.container_id).where(
-        deal.c.container_id.in_(containers), deal.c.provider.is_(None), deal.c.state == ACTIVE
-    )
-    return {number for number in connection.scalars(query) if number is not None}
-
-
-def holders(catalog: Catalog, pieces: Iterable[bytes]) -> dict[bytes, list[str]]:
-    """The names of the providers with an active deal of each of these pieces (CIDs v2), sorted."""
-    with catalog.read() as connection:
-        return _holders(connection, set(pieces))
-
-
-@survives_outage
-def stored_by(catalog: Catalog, pieces: Iterable[bytes]) -> dict[bytes, list[str]]:
-    """The addresses of the providers with an active deal of each of these pieces (CIDs v2), sorted."""
-    with catalog.read() as connection:
-        held = _holders(connection, set(pieces))
-        if not held:
-            return {}
-        query = sa.select(provider_table.c.name, provider_table.c.address)
-        addresses: dict[str, str] = {name: address for name, address in connection.execute(query)}
-    return {piece: sorted(addresses[name] for name in names) for piece, names in held.items()}
-
-
-def is_marked(catalog: Catalog, container_id: int) -> bool:
-    """Whether a CAR is marked as delivered by hand."""
-    with catalog.read() as connection:
-        return bool(_marked(connection, [container_id]))
 
 
 @survives_outage
@@ -301,6 +195,7 @@ def select(
     pieces: Iterable[bytes] | None = None,
     live: bool | None = None,
     due: float | None = None,
+    marks: bool = False,
 ) -> list[DealRow]:
     """Deals with providers, by the time that they were made.
 
@@ -310,8 +205,11 @@ def select(
         pieces: of these pieces alone (CIDs v2).
         live: those that are over (False) or aren't (True) alone.
         due: those that are due at this time alone.
+        marks: CARs that are marked as delivered by hand, too.
     """
-    query = sa.select(*(deal.c[name] for name in _FIELDS)).where(deal.c.provider.is_not(None))
+    query = sa.select(*(deal.c[name] for name in _FIELDS))
+    if not marks:
+        query = query.where(deal.c.provider.is_not(None))
     if project is not None:
         query = query.where(deal.c.project == project)
     if live is not None:
@@ -364,67 +262,6 @@ def history(catalog: Catalog, id: str) -> list[StateRow]:
     )
     with catalog.read() as connection:
         return [StateRow(*row) for row in connection.execute(query)]
-
-
-def states_over_time(catalog: Catalog, project: str) -> list[tuple[float, str, str]]:
-    """Time, deal and state of all changes of a project's deals, in order."""
-    query = (
-        sa.select(deal_state.c.at, deal_state.c.deal_id, deal_state.c.state)
-        .join(deal, deal.c.id == deal_state.c.deal_id)
-        .where(deal.c.project == project, deal.c.provider.is_not(None))
-        .order_by(deal_state.c.id)
-    )
-    with catalog.read() as connection:
-        return [(at, id, state) for at, id, state in connection.execute(query)]
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What a provider has: deals that are on their way, their bytes, and the bytes of all live ones."""
-
-    pending: int = 0
-    pending_bytes: int = 0
-    total_bytes: int = 0
-
-
-def loads(catalog: Catalog) -> dict[str, Load]:
-    """What each provider has; padded bytes."""
-    pending = sa.case((deal.c.state != ACTIVE, 1), else_=0)
-    query = (
-        sa.select(
-            deal.c.provider,
-            sa.func.sum(pending),
-            sa.func.sum(pending * deal.c.piece_size),
-            sa.func.sum(deal.c.piece_size),
-        )
-        .where(deal.c.live, deal.c.provider.is_not(None))
-        .group_by(deal.c.provider)
-    )
-    with catalog.read() as connection:
-        return {name: Load(*map(int, rest)) for name, *rest in connection.execute(query)}
-
-
-def counts(catalog: Catalog, project: str) -> list[tuple[str, str, int, int]]:
-    """Provider, state, number and padded bytes of a project's deals."""
-    query = (
-        sa.select(deal.c.provider, deal.c.state, sa.func.count(), sa.func.sum(deal.c.piece_size))
-        .where(deal.c.project == project, deal.c.provider.is_not(None))
-        .group_by(deal.c.provider, deal.c.state)
-        .order_by(deal.c.provider, deal.c.state)
-    )
-    with catalog.read() as connection:
-        return [(name, state, number, int(size)) for name, state, number, size in connection.execute(query)]
-
-
-def due_projects(catalog: Catalog, now: float) -> list[str]:
-    """Projects with live deals that are due."""
-    query = (
-        sa.select(deal.c.project)
-        .distinct()
-        .where(deal.c.live, deal.c.provider.is_not(None), deal.c.engine != MANUAL, deal.c.next_at <= now)
-    )
-    with catalog.read() as connection:
-        return sorted(connection.scalars(query))
 
 
 def forgive(catalog: Catalog, ids: Sequence[str]) -> None:
@@ -493,10 +330,3 @@ def _rows(result: sa.Result[Any]) -> Iterator[DealRow]:
     for row in result:
         values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
         yield DealRow(*values)
-
-
-def batches(changes: Iterable[Change], size: int = 200) -> Iterator[list[Change]]:
-    """Changes in parts of a size."""
-    waiting = iter(changes)
-    while part := list(itertools.islice(waiting, size)):
-        yield part

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-from ptolemy_core.catalog import cars, deals
+from ptolemy_core.catalog import cars, deals, replicas
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.deals import DealRow
 from ptolemy_core.catalog.schema import car, container, file, source_fault
@@ -115,7 +115,7 @@ def _marking(row: CarRow, note: str) -> DealRow:
         piece_size=row.piece_size,
         provider=None,
         engine=deals.MANUAL,
-        state=deals.ACTIVE,
+        state=replicas.ACTIVE,
         live=True,
         wallet=None,
         client=None,
@@ -144,7 +144,7 @@ def unmark(catalog: Catalog, row: CarRow) -> None:
         values = {"delivered_at": None, "delivered_to": None, "seen_at": None}
         connection.execute(car.update().where(car.c.container_id == row.container_id).values(**values))
         deals.unmark(connection, row.container_id, "the mark was taken back")
-    deals.settle_cars(catalog, [row.container_id])
+    replicas.settle_cars(catalog, [row.container_id])
 
 
 def set_verified(catalog: Catalog, row: CarRow, at: float, ctime: int, inode: int) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from ptolemy_core.catalog.outage import survives_outage
-from ptolemy_core.catalog.schema import deal, provider
+from ptolemy_core.catalog.schema import deal, project, provider
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
 from ptolemy_core.errors import NotFoundError, SettingsError
@@ -133,10 +133,16 @@ def remove(catalog: Catalog, name: str) -> None:
 
     Raises:
         NotFoundError: there is none of that name.
-        SettingsError: it has deals.
+        SettingsError: it has deals, or a project names it.
     """
     get(catalog, name)
     with catalog.write() as connection:
+        query = sa.select(project.c.name, project.c.providers).order_by(project.c.name)
+        users = [user for user, names in connection.execute(query) if name in names]
+        if users:
+            raise SettingsError(
+                f"project {users[0]!r} has provider {name!r} in its setting providers: take it out there first"
+            )
         if connection.scalar(sa.select(deal.c.id).where(deal.c.provider == name).limit(1)) is not None:
             raise SettingsError(
                 f"provider {name!r} has deals, and their history stays: take it out of your projects' providers "

@@ -12,12 +12,18 @@ from typing import Any, Final
 
 from ptolemy_core.deals.curio_http import JSON, Clock, CurioClient, with_secrets
 from ptolemy_core.deals.engine import Report, Terms
-from ptolemy_core.deals.faults import Fault, Problem
-from ptolemy_core.deals.proposal import Offline, Proposal, Provider, Pull, Push, refuse
+from ptolemy_core.deals.faults import Fault
+from ptolemy_core.deals.proposal import Offline, Proposal, Provider, Pull, Push
 from ptolemy_core.deals.redaction import redact
 from ptolemy_core.deals.states import DealState
 from ptolemy_core.deals.transport import Answer, Transport
-from ptolemy_core.errors import DealError, DealRefusedError, DealUnknownError, ProviderAuthError
+from ptolemy_core.errors import (
+    DealError,
+    DealRefusedError,
+    DealUnknownError,
+    ProposalError,
+    ProviderAuthError,
+)
 from ptolemy_core.keys.wallets import Wallet
 
 STATES: Final[dict[str, DealState]] = {
@@ -100,12 +106,6 @@ class CurioEngine:
         """Propose a deal; see `Engine`."""
         Terms(frozenset(_SOURCES.values())).check(proposal)
         client = self.client(proposal)
-        address = client.wallet.address(proposal.network)
-        if address != proposal.client:
-            message = (
-                f"the wallet {proposal.wallet} has the address {address}, and the client is {proposal.client}"
-            )
-            refuse(proposal, [Problem(Fault.BAD_CLIENT, message)])
         if sent:
             known = self._known(client, proposal)
             if known is not None:
@@ -148,8 +148,21 @@ class CurioEngine:
         return Report(DealState.ACCEPTED, client.words(answer).removeprefix(": "))
 
     def client(self, proposal: Proposal) -> CurioClient:
-        """A client for a proposal, which keeps the proposal's secrets out of messages."""
+        """A client for a proposal, which keeps the proposal's secrets out of messages.
+
+        Raises:
+            ProposalError: the wallet's address isn't the deal's client. A provider says of another's deals that it
+                has none, so it must not be asked.
+        """
         client = self._client(proposal.provider, proposal.wallet)
+        address = client.wallet.address(proposal.network)
+        if address != proposal.client:
+            raise ProposalError(
+                f"the wallet {proposal.wallet} has the address {address}, and its deals with "
+                f"{proposal.provider.address} are those of {proposal.client}: put that address's key back under the "
+                "alias; until then they stay as they are, and nothing is sent",
+                Fault.BAD_CLIENT,
+            )
         return with_secrets(client, proposal.secrets())
 
     def _client(self, provider: Provider, wallet: str) -> CurioClient:

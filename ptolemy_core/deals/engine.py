@@ -110,9 +110,10 @@ class Engine(Protocol):
         """
 
     def status(self, proposal: Proposal) -> Report:
-        """What the provider says of a deal.
+        """What the provider says of a deal. The proposal's URLs may be missing: they aren't sent.
 
         Raises:
+            ProposalError: the wallet isn't that of the deal's client (`fault` is bad-client); nothing was asked.
             DealRefusedError: the provider has no such deal (`fault` is unknown-deal).
             ProviderAwayError: it doesn't answer: that says nothing of the deal.
             ProviderAuthError: the clock or the wallet is wrong.

@@ -259,6 +259,7 @@ class Proposal:
         piece, provider, source, conditions: see their classes.
         client: the address of the wallet that proposes.
         wallet: that wallet's alias.
+        hidden: texts that nobody else may see, besides those in the source's URLs.
     """
 
     id: str
@@ -268,6 +269,7 @@ class Proposal:
     wallet: str
     source: Source
     conditions: Conditions = Conditions()
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def network(self) -> Network:
@@ -276,7 +278,7 @@ class Proposal:
 
     def secrets(self) -> list[str]:
         """Texts in it that nobody else may see."""
-        return [text for url in self.urls() for text in url.secrets()]
+        return [*self.hidden, *(text for url in self.urls() for text in url.secrets())]
 
     def urls(self) -> tuple[SourceUrl, ...]:
         """The URLs that the provider fetches from."""

@@ -4,7 +4,8 @@ from typing import Self
 
 from ptolemy_core import epochs
 from ptolemy_core.address import Network
-from ptolemy_core.catalog.deals import DealRow, Load, StateRow
+from ptolemy_core.catalog.deal_counts import Load
+from ptolemy_core.catalog.deals import DealRow, StateRow
 from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.commp import parse_piece_cid, piece_cid_v1
 from ptolemy_core.dag import cid
@@ -20,7 +21,7 @@ class DealFacts(Facts):
     piece_cid_v2: str = field("piece CID v2", "Piece CID v2 (FRC-0069), bafkzcib….", Unit.CID)
     payload_cid: str = field("payload CID", "Root of the CAR.", Unit.CID)
     piece_size: int = field("piece size", "Bytes of the padded piece.", Unit.BYTES)
-    provider: str = field("provider", "Name of the provider.")
+    provider: str = field("provider", "Name of the provider; empty: the CAR is marked as delivered by hand.")
     engine: str = field("engine", "How the deal is made: curio or manual.")
     state: str = field("state", "Where it is; docs/deals.md lists the states.")
     live: bool = field("live", "Whether it isn't over.")

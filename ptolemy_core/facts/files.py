@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from ptolemy_core.catalog import Catalog, deals
+from ptolemy_core.catalog import Catalog, replicas
 from ptolemy_core.catalog.deletions import Deletion
 from ptolemy_core.catalog.find import Found
 from ptolemy_core.catalog.history import Change, Version
@@ -62,7 +62,7 @@ class FileFacts(Facts):
     def listed(cls, catalog: Catalog, found: Sequence[Found]) -> list[Self]:
         """What a look-up found, and which providers store it."""
         pieces = {one.piece_cid_v2: cid.from_text(one.piece_cid_v2) for one in found if one.piece_cid_v2}
-        stored = deals.stored_by(catalog, pieces.values())
+        stored = replicas.stored_by(catalog, pieces.values())
         return [cls.of(one, stored.get(pieces.get(one.piece_cid_v2 or "", b""), [])) for one in found]
 
     @classmethod

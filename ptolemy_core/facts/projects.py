@@ -225,6 +225,9 @@ class DeletionFacts(Facts):
     bytes: int = field("bytes", "Bytes of the files.", Unit.BYTES)
     folders: int = field("folders", "Folders that were left empty, and removed.")
     kept: dict[str, int] = field("kept", "How many entries stay, by reason.")
+    unproven: int = field(
+        "unproven", "How many of them stay because providers didn't show that they hold the piece."
+    )
     sample: list[tuple[str, int]] = field("sample", "The first of them: path and bytes.")
     kept_sample: list[tuple[str, str]] = field(
         "kept sample", "The first of those that stay: path and reason."
@@ -247,6 +250,8 @@ class RemovedFacts(Facts):
     removed: bool = field("removed", "False: a dry run, nothing was removed.")
     cars: int = field("CARs", "Built CARs that the catalog had of it.")
     undelivered: int = field("undelivered", "How many of them weren't marked as delivered.")
+    deals: int = field("deals", "Deals of it that aren't over.")
+    obstacle: str | None = field("obstacle", "Why it needs force; null: it doesn't.")
     files: list[str] = field(
         "files", "Files in staging_dir that were deleted, or would be; none unless asked for."
     )

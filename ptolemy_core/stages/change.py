@@ -14,6 +14,7 @@ from ptolemy_core.sizes import counted
 from ptolemy_core.source.filesystem import Mounts
 from ptolemy_core.stages import scan
 from ptolemy_core.stages.car_state import is_away
+from ptolemy_core.stages.deal_settings import check_settings
 from ptolemy_core.stages.merge import Expected
 from ptolemy_core.stages.own_folders import own_files, own_folders
 from ptolemy_core.stages.spill import Spill
@@ -65,6 +66,7 @@ def change(
         mounts = None
         if "target_dir" in moved and scans.has_entries(catalog, name):
             mounts = compare_target(catalog, new, accept_loss=accept_loss, scanned=scanned)
+        check_settings(catalog, new, settings)
         after = projects.change(catalog, name, settings)
         if mounts is not None:
             scans.set_mounts(catalog, name, mounts)

@@ -7,7 +7,7 @@ that they hold the piece.
 
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import deals
+from ptolemy_core.catalog import replicas
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.project import Project
@@ -25,6 +25,7 @@ class Copies:
         looking: how providers are asked; None: they aren't (a dry run).
         trust_marks, trust_deals: take marks and active deals for enough, without a look.
         told: of each container, in words for the journal, who holds it.
+        unproven: why sources stay, where providers didn't show that they hold the piece.
     """
 
     catalog: Catalog
@@ -33,12 +34,13 @@ class Copies:
     trust_marks: bool = False
     trust_deals: bool = False
     told: dict[int, str] = field(default_factory=dict)
+    unproven: set[str] = field(default_factory=set)
     _evidence: dict[bytes, Evidence] = field(default_factory=dict)
 
     def why_unsafe(self, row: CarRow) -> str | None:
         """Why the sources of a verified and delivered CAR can't be deleted; None if they can."""
         found = look(self.project, row)
-        if self.project.replicas is None or deals.is_marked(self.catalog, row.container_id):
+        if self.project.replicas is None or replicas.is_marked(self.catalog, row.container_id):
             self.told[row.container_id] = f"marked by hand: {row.delivered_to or 'no note'}"
             return why_unsafe(row, found, trust_marks=self.trust_marks)
         if found is not None and not row.is_generated:
@@ -47,9 +49,11 @@ class Copies:
                 return None
             return why_unsafe(row, found)
         reason = self.why_not_held(row)
-        return (
-            reason and f"{reason}, and these files are its last local copy: --trust-deals deletes them anyway"
-        )
+        if reason is None:
+            return None
+        reason = f"{reason}, and these files are its last local copy: --trust-deals deletes them anyway"
+        self.unproven.add(reason)
+        return reason
 
     def why_not_held(self, row: CarRow) -> str | None:
         """Why the last local copy of a CAR can't go: too few providers showed that they hold it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ptolemy_core import epochs
 from ptolemy_core.address import Network
-from ptolemy_core.catalog import allocations, cars, deals, projects, providers
+from ptolemy_core.catalog import allocations, cars, deal_counts, deals, projects, providers, replicas
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.deals import Change, DealRow
 from ptolemy_core.catalog.providers import ProviderRow
@@ -24,7 +24,8 @@ from ptolemy_core.keys.wallets import Wallets
 from ptolemy_core.project import Project
 from ptolemy_core.stages import deal_plan
 from ptolemy_core.stages.deal_plan import BY_USER, Assignment, Clock, DealPlan, Facts
-from ptolemy_core.stages.deal_proposal import network_of, require_source
+from ptolemy_core.stages.deal_proposal import network_of
+from ptolemy_core.stages.deal_settings import network_of_all, require_settings, require_sources, transfer_to
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.ulid import new_ulid
 
@@ -54,8 +55,8 @@ def plan(
     project = projects.get(catalog, name)
     require(catalog, name, Stage.DEAL)
     wanted = _providers(catalog, project, chosen)
-    _require_settings(project)
-    network = _network(project, wanted)
+    require_settings(project)
+    network = network_of_all(project, wanted)
     client = str(wallets.find(project.deal_wallet or "").address(network))
     rows = [row for row in cars.rows(catalog, name) if not chosen.pieces or row.piece_cid_v2 in chosen.pieces]
     moment = now()
@@ -65,7 +66,7 @@ def plan(
             cars=rows,
             deals=deals.select(catalog, pieces=[row.piece_cid_v2 for row in rows]),
             providers=wanted,
-            loads=deals.loads(catalog),
+            loads=deal_counts.loads(catalog),
             allocations=allocations.free(catalog, network) if project.deal_verified else None,
             client=client,
             now=moment,
@@ -82,7 +83,8 @@ def record_plan(
     Raises:
         PtolemyError: as `plan` does; BusyError where another process plans.
     """
-    require_source(projects.get(catalog, name))
+    project = projects.get(catalog, name)
+    require_sources(project, _providers(catalog, project, chosen))
     settle_deals(catalog, name, now)
     with catalog.lock("deal plan", wait=60, busy="deals are being planned elsewhere: wait for that"):
         made = plan(catalog, name, wallets, chosen, now)
@@ -109,7 +111,7 @@ def settle_deals(catalog: Catalog, name: str, now: Clock = time.time) -> None:
         [Change(row, DealState.EXPIRED, False, "its end epoch is past") for row in over],
         now(),
     )
-    deals.settle(catalog, name)
+    replicas.settle(catalog, name)
 
 
 def is_past(row: DealRow, now: float) -> bool:
@@ -138,7 +140,7 @@ def _row(project: Project, one: Assignment, client: str, now: float) -> DealRow:
         live=True,
         wallet=project.deal_wallet,
         client=client,
-        transfer=project.deal_transfer,
+        transfer=transfer_to(project, one.provider),
         duration=project.deal_days * epochs.DAY,
         start_hours=project.deal_start_hours,
         start_epoch=None,
@@ -157,34 +159,8 @@ def _row(project: Project, one: Assignment, client: str, now: float) -> DealRow:
     )
 
 
-def _require_settings(project: Project) -> None:
-    missing = [
-        option
-        for value, option in (
-            (project.replicas, "--replicas N"),
-            (project.providers, "--providers NAME"),
-            (project.deal_wallet, "--deal-wallet ALIAS"),
-        )
-        if not value
-    ]
-    if missing:
-        raise SettingsError(
-            f"project {project.name!r} doesn't say how its deals are made: ptolemy set {project.name} "
-            + " ".join(missing)
-        )
-
-
 def _providers(catalog: Catalog, project: Project, chosen: Chosen) -> list[ProviderRow]:
     return providers.rows(catalog, chosen.providers or project.providers)
-
-
-def _network(project: Project, rows: Sequence[ProviderRow]) -> Network:
-    networks = sorted({row.network for row in rows})
-    if len(networks) > 1:
-        raise SettingsError(
-            f"providers of project {project.name!r} are of {' and '.join(networks)}: use those of one network"
-        )
-    return network_of(networks[0] if networks else "mainnet")
 
 
 def pieces_named(found: Sequence[CarRow]) -> frozenset[bytes]:
@@ -198,6 +174,7 @@ def cancel(catalog: Catalog, row: DealRow) -> DealRow:
     Raises:
         DealError: it is active or over, or went on meanwhile.
     """
+    _require_provider(row)
     if not may_follow(DealState(row.state), DealState.CANCELLED):
         raise DealError(
             f"deal {row.id} is {row.state} and can't be cancelled"
@@ -239,6 +216,7 @@ def set_by_hand(catalog: Catalog, row: DealRow, state: str, note: str = "") -> D
         DealError: the deal isn't one, or its state can't follow.
         SettingsError: there is no such state.
     """
+    _require_provider(row)
     if row.engine != deals.MANUAL:
         raise DealError(
             f"deal {row.id} is of the engine {row.engine}, which asks the provider: only manual deals are set by hand"
@@ -248,6 +226,19 @@ def set_by_hand(catalog: Catalog, row: DealRow, state: str, note: str = "") -> D
     change = Change(row, new, not is_over(new), note or "set by hand", None, values)
     deals.require_changed(deals.record(catalog, [change]), row)
     return replace(row, state=new, live=not is_over(new))
+
+
+def _require_provider(row: DealRow) -> None:
+    """See that a deal isn't the mark of a CAR.
+
+    Raises:
+        DealError: it is.
+    """
+    if row.provider is None:
+        raise DealError(
+            f"deal {row.id} is a CAR that is marked as delivered by hand: `ptolemy release "
+            f"{cid.to_text(row.payload_cid)} --undo` takes the mark back"
+        )
 
 
 def ends(row: DealRow, state: DealState, now: float) -> dict[str, int]:
@@ -261,13 +252,14 @@ def ends(row: DealRow, state: DealState, now: float) -> dict[str, int]:
 
 
 def expiring(catalog: Catalog, name: str, days: float, now: Clock = time.time) -> list[DealRow]:
-    """Active deals of a project that end within so many days, the first one first."""
+    """Active deals of a project that end within so many days and aren't renewed yet, the first one first."""
     projects.get(catalog, name)
+    active = [row for row in deals.select(catalog, project=name, live=True) if row.state == DealState.ACTIVE]
+    renewed = {row.renews for row in active}
     found = []
-    for row in deals.select(catalog, project=name, live=True):
-        network = network_of_deal(row)
-        until = epochs.epoch_of(now(), network) + int(days * epochs.DAY)
-        if row.state == DealState.ACTIVE and row.end_epoch is not None and row.end_epoch <= until:
+    for row in active:
+        until = epochs.epoch_of(now(), network_of_deal(row)) + int(days * epochs.DAY)
+        if row.end_epoch is not None and row.end_epoch <= until and row.id not in renewed:
             found.append(row)
     return sorted(found, key=lambda row: row.end_epoch or 0)
 

@@ -12,7 +12,8 @@ from typing import Final
 from ptolemy_core import epochs
 from ptolemy_core.catalog.allocations import AllocationRow
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.deals import DealRow, Load
+from ptolemy_core.catalog.deal_counts import Load
+from ptolemy_core.catalog.deals import DealRow
 from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.deals.faults import Fault
 from ptolemy_core.deals.proposal import MIN_VERIFIED_PIECE
@@ -148,7 +149,7 @@ class _Planner:
         active = {row.provider for row in live if row.state == DealState.ACTIVE}
         self._plan.active += len(active)
         self._plan.on_the_way += len(counted - active)
-        self._renew(car, deals, live)
+        counted -= self._renew(car, deals, live)
         missing = (self._facts.project.replicas or 0) - len(counted)
         if missing <= 0:
             return
@@ -203,21 +204,34 @@ class _Planner:
             return f"failed {len(past)} times{said}", 0.0
         return None, max(0.0, DELAYS[len(past) - 1] - age)
 
-    def _renew(self, car: CarRow, deals: Sequence[DealRow], live: Sequence[DealRow]) -> None:
+    def _renew(self, car: CarRow, deals: Sequence[DealRow], live: Sequence[DealRow]) -> set[str | None]:
+        """Renew the deals that end soon; returns the providers that don't, so that others are needed in time."""
         days = self._facts.project.deal_renew_days
+        lost: set[str | None] = set()
         if days is None:
-            return
+            return lost
         until = self._facts.epoch + days * epochs.DAY
         replaced = Counter(row.renews for row in deals if row.live or row.fault == BY_USER)
-        failed = Counter(row.renews for row in deals if not row.live and not row.forgiven and row.renews)
         by_name = {provider.name: provider for provider in self._facts.providers}
         for row in live:
             ends = row.end_epoch is not None and row.end_epoch <= until
             provider = by_name.get(row.provider or "")
             if row.state != DealState.ACTIVE or not ends or replaced[row.id] or provider is None:
                 continue
-            if failed[row.id] < TRIES and row.project == self._facts.project.name:
-                self._take(car, provider, failed[row.id] + 1, row.id)
+            if row.project != self._facts.project.name:
+                continue
+            past = [one for one in deals if one.renews == row.id and not one.live and not one.forgiven]
+            reason, wait = self._history(past)
+            if reason is None and wait > 0:
+                self._plan.waiting.append((car, provider.name, wait))
+                continue
+            if reason is not None and past[-1].fault not in _PASSES:
+                lost.add(row.provider)
+            reason = reason or self._take(car, provider, len(past) + 1, row.id)
+            if reason is not None:
+                said = (provider.name, f"its deal {row.id} ends soon and isn't renewed: {reason}")
+                self._plan.short.append(Shortfall(car, 1, (said,)))
+        return lost
 
     def _take(self, car: CarRow, provider: ProviderRow, attempt: int, renews: str = "") -> str | None:
         """Assign a piece to a provider; the reason if that can't be."""

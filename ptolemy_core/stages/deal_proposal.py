@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -40,11 +41,16 @@ def provider_value(row: ProviderRow) -> Provider:
 def proposal_of(
     row: DealRow, provider: ProviderRow, project: Project, environment: Mapping[str, str] = os.environ
 ) -> Proposal:
-    """The proposal of a deal.
+    """The proposal of a deal, to be sent.
 
     Raises:
         SettingsError: the project's piece_url, or the secret for it, is missing.
     """
+    return replace(question_of(row, provider, environment), source=_source(row, project, environment))
+
+
+def question_of(row: DealRow, provider: ProviderRow, environment: Mapping[str, str] = os.environ) -> Proposal:
+    """The proposal of a deal that a provider is only asked for: without URLs, so it needs no secrets for them."""
     value = provider_value(provider)
     return Proposal(
         id=row.id,
@@ -52,10 +58,11 @@ def proposal_of(
         provider=value,
         client=parse_on(row.client or "", value.address.network),
         wallet=row.wallet or "",
-        source=_source(row, project, environment),
+        source=_without_urls(row),
         conditions=Conditions(
             duration=row.duration or 0, start_epoch=row.start_epoch, allocation_id=row.allocation_id
         ),
+        hidden=tuple(filter(None, [environment.get(SECRET)])),
     )
 
 
@@ -75,18 +82,16 @@ def piece_names(piece: Piece) -> dict[str, str]:
 
 
 def require_source(project: Project, environment: Mapping[str, str] = os.environ) -> None:
-    """See that a provider can get pieces as the project's settings say.
+    """See that providers can pull a project's pieces.
 
     Raises:
-        SettingsError: it can't.
+        SettingsError: they can't.
     """
-    if project.deal_transfer != "pull":
-        return
     if project.piece_url is None:
         raise SettingsError(
             f"project {project.name!r} doesn't say where providers pull pieces from: ptolemy set {project.name} "
             "--piece-url 'https://HOST/piece/{piece_cid}' (`ptolemy serve-pieces` serves them), or --deal-transfer "
-            "push"
+            "push or offline"
         )
     for name, variable in (("secret", SECRET), ("signature", URL_KEY)):
         if url_template.needs(project.piece_url, name) and not environment.get(variable):
@@ -96,11 +101,15 @@ def require_source(project: Project, environment: Mapping[str, str] = os.environ
             )
 
 
-def _source(row: DealRow, project: Project, environment: Mapping[str, str]) -> Source:
+def _without_urls(row: DealRow) -> Source:
     if row.transfer == "push":
         return Push()
-    if row.transfer == "offline":
-        return Offline()
+    return Offline() if row.transfer == "offline" else Pull(())
+
+
+def _source(row: DealRow, project: Project, environment: Mapping[str, str]) -> Source:
+    if row.transfer != "pull":
+        return _without_urls(row)
     require_source(project, environment)
     template = project.piece_url or ""
     names = piece_names(piece_of(row)) | {"secret": environment.get(SECRET, ""), "signature": ""}

@@ -9,31 +9,25 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
-from ptolemy_core import epochs
 from ptolemy_core.catalog import deals, projects, providers, stored_cars
 from ptolemy_core.catalog.deals import Change, DealRow
 from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.deals import DealState, Engine, Fault, Proposal, Report, advance
+from ptolemy_core.deals import DealState
 from ptolemy_core.deals.engines import Engines
 from ptolemy_core.deals.states import is_over
 from ptolemy_core.errors import (
-    DealError,
-    DealRefusedError,
-    DealUnknownError,
-    ProposalError,
     ProviderAuthError,
     ProviderAwayError,
     PtolemyError,
 )
 from ptolemy_core.project import Project
-from ptolemy_core.stages import deal_upload
-from ptolemy_core.stages.deal import ends, is_past, network_of_deal
-from ptolemy_core.stages.deal_plan import DELAYS, GAVE_UP, TRIES, Clock, is_stuck
-from ptolemy_core.stages.deal_proposal import proposal_of
+from ptolemy_core.stages.deal import is_past
+from ptolemy_core.stages.deal_exchange import Exchange
+from ptolemy_core.stages.deal_plan import GAVE_UP, Clock
 from ptolemy_core.staging.stored import StoredCar
 
 _AT_ONCE: Final = 20
@@ -45,9 +39,6 @@ _AWAY_FOR: Final = (60.0, 300.0, 900.0)
 
 _GIVE_UP: Final = 3600.0
 """Seconds that a provider must be away until what was never sent to it is given up, and another one gets it."""
-
-_LOST: Final = 3
-"""How often in a row a provider must deny that it has a deal until that is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +118,7 @@ def make_round(catalog: Catalog, name: str, rounds: Rounds, *, everything: bool 
         by_provider: dict[str, list[DealRow]] = defaultdict(list)
         for row in due:
             by_provider[row.provider or ""].append(row)
-        one = _Round(catalog, project, rounds, everything)
+        one = Round(catalog, project, rounds, everything)
         known = providers.rows(catalog, sorted(by_provider))
         with ThreadPoolExecutor(min(_THREADS, len(known)) or 1) as pool:
             for each in [pool.submit(one.run, provider, by_provider[provider.name]) for provider in known]:
@@ -135,7 +126,7 @@ def make_round(catalog: Catalog, name: str, rounds: Rounds, *, everything: bool 
         return one.result
 
 
-class _Round:
+class Round:
     """One round; its methods run in a thread for each provider."""
 
     def __init__(self, catalog: Catalog, project: Project, rounds: Rounds, everything: bool) -> None:
@@ -157,7 +148,7 @@ class _Round:
             return
         try:
             engine = self._rounds.engines(provider.engine)
-            each = _Provider(self, provider, engine)
+            each = Exchange(self, provider, engine)
             for low in range(0, len(rows), _AT_ONCE):
                 part = rows[low : low + _AT_ONCE]
                 if provider.engine == deals.MANUAL:
@@ -165,8 +156,14 @@ class _Round:
                 if not each.deal_with(part):
                     return
         except PtolemyError as error:
-            with self._lock:
-                self.result.problems.append(f"provider {provider.name}: {error}")
+            self.problem(provider, error)
+
+    def problem(self, provider: ProviderRow, error: PtolemyError) -> None:
+        """Tell a person of something that is wrong on our side, once."""
+        text = f"provider {provider.name}: {error}"
+        with self._lock:
+            if text not in self.result.problems:
+                self.result.problems.append(text)
 
     def _given_up(self, provider: ProviderRow, rows: Sequence[DealRow]) -> list[DealRow]:
         """Give up what was never sent to a provider that has been away for long."""
@@ -225,140 +222,3 @@ class _Round:
         with self._lock:
             providers.set_away(self._catalog, provider.name, now + wait, str(error))
             self.result.away[provider.name] = str(error)
-
-
-class _Left(Exception):
-    """The provider is left alone for the rest of the round."""
-
-
-class _Provider:
-    """One provider in one round."""
-
-    def __init__(self, whole: _Round, provider: ProviderRow, engine: Engine) -> None:
-        self._whole = whole
-        self._provider = provider
-        self._engine = engine
-        self._next = 0.0
-        self._answered = False
-
-    def deal_with(self, rows: Sequence[DealRow]) -> bool:
-        """Send and ask for some deals; False: the provider is to be left alone."""
-        was = [row.state == DealState.PLANNED for row in rows]
-        rows = self._mark_sent(rows)
-        changes: list[Change] = []
-        left = False
-        try:
-            for row, first in zip(rows, was, strict=True):
-                self._wait()
-                # one that would be sent may have been cancelled meanwhile; asking for one does no harm
-                if row.state != DealState.SENT or deals.is_live(self._whole.catalog, row.id):
-                    changes.append(self._one(row, first, changes))
-        except _Left:
-            left = True
-        finally:
-            self._whole.record(changes)
-        if changes and self._answered and self._provider.away_since is not None:
-            providers.set_back(self._whole.catalog, self._provider.name)
-            self._provider = replace(self._provider, away_since=None, away_until=None)
-        return not left
-
-    def _mark_sent(self, rows: Sequence[DealRow]) -> list[DealRow]:
-        """Record that the planned ones are being sent, with the start epoch that they are sent with."""
-        now = self._whole.rounds.now()
-        changes: dict[str, Change] = {}
-        for row in rows:
-            if row.state == DealState.PLANNED:
-                values: dict[str, Any] = {}
-                if row.start_hours is not None:
-                    start = epochs.epoch_of(now, network_of_deal(row)) + row.start_hours * epochs.DAY // 24
-                    values = {"start_epoch": start}
-                changes[row.id] = Change(row, DealState.SENT, True, values=values)
-        self._whole.record(list(changes.values()))
-        return [
-            replace(row, state=DealState.SENT, **changes[row.id].values) if row.id in changes else row
-            for row in rows
-        ]
-
-    def _one(self, row: DealRow, first: bool, changes: list[Change]) -> Change:
-        """Send or ask for one deal."""
-        self._whole.asked()
-        now = self._whole.rounds.now()
-        try:
-            proposal = proposal_of(row, self._provider, self._whole.project)
-            report = self._ask(proposal, row, first)
-            self._answered = True
-        except ProposalError as error:
-            if not first:  # it may have arrived, and what is wrong may be here: only the provider can say
-                return self._unanswered(row, error, now)
-            return Change(
-                row, advance(DealState(row.state), DealState.REJECTED), False, str(error), error.fault
-            )
-        except DealRefusedError as error:
-            self._answered = True
-            return self._refused(row, error, now)
-        except DealUnknownError as error:
-            return self._unanswered(row, error, now)
-        except (ProviderAwayError, ProviderAuthError) as error:
-            changes.append(self._unanswered(row, error, now))
-            self._whole.away(self._provider, error)
-            raise _Left from None
-        except DealError as error:
-            return self._unanswered(row, error, now)
-        return self._reported(row, report, now)
-
-    def _ask(self, proposal: Proposal, row: DealRow, first: bool) -> Report:
-        if row.state != DealState.SENT or is_stuck(row):
-            report = self._engine.status(proposal)
-        else:
-            report = self._engine.propose(proposal, sent=not first)
-        if deal_upload.is_due(row, report):
-            deal_upload.upload(self._engine, proposal, self._whole.stored(row))
-        return report
-
-    def _reported(self, row: DealRow, report: Report, now: float) -> Change:
-        current = DealState(row.state)
-        state = advance(current, report.state)
-        values: dict[str, Any] = {
-            "next_at": self._whole.rounds.pace.after(row, state, now),
-            "checked_at": now,
-            "tries": 0,
-        }
-        values |= ends(row, state, now)
-        fault = Fault.OTHER if state in (DealState.FAILED, DealState.TERMINATED) else None
-        return Change(row, state, not is_over(state), report.message, fault, values)
-
-    def _refused(self, row: DealRow, error: DealRefusedError, now: float) -> Change:
-        """The provider refused a proposal, or says that it doesn't have a deal."""
-        current = DealState(row.state)
-        if current == DealState.SENT and is_stuck(row):
-            if row.tries + 1 < TRIES + _LOST:
-                return self._unanswered(row, error, now)
-            return Change(row, DealState.CANCELLED, False, f"it never arrived: {error}", GAVE_UP)
-        if current == DealState.SENT and error.fault != Fault.UNKNOWN_DEAL:
-            return Change(row, DealState.REJECTED, False, str(error), error.fault)
-        lost = error.fault == Fault.UNKNOWN_DEAL and row.tries + 1 >= _LOST
-        if lost and current not in (DealState.ACTIVE, DealState.SENT):
-            return Change(row, DealState.FAILED, False, str(error), error.fault)
-        return self._unanswered(row, error, now)
-
-    def _unanswered(self, row: DealRow, error: DealError, now: float) -> Change:
-        """Nothing is known of a deal by that: it stays in its state."""
-        overloaded = error.fault == Fault.OVERLOADED
-        tries = row.tries + (not overloaded and not isinstance(error, ProviderAuthError))
-        wait = DELAYS[min(max(tries, 1), TRIES) - 1]
-        if isinstance(error, ProviderAwayError) and error.retry_after is not None:
-            wait = max(error.retry_after, 1.0)
-        elif overloaded:
-            wait = DELAYS[0]
-        if row.state == DealState.SENT or isinstance(error, DealRefusedError):
-            return Change(
-                row, row.state, True, str(error), error.fault, {"next_at": now + wait, "tries": tries}
-            )
-        return Change(row, row.state, True, row.message, row.fault, {"next_at": now + wait})
-
-    def _wait(self) -> None:
-        """Keep to the rate of the provider."""
-        now = time.monotonic()
-        if now < self._next:
-            self._whole.rounds.pause(self._next - now)
-        self._next = max(now, self._next) + 1 / max(self._provider.rate, 0.01)

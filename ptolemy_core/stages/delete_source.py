@@ -74,6 +74,7 @@ class DeletionResult:
         files, bytes: files, links (and with folders: empty folders of the scan), and the files' bytes.
         folders: that were left empty, and removed.
         kept: how many entries stay, by reason.
+        unproven: how many of them stay because providers didn't show that they hold the piece.
         sample, kept_sample: the first of those deleted, with their bytes; and of those that stay, with the reason.
     """
 
@@ -82,6 +83,7 @@ class DeletionResult:
     bytes: int = 0
     folders: int = 0
     kept: dict[str, int] = field(default_factory=dict)
+    unproven: int = 0
     sample: list[tuple[str, int]] = field(default_factory=list)
     kept_sample: list[tuple[str, str]] = field(default_factory=list)
 
@@ -153,6 +155,7 @@ def delete_source(
                     run.result.take(source)
             return run.result
         _delete(run, folder, wanted, journal_dir, profile, progress)
+    run.result.unproven = sum(run.result.kept.get(reason, 0) for reason in run.copies.unproven)
     return run.result
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from ptolemy_core.catalog import cars, deals, projects, roots
+from ptolemy_core.catalog import cars, projects, replicas, roots
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.progress import Reporter, Task, Work
 from ptolemy_core.catalog.roots import RootRow
@@ -147,7 +147,7 @@ def load(catalog: Catalog, name: str, options: ManifestOptions, number: int | No
     folder = os.path.abspath(options.folder or os.path.join(project.staging_dir, FOLDER))
     stem = os.path.join(folder, name if number is None else cid.to_text(built[0].piece_cid_v1))
     root = next(roots.rows(catalog, name), None)
-    stored_by = deals.stored_by(catalog, [row.piece_cid_v2 for row in built])
+    stored_by = replicas.stored_by(catalog, [row.piece_cid_v2 for row in built])
     return ManifestJob(project, built, root, options, stem, ensure_data_keys(catalog, project), stored_by)
 
 

@@ -10,6 +10,7 @@ from ptolemy_core.errors import EncryptionError
 from ptolemy_core.keys import KeyProvider, Use, WrappedKey, configured_keys, new_data_key
 from ptolemy_core.keys.providers import newest_key
 from ptolemy_core.project import Project
+from ptolemy_core.stages.deal_settings import check_settings
 from ptolemy_core.stages.keys_file import rewrite_keys_file
 
 if TYPE_CHECKING:  # it loads ciphers
@@ -23,6 +24,7 @@ def define_project(catalog: Catalog, project: Project, keys: KeyProvider | None 
         SettingsError, ProjectExistsError: as `projects.create`.
         EncryptionError: the key of its alias isn't there; nothing is defined then.
     """
+    check_settings(catalog, project)
     if project.is_encrypted and not data_keys.data_keys(catalog, project.name):
         newest_key(keys or configured_keys(), project.encryption)
     new = projects.create(catalog, project)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from ptolemy_core.catalog import cars, deals, deletions, delivery, projects, stored_cars
+from ptolemy_core.catalog import cars, deletions, delivery, projects, replicas, stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
@@ -94,11 +94,11 @@ def _by_deals(catalog: Catalog, row: CarRow, remove: bool) -> bool:
             providers don't show that they hold it.
     """
     project = projects.get(catalog, row.project)
-    if project.replicas is None or deals.is_marked(catalog, row.container_id):
+    if project.replicas is None or replicas.is_marked(catalog, row.container_id):
         return False
     where = f"CAR {row.project}/{row.number}"
     if row.delivered_at is None:
-        active = len(deals.holders(catalog, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
+        active = len(replicas.holders(catalog, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
         raise DeliveryError(
             f"{where} has {active} of the {project.replicas} active deals that its project wants, so nothing was "
             f"marked or removed: ptolemy deals make {row.project}; --override marks it anyway"
@@ -117,7 +117,7 @@ def _overridden(catalog: Catalog, row: CarRow) -> str:
     wanted = projects.get(catalog, row.project).replicas
     if wanted is None:
         return ""
-    active = len(deals.holders(catalog, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
+    active = len(replicas.holders(catalog, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
     return f"marked with --override: {active} of {wanted} deals are active"
 
 

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import cars, data_keys, deals, deletions, projects, removal, roots
@@ -28,6 +28,8 @@ class Removal:
         undelivered: how many of them aren't marked as delivered.
         files: names of its CARs and outlines in the staging folder that no other project has, and their bytes.
         manifests: paths of its manifests.
+        deals: how many of its deals aren't over.
+        obstacle: why it isn't removed without force; None: it is.
         done: False in a dry run.
     """
 
@@ -36,6 +38,8 @@ class Removal:
     undelivered: int
     files: dict[str, int] = field(default_factory=dict)
     manifests: list[str] = field(default_factory=list)
+    deals: int = 0
+    obstacle: str | None = None
     done: bool = False
 
     def facts(self, *, files: bool) -> RemovedFacts:
@@ -46,6 +50,8 @@ class Removal:
             removed=self.done,
             cars=len(self.cars),
             undelivered=self.undelivered,
+            deals=self.deals,
+            obstacle=self.obstacle,
             files=list(names),
             bytes=sum(names.values()),
         )
@@ -73,6 +79,8 @@ def look(catalog: Catalog, name: str) -> Removal:
         undelivered=sum(row.delivered_at is None for row in rows),
         files={file: sizes[file] for file in sorted(names & sizes.keys() - others)},
         manifests=_manifests(project),
+        deals=len(deals.select(catalog, project=name, live=True)),
+        obstacle=_obstacle(catalog, name),
     )
 
 
@@ -92,38 +100,35 @@ def delete(catalog: Catalog, name: str, *, files: bool = False, force: bool = Fa
             can't be removed.
     """
     found = look(catalog, name)
-    if not force:
-        _require_replaceable(catalog, name)
+    if found.obstacle is not None and not force:
+        raise DeletionError(found.obstacle)
     with require_idle(catalog, name):
         if files:
             _remove_files(area_of(found.project), found)
         removal.delete(catalog, name)
-    return Removal(found.project, found.cars, found.undelivered, found.files, found.manifests, done=True)
+    return replace(found, done=True)
 
 
-def _require_replaceable(catalog: Catalog, name: str) -> None:
-    """See that the catalog isn't the only one that knows what is needed later.
-
-    Raises:
-        DeletionError: it is.
-    """
+def _obstacle(catalog: Catalog, name: str) -> str | None:
+    """What is needed later and the catalog alone knows; None: nothing is."""
     gone = deletions.count(catalog, name)
     if gone:
-        raise DeletionError(
+        return (
             f"{counted(gone, 'source')} of project {name!r} {'was' if gone == 1 else 'were'} deleted after delivery: "
             "the catalog knows which CARs hold them. Keep a manifest (ptolemy manifest), then delete with --force"
         )
-    live = [row for row in deals.select(catalog, project=name, live=True) if row.provider is not None]
+    live = deals.select(catalog, project=name, live=True)
     if live:
-        raise DeletionError(
+        return (
             f"{counted(len(live), 'deal')} of project {name!r} {'is' if len(live) == 1 else 'are'} not over, and the "
-            "catalog alone knows of them: keep a list (ptolemy deals), then delete with --force"
+            f"catalog alone knows of them: keep a list (ptolemy deals list {name} --json), then delete with --force"
         )
     if data_keys.data_keys(catalog, name):
-        raise DeletionError(
+        return (
             f"the data keys of project {name!r} are in the catalog and in {keys_path(projects.get(catalog, name))}, "
             "and its CARs can't be decrypted without them: keep a copy of that file, then delete with --force"
         )
+    return None
 
 
 def rename(catalog: Catalog, old: str, new: str, keys: KeyProvider | None = None) -> Project:

@@ -3,8 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from ptolemy_core.catalog import deals as rows
-from ptolemy_core.catalog import projects
+from ptolemy_core.catalog import deal_counts, projects
 from ptolemy_core.errors import DealError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.deal import expiring, record_plan, settle_deals
@@ -91,11 +90,11 @@ def _metadata(
             ("provider", "state", "deals", "padded bytes"),
             [
                 (who, what, f"{count:,}", readable(size))
-                for who, what, count, size in rows.counts(opened, name)
+                for who, what, count, size in deal_counts.counts(opened, name)
             ],
         ),
         "states over time": deal_chart(
-            rows.states_over_time(opened, name), state.pieces * (state.replicas or 1)
+            deal_counts.states_over_time(opened, name), state.pieces * (state.replicas or 1)
         ),
         "providers that don't answer": show.table(("provider", "reason"), sorted(result.away.items())),
         "pieces without enough providers": show.table(("CAR", "reasons"), short),

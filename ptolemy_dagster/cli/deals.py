@@ -9,6 +9,7 @@ import typer
 
 from ptolemy_core.catalog import Catalog, deals, projects
 from ptolemy_core.catalog.deals import DealRow
+from ptolemy_core.deals import DealState
 from ptolemy_core.facts.deals import (
     DealFacts,
     DealHistoryFacts,
@@ -42,6 +43,7 @@ Providers = Annotated[
 ]
 Deals = Annotated[list[str], typer.Argument(metavar="DEAL…", help="Deals' IDs, or how they begin.")]
 _SHOWN = 20
+_BY_HAND = "(marked by hand)"
 
 
 def _chosen(catalog: Catalog, project: str, pieces: list[str] | None, providers: list[str] | None) -> Chosen:
@@ -98,10 +100,8 @@ def track(
             done = deal_facts.round_facts(
                 project, make_round(catalog, project, rounds, everything=everything or wait)
             )
-            open_deals = [
-                row for row in deals.select(catalog, project=project, live=True) if row.state != "active"
-            ]
-            if not wait or done.problems or not open_deals:
+            live = deals.select(catalog, project=project, live=True)
+            if not wait or done.problems or all(row.state == DealState.ACTIVE for row in live):
                 break
             time.sleep(rounds.pace.shortest / 12)
         state = deal_facts.replication_facts(catalog, project)
@@ -109,22 +109,26 @@ def track(
         output.print_facts(done)
     else:
         _show_round(done, state)
+        if not (everything or wait or done.asked or done.away or done.problems):
+            _show_why_nothing(project, live)
     if done.problems:
         raise typer.Exit(output.FAILED)
 
 
 def list_deals(
     project: Name,
-    state: Annotated[list[str] | None, typer.Option(help="Only deals in this state; repeatable.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help=f"Only deals in this state; repeatable: {', '.join(DealState)}.")
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Only deals that aren't over.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a project's deals, and how many of its pieces have enough."""
+    """Show a project's deals, CARs marked as delivered by hand, and how many of its pieces have enough deals."""
     with output.errors_shown():
         wanted = {deal.state_named(text) for text in state or []}
         catalog = open_catalog()
         projects.get(catalog, project)
-        rows = deals.select(catalog, project=project, live=True if live else None)
+        rows = deals.select(catalog, project=project, live=True if live else None, marks=True)
         found = [DealFacts.of(row) for row in rows if not wanted or row.state in wanted]
         summary = deal_facts.replication_facts(catalog, project)
     if as_json:
@@ -171,9 +175,10 @@ def retry(
         for text in named:
             rows += deals.select(catalog, project=text) if text in known else deals.named(catalog, text)
         over, waiting = deal.retry(catalog, rows)
+    concerned = sorted({row.project for row in rows} | known.intersection(named))
     output.say(
         f"failed deals that no longer count against their providers: {over:,}; deals due now: {waiting:,}; next: "
-        "ptolemy deals make PROJECT"
+        + ", ".join(f"ptolemy deals make {name}" for name in concerned)
     )
 
 
@@ -239,8 +244,8 @@ def _show_plan(one: DealPlanFacts) -> None:
     else:
         output.say("no deal to make")
     for short in one.short[:_SHOWN]:
-        missing = counted(short.missing, "provider")
-        output.say(f"CAR {short.container:06d} lacks {missing}: {'; '.join(short.reasons)}")
+        reasons = "; ".join(short.reasons) or "all of the project's other providers have it"
+        output.say(f"CAR {short.container:06d} lacks {counted(short.missing, 'provider')}: {reasons}")
     if len(one.short) > _SHOWN:
         output.say(f"… and {len(one.short) - _SHOWN:,} more without enough providers")
     if one.waiting:
@@ -255,6 +260,15 @@ def _show_round(one: DealRoundFacts, state: ReplicationFacts) -> None:
     for problem in one.problems:
         output.say(problem)
     _show_replicas(state)
+
+
+def _show_why_nothing(project: str, live: Sequence[DealRow]) -> None:
+    """Why nothing was sent or asked for."""
+    by_hand = [row for row in live if row.engine == deals.MANUAL]
+    if len(by_hand) < len(live):
+        output.say(f"no deal is due yet; ptolemy deals track {project} --all asks for all of them now")
+    if any(row.state != DealState.ACTIVE for row in by_hand):
+        output.say("deals with manual providers are made by hand: ptolemy deals set ID --state active")
 
 
 def _show_replicas(one: ReplicationFacts) -> None:
@@ -274,7 +288,7 @@ def _show_deals(found: Sequence[DealFacts]) -> None:
             (
                 one.id,
                 one.piece_cid_v2,
-                one.provider,
+                one.provider or _BY_HAND,
                 one.state,
                 f"{one.changed_at.astimezone():%Y-%m-%d %H:%M:%S}",
                 "" if one.ends_at is None else f"{one.ends_at.astimezone():%Y-%m-%d}",

@@ -127,7 +127,8 @@ def delete_source(
 ) -> None:
     """Delete source files whose every byte is in verified, delivered CARs. A dry run without --delete.
 
-    Each file is read once more before it is deleted, and its CID compared with the catalog.
+    Each file is read once more before it is deleted, and its CID compared with the catalog. Exit code 1 if files stay
+    because providers don't show that they hold them.
     """
     options = Options(
         really=really,
@@ -144,6 +145,11 @@ def delete_source(
             output.print_facts(DeletionFacts(**asdict(result)))
         else:
             _show(result, project)
+        if result.unproven:
+            raise DeletionError(
+                f"{counted(result.unproven, 'entry stays', 'entries stay')}, as providers didn't show that they hold "
+                "the piece: try again when they answer"
+            )
         if path and really and not result.files and result.kept:
             raise DeletionError("nothing was deleted")
 

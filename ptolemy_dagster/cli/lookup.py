@@ -125,10 +125,10 @@ def _nothing(
         return no_project()
     if any(_first(1, search(catalog, text, project)) for text, project in places):
         return f"{what!r} is gone: --all shows the versions that earlier scans found"
-    anywhere = (
-        f"; to search all folders: ptolemy find --glob {shlex.quote('**/' + what)}" if _is_name(what) else ""
-    )
-    return f"no file or CID matches {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece{anywhere}"
+    told = f"no file or CID matches {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"
+    if not _is_name(what):
+        return told
+    return f"{told}; to search all folders: ptolemy find --glob {shlex.quote('**/' + what)}"
 
 
 def _is_name(what: str) -> bool:

@@ -44,11 +44,16 @@ def delete_command(
     output.say(f"project {project} {did}: {counted(len(found.cars), 'CAR')} in the catalog")
     if found.undelivered:
         output.say(f"CARs that aren't marked as delivered: {found.undelivered:,}")
+    if found.deals:
+        output.say(f"deals that aren't over: {found.deals:,}; providers keep their pieces until the end")
     if found.files:
         end = did if cars else f"kept in {found.project.staging_dir} (--cars deletes them too)"
         output.say(f"{counted(len(found.files), 'CAR file')}, {size}: {end}")
     if not yes:
-        output.say("dry run: nothing was removed; --yes removes it")
+        refused = found.obstacle is not None and not force
+        output.say(f"dry run: nothing was removed; {'--yes --force' if refused else '--yes'} removes it")
+        if found.obstacle is not None:
+            output.say(found.obstacle)
 
 
 def rename_command(

@@ -1,23 +1,18 @@
 """`ptolemy providers`: the storage providers that deals are made with."""
 
-import re
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from ptolemy_core import address as addresses
-from ptolemy_core import url_template
-from ptolemy_core.catalog import deals, providers
-from ptolemy_core.catalog.deals import Load
-from ptolemy_core.catalog.providers import ProviderRow
-from ptolemy_core.deals.engines import check_name, engines_with
-from ptolemy_core.deals.proposal import provider_of
-from ptolemy_core.errors import DealError, SettingsError
+from ptolemy_core.catalog import deal_counts, providers
+from ptolemy_core.catalog.deal_counts import Load
+from ptolemy_core.deals.engines import engines_with
+from ptolemy_core.errors import DealError
 from ptolemy_core.facts.deals import CheckedProviderFacts, ProviderFacts
-from ptolemy_core.project import NAME_PATTERN
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.deal_proposal import provider_value
+from ptolemy_core.stages.provider_settings import put_provider
 from ptolemy_dagster import deal_facts
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, open_catalog
@@ -30,91 +25,106 @@ HELP = (
 
 Name = Annotated[str, typer.Argument(help="The provider's name here.")]
 Address = Annotated[
-    str, typer.Option(help="Its actor: f01234 on mainnet, t01234 on the test network calibration.")
+    str | None,
+    typer.Option(
+        help="Its actor: f01234 on mainnet, t01234 on the test network calibration; a new one needs it."
+    ),
 ]
 PlainHttp = Annotated[
-    bool,
-    typer.Option("--plain-http", help="Allow http:// to another machine; others can then read signed URLs."),
+    bool | None,
+    typer.Option(
+        "--plain-http/--no-plain-http",
+        help="Allow http:// to another machine; others can then read signed URLs.",
+    ),
 ]
 RetrievalUrl = Annotated[
     str | None,
     typer.Option(
-        help="Where a piece can be fetched from it, with {piece_cid} or {piece_cid_v1}; by default below --url."
+        help="Where a piece can be fetched from it, with {piece_cid} or {piece_cid_v1}; empty: below --url."
     ),
 ]
-MaxPending = Annotated[int | None, typer.Option(min=1, help="Deals that may be on their way at once.")]
-MaxPendingGib = Annotated[
-    int | None, typer.Option(min=1, help="Padded GiB that may be on their way at once.")
+MaxPending = Annotated[
+    int | None, typer.Option(min=0, help="Deals that may be on their way at once; 0: no limit.")
 ]
-MaxTotalGib = Annotated[int | None, typer.Option(min=1, help="Padded GiB that it may have in all.")]
+MaxPendingGib = Annotated[
+    int | None, typer.Option(min=0, help="Padded GiB that may be on their way at once; 0: no limit.")
+]
+MaxTotalGib = Annotated[
+    int | None, typer.Option(min=0, help="Padded GiB that it may have in all; 0: no limit.")
+]
 _GIB = 1 << 30
+_NO_PROVIDERS = "there are no providers; ptolemy providers add NAME adds one"
 
 
 def add(
     name: Name,
-    address: Address,
-    engine: Annotated[str, typer.Option(help="curio or manual.")] = "curio",
-    url: Annotated[str, typer.Option(help="Of its HTTP API, such as https://provider.example.")] = "",
-    plain_http: PlainHttp = False,
+    address: Address = None,
+    engine: Annotated[
+        str | None, typer.Option(help="curio or manual; of a new one by default curio.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Of its HTTP API, such as https://provider.example.")
+    ] = None,
+    plain_http: PlainHttp = None,
     retrieval_url: RetrievalUrl = None,
     max_pending: MaxPending = None,
     max_pending_gib: MaxPendingGib = None,
     max_total_gib: MaxTotalGib = None,
-    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Requests a second.")] = 10.0,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1000, help="Requests a second; of a new one by default 10."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add a provider, or change the settings of one that is there."""
+    """Add a provider, or change settings of one that is there: those that aren't named stay as they are."""
+    given = {
+        "address": address,
+        "engine": engine,
+        "url": url,
+        "plain_http": plain_http,
+        "retrieval_url": retrieval_url,
+        "max_pending": max_pending,
+        "max_pending_bytes": None if max_pending_gib is None else max_pending_gib * _GIB,
+        "max_total_bytes": None if max_total_gib is None else max_total_gib * _GIB,
+        "rate": rate,
+    }
     with output.errors_shown():
-        if not re.fullmatch(NAME_PATTERN, name):
-            raise SettingsError(
-                f"a provider's name is 1 to 63 letters, digits, - or _, starting with a letter or digit, got {name!r}"
-            )
-        network = addresses.parse(address).network
-        value = provider_of(address, network, url, plain_http)
-        if check_name(engine) == "curio" and not value.url:
-            raise SettingsError(f"provider {name!r} needs --url: the engine curio speaks to it over HTTP")
-        if retrieval_url is not None:
-            _check_template(retrieval_url)
-        row = ProviderRow(
-            name=name,
-            engine=engine,
-            network=network,
-            address=str(value.address),
-            url=value.url,
-            plain_http=plain_http,
-            retrieval_url=retrieval_url,
-            max_pending=max_pending,
-            max_pending_bytes=None if max_pending_gib is None else max_pending_gib * _GIB,
-            max_total_bytes=None if max_total_gib is None else max_total_gib * _GIB,
-            rate=rate,
-        )
         catalog = open_catalog()
-        new = providers.add(catalog, row)
-        found = providers.get(catalog, name)
+        done = put_provider(catalog, name, given)
+        loads = deal_counts.loads(catalog)
     if as_json:
-        output.print_facts(ProviderFacts.of(found, deals.loads(catalog).get(name, Load())))
-    else:
-        output.say(f"provider {name} ({address}) is {'added' if new else 'changed'}")
+        output.print_facts(ProviderFacts.of(done.row, loads.get(name, Load())))
+        return
+    who = f"provider {name} ({done.row.address})"
+    if done.new:
+        output.say(f"{who} is added")
+    elif not done.changes:
+        output.say(f"{who} is unchanged")
+    for key, (old, new) in done.changes.items():
+        output.say(f"{who}: {key.replace('_', ' ')} was {_said(key, old)}, is {_said(key, new)}")
 
 
-def _check_template(template: str) -> None:
-    try:
-        url_template.check("--retrieval-url", template)
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
+def _said(key: str, value: object) -> str:
+    if value is None:
+        return "the usual one" if key == "retrieval_url" else "without limit"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if key.endswith("_bytes") and isinstance(value, int):
+        return readable(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "empty"
 
 
 def list_providers(as_json: Json = False) -> None:
     """Show all providers, what they have, and which don't answer."""
     with output.errors_shown():
         catalog = open_catalog()
-        loads = deals.loads(catalog)
+        loads = deal_counts.loads(catalog)
         found = [ProviderFacts.of(row, loads.get(row.name, Load())) for row in providers.rows(catalog)]
     if as_json:
         output.print_facts(found)
         return
     if not found:
-        output.say("there are no providers; ptolemy providers add NAME adds one")
+        output.say(_NO_PROVIDERS)
         return
     output.print_table(
         ("provider", "engine", "address", "URL", "pending", "bytes", "limits", "away since", "reason"),
@@ -167,6 +177,8 @@ def check(
             told.append(CheckedProviderFacts(name=row.name, ok=True, sources=sources, message=""))
     if as_json:
         output.print_facts(told)
+    elif not told:
+        output.say(_NO_PROVIDERS)
     else:
         output.print_table(
             ("provider", "takes", "problem"),

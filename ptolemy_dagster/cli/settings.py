@@ -7,6 +7,7 @@ import typer
 from ptolemy_core import urls
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.stages import change
+from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.options import changing
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
@@ -39,10 +40,17 @@ def set_command(
                 given[name] = urls.absolute(given[name])
         require_inside(change.changed(catalog, project, given), environment_roots())
         changed = change.change(catalog, project, given, accept_loss=accept_loss)
+        if "deal_wallet" in given:
+            _warn(wallet_warning(changed))
     if as_json:
         output.print_json(changed.model_dump())
         return
     output.print_table(("setting", "value"), [(k, _said(v)) for k, v in changed.model_dump().items()])
+
+
+def _warn(warning: str | None) -> None:
+    if warning is not None:
+        output.say(f"warning: {warning}")
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import scan as scan_stage
 from ptolemy_core.stages.car_state import is_away
 from ptolemy_core.stages.containerize import containerize as plan_containers
+from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_core.stages.manifest import written_manifest
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
 from ptolemy_core.staging.area import area_of
@@ -62,8 +63,8 @@ def create(project: Name, *, as_json: Json = False, **settings: Any) -> None:
         defined = parse_project({"name": project} | settings | folders)
         instance = open_instance()
         new = define(open_catalog(), instance, defined)
-    warning = padding_warning(defined.car_size)
-    if warning:
+        warnings = (padding_warning(defined.car_size), wallet_warning(defined))
+    for warning in filter(None, warnings):
         output.say(f"warning: {warning}")
     if as_json:
         output.print_json(Created(**defined.model_dump(), created=new).model_dump())

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from ptolemy_core.catalog import deals, projects, providers
-from ptolemy_core.catalog.deals import Load
+from ptolemy_core.catalog import deal_counts, deals, projects, providers
+from ptolemy_core.catalog.deal_counts import Load
 from ptolemy_core.deals import DealState
 from ptolemy_core.facts.deals import DealFacts, DealHistoryFacts, ProviderFacts, ReplicationFacts
 from ptolemy_core.project import NAME_PATTERN
@@ -35,11 +35,14 @@ def project_deals(
     limit: Limit = 1000,
     cursor: Annotated[str, Query(description="From the header Link of the page before.", max_length=26)] = "",
 ) -> ProjectDeals:
-    """Its deals by the time that they were made, and how many pieces have enough."""
+    """Its deals by the time that they were made, and how many pieces have enough.
+
+    A CAR that is marked as delivered by hand is a deal without a provider.
+    """
     projects.get(context.catalog, project)
     rows = [
         row
-        for row in deals.select(context.catalog, project=project)
+        for row in deals.select(context.catalog, project=project, marks=True)
         if row.id > cursor and (state is None or row.state == state)
     ]
     page, more = first_page(rows[: limit + 1], limit)
@@ -66,5 +69,5 @@ def one_deal(
 @router.get("/providers", responses=documented(), summary="Storage providers")
 def all_providers(context: Annotated[Context, Depends(opened)]) -> list[ProviderFacts]:
     """All providers by name, what they have, and which don't answer."""
-    loads = deals.loads(context.catalog)
+    loads = deal_counts.loads(context.catalog)
     return [ProviderFacts.of(row, loads.get(row.name, Load())) for row in providers.rows(context.catalog)]

@@ -13,7 +13,7 @@ import dagster as dg
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
 
-from ptolemy_core.catalog import deals, projects
+from ptolemy_core.catalog import deal_counts, projects
 from ptolemy_core.catalog.workers import list_workers
 from ptolemy_core.stages.replication import replication
 from ptolemy_core.status.rate import blitz_progress
@@ -118,7 +118,7 @@ def _of_deals(context: Context) -> Iterator[Metric]:
     wanted = Metric("ptolemy_project_pieces", "Pieces of projects that are to have replicas.")
     enough = Metric("ptolemy_project_replicated_pieces", "Pieces that have enough active deals.")
     for project in projects.rows(context.catalog):
-        for provider, state, number, padded in deals.counts(context.catalog, project.name):
+        for provider, state, number, padded in deal_counts.counts(context.catalog, project.name):
             made.add(number, project=project.name, provider=provider, state=state)
             size.add(padded, project=project.name, provider=provider, state=state)
         if project.replicas:

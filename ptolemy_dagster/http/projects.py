@@ -21,6 +21,7 @@ from ptolemy_core.project import (
     parse_project,
 )
 from ptolemy_core.stages import change, remove
+from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_dagster import project_removal as removal
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
@@ -166,7 +167,7 @@ def _create(context: Context, settings: dict[str, Any]) -> ProjectOut:
             register(instance, project.name)
         else:
             define(catalog, instance, project)
-    return _described(project)
+    return _described(project, wallet_warning(project))
 
 
 @router.get("/projects", responses=LINK | documented(422), summary="All projects")
@@ -238,7 +239,7 @@ def _change(context: Context, name: str, settings: dict[str, Any], accept_loss: 
     changed = change.change(catalog, name, settings, accept_loss=accept_loss)
     if new != name:
         changed = rename_project(catalog, instance, name, new)
-    return _described(changed)
+    return _described(changed, wallet_warning(changed))
 
 
 @router.delete("/projects/{project}", responses=documented(404, 409, 422), summary="Remove a project")
@@ -280,5 +281,6 @@ def _listed(project: Project, status: Status) -> ListedProject:
     )
 
 
-def _described(project: Project) -> ProjectOut:
-    return ProjectOut(**project.model_dump(), warning=padding_warning(project.car_size))
+def _described(project: Project, warning: str | None = None) -> ProjectOut:
+    warnings = filter(None, (padding_warning(project.car_size), warning))
+    return ProjectOut(**project.model_dump(), warning="; ".join(warnings) or None)

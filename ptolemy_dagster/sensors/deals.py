@@ -8,8 +8,7 @@ import time
 
 import dagster as dg
 
-from ptolemy_core.catalog import Catalog, containers, projects
-from ptolemy_core.catalog import deals as rows
+from ptolemy_core.catalog import Catalog, containers, deal_counts, projects
 from ptolemy_core.stages.replication import replication
 from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import missing
@@ -43,7 +42,7 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None, now
     last: dict[str, float] = json.loads(cursor or "{}")
     names = projects.names(catalog)
     new = missing(instance, names)
-    due = set(rows.due_projects(catalog, now))
+    due = set(deal_counts.due_projects(catalog, now))
     requests: list[dg.RunRequest] = []
     said: list[str] = []
     for one in projects.rows(catalog):

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from ptolemy_core.catalog import Catalog, cars, deals, delivery, migrations, schema, store
+from ptolemy_core.catalog import Catalog, cars, delivery, migrations, replicas, schema, store
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.ulid import is_ulid
 
@@ -183,7 +183,7 @@ def test_marks_of_delivery_become_deals_made_by_hand(old: str) -> None:
     )
     assert (mark["created_at"], entry["at"], entry["state"]) == (77.5, 77.5, "active")
     assert is_ulid(mark["id"])
-    deals.settle(catalog, "old")
+    replicas.settle(catalog, "old")
     assert next(cars.rows(catalog, "old")).delivered_at == 77.5
     delivery.unmark(catalog, car)
     assert next(cars.rows(catalog, "old")).delivered_at is None

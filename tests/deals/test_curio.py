@@ -223,3 +223,16 @@ def test_what_a_provider_quotes_is_shown_without_secrets(
     assert "x?..." in report.message
     assert SIGNED not in report.message
     assert TOKEN not in report.message
+
+
+def test_the_engine_asks_for_no_deal_of_another_wallet(
+    make: Make, provider: ProviderServer, engine: CurioEngine
+) -> None:
+    proposal = make()
+    engine.propose(proposal, sent=False)
+    provider.requests.clear()
+    for ask in (engine.status, engine.update):
+        with pytest.raises(ProposalError, match="the wallet eth has the address f4") as caught:
+            ask(replace(proposal, wallet="eth"))
+        assert caught.value.fault == Fault.BAD_CLIENT
+    assert not provider.requests

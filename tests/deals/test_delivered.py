@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ptolemy_core.catalog import deals, projects
+from ptolemy_core.catalog import projects, replicas
 from ptolemy_core.errors import DeliveryError
 from ptolemy_core.stages.delete_source import DeletionResult, Options, delete_source
 from ptolemy_core.stages.release import release, undo
@@ -58,7 +58,7 @@ def remove_file(one: Dealing) -> None:
 def test_a_car_that_is_delivered_by_its_deals_may_leave_the_staging_folder(one: Dealing) -> None:
     remove_file(one)
     assert not one.scene.in_staging()
-    assert not deals.is_marked(one.catalog, one.scene.cars()[0].container_id)
+    assert not replicas.is_marked(one.catalog, one.scene.cars()[0].container_id)
     assert one.scene.cars()[0].delivered_to == "anna, bert"
 
 
@@ -69,7 +69,7 @@ def test_a_car_with_too_few_active_deals_may_not_unless_it_is_overridden(one: De
     assert one.scene.in_staging()
     release(one.catalog, one.scene.cars(), note="a disk", override=True)
     row = one.scene.cars()[0]
-    assert (row.delivered_to, deals.is_marked(one.catalog, row.container_id)) == ("a disk", True)
+    assert (row.delivered_to, replicas.is_marked(one.catalog, row.container_id)) == ("a disk", True)
     with one.catalog.read() as connection:
         from ptolemy_core.catalog.schema import deal_state
 
@@ -80,9 +80,9 @@ def test_a_car_with_too_few_active_deals_may_not_unless_it_is_overridden(one: De
 
 
 def test_fewer_wanted_replicas_deliver_at_once_and_more_take_it_back(one: Dealing) -> None:
-    for replicas, delivered in ((3, False), (2, True), (1, True), (3, False)):
-        one.settings(replicas=replicas)
-        deals.settle(one.catalog, one.name)
+    for wanted, delivered in ((3, False), (2, True), (1, True), (3, False)):
+        one.settings(replicas=wanted)
+        replicas.settle(one.catalog, one.name)
         assert (one.scene.cars()[0].delivered_at is not None) == delivered
 
 
@@ -123,6 +123,7 @@ def test_nothing_goes_if_a_provider_does_not_show_the_piece(one: Dealing, tmp_pa
     ((reason, count),) = result.kept.items()
     assert count == 6
     assert "only 1 of 2 providers showed that they hold CAR p/0 (anna: " in reason
+    assert result.unproven == 6
     assert sorted(path.name for path in one.scene.target.iterdir())
     assert delete(one, tmp_path, trust_deals=True).files == 6
     told = [line["copies"] for line in journal(one, tmp_path) if line["event"] == "deleting"]

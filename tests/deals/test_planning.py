@@ -6,7 +6,8 @@ from typing import Any
 from ptolemy_core import epochs
 from ptolemy_core.catalog.allocations import AllocationRow
 from ptolemy_core.catalog.cars import CarRow
-from ptolemy_core.catalog.deals import DealRow, Load
+from ptolemy_core.catalog.deal_counts import Load
+from ptolemy_core.catalog.deals import DealRow
 from ptolemy_core.catalog.providers import ProviderRow
 from ptolemy_core.commp import piece_cid_v1, piece_cid_v2
 from ptolemy_core.deals.faults import Fault

@@ -65,7 +65,7 @@ def test_a_deal_that_is_cancelled_before_its_turn_is_never_sent(
                 with suppress(DealError):  # the thread of another provider was quicker
                     deal.cancel(one.catalog, row)
 
-    monkeypatch.setattr("ptolemy_core.stages.deal_round._Provider._wait", cancels)
+    monkeypatch.setattr("ptolemy_core.stages.deal_exchange.Exchange._wait", cancels)
     one.round()
     assert at(one, "anna") == ["cancelled"]
     assert one.deals_at("anna") == []
@@ -85,7 +85,7 @@ def test_what_was_sent_is_not_rejected_for_a_fault_of_ours(
         raise ProposalError("another wallet has this alias now", Fault.BAD_CLIENT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("ptolemy_core.stages.deal_round.proposal_of", refuse)
+        patch.setattr("ptolemy_core.stages.deal_exchange.proposal_of", refuse)
         one.round()
     assert at(one, "anna") == ["sent"]
     one.now += 4000

@@ -114,7 +114,7 @@ def test_a_project_goes_to_two_providers_comes_back_from_them_and_its_sources_ma
             assert in_process(job, "delta", instance).success
         before = {path.name: path.read_bytes() for path in data.rglob("*") if path.is_file()}
         bert.spoil = lambda part: part[:-1] + b"?"
-        assert "only 1 of 2 providers" in command("delete-source", "delta", "--delete")
+        assert "only 1 of 2 providers" in command("delete-source", "delta", "--delete", code=1)
         assert (data / "a.txt").exists()
         bert.spoil = None
         command("delete-source", "delta", "--delete")

@@ -34,3 +34,20 @@ def test_deals_of_what_is_not_there_are_not_found(api: Api) -> None:
     api.problem("/v0/deals/delta", 404)
     api.create()
     api.problem(f"/v0/deals/delta/{'0' * 26}", 404)
+
+
+def test_providers_that_can_not_be_used_are_refused_in_settings(api: Api) -> None:
+    catalog = api.backend.catalog
+    providers.add(catalog, ProviderRow("anna", "manual", "mainnet", "f01234"))
+    wrong = (
+        ({"providers": ["nobody"]}, "no provider 'nobody'"),
+        ({"providers": ["anna", "anna"]}, "twice"),
+        ({"providers": ["anna"], "replicas": 2}, "wants replicas 2"),
+    )
+    for settings, words in wrong:
+        body = api.settings(**settings)
+        assert words in api.problem("/v0/create/delta", 422, "POST", json=body)
+    told = api.create(deal_wallet="lost")
+    assert "there is no wallet lost" in told["warning"]
+    for settings, words in wrong:
+        assert words in api.problem("/v0/projects/delta", 422, "PATCH", json=settings)

@@ -9,7 +9,7 @@ import dagster as dg
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
-from ptolemy_core.catalog import Catalog, cars, containers, deals, projects, roots, skipped
+from ptolemy_core.catalog import Catalog, cars, containers, deal_counts, projects, roots, skipped
 from ptolemy_core.errors import StagingError
 from ptolemy_core.project import NAME_PATTERN, Project
 from ptolemy_core.stages.manifest import written_manifest
@@ -93,7 +93,7 @@ def _shown(context: Context, name: str, after: int) -> Shown:
         skipped=list(itertools.islice(skipped.rows(catalog, name, current=True), _SKIPPED)),
         manifest=written_manifest(settings) is not None,
         replicas=_replicas(catalog, settings),
-        deals=deals.counts(catalog, name),
+        deals=deal_counts.counts(catalog, name),
         runs=_runs(context.dagster.instance, name),
     )
 

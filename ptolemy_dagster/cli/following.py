@@ -91,7 +91,7 @@ def _hashing(now: ProjectState) -> Amount | None:
 
 def _amount(task: RunningTask) -> Amount:
     progress = task_progress(task)
-    return Amount(task.done, task.total, progress.rate, task.task.work.unit == "bytes")
+    return Amount(task.done, task.total, progress.rate, task.task.work.unit == "bytes", sampled=True)
 
 
 def _building(start: ProjectState, now: ProjectState) -> Amount | None:
@@ -101,4 +101,4 @@ def _building(start: ProjectState, now: ProjectState) -> Amount | None:
     if done <= 0:
         return None
     note = f"{now.built:,} of {counted(now.containers, 'CAR')}"
-    return Amount(min(done, total), total, progress.rate, note=note)
+    return Amount(min(done, total), total, progress.rate, note=note, sampled=True)

@@ -234,7 +234,7 @@ def test_what_comes_next_is_said(built: Backend) -> None:
     (deal,) = printed("deals", "list", "delta", "--state", "sent", "--state", "active")
     assert "deals due now: 1; next: ptolemy deals make delta" in ptolemy("deals", "retry", deal["id"]).output
     dry = ptolemy("delete", "delta").output
-    assert "1 deal of it not over" in dry
+    assert "deals that aren't over: 1; providers keep" in dry
     assert "--yes --force removes it" in dry
     told = is_as_published("delete", printed("delete", "delta"))
     assert told["deals"] == 1

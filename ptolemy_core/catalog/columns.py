@@ -10,7 +10,7 @@ PAGE = 10_000
 """Rows of one page."""
 
 _MANY = 100_000
-"""After so many rows SQLite gives its cache back."""
+"""Rows of one query, beyond which SQLite frees its cache afterwards."""
 
 Columns = list[Sequence[Any]]
 """The values of each of a query's columns; at least one row."""

@@ -138,7 +138,7 @@ def test_providers_are_changed_listed_and_removed(built: Backend) -> None:
         "providers", "add", "eve", "--address", "t02", "--url", "https://e", code=2
     )
     ptolemy("providers", "remove", "eve")
-    assert "project 'delta' has provider 'dora'" in error_of("providers", "remove", "dora")
+    assert "project 'delta' has provider 'dora'" in error_of("providers", "remove", "dora", code=2)
     ptolemy("deals", "make", "delta")
     ptolemy("set", "delta", "--no-providers")
     assert "has deals" in error_of("providers", "remove", "dora", code=2)
@@ -148,7 +148,7 @@ def test_providers_are_changed_listed_and_removed(built: Backend) -> None:
 
 def test_settings_of_a_provider_that_are_not_named_stay(delta: Backend) -> None:
     assert ptolemy("providers", "check").output.startswith("there are no providers")
-    assert "a new one needs --address" in error_of("providers", "add", "eve", "--rate", 3)
+    assert "a new one needs --address" in error_of("providers", "add", "eve", "--rate", 3, code=2)
     limits = ("--max-pending", 3, "--max-pending-gib", 64, "--max-total-gib", 640, "--rate", 2.5)
     urls = (
         "--url",
@@ -180,7 +180,7 @@ def test_settings_of_a_provider_that_are_not_named_stay(delta: Backend) -> None:
     assert (
         ptolemy("providers", "add", "eve", "--engine", "curio").output == "provider eve (t01) is unchanged\n"
     )
-    assert "is defined already" in error_of("providers", "add", "eve", "--engine", "manual")
+    assert "is defined already" in error_of("providers", "add", "eve", "--engine", "manual", code=2)
 
 
 def test_a_provider_at_a_new_url_is_not_away_any_more(built: Backend) -> None:
@@ -206,11 +206,11 @@ def test_settings_that_no_deal_can_be_made_with_are_refused(
 ) -> None:
     ptolemy("providers", "add", "test", "--engine", "manual", "--address", "t0777")
     before = printed("set", "delta")
-    assert words in error_of("set", "delta", *options)
+    assert words in error_of("set", "delta", *options, code=2)
     assert printed("set", "delta") == before
     folders = ("--target-dir", built.root / "data", "--staging-dir", tmp_path / "other")
     more = () if "--providers" in options else ("--providers", "dora")
-    assert words in error_of("create", "other", *folders, *options, *more)
+    assert words in error_of("create", "other", *folders, *options, *more, code=2)
     assert [one["project"] for one in printed("status")] == ["delta"]
 
 
@@ -223,11 +223,13 @@ def test_a_wallet_that_is_not_here_is_warned_of(built: Backend, tmp_path: Path) 
 
 
 def test_what_comes_next_is_said(built: Backend) -> None:
-    assert "states are planned, sent, accepted" in error_of("deals", "list", "delta", "--state", "nonsense")
+    assert "states are planned, sent, accepted" in error_of(
+        "deals", "list", "delta", "--state", "nonsense", code=2
+    )
     ptolemy("deals", "make", "delta")
     assert "ptolemy deals set ID --state active" in ptolemy("deals", "track", "delta").output
     (deal,) = printed("deals", "list", "delta", "--state", "sent", "--state", "active")
-    assert "1 is due now; next: ptolemy deals make delta" in ptolemy("deals", "retry", deal["id"]).output
+    assert "deals due now: 1; next: ptolemy deals make delta" in ptolemy("deals", "retry", deal["id"]).output
     dry = ptolemy("delete", "delta").output
     assert "1 deal of it not over" in dry
     assert "--yes --force removes it" in dry

@@ -190,12 +190,12 @@ def test_a_key_of_a_lost_keyring_is_not_made_again_by_mistake(
     wrapped = data_keys.keep(catalog, new_data_key(ring, "a", "photos", "files"))
     os.unlink(ring.path)
     for more in ((), ("--print",)):
-        error = error_of("keys", "create", "a", *more)
+        error = error_of("keys", "create", "a", *more, code=2)
         assert f"a key a wraps (project photos; ID {key.id})" in error
         assert "import its backup with `ptolemy keys import FILE`" in error
     assert ":a:2:" in ptolemy("keys", "create", "a", "--print", "--after-loss").stdout
     other.write_text(to_text(Keyring(str(tmp_path / "elsewhere.json")).create("a")))
-    assert f"with the ID {key.id}, this one has" in error_of("keys", "import", other)
+    assert f"with the ID {key.id}, this one has" in error_of("keys", "import", other, code=2)
     assert "version 2" in ptolemy("keys", "create", "a", "--after-loss").stderr
     assert "a version 1" in ptolemy("keys", "import", backup).stderr, "what was found later still helps"
     assert unwrap(ring, wrapped)
@@ -206,7 +206,7 @@ def test_a_key_can_be_imported_from_standard_input(ring: Keyring, tmp_path: Path
     text = to_text(Keyring(str(tmp_path / "elsewhere.json")).create("a"))
     assert "a version 1" in ptolemy("keys", "import", "-", piped=text).stderr
     assert ring.versions("a")
-    assert "standard input has no key in it" in ptolemy("keys", "import", "-", piped="", code=1).stderr
+    assert "standard input has no key in it" in ptolemy("keys", "import", "-", piped="", code=2).stderr
     assert (
         "line 1 of standard input is not a key"
         in ptolemy("keys", "import", "-", piped="hunter2", code=1).stderr

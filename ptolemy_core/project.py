@@ -94,18 +94,19 @@ class Project(BaseModel):
     )
     car_sha256: bool = _setting(
         False,
-        "whether to record each CAR's SHA-256; receivers check the piece CID, and this takes half as much CPU again",
+        "whether to record the SHA-256 of each CAR; costs 50% more CPU, and receivers check the piece CID anyway",
         changeable=True,
     )
     file_sha256: bool = _setting(
         False,
-        "whether to record the SHA-256 of each file as the source has it, as a proof; reads each file twice",
+        "whether to record the SHA-256 of each source file; reads each file twice",
         changeable=True,
     )
     car_storage: Literal["staged", "generated"] = _setting(
         "staged",
-        "staged writes CARs as files; generated keeps an outline of each and makes its bytes from the source when "
-        "they are read; a change holds for CARs that aren't built yet",
+        "staged writes CARs as files; generated keeps an outline of each and generates its bytes from the "
+        "source when "
+        "they are read; a change applies to CARs that aren't built yet",
         changeable=True,
     )
     public_pieces: bool = _setting(
@@ -122,50 +123,50 @@ class Project(BaseModel):
 
     replicas: int | None = _setting(
         None,
-        "active deals that each piece must have to count as delivered, 1 to 50; by default CARs are marked by hand",
+        "active deals that a piece needs to count as delivered, 1 to 50; by default `ptolemy release` marks "
+        "CARs as delivered",
         changeable=True,
     )
     providers: tuple[str, ...] = _setting(
         (),
-        "names of the storage providers that deals are made with, see `ptolemy providers`",
+        "names of the storage providers to make deals with, see `ptolemy providers`",
         changeable=True,
     )
     deal_wallet: str | None = _setting(None, "alias of the wallet that proposes deals", changeable=True)
     deal_days: int = _setting(540, "days that a deal lasts, 180 to 1278", changeable=True)
     deal_start_hours: int | None = _setting(
         None,
-        "hours after its proposal until a deal must have started, 1 to 2160; by default the provider chooses",
+        "hours within which a proposed deal must start, 1 to 2160; by default the provider chooses",
         changeable=True,
     )
     deal_verified: bool = _setting(
-        False, "whether deals use data cap: each needs an imported allocation", changeable=True
+        False, "whether deals use DataCap: each needs an imported allocation", changeable=True
     )
     deal_transfer: Literal["pull", "push", "offline"] = _setting(
         "pull",
-        "how a provider gets a piece: it pulls it from piece_url, it is pushed from staging_dir, or brought offline",
+        "how a provider gets a piece: it pulls it from piece_url, Ptolemy pushes it from staging_dir, or you "
+        "deliver it offline",
         changeable=True,
     )
     piece_url: str | None = _setting(
         None,
         "URL that providers pull a piece from, with {piece_cid}, {piece_cid_v1}, {payload_cid} or {file_name}; "
-        "?{signature} makes it a signed URL of `ptolemy serve-pieces`, {secret} is what PTOLEMY_PIECE_SECRET has",
+        "?{signature} makes it a signed URL of `ptolemy serve-pieces`, {secret} is the value of PTOLEMY_PIECE_SECRET",
         changeable=True,
     )
-    deal_auto: bool = _setting(
-        False, "whether missing deals are proposed without being asked", changeable=True
-    )
+    deal_auto: bool = _setting(False, "whether Dagster proposes missing deals automatically", changeable=True)
     deal_renew_days: int | None = _setting(
         None,
-        "days before a deal's end in which it is renewed, 1 to 365; by default it isn't",
+        "days before its end when a deal is renewed, 1 to 365; by default deals aren't renewed",
         changeable=True,
     )
     source_profile: str | None = _setting(
         None,
-        "named profile with the credentials for a target_dir that is a URL; by default the environment's",
+        "profile with the credentials for a target_dir that is a URL; by default those of the environment",
         changeable=True,
     )
     rescan_minutes: int = _setting(
-        60, "minutes between two scans of a watched target_dir that is a URL, 1 to 999999", changeable=True
+        60, "minutes between scans of a watched target_dir that is a URL, 1 to 999999", changeable=True
     )
 
     @field_validator("name")

@@ -129,7 +129,7 @@ def get(catalog: Catalog, name: str) -> ProviderRow:
 
 
 def remove(catalog: Catalog, name: str) -> None:
-    """Forget a provider that never had a deal.
+    """Remove a provider that never had a deal.
 
     Raises:
         NotFoundError: there is none of that name.

@@ -27,7 +27,7 @@ def export(
     to: Annotated[
         str, typer.Option("--to", help="File or folder to write to; in a folder the file is <piece CID>.car.")
     ] = ".",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     project: Project = None,
 ) -> None:
     """Write a CAR to a file, staged or generated, and check the file.
@@ -60,7 +60,7 @@ def cat(
 ) -> None:
     """Write a CAR, or a byte range of it, to standard output.
 
-    Exit code 1 if not all of them could be read: what was written before that is right.
+    Exit code 1 if part of it can't be read; what was written until then is correct.
     """
     with output.errors_shown():
         stored = _stored(open_catalog(), car, project)
@@ -76,7 +76,7 @@ def cat(
 def rebuild(
     car: Annotated[
         list[str],
-        typer.Argument(metavar="CAR…", help="Payload CID, piece CID v1 or v2, file name, or PROJECT/NUMBER."),
+        typer.Argument(metavar="CAR", help="Payload CID, piece CID v1 or v2, file name, or PROJECT/NUMBER."),
     ],
     project: Project = None,
 ) -> None:

@@ -52,7 +52,7 @@ COMMANDS: dict[str, Command] = {
         "verify",
         "Read CARs back and check block hashes, trees and piece CIDs. Exit code 1 if anything is wrong.",
     ),
-    "status": Command("status", "status", "How far projects are, and what is running."),
+    "status": Command("status", "status", "Show how far projects are, and what is running."),
     "cars": Command(
         "lookup",
         "cars_command",

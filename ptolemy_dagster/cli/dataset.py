@@ -87,7 +87,10 @@ def manifest(
         str | None, typer.Option("--url", help="Where CARs can be fetched: https://…/{piece_cid}.car")
     ] = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Don't encrypt it, though the project is: it holds names.")
+        bool,
+        typer.Option(
+            "--plain", help="Don't encrypt the manifest of an encrypted project; it then shows names."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -110,7 +113,7 @@ def decrypt(
     manifest_file: Annotated[
         Path, typer.Argument(metavar="MANIFEST", help="A manifest of an encrypted project.")
     ],
-    to: Annotated[Path, typer.Option("--to", help="File to write; it must not be there yet.")],
+    to: Annotated[Path, typer.Option("--to", help="File to write; it must not exist yet.")],
 ) -> None:
     """Decrypt a manifest with the key of the project's alias."""
     with output.errors_shown():

@@ -29,10 +29,12 @@ from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
 HELP = (
     "Plan, propose and follow deals with storage providers.\n\n"
-    "What a project wants is in its settings: ptolemy set PROJECT --replicas 2 --providers anna --providers bert "
-    "--deal-wallet main --piece-url 'https://HOST/piece/{piece_cid}'. `plan` shows which deals that needs, `make` "
-    "makes them, and `track` asks how they are, as Dagster's sensor `deals` does by itself. Wallets are in the "
-    "folder wallets of DAGSTER_HOME, in PTOLEMY_WALLETS, or printed by PTOLEMY_WALLET_COMMAND."
+    "A project's settings say how many deals it needs, and with whom: ptolemy set PROJECT --replicas 2 "
+    "--providers anna --providers bert "
+    "--deal-wallet main --piece-url 'https://HOST/piece/{piece_cid}'. `plan` shows the deals that are missing, "
+    "`make` "
+    "makes them, and `track` updates their status, as Dagster's sensor `deals` does automatically. Wallets come from "
+    "the folder wallets of DAGSTER_HOME, PTOLEMY_WALLETS, or PTOLEMY_WALLET_COMMAND."
 )
 
 Pieces = Annotated[
@@ -41,7 +43,7 @@ Pieces = Annotated[
 Providers = Annotated[
     list[str] | None, typer.Option("--provider", help="Only with this provider; repeatable.")
 ]
-Deals = Annotated[list[str], typer.Argument(metavar="DEAL…", help="Deals' IDs, or how they begin.")]
+Deals = Annotated[list[str], typer.Argument(metavar="DEAL", help="IDs of deals, or their first characters.")]
 _SHOWN = 20
 _BY_HAND = "(marked by hand)"
 
@@ -65,7 +67,7 @@ def plan(project: Name, piece: Pieces = None, provider: Providers = None, as_jso
 
 
 def make(project: Name, piece: Pieces = None, provider: Providers = None, as_json: Json = False) -> None:
-    """Plan deals and send them; those that were sent before are asked for. Run again to go on."""
+    """Plan deals and send them, and update the status of those sent before. Run again to resume."""
     with output.errors_shown():
         catalog = open_catalog()
         projects.get(catalog, project)
@@ -87,12 +89,14 @@ def make(project: Name, piece: Pieces = None, provider: Providers = None, as_jso
 def track(
     project: Name,
     everything: Annotated[
-        bool, typer.Option("--all", help="Ask for all deals that aren't over, also those that aren't due.")
+        bool, typer.Option("--all", help="Check all deals that haven't ended, not only those that are due.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until each deal is active or over.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until each deal is active or has ended.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Ask providers how deals are, and send what wasn't sent yet."""
+    """Get the status of deals from their providers, and send deals that weren't sent yet."""
     with output.errors_shown():
         catalog = open_catalog()
         rounds = deal_facts.rounds(deal_facts.wallets())
@@ -120,10 +124,10 @@ def list_deals(
     state: Annotated[
         list[str] | None, typer.Option(help=f"Only deals in this state; repeatable: {', '.join(DealState)}.")
     ] = None,
-    live: Annotated[bool, typer.Option("--live", help="Only deals that aren't over.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Only deals that haven't ended.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a project's deals, CARs marked as delivered by hand, and how many of its pieces have enough deals."""
+    """List a project's deals and its manual delivery marks, and count the pieces with enough deals."""
     with output.errors_shown():
         wanted = {deal.state_named(text) for text in state or []}
         catalog = open_catalog()
@@ -139,8 +143,11 @@ def list_deals(
     _show_replicas(summary)
 
 
-def show(deal_id: Annotated[str, typer.Argument(metavar="DEAL")], as_json: Json = False) -> None:
-    """Show a deal and all that it went through."""
+def show(
+    deal_id: Annotated[str, typer.Argument(metavar="DEAL", help="Its ID, or the first characters of it.")],
+    as_json: Json = False,
+) -> None:
+    """Show a deal and its history."""
     with output.errors_shown():
         catalog = open_catalog()
         (row,) = deals.named(catalog, deal_id)
@@ -164,10 +171,10 @@ def show(deal_id: Annotated[str, typer.Argument(metavar="DEAL")], as_json: Json 
 def retry(
     named: Annotated[
         list[str],
-        typer.Argument(metavar="DEAL|PROJECT…", help="Deals' IDs, or a project: all its failed deals."),
+        typer.Argument(metavar="DEAL|PROJECT", help="IDs of deals, or a project for all its failed deals."),
     ],
 ) -> None:
-    """Let failed deals be tried again, and those that wait be sent or asked for at once; then run make."""
+    """Reset failed deals so that they are retried, and make waiting ones due at once; then run make."""
     with output.errors_shown():
         catalog = open_catalog()
         known = set(projects.names(catalog))
@@ -183,7 +190,7 @@ def retry(
 
 
 def cancel(named: Deals) -> None:
-    """Give up deals that aren't active. What a provider has of them stays there."""
+    """Cancel deals that aren't active yet. Data that a provider already has stays there."""
     with output.errors_shown():
         catalog = open_catalog()
         for row in [row for text in named for row in deals.named(catalog, text)]:
@@ -194,9 +201,9 @@ def cancel(named: Deals) -> None:
 def set_state(
     named: Deals,
     state: Annotated[str, typer.Option(help="accepted, transferring, sealing, indexing, active, failed, …")],
-    note: Annotated[str, typer.Option(help="For the deal's history.")] = "",
+    note: Annotated[str, typer.Option(help="Text for the deal's history.")] = "",
 ) -> None:
-    """Set the state of deals that are made by hand, with providers of the engine manual."""
+    """Set the state of manual deals: those with providers whose engine is manual."""
     with output.errors_shown():
         catalog = open_catalog()
         for row in [row for text in named for row in deals.named(catalog, text)]:
@@ -206,10 +213,10 @@ def set_state(
 
 def expiring(
     project: Name,
-    days: Annotated[float, typer.Option(min=0, help="How near the end of a deal is.")] = 60,
+    days: Annotated[float, typer.Option(min=0, help="Days until the deal ends, at most.")] = 60,
     as_json: Json = False,
 ) -> None:
-    """Show active deals that end within so many days; the setting deal_renew_days has them renewed."""
+    """List active deals that end within --days days. The setting deal_renew_days renews deals automatically."""
     with output.errors_shown():
         found = [DealFacts.of(row) for row in deal.expiring(open_catalog(), project, days)]
     if as_json:
@@ -245,16 +252,16 @@ def _show_plan(one: DealPlanFacts) -> None:
         output.say("no deal to make")
     for short in one.short[:_SHOWN]:
         reasons = "; ".join(short.reasons) or "all of the project's other providers have it"
-        output.say(f"CAR {short.container:06d} lacks {counted(short.missing, 'provider')}: {reasons}")
+        output.say(f"CAR {short.container:06d} needs {counted(short.missing, 'more provider')}: {reasons}")
     if len(one.short) > _SHOWN:
         output.say(f"… and {len(one.short) - _SHOWN:,} more without enough providers")
     if one.waiting:
-        output.say(f"tried again later, after a failure: {counted(one.waiting, 'piece')}")
+        output.say(f"to be retried later, after a failure: {counted(one.waiting, 'piece')}")
 
 
 def _show_round(one: DealRoundFacts, state: ReplicationFacts) -> None:
     moved = ", ".join(f"{count:,} {name}" for name, count in sorted(one.moved.items())) or "none moved"
-    output.say(f"{counted(one.asked, 'deal')} sent or asked for: {moved}")
+    output.say(f"{counted(one.asked, 'deal')} sent or checked: {moved}")
     for name, reason in sorted(one.away.items()):
         output.say(f"{name}: {reason}")
     for problem in one.problems:
@@ -266,10 +273,11 @@ def _show_why_nothing(project: str, live: Sequence[DealRow], everything: bool) -
     """Why nothing was sent or asked for."""
     by_hand = [row for row in live if row.engine == deals.MANUAL]
     if len(by_hand) < len(live) and not everything:
-        output.say(f"no deal is due yet; ptolemy deals track {project} --all asks for all of them now")
+        output.say(f"no deal is due yet; ptolemy deals track {project} --all checks all of them now")
     if any(row.state != DealState.ACTIVE for row in by_hand):
         output.say(
-            f"deals with manual providers are made by hand: ptolemy deals export {project} --format boost, then "
+            f"deals with manual providers are made with other tools: ptolemy deals export {project} --format "
+            f"boost, then "
             "ptolemy deals set ID --state active"
         )
 

@@ -29,7 +29,7 @@ def release(
     car: Annotated[
         list[str],
         typer.Argument(
-            metavar="CAR…", help="Payload CID, piece CID v1 or v2, file name, PROJECT/NUMBER or PROJECT/root."
+            metavar="CAR", help="Payload CID, piece CID v1 or v2, file name, PROJECT/NUMBER or PROJECT/root."
         ),
     ],
     note: Annotated[str | None, typer.Option(help="Where it went, e.g. a URL.")] = None,
@@ -37,7 +37,8 @@ def release(
     override: Annotated[
         bool,
         typer.Option(
-            "--override", help="Also CARs with fewer active deals than their project wants; it is recorded."
+            "--override",
+            help="Also mark CARs with fewer active deals than the setting replicas; this is recorded.",
         ),
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Remove the mark.")] = False,
@@ -103,7 +104,7 @@ def delete_source(
     project: Name,
     path: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATH…]", help="Paths in target-dir; default: everything."),
+        typer.Argument(metavar="PATH", help="Paths in target-dir; default: everything."),
     ] = None,
     really: Annotated[
         bool, typer.Option("--delete", help="Delete; without it, only show what would be deleted.")

@@ -64,7 +64,8 @@ def extract_command(
         str | None,
         typer.Option(
             "--key",
-            help="Decrypt: an encrypted manifest of the project, or its .keys.json. The alias's key must be there.",
+            help="Decrypt with an encrypted manifest of the project, or its .keys.json. The key of its alias "
+            "must be available.",
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -21,10 +21,10 @@ _SHOWN = 20
 
 
 def inspect_command(
-    cars: Annotated[list[Path], typer.Argument(metavar="CAR…", help="CAR files of any tool.")],
+    cars: Annotated[list[Path], typer.Argument(metavar="CAR", help="CAR files of any tool.")],
     partial: Annotated[
         bool,
-        typer.Option("--partial", help="A CAR that links to blocks which aren't given is no failure."),
+        typer.Option("--partial", help="Accept CARs that link to blocks that aren't given."),
     ] = False,
     blocks: Annotated[
         bool, typer.Option("--blocks", help="List every block: its offset, its bytes and its CID.")
@@ -33,7 +33,7 @@ def inspect_command(
 ) -> None:
     """Check CARs of any tool: damage, missing blocks, all CIDs, and anything unusual.
 
-    Exit code 1 if one is damaged, or lacks blocks that it links to.
+    Exit code 1 if one is damaged, or blocks that it links to are missing.
     """
     with output.errors_shown():
         surveys = [_survey(path) for path in cars]

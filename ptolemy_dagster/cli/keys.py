@@ -41,17 +41,17 @@ _LOST = (
 def create(
     alias: Alias,
     backup: Annotated[
-        str | None, typer.Option("--backup", help="File for a backup; it must not be there yet.")
+        str | None, typer.Option("--backup", help="File for a backup; it must not exist yet.")
     ] = None,
     printed: Annotated[
         bool,
-        typer.Option("--print", help="Print the key and keep it nowhere: for a vault, or PTOLEMY_KEYS."),
+        typer.Option("--print", help="Print the key and don't store it: for a vault, or PTOLEMY_KEYS."),
     ] = False,
     after_loss: Annotated[
         bool,
         typer.Option(
             "--after-loss",
-            help="Make it though the catalog has data keys that a lost key of this alias wraps. It gets the next "
+            help="Create it even if the catalog has data keys wrapped by a lost key of this alias. It gets the next "
             "version's number, and a backup of the lost one can still be imported.",
         ),
     ] = False,
@@ -84,7 +84,7 @@ def create(
 
 
 def list_keys(as_json: Json = False) -> None:
-    """Show which keys there are, without their bytes. A command's keys aren't listed."""
+    """List keys without their bytes. Keys of PTOLEMY_KEY_COMMAND aren't listed."""
     with output.errors_shown():
         chain = _keys()
         rows = [
@@ -119,7 +119,7 @@ def rotate(
     ] = False,
     backup: Annotated[
         str | None,
-        typer.Option("--backup", help="File for a backup of all versions; it must not be there yet."),
+        typer.Option("--backup", help="File for a backup of all versions; it must not exist yet."),
     ] = None,
 ) -> None:
     """Make a new version of a key, and wrap all data keys in the catalog by it.
@@ -146,7 +146,7 @@ def rotate(
 def export(
     alias: Alias,
     to: Annotated[
-        str | None, typer.Option("--to", help="File to write; it must not be there yet. Default: print it.")
+        str | None, typer.Option("--to", help="File to write; it must not exist yet. Default: print it.")
     ] = None,
 ) -> None:
     """Write a key out, all versions: as a backup, for a vault, or for another machine.
@@ -168,7 +168,7 @@ def import_keys(
         str, typer.Argument(help="A file that `export` or `create` has written; - reads standard input.")
     ],
 ) -> None:
-    """Take keys of a backup into the keyring. A key that is there is never replaced."""
+    """Import keys from a backup into the keyring. Existing keys are never replaced."""
     with output.errors_shown():
         text = _read(file)
         place = "standard input" if file == "-" else file
@@ -188,9 +188,9 @@ def import_keys(
 def destroy(
     alias: Alias,
     version: Annotated[
-        int | None, typer.Option("--version", min=1, help="Only this version of it; default all.")
+        int | None, typer.Option("--version", min=1, help="Only this version; default: all.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
 ) -> None:
     """Remove a key from the keyring permanently, after listing what can no longer be read.
 

@@ -45,7 +45,9 @@ def logs_command(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Follow the log until the run ends.")
     ] = False,
-    everything: Annotated[bool, typer.Option("--debug", help="Also what Dagster notes for itself.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--debug", help="Also show Dagster's own debug messages.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the log of a project's last run, or of another run."""

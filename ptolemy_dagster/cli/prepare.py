@@ -28,7 +28,7 @@ def prep(
         str | None, typer.Option("--name", help="The data set's name in the manifest; default: the folder's.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", "-f", help="Of the manifest: csv, jsonl or parquet.")
+        str, typer.Option("--format", "-f", help="Format of the manifest: csv, jsonl or parquet.")
     ] = "csv",
     url: Annotated[
         str | None, typer.Option("--url", help="Where CARs can be fetched: https://…/{piece_cid}.car")

@@ -13,14 +13,16 @@ from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 def delete_command(
     project: Name,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Remove it; without, only show what would be removed.")
+        bool, typer.Option("--yes", help="Remove it; without this option, only show what would be removed.")
     ] = False,
     cars: Annotated[
         bool, typer.Option("--cars", help="Also delete its CARs and manifests from staging-dir.")
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Also where sources were deleted that the catalog alone knows of."),
+        typer.Option(
+            "--force", help="Remove it even if only the catalog records which source files were deleted."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -58,7 +60,7 @@ def delete_command(
 
 def rename_command(
     project: Name,
-    new: Annotated[str, typer.Argument(help="Its new name.")],
+    new: Annotated[str, typer.Argument(help="The new name.")],
     as_json: Json = False,
 ) -> None:
     """Rename a project.

@@ -19,15 +19,17 @@ from ptolemy_dagster.cli.stages import Json, open_catalog
 
 HELP = (
     "Manage storage providers.\n\n"
-    "A provider gets a name here, by which projects name it: ptolemy set PROJECT --providers NAME. The engine curio "
-    "speaks Curio's Market 2.0; with the engine manual, deals are made by other tools, and their states set by hand."
+    "Projects refer to a provider by the name that it gets here: ptolemy set PROJECT --providers NAME. The "
+    "engine curio "
+    "speaks Curio's Market 2.0; with the engine manual you make deals with other tools and set their states yourself."
 )
 
-Name = Annotated[str, typer.Argument(help="The provider's name here.")]
+Name = Annotated[str, typer.Argument(help="The provider's name.")]
 Address = Annotated[
     str | None,
     typer.Option(
-        help="Its actor: f01234 on mainnet, t01234 on the test network calibration; a new one needs it."
+        help="Its actor address: f01234 on mainnet, t01234 on the calibration test network; required for a new "
+        "provider."
     ),
 ]
 PlainHttp = Annotated[
@@ -39,18 +41,14 @@ PlainHttp = Annotated[
 ]
 RetrievalUrl = Annotated[
     str | None,
-    typer.Option(
-        help="Where a piece can be fetched from it, with {piece_cid} or {piece_cid_v1}; empty: below --url."
-    ),
+    typer.Option(help="URL to fetch a piece from, with {piece_cid} or {piece_cid_v1}; empty: below --url."),
 ]
-MaxPending = Annotated[
-    int | None, typer.Option(min=0, help="Deals that may be on their way at once; 0: no limit.")
-]
+MaxPending = Annotated[int | None, typer.Option(min=0, help="Maximum number of pending deals; 0: no limit.")]
 MaxPendingGib = Annotated[
-    int | None, typer.Option(min=0, help="Padded GiB that may be on their way at once; 0: no limit.")
+    int | None, typer.Option(min=0, help="Maximum padded GiB of pending deals; 0: no limit.")
 ]
 MaxTotalGib = Annotated[
-    int | None, typer.Option(min=0, help="Padded GiB that it may have in all; 0: no limit.")
+    int | None, typer.Option(min=0, help="Maximum padded GiB of all its deals; 0: no limit.")
 ]
 _GIB = 1 << 30
 _NO_PROVIDERS = "there are no providers; ptolemy providers add NAME adds one"
@@ -60,10 +58,10 @@ def add(
     name: Name,
     address: Address = None,
     engine: Annotated[
-        str | None, typer.Option(help="curio or manual; of a new one by default curio.")
+        str | None, typer.Option(help="curio or manual; default for a new provider: curio.")
     ] = None,
     url: Annotated[
-        str | None, typer.Option(help="Of its HTTP API, such as https://provider.example.")
+        str | None, typer.Option(help="URL of its HTTP API, such as https://provider.example.")
     ] = None,
     plain_http: PlainHttp = None,
     retrieval_url: RetrievalUrl = None,
@@ -72,11 +70,11 @@ def add(
     max_total_gib: MaxTotalGib = None,
     rate: Annotated[
         float | None,
-        typer.Option(min=0.01, max=1000, help="Requests a second; of a new one by default 10."),
+        typer.Option(min=0.01, max=1000, help="Requests per second; default for a new provider: 10."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add a provider, or change settings of one that is there: those that aren't named stay as they are."""
+    """Add a provider, or change an existing one: options that aren't given keep their values."""
     given = {
         "address": address,
         "engine": engine,
@@ -115,7 +113,7 @@ def _said(key: str, value: object) -> str:
 
 
 def list_providers(as_json: Json = False) -> None:
-    """Show all providers, what they have, and which don't answer."""
+    """List all providers with their deals and limits, and which don't answer."""
     with output.errors_shown():
         catalog = open_catalog()
         loads = deal_counts.loads(catalog)
@@ -157,11 +155,11 @@ def _limits(one: ProviderFacts) -> str:
 
 
 def check(
-    name: Annotated[list[str] | None, typer.Argument(help="Providers' names; default: all.")] = None,
-    wallet: Annotated[str, typer.Option(help="Alias of the wallet that asks.")] = "main",
+    name: Annotated[list[str] | None, typer.Argument(help="Names of providers; default: all.")] = None,
+    wallet: Annotated[str, typer.Option(help="Alias of the wallet.")] = "main",
     as_json: Json = False,
 ) -> None:
-    """Ask providers what they take, in the name of a wallet. Exit code 1 if one can't be used."""
+    """Ask providers which deals they accept from a wallet. Exit code 1 if one can't be used."""
     with output.errors_shown():
         catalog = open_catalog()
         found = deal_facts.wallets()
@@ -189,7 +187,7 @@ def check(
 
 
 def remove(name: Name) -> None:
-    """Forget a provider that never had a deal."""
+    """Remove a provider that never had a deal."""
     with output.errors_shown():
         providers.remove(open_catalog(), name)
     output.say(f"provider {name} is removed")

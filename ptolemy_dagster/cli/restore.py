@@ -41,13 +41,14 @@ From = Annotated[
     ),
 ]
 Manifest = Annotated[
-    str | None, typer.Option("--manifest", help="Manifest to go by, in place of a project's catalog.")
+    str | None, typer.Option("--manifest", help="Manifest to use in place of a project's catalog.")
 ]
 Key = Annotated[
     str | None,
     typer.Option(
         "--key",
-        help="With --manifest in plain, of an encrypted project: its .keys.json. The alias's key must be there.",
+        help="For a plain --manifest of an encrypted project: its .keys.json. The key of its alias must be "
+        "available.",
     ),
 ]
 TokenFile = Annotated[

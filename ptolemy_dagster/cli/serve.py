@@ -8,7 +8,7 @@ from ptolemy_dagster.cli import output
 
 ApiTokenFile = Annotated[
     str | None,
-    typer.Option(help="File with the token that requests and people need (or PTOLEMY_API_TOKEN)."),
+    typer.Option(help="File with the token for requests and for signing in (or PTOLEMY_API_TOKEN)."),
 ]
 Roots = Annotated[
     list[str] | None,
@@ -40,7 +40,8 @@ def serve(
     pieces: Annotated[
         bool,
         typer.Option(
-            help="Serve pieces too, at /piece/CID and /ipfs/CID; `serve-pieces` is the better place."
+            help="Also serve pieces, at /piece/CID and /ipfs/CID; prefer `serve-pieces` for more than a few "
+            "downloads."
         ),
     ] = False,
 ) -> None:
@@ -80,7 +81,7 @@ def ui(
 ) -> None:
     """Serve Dagster's web UI and GraphQL, and start its daemon.
 
-    Other sites are refused, and with a token other users. Ctrl-C ends both.
+    Requests from other web sites are refused; with a token, users must sign in. Ctrl-C ends both.
     """
     with output.errors_shown():
         from ptolemy_dagster.cli.stages import open_catalog
@@ -96,7 +97,7 @@ def ui(
 TokenFile = Annotated[
     str | None,
     typer.Option(
-        help="File of tokens, one a line, each of which opens all pieces (or PTOLEMY_PIECE_TOKENS)."
+        help="File with one token per line; each gives access to all pieces (or PTOLEMY_PIECE_TOKENS)."
     ),
 ]
 KeyFile = Annotated[
@@ -110,13 +111,16 @@ def serve_pieces(
     token_file: TokenFile = None,
     url_key_file: KeyFile = None,
     bandwidth: Annotated[
-        float, typer.Option(help="MiB a second of all downloads together; 0: no limit.")
+        float, typer.Option(help="MiB per second for all downloads together; 0: no limit.")
     ] = 0,
     connections: Annotated[int, typer.Option(help="Connections at once; 0: up to 512.")] = 0,
-    per_address: Annotated[int, typer.Option(help="Connections at once of one address; 0: half of all.")] = 0,
+    per_address: Annotated[
+        int, typer.Option(help="Connections at once from one address; 0: half of all.")
+    ] = 0,
     rate_limit: Rate = 0,
     access_log: Annotated[
-        str, typer.Option(help="File for a line of each request; - for standard error, empty for none.")
+        str,
+        typer.Option(help="File that gets a line for each request; - for standard error, empty for none."),
     ] = "-",
 ) -> None:
     """Serve pieces to storage providers at /piece/CID, and files to IPFS clients at /ipfs/CID."""
@@ -138,7 +142,7 @@ def serve_pieces(
 def piece_url(
     piece: Annotated[list[str], typer.Argument(help="Piece CIDs.")],
     base: Annotated[
-        str, typer.Option(help="The server as its users reach it, as https://pieces.example.org.")
+        str, typer.Option(help="URL at which users reach the server, such as https://pieces.example.org.")
     ],
     days: Annotated[float, typer.Option(help="Days until the URL expires.")] = 30,
     url_key_file: KeyFile = None,

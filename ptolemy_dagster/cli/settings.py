@@ -22,7 +22,7 @@ def set_command(
         bool,
         typer.Option(
             "--accept-loss",
-            help="Move to a target-dir or staging-dir that lacks files or CARs which the project has.",
+            help="Accept a new target-dir or staging-dir in which files or CARs of the project are missing.",
         ),
     ] = False,
     as_json: Json = False,
@@ -30,7 +30,7 @@ def set_command(
 ) -> None:
     """Change settings of a project; without options, show all settings.
 
-    Patterns take effect with the next scan. A list replaces the one before. A new target-dir must hold the same
+    Patterns take effect with the next scan. A list replaces the previous one. A new target-dir must hold the same
     files, with the same times; a new staging-dir must hold the CARs.
     """
     with output.errors_shown():

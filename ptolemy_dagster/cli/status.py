@@ -29,10 +29,10 @@ _WATCHED = 2.0
 
 def status(
     project: Annotated[str | None, typer.Argument(help="A project; default: all of them.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Update the display until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
-    """How far projects are, and what is running."""
+    """Show how far projects are, and what is running."""
     if watch and as_json:
         raise typer.BadParameter("--watch and --json can't be combined: give one of them")
     with output.errors_shown():

@@ -221,7 +221,7 @@ async def change_project(
     request: Request,
     context: Opened,
     accept_loss: Annotated[
-        bool, Query(description="Move to a folder that lacks files or CARs which the project has.")
+        bool, Query(description="Accept a new folder in which files or CARs of the project are missing.")
     ] = False,
 ) -> ProjectOut:
     """Change settings that may change, or the name.
@@ -248,7 +248,7 @@ async def delete_project(
     context: Opened,
     cars: Annotated[bool, Query(description="Also delete its CARs and manifests.")] = False,
     force: Annotated[
-        bool, Query(description="Also where sources were deleted that the catalog alone knows of.")
+        bool, Query(description="Remove it even if only the catalog records which source files were deleted.")
     ] = False,
     dry_run: Annotated[bool, Query(description="Say what would be removed; remove nothing.")] = False,
 ) -> RemovedFacts:

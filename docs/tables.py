@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ptolemy_core import commp
-from ptolemy_core.project import SETTINGS, Setting, padding_warning
+from ptolemy_core.padding import padding_warning
+from ptolemy_core.settings import SETTINGS, Setting
 
 DOCS = Path(__file__).parent
 

@@ -1,32 +1,19 @@
-"""A project: a named data set and its settings, checked before anything is done with them."""
+"""A project: a named data set and its settings, checked before anything is done with them.
+
+The settings are declared here; `settings` describes them for what shows or accepts them, `setting_checks` has the
+checks of single values.
+"""
 
 import os
-import re
-import sys
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ptolemy_core import commp, url_template, urls
+from ptolemy_core import commp, setting_checks, url_template, urls
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.rules import selection
-
-MIN_GIB, MAX_GIB = 1, 31
-MAX_QUIET = 86_400
-_MAX_BUDGET = 1_000_000
-PROFILE_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
-NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
-_NAME = re.compile(NAME_PATTERN)
-_DEAL_NUMBERS = {
-    "replicas": (1, 50, "deals"),
-    "deal_days": (180, 1278, "days"),
-    "deal_start_hours": (1, 2160, "hours"),
-    "deal_renew_days": (1, 365, "days"),
-}
-_BAD_PADDING = 1 / 8
-"""Share of padding in a piece above which a car_size gets a warning."""
+from ptolemy_core.setting_checks import MAX_GIB
 
 
 def _setting(default: Any, description: str, *, changeable: bool = False) -> Any:
@@ -172,145 +159,45 @@ class Project(BaseModel):
     @field_validator("name")
     @classmethod
     def _safe_name(cls, value: str) -> str:
-        if not _NAME.fullmatch(value):
-            raise ValueError(
-                "name must be 1 to 63 letters, digits, - or _, starting with a letter or digit, "
-                f"got {value!r}; use such a name"
-            )
-        return value
+        return setting_checks.project_name(value)
 
     @field_validator("shard_size", "car_size", mode="before")
     @classmethod
-    def _whole_gib(cls, value: Any, info: Any) -> int:
-        name = info.field_name
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
-            value = int(value)  # forms and query strings carry numbers as text
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{name} must be whole GiB from {MIN_GIB} to {MAX_GIB}, got {value!r}")
-        if value > MAX_GIB:
-            raise ValueError(
-                f"{name} must be {MIN_GIB} to {MAX_GIB} GiB, got {value}: "
-                f"a 32 GiB piece holds at most 31.75 GiB; use {name}={MAX_GIB}"
-            )
-        if value < MIN_GIB:
-            raise ValueError(f"{name} must be {MIN_GIB} to {MAX_GIB} GiB, got {value}; use {name}={MIN_GIB}")
-        return value
+    def _size(cls, value: Any, info: Any) -> int:
+        return setting_checks.size(info.field_name, value)
 
-    @field_validator("staging_budget", mode="before")
+    @field_validator(*setting_checks.RANGES, mode="before")
     @classmethod
-    def _whole_budget(cls, value: Any) -> int | None:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
-            value = int(value)
-        if value is None:
+    def _whole_number(cls, value: Any, info: Any) -> int | None:
+        if value is None and cls.model_fields[info.field_name].default is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MAX_BUDGET:
-            raise ValueError(
-                f"staging_budget must be whole GiB from 1 to {_MAX_BUDGET}, got {value!r} (at least one CAR)"
-            )
-        return value
+        return setting_checks.whole_number(info.field_name, value)
+
+    @field_validator("load_type", "car_storage", "on_error", "deal_transfer", mode="before")
+    @classmethod
+    def _one_of(cls, value: Any, info: Any) -> str:
+        allowed = get_args(cls.model_fields[info.field_name].annotation)
+        return setting_checks.one_of(info.field_name, value, allowed)
 
     @field_validator("encryption", mode="before")
     @classmethod
-    def _alias(cls, value: Any) -> str:
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
-            return "None"
-        if not isinstance(value, str) or not _NAME.fullmatch(value):
-            raise ValueError(
-                f'encryption must be "None" or the alias of a key, got {value!r}: `ptolemy keys list` shows aliases'
-            )
-        return value
-
-    @field_validator("load_type", mode="before")
-    @classmethod
-    def _known_load_type(cls, value: Any) -> Any:
-        if value not in ("blitz", "serial"):
-            raise ValueError(f'load_type must be "blitz" or "serial", got {value!r}')
-        return value
-
-    @field_validator("car_storage", mode="before")
-    @classmethod
-    def _known_storage(cls, value: Any) -> Any:
-        if value not in ("staged", "generated"):
-            raise ValueError(f'car_storage must be "staged" or "generated", got {value!r}')
-        return value
-
-    @field_validator("on_error", mode="before")
-    @classmethod
-    def _known_on_error(cls, value: Any) -> Any:
-        if value not in ("fail", "skip"):
-            raise ValueError(f'on_error must be "fail" or "skip", got {value!r}')
-        return value
-
-    @field_validator("quiet_seconds", mode="before")
-    @classmethod
-    def _some_seconds(cls, value: Any) -> Any:
-        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,5}", str(value)) or int(value) > MAX_QUIET:
-            raise ValueError(f"quiet_seconds must be 0 to {MAX_QUIET} seconds, got {value!r}")
-        return int(value)
-
-    @field_validator("max_loss", mode="before")
-    @classmethod
-    def _percent(cls, value: Any) -> Any:
-        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,3}", str(value)) or int(value) > 100:
-            raise ValueError(f"max_loss must be 0 to 100 percent, got {value!r}")
-        return int(value)
+    def _encryption(cls, value: Any) -> str:
+        return setting_checks.encryption(value)
 
     @field_validator("source_profile")
     @classmethod
-    def _profile_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(PROFILE_PATTERN, value):
-            raise ValueError(
-                "source_profile must be the name of a profile, 1 to 63 letters, digits, -, _ or ., and never a key: "
-                "put keys into the profile"
-            )
-        return value
-
-    @field_validator("rescan_minutes", mode="before")
-    @classmethod
-    def _some_minutes(cls, value: Any) -> Any:
-        if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]{0,5}", str(value)):
-            raise ValueError(f"rescan_minutes must be 1 to 999999 minutes, got {value!r}")
-        return int(value)
-
-    @field_validator(*_DEAL_NUMBERS, mode="before")
-    @classmethod
-    def _within(cls, value: Any, info: Any) -> int | None:
-        lowest, highest, what = _DEAL_NUMBERS[info.field_name]
-        if value is None and info.field_name != "deal_days":
-            return None
-        whole = isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value))
-        if isinstance(value, bool) or not whole or not lowest <= int(value) <= highest:
-            raise ValueError(f"{info.field_name} must be {lowest} to {highest} {what}, got {value!r}")
-        return int(value)
+    def _source_profile(cls, value: str | None) -> str | None:
+        return setting_checks.source_profile(value)
 
     @field_validator("providers")
     @classmethod
-    def _provider_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if not _NAME.fullmatch(name):
-                raise ValueError(
-                    f"providers must be names as `ptolemy providers list` shows them, got {name!r}"
-                )
-        twice = [name for name in dict.fromkeys(value) if value.count(name) > 1]
-        if twice:
-            raise ValueError(
-                f"providers name {twice[0]!r} twice: a provider holds one replica of a piece, so name each once"
-            )
-        return value
+    def _providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return setting_checks.providers(value)
 
     @field_validator("deal_wallet")
     @classmethod
-    def _wallet_alias(cls, value: str | None) -> str | None:
-        if value is not None and not _NAME.fullmatch(value):
-            raise ValueError(f"deal_wallet must be a wallet's alias, got {value[:40]!r}")
-        return value
-
-    @field_validator("deal_transfer", mode="before")
-    @classmethod
-    def _known_transfer(cls, value: Any) -> Any:
-        if value not in ("pull", "push", "offline"):
-            raise ValueError(f'deal_transfer must be "pull", "push" or "offline", got {value!r}')
-        return value
+    def _wallet(cls, value: str | None) -> str | None:
+        return setting_checks.wallet(value)
 
     @field_validator("piece_url")
     @classmethod
@@ -322,37 +209,17 @@ class Project(BaseModel):
     @field_validator("include", "exclude")
     @classmethod
     def _patterns(cls, value: tuple[str, ...], info: Any) -> tuple[str, ...]:
-        try:
-            return selection.normalized(value)
-        except ValueError as error:
-            raise ValueError(f"{info.field_name}: {error}") from None
+        return setting_checks.patterns(info.field_name, value)
 
-    @field_validator("target_dir", "staging_dir")
+    @field_validator("target_dir")
     @classmethod
-    def _absolute(cls, value: str, info: Any) -> str:
-        if info.field_name == "target_dir" and urls.is_url(value):
-            try:
-                return str(urls.parse(value))
-            except SettingsError as error:
-                raise ValueError(f"target_dir: {error}") from None
-        if "\0" in value:
-            raise ValueError(f"{info.field_name} contains a NUL character: {value!r}; give a folder's path")
-        if not os.path.isabs(value):
-            raise ValueError(f"{info.field_name} must be an absolute path, got {value!r}")
-        real = os.path.realpath(value)
-        try:
-            real.encode("utf-8")
-        except UnicodeEncodeError:
-            if sys.getfilesystemencoding() != "utf-8":
-                raise ValueError(
-                    f"{info.field_name} {real!r} can't be decoded in this process's locale "
-                    f"({sys.getfilesystemencoding()}): set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
-                ) from None
-            raise ValueError(
-                f"{info.field_name} {real!r} isn't UTF-8: rename that folder, or mount it at another path "
-                "(names below it may have any bytes)"
-            ) from None
-        return real
+    def _target(cls, value: str) -> str:
+        return setting_checks.target(value)
+
+    @field_validator("staging_dir")
+    @classmethod
+    def _staging(cls, value: str) -> str:
+        return setting_checks.folder("staging_dir", value)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Project":
@@ -430,54 +297,6 @@ class Project(BaseModel):
         return -(-commp.capacity(commp.piece_size(self.car_bytes(profile))) // profile.size_unit)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """The declaration of a setting, for everything that shows or accepts it.
-
-    Attributes:
-        name: of the field.
-        type: str, int or bool; list[str] for a list of texts. What may be None has it as its default.
-        required: whether it has no default.
-        default: its default, a list where the type is one.
-        description: one line, lower case, without a full stop.
-        changeable: whether it can be changed after the project was created.
-    """
-
-    name: str
-    type: Any
-    required: bool
-    default: Any
-    description: str
-    changeable: bool
-
-
-def _declared(name: str) -> Setting:
-    field = Project.model_fields[name]
-    origin, arguments = get_origin(field.annotation), get_args(field.annotation)
-    listed = origin is tuple
-    plain: Any = field.annotation
-    if origin is Literal:
-        plain = type(arguments[0])
-    elif type(None) in arguments:
-        plain = next(argument for argument in arguments if argument is not type(None))
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    return Setting(
-        name=name,
-        type=list[str] if listed else plain,
-        required=field.is_required(),
-        default=None if field.is_required() else list(field.default) if listed else field.default,
-        description=field.description or "",
-        changeable=bool(extra.get("changeable")),
-    )
-
-
-SETTINGS = {name: _declared(name) for name in Project.model_fields}
-"""All settings, in the order in which they are shown."""
-
-CHANGEABLE = tuple(name for name, setting in SETTINGS.items() if setting.changeable)
-"""Settings that can be changed; the others determine the project's CARs."""
-
-
 def parse_project(settings: dict[str, Any]) -> Project:
     """A project of these settings.
 
@@ -499,21 +318,3 @@ def _reason(error: Any) -> str:
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     return f"{field}: {error['msg']}, got {error['input']!r}"
-
-
-def padding_warning(car_size: int, profile: Profile = UNIXFS_V1_2025) -> str | None:
-    """A warning about a car_size (GiB) whose pieces need much padding; None if it is fine."""
-    waste = _waste(car_size, profile)
-    if waste <= _BAD_PADDING:
-        return None
-    piece = commp.piece_size(car_size * profile.size_unit) // profile.size_unit
-    better = piece - 1 if piece - 1 > car_size else 2 * car_size + 1
-    return (
-        f"car_size={car_size} makes {piece} GiB pieces that are {waste:.0%} padding; "
-        f"car_size={better} has {_waste(better, profile):.0%}"
-    )
-
-
-def _waste(car_size: int, profile: Profile) -> float:
-    size = car_size * profile.size_unit
-    return 1 - size / commp.piece_size(size)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, create_model
 
-from ptolemy_core.project import SETTINGS, Setting
+from ptolemy_core.settings import SETTINGS, Setting
 
 
 def _field(setting: Setting) -> Any:

@@ -9,7 +9,8 @@ import pytest
 
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.project import Project, padding_warning, parse_project
+from ptolemy_core.padding import padding_warning
+from ptolemy_core.project import Project, parse_project
 from tests.car import nobody
 
 GOOD: dict[str, Any] = {"name": "p", "target_dir": "/data/in", "staging_dir": "/data/out"}
@@ -61,7 +62,7 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
         ({"car_size": True}, "car_size must be whole GiB from 1 to 31, got True"),
         ({"car_size": None}, "car_size must be whole GiB from 1 to 31, got None"),
         ({"car_size": "31 GiB"}, "car_size must be whole GiB from 1 to 31, got '31 GiB'"),
-        ({"car_size": "-3"}, "car_size must be whole GiB from 1 to 31, got '-3'"),
+        ({"car_size": "-3"}, "car_size must be 1 to 31 GiB, got -3; use car_size=1"),
         ({"car_size": "٣"}, "car_size must be whole GiB from 1 to 31, got '٣'"),
         ({"shard_size": 32}, "shard_size must be 1 to 31 GiB, got 32"),
         ({"shard_size": 0}, "shard_size must be 1 to 31 GiB, got 0; use shard_size=1"),
@@ -87,10 +88,13 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
             {"staging_budget": 100},
             "staging_budget 100 GiB needs load_type serial, and this project's load_type is blitz",
         ),
-        ({"staging_budget": 0}, "staging_budget must be whole GiB from 1 to 1000000, got 0"),
-        ({"staging_budget": 1.5}, "staging_budget must be whole GiB from 1 to 1000000, got 1.5"),
-        ({"staging_budget": True}, "staging_budget must be whole GiB from 1 to 1000000, got True"),
-        ({"staging_budget": "2 GiB"}, "staging_budget must be whole GiB from 1 to 1000000, got '2 GiB'"),
+        ({"staging_budget": 0}, "staging_budget must be 1 to 1000000 GiB, got 0; use staging_budget=1"),
+        ({"staging_budget": 1.5}, "staging_budget must be 1 to 1000000 GiB, got 1.5; use a whole number"),
+        ({"staging_budget": True}, "staging_budget must be 1 to 1000000 GiB, got True; use a whole number"),
+        (
+            {"staging_budget": "2 GiB"},
+            "staging_budget must be 1 to 1000000 GiB, got '2 GiB'; use a whole number",
+        ),
         ({"target_dir": "in"}, "target_dir must be an absolute path, got 'in'"),
         ({"staging_dir": ""}, "staging_dir must be an absolute path, got ''"),
         ({"target_dir": "/a\0b"}, "target_dir contains a NUL character"),

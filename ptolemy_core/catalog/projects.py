@@ -11,7 +11,8 @@ from ptolemy_core.catalog.schema import project as table
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.catalog.text import is_text
 from ptolemy_core.errors import ProjectExistsError, SettingsError, UnknownProjectError
-from ptolemy_core.project import CHANGEABLE, Project, parse_project
+from ptolemy_core.project import Project, parse_project
+from ptolemy_core.settings import CHANGEABLE
 from ptolemy_core.source import open_target
 
 _BY_NAME = sa.select(table).where(table.c.name == sa.bindparam("wanted"))

@@ -28,7 +28,7 @@ from sqlalchemy import (
     true,
 )
 
-from ptolemy_core.project import SETTINGS, Setting
+from ptolemy_core.settings import SETTINGS, Setting
 
 metadata = MetaData()
 _BIG_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys only

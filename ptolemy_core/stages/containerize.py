@@ -20,7 +20,8 @@ from ptolemy_core.errors import BusyError
 from ptolemy_core.keys import KeyProvider, WrappedKey
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.layout.plan import PlannedContainer, plan, split
-from ptolemy_core.project import Project, padding_warning
+from ptolemy_core.padding import padding_warning
+from ptolemy_core.project import Project
 from ptolemy_core.stages import dead
 from ptolemy_core.stages.car_form import in_catalog
 from ptolemy_core.stages.order import Stage, nothing_to_store, require

@@ -20,7 +20,8 @@ from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import EmptyProjectError, SettingsError, UnreadableError, VerificationError
-from ptolemy_core.project import CHANGEABLE, Project, parse_project
+from ptolemy_core.project import Project, parse_project
+from ptolemy_core.settings import CHANGEABLE
 from ptolemy_core.stages.blitz import Building, build_container, pending, seal
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_core.stages.dataset import build_root

@@ -13,7 +13,7 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.deals.engines import check_name
 from ptolemy_core.deals.proposal import provider_of
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.project import NAME_PATTERN
+from ptolemy_core.setting_checks import NAME_PATTERN
 from ptolemy_core.stages.deal_proposal import network_of
 
 _LIMITS: Final = ("max_pending", "max_pending_bytes", "max_total_bytes")

@@ -1,5 +1,6 @@
 """All commands, assembled. Each is imported when it is used: `ptolemy cid` needs no database, `status` no Dagster."""
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -8,7 +9,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from ptolemy_dagster.cli import ending, output, streams
 from ptolemy_dagster.cli.commands import COMMANDS, Command
@@ -21,6 +22,41 @@ class _Group(TyperGroup):
         """The command that is used, its module imported."""
         name, known, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in COMMANDS else known, rest
+
+
+class _OneCommand(TyperCommand):
+    """A command that names a value of the wrong type, which typer's own sentence leaves out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse what was given; `args` is used up by that."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            value = _value_of(getattr(error.param, "opts", []), given)
+            for wrong, right in _MUST_BE.items():
+                if value is not None and (found := re.search(wrong, error.message)):
+                    error.message = f"must be {found.expand(right)}, got {value!r}"
+            raise
+
+
+_MUST_BE = {
+    r"valid integer": "a whole number",
+    r"valid number": "a number",
+    r"greater than or equal to (\S+)": r"at least \1",
+    r"less than or equal to (\S+)": r"at most \1",
+}
+"""What a value must be, by typer's message."""
+
+
+def _value_of(names: list[str], given: list[str]) -> str | None:
+    """The last value that was given for an option; None if it isn't one."""
+    found = None
+    for place, text in enumerate(given):
+        name, equals, value = text.partition("=")
+        if name in names:
+            found = value if equals else "".join(given[place + 1 : place + 2])
+    return found
 
 
 app = typer.Typer(
@@ -96,7 +132,7 @@ def loaded() -> Any:
 
 
 def _add(group: typer.Typer, name: str, command: Callable[..., None]) -> None:
-    group.command(name)(ending.ends_well(name, _with_json_errors(command)))
+    group.command(name, cls=_OneCommand)(ending.ends_well(name, _with_json_errors(command)))
 
 
 def _announce(name: str, command: Command) -> None:

@@ -22,6 +22,7 @@ from ptolemy_core.stages.delete_source import delete_source as delete
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.chosen import tree_path
+from ptolemy_dagster.cli.dry_run import DryRun, refuse_both
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
 
@@ -109,6 +110,7 @@ def delete_source(
     really: Annotated[
         bool, typer.Option("--delete", help="Delete; without it, only show what would be deleted.")
     ] = False,
+    dry_run: DryRun = False,
     folders: Annotated[
         bool, typer.Option("--folders", help="Also remove folders that are empty afterwards.")
     ] = False,
@@ -140,6 +142,7 @@ def delete_source(
         trust_deals=trust_deals,
     )
     with output.errors_shown():
+        refuse_both(dry_run, really, "--delete")
         catalog = open_catalog()
         result = _delete(catalog, project, path or [], options)
         if as_json:

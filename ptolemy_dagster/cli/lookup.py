@@ -18,7 +18,8 @@ from ptolemy_core.facts.files import FileFacts
 from ptolemy_core.sizes import readable
 from ptolemy_core.tree import paths
 from ptolemy_dagster.cli import output
-from ptolemy_dagster.cli.stages import Json, Name, open_catalog, show_cars
+from ptolemy_dagster.cli.car_table import show_cars
+from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 from ptolemy_dagster.cli.status import no_project
 
 

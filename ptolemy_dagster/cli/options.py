@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from ptolemy_core.project import SETTINGS, Setting
+from ptolemy_core.settings import SETTINGS, Setting
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 _SHORT = {"target_dir": "-t", "staging_dir": "-s"}
@@ -29,12 +29,14 @@ def _parameter(setting: Setting, default: Any) -> inspect.Parameter:
         names[0] += "/--no-" + setting.name.replace("_", "-")
     if setting.name in _SHORT:
         names.append(_SHORT[setting.name])
-    kind = setting.type | None if default is None else setting.type
+    plain = str if setting.type is int else setting.type  # a number's check names the value, limit and remedy
+    kind = plain | None if default is None else plain
+    metavar = "<int>" if setting.type is int else None
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[kind, typer.Option(*names, help=_help(setting))],
+        annotation=Annotated[kind, typer.Option(*names, metavar=metavar, help=_help(setting))],
     )
 
 

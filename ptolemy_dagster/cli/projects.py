@@ -7,6 +7,7 @@ import typer
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import remove
 from ptolemy_dagster.cli import output
+from ptolemy_dagster.cli.dry_run import DryRun, refuse_both
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 
 
@@ -15,6 +16,7 @@ def delete_command(
     yes: Annotated[
         bool, typer.Option("--yes", help="Remove it; without this option, only show what would be removed.")
     ] = False,
+    dry_run: DryRun = False,
     cars: Annotated[
         bool, typer.Option("--cars", help="Also delete its CARs and manifests from staging-dir.")
     ] = False,
@@ -31,6 +33,7 @@ def delete_command(
     Its source files are never touched.
     """
     with output.errors_shown():
+        refuse_both(dry_run, yes, "--yes")
         catalog = open_catalog()
         if yes:
             from ptolemy_dagster.instance import open_instance

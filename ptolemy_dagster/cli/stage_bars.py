@@ -121,7 +121,8 @@ class StageBars:
         amount, took = self._amount, duration(self._now() - self._began)
         seen = 0 if amount.sampled else amount.done
         whole = replace(amount, done=amount.total or seen, total=None, rate=0.0)
-        words = ", ".join(part for part in (str(whole), took) if part)
+        did = "nothing to do" if amount.total == 0 else str(whole)
+        words = ", ".join(part for part in (did, took) if part)
         if self._live and self._bar is not None:
             self._bars.update(self._bar, completed=1, total=1, words=f"done: {words}")
         else:

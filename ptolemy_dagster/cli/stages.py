@@ -1,21 +1,19 @@
 """Commands that define a project and run its stages."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from ptolemy_core import urls
-from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import Catalog, cars, containers, place, projects, roots, scans, shards, skipped
-from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.containers import ContainerRow
-from ptolemy_core.errors import PtolemyError, StagingError
-from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts, RootFacts, StagedCarFacts
+from ptolemy_core.errors import PtolemyError
+from ptolemy_core.facts.cars import PlannedCarFacts, RootFacts
 from ptolemy_core.facts.files import NotStoredFacts
 from ptolemy_core.facts.projects import Created, LeftOutFacts, RunFacts, ScanFacts, VerifiedFacts
-from ptolemy_core.project import padding_warning, parse_project
+from ptolemy_core.padding import padding_warning
+from ptolemy_core.project import parse_project
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import scan as scan_stage
 from ptolemy_core.stages.car_state import is_away
@@ -23,9 +21,9 @@ from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_core.stages.manifest import written_manifest
 from ptolemy_core.stages.order import Stage, nothing_to_store, require
-from ptolemy_core.staging.area import area_of
 from ptolemy_dagster import lost_cars
 from ptolemy_dagster.cli import output, waiting
+from ptolemy_dagster.cli.car_table import car_facts, show_cars
 from ptolemy_dagster.cli.idle import nothing_to_do
 from ptolemy_dagster.cli.options import creating
 from ptolemy_dagster.roots import environment_roots, require_inside
@@ -297,103 +295,6 @@ def verify(
     if dead:
         output.say(f"{counted(dead, 'CAR is', 'CARs are')} dead, since their source changed: not read")
     _say_not_stored(catalog, project)
-
-
-def car_facts(catalog: Catalog, project: str) -> list[StagedCarFacts]:
-    """A project's CARs, and whether they are in staging_dir."""
-    there = _in_staging(catalog, project)
-    return [
-        StagedCarFacts.of(row, in_staging=_kept_name(row) in there) for row in cars.rows(catalog, project)
-    ]
-
-
-def _kept_name(row: CarRow) -> str:
-    """The name of a CAR's file, or of its outline."""
-    return outline_name(row.file_name) if row.is_generated else row.file_name
-
-
-def _in_staging(catalog: Catalog, project: str) -> dict[str, int]:
-    """Sizes of the files in staging_dir, and of the outlines there, by name."""
-    area = area_of(projects.get(catalog, project))
-    try:
-        return area.sizes() | area.outlines(project)
-    except StagingError as error:
-        output.say(f"warning: {error}")
-        return {}
-
-
-_CAR_COLUMNS = ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items", "verified", "where")
-
-
-def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
-    """Print a project's CARs and the CAR of its root, and where they are."""
-    if as_json:
-        output.print_facts(car_facts(catalog, project))
-        return
-    there = _in_staging(catalog, project)
-    found = [CarFacts.of(row) for row in cars.rows(catalog, project)]
-    if not found:
-        output.say(f"no CAR of {project} is built yet: ptolemy run {project}")
-        return
-    rows: list[tuple[str, ...]] = [
-        (
-            f"{car.container:06d}",
-            car.payload_cid,
-            car.piece_cid,
-            readable(car.car_size),
-            readable(car.piece_size),
-            f"{car.items:,}",
-            "yes" if car.verified_at else "",
-            _where(car, there),
-        )
-        for car in found
-    ]
-    rows += [_root_row(RootFacts.of(row), there) for row in itertools.islice(roots.rows(catalog, project), 1)]
-    output.print_table(_CAR_COLUMNS, rows)
-    output.say(f"staging_dir is {projects.get(catalog, project).staging_dir}")
-
-
-def _root_row(root: RootFacts, there: Mapping[str, int]) -> tuple[str, ...]:
-    """The row of a data set's root: its items are the blocks of its CAR."""
-    return (
-        "root",
-        root.root_cid,
-        root.piece_cid,
-        readable(root.car_size),
-        readable(root.piece_size),
-        f"{root.blocks:,}",
-        "",
-        _places(_file_state(root.file_name, root.car_size, there), root),
-    )
-
-
-def _where(car: CarFacts, there: Mapping[str, int]) -> str:
-    if car.dead_at is not None:
-        staged = f"dead: {car.dead_reason}"
-    elif car.car_storage == cars.GENERATED:
-        is_there = outline_name(car.file_name) in there
-        staged = (
-            "generated" if is_there else f"outline missing: ptolemy rebuild {car.project}/{car.container}"
-        )
-    else:
-        staged = _file_state(car.file_name, car.car_size, there)
-    return _places(staged, car)
-
-
-def _places(staged: str, car: CarFacts | RootFacts) -> str:
-    """Where a CAR is: in staging, delivered, or lost."""
-    places = [staged] if staged else []
-    if car.delivered_at is not None:
-        places.append(f"delivered {car.delivered_to or ''}".strip())
-    return ", ".join(places) or "missing: neither in staging nor marked as delivered"
-
-
-def _file_state(name: str, expected: int, there: Mapping[str, int]) -> str:
-    """Whether a CAR's file is in staging_dir, in words; empty if it isn't."""
-    size = there.get(name)
-    if size is None:
-        return ""
-    return "staging" if size == expected else f"staging, {size:,} bytes only"
 
 
 def run_stage(job: str, project: str, quiet: bool, config: Mapping[str, object] | None = None) -> Catalog:

@@ -9,7 +9,7 @@ import anyio.to_thread
 from fastapi import Path, Request
 
 from ptolemy_core.catalog import Catalog
-from ptolemy_core.project import NAME_PATTERN
+from ptolemy_core.setting_checks import NAME_PATTERN
 from ptolemy_dagster.http.answers import Bodies
 from ptolemy_dagster.http.dagster_api import Dagster
 from ptolemy_dagster.http.piece_app import PieceServer

@@ -8,7 +8,7 @@ from ptolemy_core.catalog import deal_counts, deals, projects, providers
 from ptolemy_core.catalog.deal_counts import Load
 from ptolemy_core.deals import DealState
 from ptolemy_core.facts.deals import DealFacts, DealHistoryFacts, ProviderFacts, ReplicationFacts
-from ptolemy_core.project import NAME_PATTERN
+from ptolemy_core.setting_checks import NAME_PATTERN
 from ptolemy_dagster import deal_facts
 from ptolemy_dagster.http.context import Context, opened
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next

@@ -15,7 +15,7 @@ from pydantic import computed_field
 from ptolemy_core.catalog import Catalog, find, projects
 from ptolemy_core.catalog.find import Found
 from ptolemy_core.facts.files import FileFacts
-from ptolemy_core.project import NAME_PATTERN
+from ptolemy_core.setting_checks import NAME_PATTERN
 from ptolemy_core.tree import paths
 from ptolemy_dagster.http.context import Context, opened
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next, query_pairs

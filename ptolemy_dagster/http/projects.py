@@ -9,17 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from ptolemy_core.catalog import projects
 from ptolemy_core.errors import UnknownProjectError
 from ptolemy_core.facts.projects import RemovedFacts, StatusFacts
-from ptolemy_core.project import (
-    CHANGEABLE,
-    MAX_GIB,
-    MIN_GIB,
-    NAME_PATTERN,
-    SETTINGS,
-    Project,
-    Setting,
-    padding_warning,
-    parse_project,
-)
+from ptolemy_core.padding import padding_warning
+from ptolemy_core.project import Project, parse_project
+from ptolemy_core.setting_checks import MAX_GIB, MIN_GIB, NAME_PATTERN
+from ptolemy_core.settings import CHANGEABLE, SETTINGS, Setting
 from ptolemy_core.stages import change, remove
 from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_dagster import project_removal as removal

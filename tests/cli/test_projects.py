@@ -41,9 +41,17 @@ def test_a_project_is_removed_with_every_row_and_partition_and_keeps_its_cars(qu
     ptolemy("release", "delta/0")
     staged = set(quick.staging().glob("*.car"))
     dry = is_as_published("delete", printed("delete", "delta"))
+    assert printed("delete", "delta", "--dry-run") == dry
+    said = ptolemy("delete", "delta", "--dry-run").stderr
+    assert "project delta would be removed: 1 CAR in the catalog" in said
+    assert f"kept in {quick.staging()} (--cars deletes them too)" in said
+    assert "dry run: nothing was removed; --yes removes it" in said
     assert (dry["removed"], dry["cars"], dry["undelivered"], dry["files"]) == (False, 1, 0, [])
     assert printed("status", "delta")
-    assert "is called" not in ptolemy("delete", "delta", "--yes").stderr
+    removed = ptolemy("delete", "delta", "--yes").stderr
+    assert "project delta removed: 1 CAR in the catalog" in removed
+    assert "is called" not in removed
+    assert "dry run" not in removed
     assert not any(rows_of_projects(quick.catalog).values())
     assert partitions(quick) == ([], [])
     assert set(quick.staging().glob("*.car")) == staged

@@ -76,6 +76,13 @@ def test_a_bar_ends_at_its_total_though_its_last_steps_were_not_seen(said: io.St
     assert said.getvalue().splitlines()[-1] == "building CARs done: 468 B, 0 s"
 
 
+def test_a_stage_without_a_byte_to_do_says_so(said: io.StringIO) -> None:
+    with StageBars(["building CARs"], Clock()) as bars:
+        bars.show("building CARs", Amount(0, 0))
+        bars.finish()
+    assert said.getvalue().splitlines()[-1] == "building CARs done: nothing to do, 0 s"
+
+
 def test_stages_that_were_too_quick_to_be_seen_end_in_their_order(said: io.StringIO) -> None:
     with StageBars(ALL, Clock()) as bars:
         bars.show("scanning", Amount())

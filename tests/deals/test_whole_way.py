@@ -110,7 +110,7 @@ def test_a_project_goes_to_two_providers_comes_back_from_them_and_its_sources_ma
         with another_key(wallet):
             assert "nothing is sent" in command("deals", "track", "delta", "--all", code=1)
         monkeypatch.delenv("PTOLEMY_PIECE_URL_KEY")
-        assert "2 deals sent or asked for" in command("deals", "track", "delta", "--all")
+        assert "2 deals sent or checked" in command("deals", "track", "delta", "--all")
         monkeypatch.setenv("PTOLEMY_PIECE_URL_KEY", URL_KEY)
         command("providers", "add", "anna", "--rate", 20)
         for form in ("csv", "json", "boost", "boost-import"):

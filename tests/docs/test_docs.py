@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ptolemy_core.project import padding_warning
+from ptolemy_core.padding import padding_warning
 from ptolemy_dagster.cli.app import loaded
 from tests.pipeline.backend import REPOSITORY, Backend
 

@@ -9,7 +9,8 @@ from types import ModuleType
 import pytest
 
 from ptolemy_core.catalog.schema import project as project_table
-from ptolemy_core.project import CHANGEABLE, SETTINGS, Project
+from ptolemy_core.project import Project
+from ptolemy_core.settings import CHANGEABLE, SETTINGS
 from ptolemy_dagster.cli.settings import set_command
 from ptolemy_dagster.cli.stages import create
 from ptolemy_dagster.http.projects import ProjectOut

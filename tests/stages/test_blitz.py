@@ -28,8 +28,8 @@ from ptolemy_core.errors import (
     StagingError,
     UnknownProjectError,
 )
-from ptolemy_core.project import CHANGEABLE
 from ptolemy_core.reader import decode_node, decode_unixfs, open_car, verify_car
+from ptolemy_core.settings import CHANGEABLE
 from ptolemy_core.stages import blitz, build_job
 from ptolemy_core.stages.blitz import build_container, pending
 from ptolemy_core.staging.output import Output, partial_file

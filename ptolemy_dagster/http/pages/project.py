@@ -11,7 +11,8 @@ from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.skipped import Skipped
 from ptolemy_core.facts.cars import CarFacts, RootFacts
 from ptolemy_core.facts.fields import text_of
-from ptolemy_core.project import SETTINGS, Project
+from ptolemy_core.project import Project
+from ptolemy_core.settings import SETTINGS
 from ptolemy_core.sizes import counted, duration, readable
 from ptolemy_core.stages.replication import Replication
 from ptolemy_core.status.builds import BuildPeriod

@@ -11,7 +11,8 @@ from fastapi.responses import FileResponse, HTMLResponse
 
 from ptolemy_core.catalog import Catalog, cars, containers, deal_counts, projects, roots, skipped
 from ptolemy_core.errors import StagingError
-from ptolemy_core.project import NAME_PATTERN, Project
+from ptolemy_core.project import Project
+from ptolemy_core.setting_checks import NAME_PATTERN
 from ptolemy_core.stages.manifest import written_manifest
 from ptolemy_core.stages.replication import Replication, replication
 from ptolemy_core.staging.area import area_of

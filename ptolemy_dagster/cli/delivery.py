@@ -37,10 +37,7 @@ def release(
     remove: Annotated[bool, typer.Option("--remove", help="Also delete its file from staging-dir.")] = False,
     override: Annotated[
         bool,
-        typer.Option(
-            "--override",
-            help="Also mark CARs with fewer active deals than the setting replicas; this is recorded.",
-        ),
+        typer.Option("--override", help="Also CARs with fewer active deals than replicas; this is recorded."),
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Remove the mark.")] = False,
     project: Annotated[str | None, typer.Option("--project", "-p", help="Search only this project.")] = None,

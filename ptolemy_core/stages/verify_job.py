@@ -201,6 +201,7 @@ def _read(
             job.profile,
             expect=expect,
             on_entry=listing.add,
+            on_files=listing.add_files,
             progress=progress,
             sha256=False,
         )

@@ -17,6 +17,7 @@ from ptolemy_core.keys import WrappedKey
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader import Expected, verify_car
+from ptolemy_core.source import refusals
 from ptolemy_core.stages import dead
 from ptolemy_core.stages.car_listing import CarListing
 from ptolemy_core.stages.compare import Comparison, agreed, compare_generated, compare_with_source
@@ -214,7 +215,9 @@ def _read(
     except (OSError, OutlineError, DeadCarError, EncryptionError, StagingError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         cause = error.__cause__
-        changed = cause.other_content if isinstance(cause, SourceError) else ()
+        changed: tuple[int, ...] = ()
+        if isinstance(cause, SourceError):
+            why, changed = refusals.recorded(cause), cause.other_content
         return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {why}"]), None, changed
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
     problems += [f"{row.file_name}: {problem}" for problem in listing.differences()]

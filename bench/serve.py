@@ -194,9 +194,15 @@ def _nginx(bench: Bench, section: Section, car: Path) -> None:
         port = free.getsockname()[1]
         free.close()
         config = Path(place) / "nginx.conf"
+        folders = "".join(
+            f"{kind}_temp_path {place}/{kind}; "
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        user = "user root; " if os.geteuid() == 0 else ""
         config.write_text(
-            f"daemon off; pid {place}/pid; error_log {place}/log; events {{}}\n"
-            f"http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{port}; root {car.parent}; }} }}\n"
+            f"{user}daemon off; pid {place}/pid; error_log {place}/log; events {{}}\n"
+            f"http {{ access_log off; sendfile on; {folders} "
+            f"server {{ listen 127.0.0.1:{port}; root {car.parent}; }} }}\n"
         )
         process = subprocess.Popen([program, "-c", str(config), "-p", place])
         try:
@@ -206,7 +212,9 @@ def _nginx(bench: Bench, section: Section, car: Path) -> None:
                 rates = [
                     clients * car.stat().st_size / 1e9 / _download(url, clients) for _ in range(bench.repeat)
                 ]
-                section.row(f"nginx, staged, {clients} clients", f"{np.median(rates):.2f}")
+                name = f"nginx, staged, {clients} client{'s' if clients > 1 else ''}"
+                shown = f"{np.median(rates):.2f} ({min(rates):.2f}..{max(rates):.2f})"
+                section.row(name, shown, "", "")
         finally:
             process.terminate()
             process.wait(10)

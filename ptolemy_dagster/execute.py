@@ -1,17 +1,21 @@
-"""A run's process: `python -m ptolemy_dagster.execute REQUEST`, started by a command that waits for it.
+"""A run's process, of a command that waits for it: forked by it (see `warm`), or `python -m ptolemy_dagster.execute
+REQUEST`.
 
-It tells the command what became of the run, so that the command needs no Dagster. Imports come late: the process that
-steps are forked from is started first, and imports the pipeline at the same time.
+It tells the command what became of the run, so that the command needs no Dagster. Imports come late, so that the
+process which steps are forked from has them too: it is forked from a warm run's process after its imports, and
+started before those of another one.
 """
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ptolemy_core.garbage import collect_seldom, imports_kept
+from ptolemy_dagster import warm
 from ptolemy_dagster.attached import end_with_command
 
 
@@ -86,10 +90,46 @@ def main() -> None:
         from ptolemy_dagster.internals import forkserver
 
         forkserver.start()
+    _import()
+    _execute(request)
+
+
+def execute_when_asked(line: socket.socket) -> None:
+    """In a forked process: import the pipeline, then execute the run that is asked for, if one is."""
+    failed: Exception | None = None
+    try:
+        _import()
+    except Exception as error:  # it is told in the log
+        failed = error
+    found = warm.asked(line)
+    if found is None:
+        return
+    text, log, answer = found
+    for number in (1, 2):
+        os.dup2(log, number)
+    os.close(log)
+    if failed is not None:
+        raise failed
+    request = replace(Request(**json.loads(text)), answer=answer)
+    sys.modules["__main__"] = sys.modules[__name__]  # which steps' processes import: not the command
+    if request.forks:
+        from ptolemy_dagster.internals import forkserver
+
+        forkserver.fork()  # before there are threads
+    end_with_command(request.command)
+    _execute(request)
+
+
+def _import() -> None:
+    """Import the pipeline."""
     with imports_kept():
         import ptolemy_dagster.definitions
+        import ptolemy_dagster.internals.foreground
         import ptolemy_dagster.storage  # noqa: F401 named in dagster.yaml
-        from ptolemy_dagster.internals.foreground import execute
+
+
+def _execute(request: Request) -> None:
+    from ptolemy_dagster.internals.foreground import execute
 
     collect_seldom()
     execute(request)

@@ -6,12 +6,13 @@ process: what they do may take long and much memory, and a crash of theirs is no
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-import dagster as dg
+from typing import TYPE_CHECKING, Any
 
 from ptolemy_core.catalog import Catalog, cars, projects, scans
 from ptolemy_core.stages.car_state import is_settled
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 TAG = "ptolemy/work"
 ENTRIES = {TAG: "entries"}
@@ -19,13 +20,13 @@ ENTRIES = {TAG: "entries"}
 CARS = {TAG: "cars"}
 """Tags of a step that reads the CARs that weren't verified yet."""
 
-FEW = 5_000
+FEW = 20_000
 """Entries of a project whose rows take a moment."""
 
 _READING_OPTIONS = ("again", "source")
 
 
-def is_light(run: dg.DagsterRun, key: str, tags: Mapping[str, str]) -> bool:
+def is_light(run: "dg.DagsterRun", key: str, tags: Mapping[str, str]) -> bool:
     """Whether a step of a run has little work. In doubt it has much."""
     kind, name = tags.get(TAG), run.tags.get("dagster/partition")
     if kind is None or name is None:
@@ -34,7 +35,7 @@ def is_light(run: dg.DagsterRun, key: str, tags: Mapping[str, str]) -> bool:
         catalog = Catalog()
         try:
             if kind == "entries":
-                return _few_entries(catalog, name)
+                return has_few_entries(catalog, name)
             return not _asked_to_read(run.run_config, key) and _all_verified(catalog, name)
         finally:
             catalog.engine.dispose()
@@ -42,7 +43,8 @@ def is_light(run: dg.DagsterRun, key: str, tags: Mapping[str, str]) -> bool:
         return False
 
 
-def _few_entries(catalog: Catalog, name: str) -> bool:
+def has_few_entries(catalog: Catalog, name: str) -> bool:
+    """Whether a project has few entries, in the catalog and in its target folder."""
     if not scans.holds_at_most(catalog, name, FEW):
         return False
     project = projects.get(catalog, name)

@@ -23,7 +23,7 @@ cat <<EOF
 
 Next:
   export PATH=$PWD/.venv/bin:\$PATH
-  ptolemy find NAME         which CAR and piece hold a file (NAME can also be a CID)
+  ptolemy find PATH         which CAR and piece hold a file or CID; PATH is relative to the folder
   ptolemy verify $project      read all CARs back again
   ptolemy serve             the HTTP API and the web UI
 EOF

@@ -54,3 +54,20 @@ def test_rows_come_as_columns_and_none_is_lost_between_pages(tmp_path: Path, row
     assert [len(page[0]) for page in found] == [3] * (rows // 3) + [rows % 3] * (rows % 3 > 0)
     assert [number for page in found for number in page[0]] == list(range(rows))
     assert [name for page in found for name in page[1]] == [b"%d" % number for number in range(rows)]
+
+
+@pytest.mark.parametrize(("rows", "freed"), [(4, 0), (5, 1), (9, 1)])
+def test_sqlite_frees_its_cache_after_a_query_of_many_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, freed: int
+) -> None:
+    monkeypatch.setattr("ptolemy_core.catalog.columns._MANY", 5)
+    catalog = Catalog(f"sqlite:///{tmp_path}/catalog.db")
+    said: list[str] = []
+    sa.event.listen(catalog.engine, "before_cursor_execute", lambda *args: said.append(args[2]))
+    with catalog.read() as connection:
+        values = sa.text(
+            f"WITH RECURSIVE n(k) AS (SELECT 1 UNION SELECT k + 1 FROM n WHERE k < {rows}) SELECT k FROM n"
+        )
+        found = [k for (column,) in pages(connection, values, 2) for k in column]  # type: ignore[arg-type]
+    assert found == list(range(1, rows + 1))
+    assert said.count("PRAGMA shrink_memory") == freed

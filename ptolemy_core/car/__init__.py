@@ -4,8 +4,9 @@ Not here: where the bytes go in a CAR (`layout`), where data comes from (`source
 (`staging`).
 """
 
-from ptolemy_core.car.build import BuiltCar, BuiltItem, write_car
+from ptolemy_core.car.build import BuiltCar, write_car
 from ptolemy_core.car.fill import fill
+from ptolemy_core.car.items import BuiltItem
 from ptolemy_core.car.options import BuildOptions
 
 __all__ = ["BuildOptions", "BuiltCar", "BuiltItem", "fill", "write_car"]

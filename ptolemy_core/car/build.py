@@ -4,9 +4,8 @@ Container: CARv1, https://ipld.io/specs/transport/car/carv1/. File name: `<piece
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +13,13 @@ from numpy.typing import NDArray
 from ptolemy_core import commp
 from ptolemy_core.car import nodes
 from ptolemy_core.car.fill import fill
+from ptolemy_core.car.items import BuiltItem, built_items
 from ptolemy_core.car.options import DEFAULT_OPTIONS, BuildOptions
 from ptolemy_core.car.output import Output
 from ptolemy_core.car.readback import is_deferred, read_back
 from ptolemy_core.dag import cid
-from ptolemy_core.layout import WHOLE, Block, Layout
-from ptolemy_core.source import Inputs, State
-
-
-class BuiltItem(NamedTuple):
-    """The record of one item of a built CAR.
-
-    Attributes:
-        cid: binary CID of the item (for a shard: as a file of its own).
-        car_offset: offset in the CAR of its first section, in bytes.
-        nodes: digests of a shard's lowest file nodes (or of its only leaf), 32 bytes each; the whole file's CID is
-            stitched from these. Empty for whole files.
-        state: the file's state when the build read it, if the source has states: see `source.State`.
-    """
-
-    cid: bytes
-    car_offset: int
-    nodes: bytes
-    state: State | None = None
+from ptolemy_core.layout import Layout
+from ptolemy_core.source import Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +41,7 @@ class BuiltCar:
     car_size: int
     piece_size: int
     sha256: bytes | None
-    items: list[BuiltItem]
+    items: Sequence[BuiltItem]
 
 
 def write_car(
@@ -120,30 +103,3 @@ def write_car(
         complete(built)
     output.publish(built.file_name)
     return built
-
-
-def built_items(layout: Layout, inputs: Inputs, digests: NDArray[np.uint8]) -> list[BuiltItem]:
-    """The records of a CAR's items, from the digests of all its blocks."""
-    roots = layout.roots
-    prefix = np.frombuffer(cid.RAW_PREFIX + cid.DAG_PB_PREFIX, dtype=np.uint8).reshape(2, -1)
-    is_node = (layout.kind[roots] != Block.LEAF).astype(np.int64)
-    cids = np.hstack([prefix[is_node], digests[roots]]).tobytes()
-    out = [
-        BuiltItem(cids[at : at + cid.SIZE], offset, b"", state)
-        for at, offset, state in zip(
-            range(0, len(cids), cid.SIZE), layout.offset[roots].tolist(), inputs.states(), strict=True
-        )
-    ]
-    for k in np.flatnonzero(inputs.items.shards != WHOLE).tolist():
-        out[k] = out[k]._replace(nodes=_lowest_nodes(layout, int(roots[k]), digests))
-    return out
-
-
-def _lowest_nodes(layout: Layout, root: int, digests: NDArray[np.uint8]) -> bytes:
-    """Digests of the nodes directly above a shard's leaves; of the leaf itself if there is only one."""
-    blocks = slice(root, root + int(layout.count[root]))
-    if layout.count[root] == 1:
-        return bytes(digests[root])
-    is_node = layout.kind[blocks] == Block.FILE
-    first_child_is_leaf = np.append(~is_node[1:], False)
-    return bytes(digests[blocks][is_node & first_child_is_leaf])

@@ -129,7 +129,7 @@ def _insert(catalog: Catalog, row: dict[str, Any], built: BuiltCar) -> None:
             connection,
             built_shard,
             ("container_id", "position", "cid", "car_offset", "nodes", "read_ctime", "read_inode"),
-            [
+            (
                 (
                     row["container_id"],
                     position,
@@ -139,7 +139,7 @@ def _insert(catalog: Catalog, row: dict[str, Any], built: BuiltCar) -> None:
                     *(item.state or (None, None)),
                 )
                 for position, item in enumerate(built.items)
-            ],
+            ),
             scattered=True,
         )
 

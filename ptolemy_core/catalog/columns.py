@@ -9,6 +9,9 @@ from sqlalchemy.engine import Connection
 PAGE = 10_000
 """Rows of one page."""
 
+_MANY = 100_000
+"""Rows of one query, beyond which SQLite frees its cache afterwards."""
+
 Columns = list[Sequence[Any]]
 """The values of each of a query's columns; at least one row."""
 
@@ -59,11 +62,16 @@ def pages(
     if connection.dialect.name == "sqlite":
         result = connection.execute(query, values)
         cursor: Any = result.cursor  # its rows are plain tuples, and none of them is read yet
+        read = 0
         try:
             while rows := cursor.fetchmany(size):
+                read += len(rows)
                 yield list(zip(*rows, strict=True))
+                del rows
         finally:
             result.close()
+            if read >= _MANY:  # the cache holds rows that are read only once
+                connection.exec_driver_sql("PRAGMA shrink_memory")
         return
     for page in connection.execute(query, values, execution_options={"yield_per": size}).partitions():
         yield list(zip(*page, strict=True))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from ptolemy_core.layout import Items
 from ptolemy_core.source import Stamps
 
 _BATCH = 20_000
+_CONTENT_TYPES = (np.int8, np.int64, np.int64, np.int32, np.int64, np.int64, np.int64)
+"""Of the columns that `content` reads: kind, length, start, shard number, size, stamp's token, the file's id."""
 
 
 IS_BUILT = sa.and_(car.c.container_id.is_not(None), car.c.named)
@@ -164,23 +167,20 @@ def content(catalog: Catalog, container_id: int) -> Content:
         .order_by(shard.c.position)
     )
     paths: list[bytes] = []
-    numbers: list[NDArray[np.int64]] = []
+    numbers: list[list[NDArray[Any]]] = [[] for _ in _CONTENT_TYPES]
     targets: dict[int, bytes] = {}
     headers: list[bytes | None] = []
     with catalog.read() as connection:
         for some, *columns, leads_to, of_files in pages(connection, query, _BATCH):
             base = len(paths)
             paths += some
-            numbers.append(np.array(columns, dtype=np.int64).T)
+            for of_column, dtype, column in zip(numbers, _CONTENT_TYPES, columns, strict=True):
+                of_column.append(np.array(column, dtype=dtype))
             targets |= {base + k: target for k, target in enumerate(leads_to) if target is not None}
             headers += of_files
-    table = np.concatenate(numbers) if numbers else np.zeros((0, 7), dtype=np.int64)
-    items = Items(
-        paths,
-        table[:, 0].astype(np.int8),
-        table[:, 1].copy(),
-        table[:, 2].copy(),
-        table[:, 3].astype(np.int32),
+    kinds, lengths, starts, shards, sizes, tokens, file_ids = (
+        np.concatenate([np.zeros(0, dtype=dtype), *of_column])
+        for of_column, dtype in zip(numbers, _CONTENT_TYPES, strict=True)
     )
-    stamps = Stamps(table[:, 4].copy(), table[:, 5].copy())
-    return Content(items, stamps, targets, table[:, 6].copy(), headers)
+    items = Items(paths, kinds, lengths, starts, shards)
+    return Content(items, Stamps(sizes, tokens), targets, file_ids, headers)

@@ -23,11 +23,21 @@ class Body:
     def __init__(self, library: Library, answer: Answer) -> None:
         self._library = library
         self._parts: Iterator[Part] = iter(answer.parts)
+        self._left = len(answer.parts) if isinstance(answer.parts, tuple) else None  # if that is known
         self._once = _Once() if answer.once else None
         self._literal = b""
         self._taken: Any = None
         self._span: Span | None = None
         self._at = 0
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all was read, and nothing is open any more; False if only another read would tell."""
+        return self._left == 0 and self._span is None and not self._literal
+
+    def begin(self, most: int, *, by_file: bool) -> bytes | memoryview:
+        """The first bytes, as `read` gives them; none if they are to be sent from a file: see `file_range`."""
+        return b"" if by_file and self.file_range() else self.read(most)
 
     def close(self) -> None:
         """Give back what is open."""
@@ -105,7 +115,10 @@ class Body:
     def _next(self) -> bool:
         part = next(self._parts, None)
         if part is None:
+            self._left = 0
             return False
+        if self._left is not None:
+            self._left -= 1
         if isinstance(part, Span):
             if part.length:
                 self._taken = self._library.take(part.car)

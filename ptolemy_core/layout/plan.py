@@ -116,16 +116,19 @@ def measured(items: Items, start: int, stop: int, profile: Profile = UNIXFS_V1_2
 
 def _weights(items: Items, profile: Profile) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Estimated bytes that each item adds to a CAR after the item before it; and the bytes of its parent folders."""
-    span = balanced.section_sizes(items.sizes)
+    weight = balanced.section_sizes(items.sizes)
     tsize = items.sizes.copy()
     large = (items.kinds == Kind.FILE) & (items.sizes > profile.chunk)
     extents = balanced.extents(items.sizes[large], profile)
-    span[large], tsize[large] = extents.span, extents.tsize
+    weight[large], tsize[large] = extents.span, extents.tsize
     names, new, above = _folder_bytes(items.paths)
     link = dagpb.link_sizes(names, tsize)
     flat = profile.hamt_threshold // int(link.min())  # no folder of so few entries needs a HAMT
     share = _HAMT_SHARE if len(items) > flat else 0
-    return span + link + new + share, above
+    weight += link
+    weight += new
+    weight += share
+    return weight, above
 
 
 def _folder_bytes(

@@ -4,6 +4,7 @@ Rows are files (or shards), links and folders, a folder before its entries. Size
 up, because a link contains the size of its whole subtree.
 """
 
+from array import array
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,9 +65,7 @@ def build_tree(items: Items, *, real_names: bool = False) -> Tree:
         ValueError: the items aren't in path order, or two of them have the same path.
     """
     row_names: list[bytes] = [b""]
-    parents: list[int] = [-1]
-    depths: list[int] = [0]
-    row_items: list[int] = [NO_ITEM]
+    parents, depths, row_items = array("q", [-1]), array("q", [0]), array("q", [NO_ITEM])
     unsorted: set[int] = set()
     if len(items) == 1 and items.paths[0] == b"":
         row_items[0] = 0
@@ -76,7 +75,7 @@ def build_tree(items: Items, *, real_names: bool = False) -> Tree:
     components: list[bytes] = []
     rows = [ROOT]  # row of each open folder, the root first
     previous = b""
-    shards = items.shards.tolist()
+    shards = array("i", items.shards.astype(np.int32).tobytes())
     for number, path in enumerate(items.paths):
         shard = shards[number]
         if path < previous or (path == previous and (shard == WHOLE or number == 0)):
@@ -110,20 +109,20 @@ def build_tree(items: Items, *, real_names: bool = False) -> Tree:
 def _finish(
     items: Items,
     row_names: list[bytes],
-    parents: list[int],
-    depths: list[int],
-    row_items: list[int],
+    parents: "array[int]",
+    depths: "array[int]",
+    row_items: "array[int]",
     unsorted: set[int],
 ) -> Tree:
-    item = np.array(row_items, dtype=np.int64)
+    item = np.frombuffer(row_items, dtype=np.int64)
     kind = np.full(len(item), Kind.DIRECTORY, dtype=np.int8)
     real = item != NO_ITEM
     kind[real] = items.kinds[item[real]]
     empty = np.zeros(len(item), dtype=np.int64)
     return Tree(
         row_names,
-        np.array(parents, dtype=np.int64),
-        np.array(depths, dtype=np.int64),
+        np.frombuffer(parents, dtype=np.int64),
+        np.frombuffer(depths, dtype=np.int64),
         kind,
         item,
         unsorted,

@@ -9,6 +9,7 @@ from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.views import Shard, Stored
 from ptolemy_core.commp import piece_cid_v2, piece_size
 from ptolemy_core.commp.piece_cid import parse_piece_cid
+from ptolemy_core.dag import cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.encryption.opening import open_cipher
 from ptolemy_core.errors import SettingsError
@@ -162,7 +163,7 @@ def _receipt(size: int, row: ManifestRow) -> CarRow:
         number=row.container,
         items=0,
         data_bytes=0,
-        file_name="",
+        file_name=f"{cid.to_text(row.piece_cid)}.car",
         payload_cid=row.payload_cid,
         piece_cid_v1=row.piece_cid,
         piece_cid_v2=piece_cid_v2(parse_piece_cid(row.piece_cid).root, size),

@@ -1,7 +1,7 @@
 """The folder that a restore writes to, and nothing outside of it, whatever names, links or other processes do.
 
-Each folder on a path is opened from the one above by its descriptor, and never through a symbolic link
-(openat(2), O_NOFOLLOW); a file appears under its name only when it is whole (link(2), which replaces nothing).
+Folders are opened as `open_folders` does, never through a symbolic link; a file appears under its name only when it
+is whole (link(2), which replaces nothing).
 """
 
 import errno
@@ -9,33 +9,29 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Self
 
 from ptolemy_core.errors import PtolemyError
+from ptolemy_core.restore.open_folders import FOLDER, EntryError, OpenFolders, open_step
 from ptolemy_core.restore.path import ROOT, Names, Path, path_of
 from ptolemy_core.sizes import readable
 from ptolemy_core.tree import paths
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _PART = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-_MAX_OPEN = 128
-"""Folders at the end of a path that are kept open; above them, only every so many-th is."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 Place = Names | Path
 """Where an entry goes: names from the target down."""
 
 
+__all__ = ["STATE", "EntryError", "TakenError", "Target", "TargetError", "check_free_space", "state_name"]
+
+
 class TargetError(PtolemyError):
     """The folder to restore into can't be used, or has too little free space."""
 
     code = "target-unusable"
-
-
-class EntryError(Exception):
-    """One entry can't be restored; the others can. The message says why."""
 
 
 STATE = b".ptolemy-restore"
@@ -54,14 +50,6 @@ def state_name(taken: Iterable[bytes]) -> bytes:
 
 class TakenError(EntryError):
     """Something is where an entry is to be put."""
-
-
-@dataclass
-class _Level:
-    """A folder of the path that is open: its descriptor, or None where it was closed to keep few open."""
-
-    path: Path
-    descriptor: int | None
 
 
 class Target:
@@ -94,9 +82,9 @@ class Target:
                 f"{paths.display(folder)} can't be used as target ({error.strerror}): "
                 "give a folder that you can write to"
             ) from error
-        self._open: list[_Level] = []  # the folders of one path, from the top
+        self._folders = OpenFolders(self._root, replace=replace)
         try:
-            self._state = self._step(self._root, state, make=True)
+            self._state = open_step(self._root, state, make=True)
         except OSError as error:
             os.close(self._root)
             raise TargetError(
@@ -113,8 +101,7 @@ class Target:
 
     def close(self) -> None:
         """Close all folders, and remove the one for partial files if it is empty."""
-        while self._open:
-            self._pop()
+        self._folders.close()
         os.close(self._state)
         with suppress(OSError):  # partial files are left: a later run resumes with them
             os.rmdir(self.state, dir_fd=self._root)
@@ -125,22 +112,6 @@ class Target:
         disk = os.fstatvfs(self._root)
         return disk.f_bavail * disk.f_frsize
 
-    @staticmethod
-    def _step(parent: int, name: bytes, make: bool, replace: bool = False) -> int:
-        """Open a folder in another; make it where it isn't there, or where a file is that may be replaced."""
-        try:
-            return os.open(name, _FOLDER, dir_fd=parent)
-        except FileNotFoundError:
-            if not make:
-                raise
-        except NotADirectoryError:
-            if not make or not replace or not _is_file(name, parent):
-                raise
-            os.unlink(name, dir_fd=parent)
-        with suppress(FileExistsError):  # made meanwhile; opening says whether it is a folder
-            os.mkdir(name, dir_fd=parent)
-        return os.open(name, _FOLDER, dir_fd=parent)
-
     def folder(self, place: Place, make: bool = True) -> int:
         """The descriptor of the folder of this path, good until the next call; made where it isn't there.
 
@@ -148,72 +119,7 @@ class Target:
             EntryError: something else is in the way, or it can't be made.
             FileNotFoundError: it isn't there and isn't to be made.
         """
-        fresh = self._leave(path_of(place))
-        parent = self._last_open()
-        for path in fresh:
-            try:
-                descriptor = self._step(parent, path.name, make, self.replace)
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                self._refuse(path, error)
-            self._open.append(_Level(path, descriptor))
-            parent = descriptor
-            self._close_above(len(self._open) - 1 - _MAX_OPEN)
-        return parent
-
-    def _leave(self, path: Path) -> list[Path]:
-        """Close what isn't on the way to a folder; returns the folders that are still to be opened, from the top."""
-        fresh: list[Path] = []
-        here = path
-        while here.parent is not None and (
-            here.depth > len(self._open) or self._open[here.depth - 1].path is not here
-        ):
-            fresh.append(here)
-            here = here.parent
-        common = here.depth
-        fresh.reverse()
-        same = 0
-        for level, one in zip(self._open[common:], fresh, strict=False):
-            if level.path.name != one.name:
-                break
-            level.path = one  # of another walk over the same tree
-            same += 1
-        while len(self._open) > common + same:
-            self._pop()
-        return fresh[same:]
-
-    def _last_open(self) -> int:
-        """The descriptor of the last folder, which is opened again where it was closed."""
-        at = len(self._open)
-        while at and self._open[at - 1].descriptor is None:
-            at -= 1
-        parent = self._open[at - 1].descriptor if at else self._root
-        assert parent is not None
-        for level in self._open[at:]:
-            try:
-                parent = level.descriptor = self._step(parent, level.path.name, False)
-            except OSError as error:
-                self._refuse(level.path, error)
-        return parent
-
-    def _close_above(self, at: int) -> None:
-        """Close a folder that is far above the last one, but for some from which others can be opened again."""
-        if at >= 0 and at % _MAX_OPEN and (descriptor := self._open[at].descriptor) is not None:
-            os.close(descriptor)
-            self._open[at].descriptor = None
-
-    @staticmethod
-    def _refuse(path: Path, error: OSError) -> NoReturn:
-        place = paths.display(path.shown())
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise EntryError(f"{place} is in the way: it is a link or a file, not a folder") from None
-        raise EntryError(f"the folder {place} can't be made ({error.strerror})") from None
-
-    def _pop(self) -> None:
-        descriptor = self._open.pop().descriptor
-        if descriptor is not None:
-            os.close(descriptor)
+        return self._folders.folder(path_of(place), make)
 
     def _above(self, path: Path, make: bool = True) -> int:
         """The descriptor of the folder that an entry is in."""
@@ -271,7 +177,7 @@ class Target:
             return
         if not self.replace:
             raise EntryError("is a folder in the target: move it away, or overwrite it if it is empty")
-        descriptor = os.open(path.name, _FOLDER, dir_fd=self._above(path, make=False))
+        descriptor = os.open(path.name, FOLDER, dir_fd=self._above(path, make=False))
         try:
             with os.scandir(descriptor) as inside:
                 if next(inside, None) is not None:
@@ -382,10 +288,6 @@ class Target:
     def set_folder_time(self, place: Place, mtime: int) -> None:
         """Set the modification time of a folder, nanoseconds since 1970."""
         os.utime(self.folder(place), ns=(mtime, mtime))
-
-
-def _is_file(name: bytes, folder: int) -> bool:
-    return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
 
 def check_free_space(target: Target, size: int, there: Iterable[int]) -> None:

@@ -1,4 +1,4 @@
-"""Writes files, links and folders out of CARs: blocks are read, hashed and written by threads, many at a time.
+"""Writes files, links and folders out of CARs; `batches` reads and hashes their blocks in threads, many at a time.
 
 A block's bytes reach the disk only after their hash was found right, and a file gets its name only when all of
 it is there. A partial file stays, and a later run resumes with what is right in it.
@@ -7,20 +7,18 @@ it is there. A partial file stays, and a later run resumes with what is right in
 import errno
 import os
 import stat
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from ptolemy_core.errors import DamagedError
 from ptolemy_core.progress import Progress
-from ptolemy_core.reader.hashes import cid_text, hash_fault, parse_cid
-from ptolemy_core.reader.seekable import SeekableCar
+from ptolemy_core.restore.batches import Batches, Receiver
 from ptolemy_core.restore.blocks import BlockError, Blocks
-from ptolemy_core.restore.compare import BATCH_BYTES, BATCH_LEAVES, MAX_LEAF, compare, wrong_leaves
+from ptolemy_core.restore.compare import BATCH_BYTES, MAX_LEAF, compare
 from ptolemy_core.restore.dag import Leaf, leaves
 from ptolemy_core.restore.decrypt import plain_bytes, plain_range, reader
 from ptolemy_core.restore.holes import BLOCK, data_runs
@@ -30,9 +28,6 @@ from ptolemy_core.restore.target import EntryError, TakenError, Target, TargetEr
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.tree import paths
 
-_GAP = 64 << 10
-"""Bytes between two leaves in a CAR that are read with them rather than skipped."""
-_AHEAD = 3
 _MAX_FILES = 100
 """Partial files that are open at once."""
 
@@ -48,20 +43,10 @@ class _Open:
     part: bytes
     descriptor: int = -1
     blank: bool = False
-    running: int = 0
     whole: bool = False
     fault: str | None = None
     nodes: list[bytes] = field(default_factory=list)
     written: int = 0
-
-
-class _Batch(NamedTuple):
-    car: int
-    base: int
-    leaves: list[tuple[Leaf, int]]
-    files: list[_Open]
-    unread: dict[int, str]
-    """Why some of the leaves can't be read."""
 
 
 class Writer:
@@ -93,8 +78,8 @@ class Writer:
         self._progress = progress or (lambda _: None)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="restore")
         self._buffers = Buffers(BATCH_BYTES + MAX_LEAF)
-        self._running: deque[tuple[_Batch, Future[tuple[memoryview, list[int]]]]] = deque()
-        self._batch: _Batch | None = None
+        receiver = Receiver(self._take_leaf, self._leaf_done, self._lost, self._idle)
+        self._batches = Batches(blocks, self._pool, self._buffers, receiver)
         self._open: dict[bytes, int] = {}  # partial files under way, with their descriptors
 
     def __enter__(self) -> Self:
@@ -113,9 +98,7 @@ class Writer:
 
     def flush(self) -> None:
         """Wait until all files given so far have their names, or their problems."""
-        self._send()
-        while self._running:
-            self._reap()
+        self._batches.flush()
 
     # Entries
 
@@ -207,8 +190,7 @@ class Writer:
                 data = b"" if first is None else plain_bytes(item, first, first.data or b"")
                 self._small(file, data)
             else:
-                file.running = 1
-                self._add(first, file)
+                self._batches.add(first, file)
             return
         part = b"part-" + item.path.key.hex()[:32].encode()
         if part in self._open:
@@ -224,7 +206,7 @@ class Writer:
             rest = chain((leaf for leaf in (first, second) if leaf), ranges)
             for leaf in self._unwritten(file, rest) if before else rest:
                 if leaf.data is None:
-                    self._add(leaf, file)
+                    self._batches.add(leaf, file)
                 else:
                     self._write_leaf(file, leaf, memoryview(leaf.data))
                     file.written += plain_range(item, leaf)[1]
@@ -234,7 +216,7 @@ class Writer:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 self._failed(item.path, error)
         file.whole = True
-        if not self._queued(file):
+        if not self._batches.is_pending(file):
             self._finish(file)
         if len(self._open) > _MAX_FILES:
             self.flush()
@@ -248,109 +230,49 @@ class Writer:
             else:
                 yield leaf
 
-    def _queued(self, file: _Open) -> bool:
-        return file.running > 0 or (self._batch is not None and file in self._batch.files)
-
-    def _add(self, leaf: Leaf, file: _Open) -> None:
-        batch = self._batch
-        if batch is not None:
-            last = batch.leaves[-1][0]
-            behind = last.offset + last.length
-            if (
-                leaf.car != batch.car
-                or not behind <= leaf.offset <= behind + _GAP
-                or leaf.offset + leaf.length - batch.base > BATCH_BYTES
-                or len(batch.leaves) == BATCH_LEAVES
-            ):
-                self._send()
-        if self._batch is None:
-            self._batch = _Batch(leaf.car, leaf.offset, [], [], {})
-        self._batch.leaves.append((leaf, leaf.offset - self._batch.base))
-        self._batch.files.append(file)
-
-    def _send(self) -> None:
-        batch, self._batch = self._batch, None
-        if batch is None:
-            return
-        for file in {id(each): each for each in batch.files}.values():
-            if file.part:
-                file.running += 1
-        self._running.append((batch, self._pool.submit(self._work, batch)))
-        while len(self._running) > _AHEAD:
-            self._reap()
-
     @staticmethod
     def _write_leaf(file: _Open, leaf: Leaf, data: memoryview) -> None:
         """Write a leaf into its partial file, decrypted if it is encrypted."""
         plain = plain_bytes(file.item, leaf, data)
         _write(file.descriptor, memoryview(plain), plain_range(file.item, leaf)[0], file.blank)
 
-    def _work(self, batch: _Batch) -> tuple[memoryview, list[int]]:
-        """Read and hash a batch, and write what belongs to partial files; runs in a thread."""
-        last = batch.leaves[-1][0]
-        size = last.offset + last.length - batch.base
-        view = memoryview(self._buffers.take())
-        car = self._blocks.cars[batch.car]
-        try:
-            if car.pread_into(view[:size], batch.base) < size:
-                return view, list(range(len(batch.leaves)))
-        except OSError:
-            batch.unread.update(_read_each(car, batch.leaves, view))
-        bad = {*wrong_leaves(view, batch.leaves), *batch.unread}
-        while bad and car.distrust():
-            batch.unread.clear()
-            batch.unread.update(_read_each(car, batch.leaves, view))
-            bad = {*wrong_leaves(view, batch.leaves), *batch.unread}
-        wrong = sorted(bad)
-        for k, ((leaf, at), file) in enumerate(zip(batch.leaves, batch.files, strict=True)):
-            if file.part and k not in bad:
-                try:
-                    self._write_leaf(file, leaf, view[at : at + leaf.length])
-                except DamagedError as error:
-                    file.fault = file.fault or str(error)
-        return view, wrong
+    def _take_leaf(self, file: _Open, leaf: Leaf, data: memoryview) -> None:
+        """Write a leaf that belongs to a partial file; runs in a thread."""
+        if file.part:
+            try:
+                self._write_leaf(file, leaf, data)
+            except DamagedError as error:
+                file.fault = file.fault or str(error)
 
-    def _reap(self) -> None:
-        """Take the oldest batch that was sent."""
-        batch, future = self._running.popleft()
-        try:
-            view, wrong = future.result()
-        except OSError as error:
-            self._failed(batch.files[0].item.path, error)
-            for file in batch.files:
-                file.fault = file.fault or f"can't be written ({error.strerror})"
-            view, wrong = memoryview(self._buffers.take()), []
-            lost = True
-        else:
-            lost = False
-        bad = set(wrong)
-        for k, ((leaf, at), file) in enumerate(zip(batch.leaves, batch.files, strict=True)):
-            if k in bad:
-                place = f"{self._blocks.cars[leaf.car].name} at byte {leaf.offset}"
-                file.fault = file.fault or (
-                    batch.unread.get(k)
-                    or f"the block {cid_text(leaf.cid)} {hash_fault(parse_cid(leaf.cid))} ({place})"
-                )
-            elif file.part:
-                file.written += plain_range(file.item, leaf)[1]
-            if not file.part:
-                if file.fault:
-                    if not lost:
-                        self._failed(file.item.path, EntryError(file.fault))
-                else:
-                    try:
-                        self._small(file, plain_bytes(file.item, leaf, view[at : at + leaf.length]))
-                    except DamagedError as error:
-                        self._failed(file.item.path, error)
-            else:
-                self._progress(plain_range(file.item, leaf)[1])
-        buffer = view.obj
-        view.release()
-        self._buffers.give(buffer)  # type: ignore[arg-type]
-        for file in {id(each): each for each in batch.files if each.part}.values():
-            file.running -= 1
-            if file.whole and not self._queued(file):
-                self._finish(file)
+    def _leaf_done(self, file: _Open, leaf: Leaf, data: memoryview | None, fault: str) -> None:
+        """A leaf was read: its bytes, or what is wrong with them."""
+        if data is None:
+            file.fault = file.fault or fault
+        if not file.part:
+            if data is None:
+                self._failed(file.item.path, EntryError(file.fault or fault))
+                return
+            try:
+                self._small(file, plain_bytes(file.item, leaf, data))
+            except DamagedError as error:
+                self._failed(file.item.path, error)
+            return
+        size = plain_range(file.item, leaf)[1]
+        if data is not None:
+            file.written += size
+        self._progress(size)
+
+    def _lost(self, files: list[_Open], error: OSError) -> None:
+        """Leaves of a batch couldn't be written; a partial file says so once it is done."""
+        for file in {id(each): each for each in files}.values():
+            file.fault = file.fault or f"can't be written ({error.strerror})"
+            if not file.part or error.errno in (errno.ENOSPC, errno.EDQUOT):
+                self._failed(file.item.path, error)
+
+    def _idle(self, file: _Open) -> None:
+        """No leaf of a file is under way."""
+        if file.part and file.whole:
+            self._finish(file)
 
     def _small(self, file: _Open, data: bytes | memoryview) -> None:
         """Write a file of one block, or of none."""
@@ -439,14 +361,3 @@ def _write(descriptor: int, data: memoryview, offset: int, blank: bool) -> None:
         while len(run):
             done = os.pwrite(descriptor, run, at)
             run, at = run[done:], at + done
-
-
-def _read_each(car: SeekableCar, leaves: Sequence[tuple[Leaf, int]], view: memoryview) -> dict[int, str]:
-    """Read leaves one by one to their places, and say why some can't be: others of the same batch can."""
-    unread = {}
-    for k, (leaf, at) in enumerate(leaves):
-        try:
-            car.pread_into(view[at : at + leaf.length], leaf.offset)
-        except OSError as error:
-            unread[k] = f"can't be read: {error.strerror}"
-    return unread

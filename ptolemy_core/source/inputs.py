@@ -108,7 +108,14 @@ class Inputs:
 
     def states(self) -> list[State | None]:
         """The state in which each item's file was read; None if nothing was read or the source has no states."""
-        return self._states.states()
+        known, states = self.state_columns()
+        return [
+            (row[0], row[1]) if there else None for there, row in zip(known, states.tolist(), strict=True)
+        ]
+
+    def state_columns(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which items have a state, and the two numbers of each item's."""
+        return self._states.columns()
 
     def _name(self, item: int) -> str:
         return self.source.name(self.items.paths[item])
@@ -156,10 +163,6 @@ class _FileStates:
             self._known[rows[same]] = True
         return same
 
-    def states(self) -> list[State | None]:
-        rows = self._file_of
-        known, ctimes, inodes = (c[rows].tolist() for c in (self._known, *self._states.T))
-        return [
-            (ctime, inode) if is_known else None
-            for is_known, ctime, inode in zip(known, ctimes, inodes, strict=True)
-        ]
+    def columns(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which items have a state, and the states."""
+        return self._known[self._file_of], self._states[self._file_of]

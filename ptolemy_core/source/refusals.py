@@ -1,6 +1,6 @@
 """The errors of sources, in the same words for every kind of source."""
 
-from ptolemy_core.errors import SourceChangedError, SourceUnreadableError
+from ptolemy_core.errors import SourceChangedError, SourceError, SourceUnreadableError
 
 BEHIND_LINK = "a folder in its path is now a link"
 """How an entry changed that can't be reached without following a link."""
@@ -12,6 +12,8 @@ OTHER_CONTENT = (
 )
 """How a file changed that a scan can't tell from what it was."""
 
+_REMEDY = "containerize and blitz make new CARs of what is there"
+_RECORD = "run verify --again, which records it; then "
 _RESCAN = "scan again, then containerize and blitz"
 
 
@@ -27,10 +29,12 @@ def other_content(name: str, *, recorded: bool = False) -> SourceChangedError:
         name: of the file.
         recorded: whether the catalog learns it from whoever caught this error.
     """
-    remedy = "containerize and blitz make new CARs of what is there"
-    return _changed(
-        name, OTHER_CONTENT, remedy if recorded else f"run verify --again, which records it; then {remedy}"
-    )
+    return _changed(name, OTHER_CONTENT, _REMEDY if recorded else _RECORD + _REMEDY)
+
+
+def recorded(error: SourceError) -> str:
+    """The message of an error, without the advice of `other_content` to record it: whoever says it does so."""
+    return str(error).replace(_RECORD + _REMEDY, _REMEDY)
 
 
 def missing(name: str, why: str) -> SourceChangedError:

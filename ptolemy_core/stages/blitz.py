@@ -32,6 +32,7 @@ from ptolemy_core.errors import (
 )
 from ptolemy_core.interrupts import Deferral, deferred
 from ptolemy_core.keys import KeyProvider
+from ptolemy_core.layout import WHOLE
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import counted
@@ -142,7 +143,7 @@ def _build_once(catalog: Catalog, project: Project, number: int, how: Building) 
                 return False
             job, built = finished
             build_job.record(catalog, job, built, time.monotonic() - started)
-    if built is not None and any(item.nodes for item in built.items):
+    if built is not None and (job.content.items.shards != WHOLE).any():
         stitch_files(catalog, name, how.profile)
     return True
 

@@ -179,7 +179,7 @@ def compare_generated(
                     except SourceChangedError as error:
                         suspect = _has_stamp(source, one)
                         faults.append(SourceFault(one.position, one.file_id, error.reason, suspect))
-                        problems.append(str(error))
+                        problems.append(refusals.recorded(error))
                     except SourceError as error:
                         unread.add(one.position)
                         problems.append(str(error))

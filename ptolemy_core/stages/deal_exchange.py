@@ -102,14 +102,15 @@ class Exchange:
 
     def _one(self, row: DealRow, first: bool, changes: list[Change]) -> Change:
         """Send or ask for one deal."""
-        self._whole.asked()
         now = self._whole.rounds.now()
         if row.wallet in self._wallets:
             return self._ours(row, self._wallets[row.wallet], now)
+        asked = True
         try:
             report = self._ask(row, first)
             self._answered = True
         except ProposalError as error:
+            asked = False
             if not first or error.fault == Fault.BAD_CLIENT:
                 # it may have arrived, and what is wrong may be here: only the provider can say
                 return self._ours(row, error, now)
@@ -128,8 +129,12 @@ class Exchange:
         except DealError as error:
             return self._unanswered(row, error, now)
         except (EncryptionError, SettingsError) as error:
+            asked = False
             self._wallets[row.wallet] = error
             return self._ours(row, error, now)
+        finally:
+            if asked:
+                self._whole.asked()
         change = self._reported(row, report, now)
         return self._upload(change, changes) if deal_upload.is_due(row, report) else change
 
@@ -189,7 +194,7 @@ class Exchange:
     def _ours(self, row: DealRow, error: PtolemyError, now: float) -> Change:
         """Something is wrong on our side, which says nothing of the deal and is no try: a person is told."""
         self._whole.problem(self._provider, error)
-        return _later(row, now)
+        return _later(row, now, DELAYS[1])
 
     def _unanswered(self, row: DealRow, error: DealError, now: float) -> Change:
         """Nothing is known of a deal by that: it stays in its state."""

@@ -12,11 +12,12 @@ from ptolemy_core.catalog.shards import BuiltShards
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.encryption.opening import form_of
-from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError, SourceError
+from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError, SourceError, StagingError
 from ptolemy_core.keys import WrappedKey
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.reader import Expected, verify_car
+from ptolemy_core.source import refusals
 from ptolemy_core.stages import dead
 from ptolemy_core.stages.car_listing import CarListing
 from ptolemy_core.stages.compare import Comparison, agreed, compare_generated, compare_with_source
@@ -197,7 +198,7 @@ def _read(
     before = stored.look()
     try:
         report = verify_car(
-            stored.open() if row.is_generated else stored.path,
+            stored.open() if row.is_generated or stored.in_store else stored.path,
             job.profile,
             expect=expect,
             on_entry=listing.add,
@@ -212,10 +213,12 @@ def _read(
             f"{row.project}|{row.number:06d} to build it again"
         )
         return Verdict(row, 0, 0, [problem]), None, ()
-    except (OSError, OutlineError, DeadCarError, EncryptionError) as error:
+    except (OSError, OutlineError, DeadCarError, EncryptionError, StagingError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         cause = error.__cause__
-        changed = cause.other_content if isinstance(cause, SourceError) else ()
+        changed: tuple[int, ...] = ()
+        if isinstance(cause, SourceError):
+            why, changed = refusals.recorded(cause), cause.other_content
         return Verdict(row, 0, 0, [f"{row.file_name} can't be read: {why}"]), None, changed
     problems = [f"{row.file_name} at byte {f.offset}: {f.message} ({f.code})" for f in report.findings]
     problems += [f"{row.file_name}: {problem}" for problem in listing.differences()]

@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from ptolemy_core.car.build import built_items
 from ptolemy_core.car.fill import fill
+from ptolemy_core.car.items import built_items
 from ptolemy_core.car.nodes import block_cid
 from ptolemy_core.car.options import DEFAULT_OPTIONS, BuildOptions
 from ptolemy_core.car.outline_file import most_bytes

@@ -6,6 +6,7 @@ of finished CARs; it names what it leaves, and the seal lets those alone be miss
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,9 @@ from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
 from ptolemy_dagster.weight import ENTRIES
+
+# data versions of outputs are a beta of Dagster; pyproject.toml holds Dagster to versions where they were tested
+warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer `Output")
 
 MAX_BATCHES = 256
 """Steps of one blitz at most: more cost Dagster far more than they give (each step resolves the fan-out)."""

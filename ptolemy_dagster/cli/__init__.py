@@ -4,15 +4,22 @@ import os
 import sys
 
 from ptolemy_core.garbage import imports_kept
+from ptolemy_dagster import warm
 
 
 def main() -> None:
-    """Entry point."""
+    """Entry point; also of the run's process that a command forks."""
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         # names of files are bytes, and text to a person: in an ASCII locale most couldn't be given or shown
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     try:
+        with imports_kept():
+            line = warm.start(sys.argv[1:])
+        if line is not None:  # this is the run's process
+            from ptolemy_dagster.execute import execute_when_asked
+
+            return execute_when_asked(line)
         with imports_kept():
             from ptolemy_dagster.cli.app import import_module_of
             from ptolemy_dagster.cli.app import main as run
@@ -20,5 +27,9 @@ def main() -> None:
             import_module_of(*sys.argv[1:2])
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
+        warm.stop()
         sys.exit(130)
-    run()
+    try:
+        run()
+    finally:
+        warm.stop()

@@ -92,10 +92,10 @@ def export(
                 if row.engine == deals.MANUAL and row.state != "active"
             ]
             text = "".join(f"{line}\n" for line in make(catalog, manual))
-            if not text:
-                output.say(
-                    f"no manual deal of {project} waits for that: ptolemy deals make {project} makes them"
-                )
+            if not manual:
+                output.say(f"no manual deal of {project} waits: ptolemy deals make {project} makes them")
+            elif not text and form == "boost":
+                output.say(f"all manual deals of {project} are proposed")
     sys.stdout.write(text)
 
 

@@ -109,8 +109,8 @@ def track(
         output.print_facts(done)
     else:
         _show_round(done, state)
-        if not (everything or wait or done.asked or done.away or done.problems):
-            _show_why_nothing(project, live)
+        if not (done.asked or done.away or done.problems):
+            _show_why_nothing(project, live, everything or wait)
     if done.problems:
         raise typer.Exit(output.FAILED)
 
@@ -262,13 +262,16 @@ def _show_round(one: DealRoundFacts, state: ReplicationFacts) -> None:
     _show_replicas(state)
 
 
-def _show_why_nothing(project: str, live: Sequence[DealRow]) -> None:
+def _show_why_nothing(project: str, live: Sequence[DealRow], everything: bool) -> None:
     """Why nothing was sent or asked for."""
     by_hand = [row for row in live if row.engine == deals.MANUAL]
-    if len(by_hand) < len(live):
+    if len(by_hand) < len(live) and not everything:
         output.say(f"no deal is due yet; ptolemy deals track {project} --all asks for all of them now")
     if any(row.state != DealState.ACTIVE for row in by_hand):
-        output.say("deals with manual providers are made by hand: ptolemy deals set ID --state active")
+        output.say(
+            f"deals with manual providers are made by hand: ptolemy deals export {project} --format boost, then "
+            "ptolemy deals set ID --state active"
+        )
 
 
 def _show_replicas(one: ReplicationFacts) -> None:

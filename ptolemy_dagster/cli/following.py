@@ -11,6 +11,7 @@ from ptolemy_core.sizes import counted
 from ptolemy_core.status.rate import blitz_progress, task_progress
 from ptolemy_core.status.state import ProjectState, project_state
 from ptolemy_dagster.cli.stage_bars import Amount, StageBars
+from ptolemy_dagster.warm import Process
 
 _POLL = 0.5
 _SCAN, _PLAN, _BUILD, _VERIFY, _ROOT, _MANIFEST = ALL = (
@@ -36,7 +37,7 @@ _OF_WORK = {Work.SCAN: _SCAN, Work.VERIFY: _VERIFY, Work.ROOT: _ROOT, Work.MANIF
 class RunProcess:
     """A run's process, and whether the run succeeded once that has ended: its exit code doesn't say."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Process
     succeeded: Callable[[], bool]
 
 
@@ -90,7 +91,7 @@ def _hashing(now: ProjectState) -> Amount | None:
 
 def _amount(task: RunningTask) -> Amount:
     progress = task_progress(task)
-    return Amount(task.done, task.total, progress.rate, task.task.work.unit == "bytes")
+    return Amount(task.done, task.total, progress.rate, task.task.work.unit == "bytes", sampled=True)
 
 
 def _building(start: ProjectState, now: ProjectState) -> Amount | None:
@@ -100,4 +101,4 @@ def _building(start: ProjectState, now: ProjectState) -> Amount | None:
     if done <= 0:
         return None
     note = f"{now.built:,} of {counted(now.containers, 'CAR')}"
-    return Amount(min(done, total), total, progress.rate, note=note)
+    return Amount(min(done, total), total, progress.rate, note=note, sampled=True)

@@ -92,4 +92,8 @@ def commp_command(
         output.print_json(rows)
         return
     for row in rows:
-        typer.echo("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in row.items()))
+        typer.echo("\n".join(f"{_label(name)}: {value}" for name, value in row.items()))
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").replace("cid", "CID")

@@ -27,7 +27,13 @@ def nothing_to_do(catalog: Catalog, job: str, name: str) -> str | None:
     Only after a run that succeeded: one that failed or was killed may have left something that the next one settles,
     and it is that run's end that `status` shows.
     """
-    find = {"containerize": _planned, "blitz": _built, "verify": _verified, "onboard": _onboarded}.get(job)
+    find = {
+        "containerize": _planned,
+        "blitz": _built,
+        "verify": _verified,
+        "root": _rooted,
+        "onboard": _onboarded,
+    }.get(job)
     runs = runs_of(catalog) if find else None
     if find is None or runs is None:
         return None
@@ -41,12 +47,17 @@ def _onboarded(catalog: Catalog, name: str) -> str | None:
     """Why all stages have nothing to do. What needs no look at the target comes first."""
     if not (_planned(catalog, name) and (built := _built(catalog, name)) and _verified(catalog, name)):
         return None
-    root, scan = next(roots.rows(catalog, name), None), scans.last(catalog, name)
-    if root is None or scan is None or root.scan != scan.number or not _manifest_is_newest(catalog, name):
+    if not (_rooted(catalog, name) and _manifest_is_newest(catalog, name)):
         return None
     if not is_unchanged(catalog, name, _COMPARED):
         return None
     return f"nothing changed since the last scan, and {built} and verified"
+
+
+def _rooted(catalog: Catalog, name: str) -> str | None:
+    root, scan = next(roots.rows(catalog, name), None), scans.last(catalog, name)
+    is_newest = root is not None and scan is not None and root.scan == scan.number
+    return f"the root of {name} is of its last scan" if is_newest else None
 
 
 def _manifest_is_newest(catalog: Catalog, name: str) -> bool:

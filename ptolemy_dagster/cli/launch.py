@@ -14,15 +14,18 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import IO
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import PtolemyError, UnavailableError
 from ptolemy_core.interrupts import interruptible
 from ptolemy_core.status.state import project_state
+from ptolemy_dagster import warm
 from ptolemy_dagster.cli import following, output
 from ptolemy_dagster.execute import Answer, Request, read_answer
 from ptolemy_dagster.home import log_folder
 from ptolemy_dagster.machines.settings import SCHEDULER
+from ptolemy_dagster.weight import has_few_entries
 
 _STOP_SECONDS = 30.0
 """Seconds that a run has to end when it is stopped."""
@@ -81,14 +84,8 @@ def run_job(
         request = Request(
             job, project, launch, os.getpid(), told.fileno(), _forks(catalog, job, project), config or {}
         )
-        # of a session of its own: a terminal's Ctrl-C and hang-up reach it through this process, once
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ptolemy_dagster.execute", request.as_text()],
-            stdout=file,
-            stderr=file,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[told.fileno()],
-            start_new_session=True,
+        process: warm.Process = warm.ask(request.as_text(), [file.fileno(), told.fileno()]) or _started(
+            request, file
         )
         try:
             run = following.RunProcess(process, lambda: read_answer(told.fileno()).ok)
@@ -103,16 +100,32 @@ def run_job(
         return _outcome(read_answer(told.fileno()), launch, log)
 
 
+def _started(request: Request, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """A new process of a run."""
+    # of a session of its own: a terminal's Ctrl-C and hang-up reach it through this process, once
+    return subprocess.Popen(
+        [sys.executable, "-m", "ptolemy_dagster.execute", request.as_text()],
+        stdout=log,
+        stderr=log,
+        stdin=subprocess.DEVNULL,
+        pass_fds=[request.answer],
+        start_new_session=True,
+    )
+
+
 def _forks(catalog: Catalog, job: str, project: str) -> bool:
     """Whether steps of a job are expected to get processes of their own on this machine."""
     if os.environ.get(SCHEDULER):
         return False
-    return job == "verify" or (
-        job in ("blitz", "onboard") and project_state(catalog, project).done != "blitz"
-    )
+    if job == "verify" or (job in ("blitz", "onboard") and project_state(catalog, project).done != "blitz"):
+        return True
+    try:
+        return job != "blitz" and not has_few_entries(catalog, project)
+    except OSError:  # the run meets it, and tells of it
+        return False
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: warm.Process) -> None:
     """End a run's process and those that it started; with force if they aren't done soon."""
     process.send_signal(signal.SIGTERM)  # SIGINT may be ignored: so it is in a shell's background
     try:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Annotated
@@ -36,7 +37,7 @@ def find(
     project: Annotated[str | None, typer.Option("--project", "-p", help="Search only this project.")] = None,
     prefix: Annotated[bool, typer.Option("--prefix", help="All paths that start with PATH.")] = False,
     glob: Annotated[
-        bool, typer.Option("--glob", help="All paths that match a pattern with *, ?, [a-z] and **.")
+        bool, typer.Option("--glob", help="All paths that match a pattern, such as **/IMG_*.jpg.")
     ] = False,
     gone: Annotated[
         bool, typer.Option("--all", help="Include versions that a later scan found changed or gone.")
@@ -124,7 +125,15 @@ def _nothing(
         return no_project()
     if any(_first(1, search(catalog, text, project)) for text, project in places):
         return f"{what!r} is gone: --all shows the versions that earlier scans found"
-    return f"no file or CID matches {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"
+    told = f"no file or CID matches {what!r}: give a path below target_dir, or a CID of a file, shard, CAR or piece"
+    if not _is_name(what):
+        return told
+    return f"{told}; to search all folders: ptolemy find --glob {shlex.quote('**/' + what)}"
+
+
+def _is_name(what: str) -> bool:
+    """Whether it looks like a file's name without its folder."""
+    return "/" not in what and "*" not in what and not what.startswith(("baf", "baga", "Qm"))
 
 
 def _show_found(found: Sequence[FileFacts]) -> None:

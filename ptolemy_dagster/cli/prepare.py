@@ -11,7 +11,7 @@ import typer
 from ptolemy_core.facts.cars import CarFacts, RootFacts
 from ptolemy_core.facts.files import NotStoredFacts
 from ptolemy_core.facts.projects import ManifestFacts, PreparedFacts
-from ptolemy_core.sizes import counted, readable
+from ptolemy_core.sizes import readable
 from ptolemy_core.stages.prepare import Preparation, Prepared, Step, prepare, steps_of
 from ptolemy_core.status.rate import rate
 from ptolemy_dagster.cli import output
@@ -118,4 +118,6 @@ def _show(facts: PreparedFacts, not_stored: str) -> None:
     if not_stored:
         output.say(f"warning: {not_stored}")
     if not facts.built:
-        output.say(f"nothing was new: all {counted(len(facts.cars), 'CAR')} were built before")
+        count = len(facts.cars)
+        known = "the only CAR was" if count == 1 else f"all {count:,} CARs were"
+        output.say(f"nothing was new: {known} built before")

@@ -43,14 +43,12 @@ def delete_command(
     size, did = readable(sum(found.files.values())), "removed" if yes else "would be removed"
     output.say(f"project {project} {did}: {counted(len(found.cars), 'CAR')} in the catalog")
     if found.undelivered:
-        output.say(f"{counted(found.undelivered, 'CAR')} of it not marked as delivered")
+        output.say(f"CARs that aren't marked as delivered: {found.undelivered:,}")
     if found.deals:
-        output.say(
-            f"{counted(found.deals, 'deal')} of it not over: providers keep their pieces until the end"
-        )
+        output.say(f"deals that aren't over: {found.deals:,}; providers keep their pieces until the end")
     if found.files:
-        kept = "" if cars else f" stay in {found.project.staging_dir} (--cars deletes them, too)"
-        output.say(f"{counted(len(found.files), 'file')} of CARs, {size}{kept or f' {did}, too'}")
+        end = did if cars else f"kept in {found.project.staging_dir} (--cars deletes them too)"
+        output.say(f"{counted(len(found.files), 'CAR file')}, {size}: {end}")
     if not yes:
         refused = found.obstacle is not None and not force
         output.say(f"dry run: nothing was removed; {'--yes --force' if refused else '--yes'} removes it")

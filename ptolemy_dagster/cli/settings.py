@@ -73,5 +73,5 @@ def _said(value: object) -> object:
     if isinstance(value, tuple):
         return "  ".join(value)
     if value is None:
-        return "by default"
+        return "not set"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value

@@ -26,6 +26,7 @@ class Amount:
         rate: the same a second; 0: not known.
         is_bytes: whether they are bytes.
         note: what else to say, such as how many CARs are built.
+        sampled: whether it is only looked at now and then, so that the last number seen isn't the stage's whole.
     """
 
     done: int = 0
@@ -33,6 +34,7 @@ class Amount:
     rate: float = 0.0
     is_bytes: bool = True
     note: str = ""
+    sampled: bool = False
 
     def __str__(self) -> str:
         """In words: "1.2 GiB of 3 GiB, 41%, 812 MiB/s, 2 min left"."""
@@ -117,7 +119,8 @@ class StageBars:
         if self._current is None:
             return
         amount, took = self._amount, duration(self._now() - self._began)
-        whole = replace(amount, done=amount.total or amount.done, total=None, rate=0.0)
+        seen = 0 if amount.sampled else amount.done
+        whole = replace(amount, done=amount.total or seen, total=None, rate=0.0)
         words = ", ".join(part for part in (str(whole), took) if part)
         if self._live and self._bar is not None:
             self._bars.update(self._bar, completed=1, total=1, words=f"done: {words}")

@@ -1,7 +1,7 @@
 """Commands that define a project and run its stages."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +10,7 @@ from ptolemy_core import urls
 from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import Catalog, cars, containers, place, projects, roots, scans, shards, skipped
 from ptolemy_core.catalog.cars import CarRow
+from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts, RootFacts, StagedCarFacts
 from ptolemy_core.facts.files import NotStoredFacts
@@ -166,6 +167,20 @@ def containerize(
     if as_json:
         output.print_facts([PlannedCarFacts.of(row) for row in rows])
         return
+    _show_plan(rows)
+    if dry_run and not (rows or empty):
+        output.say(f"nothing to do: every file of {project} is in a container")
+    if empty:
+        output.say(empty)
+    if any(row.car_storage == cars.GENERATED and not row.built for row in rows):
+        output.say("CARs that aren't built yet will be generated: staging_dir gets their outlines only")
+    if dry_run:
+        output.say("dry run: nothing was saved")
+
+
+def _show_plan(rows: Sequence[ContainerRow]) -> None:
+    if not rows:
+        return
     output.print_table(
         ("container", "items", "data", "CAR size", "piece size", "padding", "built"),
         [
@@ -181,12 +196,6 @@ def containerize(
             for row in rows
         ],
     )
-    if empty:
-        output.say(empty)
-    if any(row.car_storage == cars.GENERATED and not row.built for row in rows):
-        output.say("CARs that aren't built yet will be generated: staging_dir gets their outlines only")
-    if dry_run:
-        output.say("dry run: nothing was saved")
 
 
 def blitz(

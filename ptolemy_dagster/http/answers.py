@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import parse_qsl
 
 import anyio
@@ -101,9 +102,7 @@ class Bodies:
         body = Body(self.library, answer)
         pump = self.pump
         try:
-            first: bytes | memoryview = b""
-            if not (way.can_send_files and await pump.run(body.file_range)):
-                first = await pump.run(body.read, _FIRST)
+            first = await pump.run(partial(body.begin, _FIRST, by_file=way.can_send_files))
             await start(request, send, answer.status, answer.headers, answer.size)
             await pump.send(body, first, way)
             await way.end()
@@ -126,6 +125,8 @@ FAULTS = (PtolemyError, OSError)
 
 async def _closed(pump: Pump, body: Body) -> None:
     """Close a body in a thread, whatever becomes of the request."""
+    if body.at_end:
+        return
     with anyio.CancelScope(shield=True):
         await pump.run(body.close)
 

@@ -154,6 +154,8 @@ class LimitedHttp(H11Protocol):
 
     async def send_data(self, data: memoryview) -> bool:
         """Send a part of the body of the answer that is under way, without copying it; False if nobody takes it."""
+        if not await self._writable():
+            return False
         for part in self.conn.send_with_data_passthrough(_framed(data)) or ():
             rest = memoryview(part)
             while rest:
@@ -206,14 +208,16 @@ class LimitedHttp(H11Protocol):
 
     async def all_written(self) -> bool:
         """Wait until all that was written is with the system; False if the client is gone."""
+        if not await self._writable():
+            return False
         if self.transport.get_write_buffer_size():
             low, high = self.transport.get_write_buffer_limits()
             self.transport.set_write_buffer_limits(0)
             try:
-                if not await self._writable():
-                    return False
+                await self._writable()
             finally:
-                self.transport.set_write_buffer_limits(high, low)
+                if not self.transport.is_closing():  # one that is closed takes no limits
+                    self.transport.set_write_buffer_limits(high, low)
         return await self._writable()
 
     async def _wait_for(self, sock: int) -> bool:

@@ -121,6 +121,8 @@ class Pump:
         """Send all parts; while one is sent the next are read."""
         if first:
             await self._send_part(memoryview(first), way)
+            if body.at_end:
+                return
         ahead = _Ahead(self, body)
         try:
             while (part := await ahead.next()) is not None:
@@ -191,7 +193,7 @@ class _Ahead:
     def __init__(self, pump: Pump, body: Body) -> None:
         self._pump = pump
         self._body = body
-        self._size = 1  # of SIZES
+        self._size = 2  # of SIZES
         self._read: deque[SharedPart] = deque()
         self._closed = False
         self._change = asyncio.Event()

@@ -46,7 +46,10 @@ def test_manual_deals_from_the_plan_to_the_mark(built: Backend) -> None:
     ptolemy("deals", "set", deal["id"], "--state", "accepted", "--note", f"Boost's {uuid}")
     imports = ptolemy("deals", "export", "delta", "--format", "boost-import", "--folder", "/cars here")
     assert imports.stdout == f"boostd import-data -- {uuid} '/cars here/{deal['piece_cid']}.car'\n"
-    assert "no manual deal of delta waits" in ptolemy("deals", "export", "delta", "--format", "boost").stderr
+    assert (
+        "all manual deals of delta are proposed"
+        in ptolemy("deals", "export", "delta", "--format", "boost").stderr
+    )
     ptolemy("deals", "set", deal["id"][:20].lower(), "--state", "active", "--note", "uuid 7")
     whole = is_as_published("deals-show", printed("deals", "show", deal["id"]))
     assert list(dict.fromkeys(one["state"] for one in whole["history"])) == [
@@ -231,7 +234,7 @@ def test_what_comes_next_is_said(built: Backend) -> None:
     (deal,) = printed("deals", "list", "delta", "--state", "sent", "--state", "active")
     assert "deals due now: 1; next: ptolemy deals make delta" in ptolemy("deals", "retry", deal["id"]).output
     dry = ptolemy("delete", "delta").output
-    assert "1 deal of it not over" in dry
+    assert "deals that aren't over: 1; providers keep" in dry
     assert "--yes --force removes it" in dry
     told = is_as_published("delete", printed("delete", "delta"))
     assert told["deals"] == 1

@@ -46,6 +46,24 @@ def test_run_launches_nothing_when_nothing_changed(delta: Backend) -> None:
     assert len(runs(delta)) == 1
 
 
+def test_root_launches_nothing_while_its_scan_is_the_last(delta: Backend) -> None:
+    ptolemy("run", "delta")
+    again = ptolemy("root", "delta")
+    assert "nothing to do: the root of delta is of its last scan" in again.stderr
+    assert "bafy" in again.stdout
+    assert len(runs(delta)) == 1
+    _add(delta)
+    ptolemy("run", "delta")
+    assert len(runs(delta)) == 2
+
+
+def test_a_dry_run_of_a_plan_with_nothing_new_says_so_and_prints_no_empty_table(delta: Backend) -> None:
+    ptolemy("run", "delta")
+    shown = ptolemy("containerize", "delta", "--dry-run")
+    assert shown.stdout == ""
+    assert "nothing to do: every file of delta is in a container" in shown.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [(_change, 0), (_add, 0), (_remove_manifest, 0), (_leave_out, 0), (_remove_car, 1)],

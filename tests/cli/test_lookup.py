@@ -175,6 +175,14 @@ def test_find_looks_in_one_project_if_asked(delta: Backend) -> None:
     assert [one["project"] for one in printed("find", "a.txt", "--project", "echo")] == ["echo"]
 
 
+def test_find_of_a_name_without_its_folder_says_how_to_search_all_folders(delta: Backend) -> None:
+    build(delta, "delta")
+    assert "to search all folders: ptolemy find --glob '**/c.bin'" in error_of("find", "c.bin")
+    assert [one["path"] for one in printed("find", "--glob", "**/c.bin")] == ["b/c.bin"]
+    for what in ("bafkqaaa", "b/d.bin", "*.txt"):
+        assert "--glob" not in error_of("find", what)
+
+
 @pytest.mark.parametrize("what", ["nothing.txt", "bafkqaaa", "b/c.bin/d"])
 def test_find_without_a_match_exits_1(delta: Backend, what: str) -> None:
     assert f"no file or CID matches {what!r}" in error_of("find", what)

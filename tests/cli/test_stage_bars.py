@@ -62,6 +62,13 @@ def test_without_a_terminal_a_stage_is_said_at_its_start_every_half_minute_and_a
     ]
 
 
+def test_a_count_that_is_looked_at_now_and_then_is_not_said_to_be_the_whole(said: io.StringIO) -> None:
+    with StageBars(["scanning"], Clock()) as bars:
+        bars.show("scanning", Amount(22_000, None, 10.0, is_bytes=False, sampled=True))
+        bars.finish()
+    assert said.getvalue().splitlines()[-1] == "scanning done: 0 s"
+
+
 def test_a_bar_ends_at_its_total_though_its_last_steps_were_not_seen(said: io.StringIO) -> None:
     with StageBars(["building CARs"], Clock()) as bars:
         bars.show("building CARs", Amount(400, 468))

@@ -52,6 +52,7 @@ def test_stages_one_by_one_print_json(delta: Backend) -> None:
         "not_stored": {"unreadable": 0, "special": 0, "own": 0, "dropped": 0, "total": 0},
     }
     assert printed("commp", delta.staging() / car["file_name"])[0]["piece_cid"] == car["piece_cid"]
+    assert f"piece CID: {car['piece_cid']}\n" in ptolemy("commp", delta.staging() / car["file_name"]).stdout
     assert printed("cid", delta.root / "data")[0]["cid"] == car["payload_cid"]
 
 

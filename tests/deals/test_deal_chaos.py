@@ -1,7 +1,8 @@
 """Whatever breaks, no deal is lost, none is made twice, and in the end each piece has the replicas that it wants.
 
 Disturbances at random: providers restart or are down, answer with errors before or after they did what was asked,
-are slow or say nothing; clocks are off; our own process is killed at a random request, before or after it was sent.
+are slow or say nothing; uploads break off; clocks are off; a wallet has another key, or a secret is missing; our own
+process is killed at a random request, before or after it was sent.
 """
 
 import itertools
@@ -9,6 +10,7 @@ import os
 import random
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,13 @@ from ptolemy_core.deals.http_transport import HttpTransport
 from ptolemy_core.deals.manual import ManualEngine
 from ptolemy_core.deals.states import LIVE
 from ptolemy_core.deals.transport import Answer, Request
+from ptolemy_core.errors import SettingsError
+from ptolemy_core.keys.wallets import Wallets
 from ptolemy_core.stages.deal import record_plan
 from ptolemy_core.stages.deal_round import Rounds, make_round
 from ptolemy_core.stages.replication import replication
 from tests.deals.project import AT_ONCE, SECRET, WALLETS, Dealing, dealing
+from tests.deals.test_our_side import OTHER
 from tests.pipeline.fixtures import postgres
 from tests.provider import ProviderServer
 from tests.provider.faults import FAULTS
@@ -32,6 +37,7 @@ from tests.stages.conftest import PROFILE, Scene, catalog_url, make, stage
 __all__ = ["catalog_url", "make", "postgres", "stage"]
 
 DISTURBANCES = 110
+CHUNK = 2048
 NAMES = ("anna", "bert", "cleo")
 REPLICAS = 2
 FILES = {b"f%d" % k: bytes([k]) * PROFILE.size_unit for k in range(24)}
@@ -47,12 +53,15 @@ class Chaos:
         self.done: Counter[str] = Counter()
 
     def disturb(self) -> None:
-        kind = self.random.choice(("fault", "fault", "fault", "restart", "down", "clock", "killed", "killed"))
+        often = ("fault", "fault", "fault", "killed", "killed")
+        kind = self.random.choice((*often, "restart", "down", "clock", "other_key", "no_secret"))
         getattr(self, kind)()
 
     def fault(self) -> None:
         name = self.random.choice(NAMES)
-        route = self.random.choice(("POST /deal", "POST /deal", "GET /status/{id}", "GET /products"))
+        route = self.random.choice(
+            ("POST /deal", "POST /deal", "GET /status/{id}", "GET /products", "PUT /uploads/{id}/{number}")
+        )
         fault = self.random.choice(sorted(FAULTS))
         self.one.servers[name].faults.add(route, fault, self.random.randint(1, 4))
         self.done[fault] += 1
@@ -75,6 +84,22 @@ class Chaos:
         self.make()
         self.clock_off = 0.0
         self.done["clock off"] += 1
+
+    def other_key(self) -> None:
+        """Another key is under the wallet's alias for a round."""
+        self.make_with(self.one.catalog, HttpTransport(), OTHER)
+        self.done["other key"] += 1
+        self.pass_time()
+
+    def no_secret(self) -> None:
+        """The secret of URLs is missing for a round."""
+        secret = os.environ.pop("PTOLEMY_PIECE_SECRET")
+        with suppress(SettingsError):  # nothing is planned then
+            self.make_with(self.one.catalog, HttpTransport())
+        make_round(self.one.catalog, self.one.name, self.rounds(HttpTransport(), WALLETS))
+        os.environ["PTOLEMY_PIECE_SECRET"] = secret
+        self.done["no secret"] += 1
+        self.pass_time()
 
     def killed(self) -> None:
         """Make a round in a child that ends, as if killed, at a random request, before or after it was sent."""
@@ -102,12 +127,14 @@ class Chaos:
         self.make_with(self.one.catalog, HttpTransport())
         self.pass_time()
 
-    def make_with(self, catalog: Catalog, transport: Any) -> None:
-        engine = CurioEngine(WALLETS.find, transport, clock=lambda: time.time() + self.clock_off, seconds=1.0)
-        engines = {"curio": engine, "manual": ManualEngine()}
-        rounds = Rounds(engines.__getitem__, AT_ONCE, lambda: self.one.now, lambda _: None)
+    def make_with(self, catalog: Catalog, transport: Any, wallets: Wallets = WALLETS) -> None:
         record_plan(catalog, self.one.name, WALLETS, now=lambda: self.one.now)
-        make_round(catalog, self.one.name, rounds)
+        make_round(catalog, self.one.name, self.rounds(transport, wallets))
+
+    def rounds(self, transport: Any, wallets: Wallets) -> Rounds:
+        engine = CurioEngine(wallets.find, transport, clock=lambda: time.time() + self.clock_off, seconds=1.0)
+        engines = {"curio": engine, "manual": ManualEngine()}
+        return Rounds(engines.__getitem__, AT_ONCE, lambda: self.one.now, lambda _: None)
 
     def pass_time(self) -> None:
         self.one.now += self.random.choice((1.0, 70.0, 700.0, 4000.0))
@@ -186,12 +213,15 @@ def test_no_deal_is_lost_or_made_twice_whatever_breaks(
     stage: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PTOLEMY_PIECE_SECRET", SECRET)
+    monkeypatch.setattr("ptolemy_core.stages.deal_upload._SMALL", 0)
+    monkeypatch.setattr("ptolemy_core.stages.deal_upload.CHUNK", CHUNK)
     assert len(stage.run(FILES)) == 6
     with dealing(stage, tmp_path, NAMES) as one:
         one.settings(replicas=REPLICAS)
         chaos = Chaos(one, seed=int(os.environ.get("PTOLEMY_TEST_SEED", "1")))
         for name in NAMES:
             chaos.stop(name)
+            one.servers[name].market.min_chunk = CHUNK
             chaos.start(name)
         grown = 0
         while sum(chaos.done.values()) < DISTURBANCES:
@@ -200,6 +230,7 @@ def test_no_deal_is_lost_or_made_twice_whatever_breaks(
                 sum(chaos.done.values()) // 15 > grown
             ):  # new pieces, so that there are deals to make all the time
                 grown += 1
+                one.settings(deal_transfer=("pull", "push")[grown % 2])
                 content = {b"more%d-%d" % (grown, k): bytes([k, grown]) * 512 for k in range(16)}
                 stage.run(content)
         chaos.calm()

@@ -53,6 +53,7 @@ def test_another_key_under_the_alias_of_a_wallet_fails_no_deal(
             "provider bert",
         ]
         assert all(words in problem for problem in result.problems)
+        assert result.asked == 0
     assert {row.id: row.state for row in one.rows()} == before
     assert not any(server.requests for server in one.servers.values())
     one.engines = good
@@ -104,10 +105,13 @@ def test_a_proposal_waits_for_the_secret_of_its_urls_and_the_provider_s_other_de
     one.all_active()
 
 
-def test_the_secret_of_urls_is_kept_out_of_what_a_provider_says_later(one: Dealing) -> None:
+def test_the_secret_of_urls_is_kept_out_of_what_a_provider_says_later(
+    one: Dealing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ptolemy_core.catalog import deals, providers
     from ptolemy_core.stages.deal_proposal import question_of
 
+    monkeypatch.setattr(one.servers["anna"].worker, "add", lambda _: None)
     one.plan()
     one.round()
     row = one.rows()[0]

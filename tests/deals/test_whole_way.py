@@ -23,6 +23,7 @@ from tests.provider import ProviderServer
 
 __all__ = ["sqlite"]
 
+OTHER_KEY = "7d" * 32
 URL_KEY = "key-of-signed-urls-that-nobody-may-see"
 
 
@@ -56,6 +57,16 @@ def everything_written(root: Path) -> Iterator[bytes]:
     for path in root.rglob("*"):
         if path.is_file():
             yield path.read_bytes()
+
+
+@contextmanager
+def another_key(wallet: Path) -> Iterator[None]:
+    """A wallet whose alias has another key for a while."""
+    wallet.write_text(f"delegated:{OTHER_KEY}")
+    try:
+        yield
+    finally:
+        wallet.write_text(f"delegated:{KEY}")
 
 
 @pytest.mark.slow
@@ -96,6 +107,15 @@ def test_a_project_goes_to_two_providers_comes_back_from_them_and_its_sources_ma
             "deals", "track", "delta", "--wait"
         )
         command("deals", "list", "delta")
+        with another_key(wallet):
+            assert "nothing is sent" in command("deals", "track", "delta", "--all", code=1)
+        monkeypatch.delenv("PTOLEMY_PIECE_URL_KEY")
+        assert "2 deals sent or asked for" in command("deals", "track", "delta", "--all")
+        monkeypatch.setenv("PTOLEMY_PIECE_URL_KEY", URL_KEY)
+        command("providers", "add", "anna", "--rate", 20)
+        for form in ("csv", "json", "boost", "boost-import"):
+            command("deals", "export", "delta", "--root", "--format", form)
+        command("delete", "delta")
         assert in_process("deal", "delta", instance).get_asset_check_evaluations()[0].passed
 
         (found,) = printed("find", "a.txt", "-p", "delta")
@@ -134,7 +154,16 @@ def test_a_project_goes_to_two_providers_comes_back_from_them_and_its_sources_ma
     }
     assert len(signatures) >= 1
     key = bytes.fromhex(KEY)
-    secrets = {KEY.encode(), key, base64.b64encode(key), URL_KEY.encode(), *signatures}
+    other = bytes.fromhex(OTHER_KEY)
+    secrets = {
+        KEY.encode(),
+        key,
+        base64.b64encode(key),
+        OTHER_KEY.encode(),
+        other,
+        URL_KEY.encode(),
+        *signatures,
+    }
     wallet.unlink()
     for written in [*everything_written(tmp_path / "home"), *(text.encode() for text in said)]:
         assert not [secret for secret in secrets if secret in written]

@@ -77,6 +77,7 @@ def test_a_verification_of_a_generated_car_has_its_files_planned_anew(
     before = headers(stage)
     (wrong,) = [one for one in stage.verify(source=source) if not one.ok]
     assert f"{stage.target / 'g'} changed since the scan, other bytes" in wrong.problems[0]
+    assert wrong.problems[0].endswith("the same: containerize and blitz make new CARs of what is there")
     goes_on(stage, number, before, tmp_path / "out")
 
 

@@ -80,3 +80,9 @@ def test_without_the_key_or_with_a_damaged_manifest_nothing_is_restored(
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedError, match=path.name):
         load_manifest(written.manifest, folders=folders, profile=PROFILE)
+
+
+def test_cars_that_are_in_none_of_the_folders_are_missing(secret: Scene, tmp_path: Path) -> None:
+    written = delivered(secret, tmp_path / "provider", ManifestOptions("csv", str(tmp_path / "kept")))
+    found = load_manifest(written.manifest, folders=[str(tmp_path)], profile=PROFILE)
+    assert [one.reason for one in found.needs.missing] == ["not found"] * len(secret.cars())

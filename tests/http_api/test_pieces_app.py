@@ -137,6 +137,7 @@ class Zeros:
 
     def __init__(self, size: int) -> None:
         self.left = size
+        self.at_end = False
 
     def next_part(self, parts: Parts, size: int) -> SharedPart | None:
         if not self.left:

@@ -6,6 +6,8 @@ import json
 import os
 import random
 import shutil
+import socket
+import struct
 import subprocess
 import threading
 import time
@@ -318,3 +320,18 @@ def test_a_staged_car_that_is_cut_is_never_a_short_success(tmp_path: Path) -> No
         assert status_of(server.piece(row)) == 503
         place.unlink()
         assert status_of(server.piece(row)) == 404
+
+
+def test_clients_that_are_gone_before_their_answer_are_no_failure(home: Home, row: CarRow) -> None:
+    with serving(home) as server:
+        path = server.piece(row).removeprefix(server.url)
+        for _ in range(30):
+            with socket.create_connection(("127.0.0.1", server.port)) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.sendall(f"GET {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+                time.sleep(random.random() / 100)
+        assert status_of(server.piece(row), "-I") == 200
+        _, counts = curl(f"{server.url}/metrics")
+    log = "".join(server.log)
+    assert "Traceback" not in log, log[-3000:]
+    assert 'status="500"' not in counts

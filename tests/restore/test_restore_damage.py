@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ptolemy_core.restore import write as writing
+from ptolemy_core.restore import batches
 from tests.cli.commands import printed, ptolemy
 from tests.reader.encoder import (
     Dag,
@@ -107,7 +107,7 @@ def test_a_hash_that_is_not_supported_is_not_called_a_wrong_one(tmp_path: Path, 
     for reason in problems.values():
         assert "isn't supported" in reason
         assert "another hash" not in reason
-    assert writing.hash_fault
+    assert batches.hash_fault
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ptolemy_core.restore import Extraction, LimitError, Limits, measure
+from ptolemy_core.restore import Extraction, LimitError, Limits, measure, open_folders
 from ptolemy_core.restore.blocks import Blocks
 from ptolemy_core.restore.measure import Measure
 from ptolemy_core.restore.naming import Naming
@@ -118,14 +118,14 @@ def test_depth_costs_as_much_as_width(tmp_path: Path, monkeypatch: pytest.Monkey
     """Folders opened are counted: twice as many for a tree of twice the depth, and not four times."""
     counts = []
     opened = 0
-    step = Target._step
+    step = open_folders.open_step
 
     def counted(parent: int, name: bytes, make: bool, replace: bool = False) -> int:
         nonlocal opened
         opened += 1
         return step(parent, name, make, replace)
 
-    monkeypatch.setattr(Target, "_step", staticmethod(counted))
+    monkeypatch.setattr(open_folders, "open_step", counted)
     for levels in (300, 600):  # what is deeper than a thousand, pytest can't remove
         opened = 0
         to = tmp_path / str(levels)

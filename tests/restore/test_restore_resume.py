@@ -22,8 +22,8 @@ _KILLED = """
 import os, sys
 from ptolemy_core.restore import Extraction, compare
 compare.BATCH_BYTES = 8192
-from ptolemy_core.restore import write
-write.BATCH_BYTES = 8192
+from ptolemy_core.restore import batches, write
+batches.BATCH_BYTES = write.BATCH_BYTES = 8192
 left = int(sys.argv[1])
 def progress(done):
     global left

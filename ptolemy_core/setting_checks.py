@@ -138,12 +138,28 @@ def patterns(name: str, value: tuple[str, ...]) -> tuple[str, ...]:
 
 def target(value: str) -> str:
     """target_dir: a folder, or a URL."""
+    return str(_location("target_dir", value)) if urls.is_url(value) else folder("target_dir", value)
+
+
+def staging(value: str) -> str:
+    """staging_dir: a folder, or a URL of a store that can be written."""
     if not urls.is_url(value):
-        return folder("target_dir", value)
+        return folder("staging_dir", value)
+    location = _location("staging_dir", value)
+    if location.scheme not in urls.WRITABLE:
+        raise ValueError(
+            f"staging_dir can't be a {location.scheme}:// URL: use "
+            + ", ".join(f"{one}://" for one in urls.WRITABLE)
+            + ", or a folder"
+        )
+    return str(location)
+
+
+def _location(name: str, value: str) -> urls.Location:
     try:
-        return str(urls.parse(value))
+        return urls.parse(value)
     except SettingsError as error:
-        raise ValueError(f"target_dir: {error}") from None
+        raise ValueError(f"{name}: {error}") from None
 
 
 def folder(name: str, value: str) -> str:

@@ -258,7 +258,7 @@ def expiring(catalog: Catalog, name: str, days: float, now: Clock = time.time) -
     renewed = {row.renews for row in active}
     found = []
     for row in active:
-        until = epochs.epoch_of(now(), network_of_deal(row)) + int(days * epochs.DAY)
+        until = epochs.epoch_of(now(), network_of_deal(row)) + days * epochs.DAY
         if row.end_epoch is not None and row.end_epoch <= until and row.id not in renewed:
             found.append(row)
     return sorted(found, key=lambda row: row.end_epoch or 0)

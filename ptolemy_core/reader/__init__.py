@@ -6,7 +6,7 @@ nothing here uses `car` or `layout`. Writing files out of a CAR is `restore`.
 
 from ptolemy_core.reader.car import MAX_SECTION, CarReader, Header, open_car
 from ptolemy_core.reader.dagpb import DagPbError, Node, Type, UnixFs, decode_node, decode_unixfs
-from ptolemy_core.reader.entry import CarEntry, ExpectedEntry, FileRun, Kind
+from ptolemy_core.reader.entry import CarEntry, EachEntry, EntryReceiver, ExpectedEntry, FileRun, Kind
 from ptolemy_core.reader.findings import CarError, Code, Finding
 from ptolemy_core.reader.hashes import ParsedCid, cid_text, parse_cid
 from ptolemy_core.reader.inspection import CarInspection, inspect_car
@@ -27,6 +27,8 @@ __all__ = [
     "CarReport",
     "Code",
     "DagPbError",
+    "EachEntry",
+    "EntryReceiver",
     "Expected",
     "ExpectedEntry",
     "FileRun",

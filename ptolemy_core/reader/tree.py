@@ -4,15 +4,13 @@ Specification: https://specs.ipfs.tech/http-gateways/trustless-gateway/ (`order=
 https://specs.ipfs.tech/unixfs/, profile `unixfs-v1-2025` of IPIP-499. Memory: the nodes of one path.
 """
 
-from collections.abc import Callable
-
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag import varint
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.kernel.blocks import matching_leaves
 from ptolemy_core.reader import hamt
 from ptolemy_core.reader.dagpb import DagPbError, Node, Type, UnixFs, decode_node, decode_unixfs
-from ptolemy_core.reader.entry import CarEntry, FileRun, Kind
+from ptolemy_core.reader.entry import CarEntry, EntryReceiver, FileRun, Kind
 from ptolemy_core.reader.findings import Code, Findings
 from ptolemy_core.reader.frame import ROOT, Frame
 from ptolemy_core.reader.hashes import cid_text, is_profile_cid, parse_cid
@@ -39,23 +37,14 @@ class PreOrderWalk:
         root: binary CID of the DAG's root.
         profile: the shape that files and folders must have.
         findings: receives everything that is wrong.
-        on_entry: called with each entry when its root block is read, a folder before its entries. The root itself is
-            an entry, with an empty path, only if it isn't a folder.
-        on_files: called instead with files that were checked together; by default `on_entry` is called with each.
+        receiver: told of each entry when its root block is read, a folder before its entries. The root itself is an
+            entry, with an empty path, only if it isn't a folder.
     """
 
-    def __init__(
-        self,
-        root: bytes,
-        profile: Profile,
-        findings: Findings,
-        on_entry: Callable[[CarEntry], None],
-        on_files: Callable[[FileRun], None] | None = None,
-    ) -> None:
+    def __init__(self, root: bytes, profile: Profile, findings: Findings, receiver: EntryReceiver) -> None:
         self._profile = profile
         self._findings = findings
-        self._on_entry = on_entry
-        self._on_files = on_files
+        self._receiver = receiver
         self._stack = [Frame(ROOT, (Link(root, b"", None),), 0, 0)]
         self._path = bytearray()
         self._path_bytes = 0
@@ -109,11 +98,7 @@ class PreOrderWalk:
             frame.next += count
             frame.total += sections.size(at, count)
             files = FileRun(bytes(self._path), links.names(first, count), *sections.files(at, count))
-            if self._on_files is not None:
-                self._on_files(files)
-            else:
-                for entry in files:
-                    self._on_entry(entry)
+            self._receiver.files(files)
             self._close_complete()
         return count
 
@@ -349,7 +334,7 @@ class PreOrderWalk:
     ) -> None:
         if frame.type == ROOT:
             if kind != "directory":
-                self._on_entry(CarEntry(b"", kind, size, section.cid, section.offset, target))
+                self._receiver.entry(CarEntry(b"", kind, size, section.cid, section.offset, target))
             return
         if frame.type == Type.FILE:
             return
@@ -358,7 +343,9 @@ class PreOrderWalk:
             self._findings.add(Code.NAME, frame.offset, f"a link with the name {name[:300]!r}")
         if frame.type == Type.HAMT:
             self._hamt_entry(frame, link, name)
-        self._on_entry(CarEntry(bytes(self._path) + name, kind, size, section.cid, section.offset, target))
+        self._receiver.entry(
+            CarEntry(bytes(self._path) + name, kind, size, section.cid, section.offset, target)
+        )
 
     def _hamt_entry(self, frame: Frame, link: Link, name: bytes) -> None:
         slot = frame.slots[frame.next - 1]

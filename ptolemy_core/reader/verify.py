@@ -14,7 +14,7 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader import car as reader_car
 from ptolemy_core.reader.car import MAX_SECTION, CarReader
 from ptolemy_core.reader.digests import Digests
-from ptolemy_core.reader.entry import CarEntry, ExpectedEntry, FileRun
+from ptolemy_core.reader.entry import CarEntry, EachEntry, EntryReceiver, ExpectedEntry, FileRun
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
 from ptolemy_core.reader.hashes import (
     cid_text,
@@ -101,32 +101,23 @@ class CarReport:
 class _Counts:
     """Counts entries and passes them on, one by one or files together."""
 
-    def __init__(self) -> None:
+    def __init__(self, receivers: list[EntryReceiver]) -> None:
         self.of_kind = {"file": 0, "directory": 0, "symlink": 0}
         self.file_bytes = 0
-        self._receivers: list[tuple[Callable[[CarEntry], None], Callable[[FileRun], None] | None]] = []
-
-    def pass_to(
-        self, on_entry: Callable[[CarEntry], None], on_files: Callable[[FileRun], None] | None = None
-    ) -> None:
-        self._receivers.append((on_entry, on_files))
+        self._receivers = receivers
 
     def entry(self, entry: CarEntry) -> None:
         self.of_kind[entry.kind] += 1
         if entry.kind == "file":
             self.file_bytes += entry.size
-        for on_entry, _ in self._receivers:
-            on_entry(entry)
+        for receiver in self._receivers:
+            receiver.entry(entry)
 
     def files(self, files: FileRun) -> None:
         self.of_kind["file"] += len(files.sizes)
         self.file_bytes += sum(files.sizes)
-        for on_entry, on_files in self._receivers:
-            if on_files is not None:
-                on_files(files)
-                continue
-            for entry in files:
-                on_entry(entry)
+        for receiver in self._receivers:
+            receiver.files(files)
 
 
 class _Blocks:
@@ -182,7 +173,7 @@ class _Blocks:
         if not roots:
             return None
         self.root = roots[0]
-        return PreOrderWalk(roots[0], self._profile, self._findings, self._entries.entry, self._entries.files)
+        return PreOrderWalk(roots[0], self._profile, self._findings, self._entries)
 
 
 def verify_car(
@@ -190,8 +181,7 @@ def verify_car(
     profile: Profile = UNIXFS_V1_2025,
     *,
     expect: Expected | None = None,
-    on_entry: Callable[[CarEntry], None] | None = None,
-    on_files: Callable[[FileRun], None] | None = None,
+    receiver: EntryReceiver | None = None,
     progress: Callable[[int], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     sha256: bool = True,
@@ -204,8 +194,7 @@ def verify_car(
         path: the CAR file, or what gives ranges of its bytes.
         profile: the shape that files and folders must have.
         expect: the values to compare the CAR with.
-        on_entry: called with each entry of the tree, in the CAR's order, after its block's hash is checked.
-        on_files: called instead with files of a folder that were checked together; only with `on_entry`.
+        receiver: of the entries of the tree, after the hashes of their blocks are checked.
         progress: called with the bytes read since the last call, every few MiB.
         limits: of findings (sizes and digests still cover the whole file) and sections.
         sha256: whether to compute the file's sha2-256, which takes as long as all blocks' hashes together; it is
@@ -217,11 +206,7 @@ def verify_car(
     findings = Findings(limits.findings)
     wanted = expect or Expected()
     listing = None if wanted.entries is None else ListingCheck(wanted.entries, findings)
-    counts = _Counts()
-    if on_entry is not None:
-        counts.pass_to(on_entry, on_files)
-    if listing is not None:
-        counts.pass_to(listing.entry)
+    counts = _Counts([one for one in (receiver, listing) if one is not None])
     blocks = _Blocks(profile, findings, counts)
     whole = sha256 or wanted.sha256 is not None
     name = path.name if isinstance(path, Ranges) else fsdecode(path)
@@ -277,7 +262,7 @@ def read_entries(
         reader = CarReader(file, name, max_section=max_section)
         if len(reader.header.roots) != 1:
             raise CarError(Code.ROOTS, f"{len(reader.header.roots)} roots; there must be one", name, 0)
-        walk = PreOrderWalk(reader.header.roots[0], profile, findings, entries.append)
+        walk = PreOrderWalk(reader.header.roots[0], profile, findings, EachEntry(entries.append))
         for batch in reader.batches():
             _check_hashes(batch, findings)
             _follow(batch, walk, findings)

@@ -56,7 +56,7 @@ class CarListing:
         self._folders: set[bytes] = set()
         self._twice: list[bytes] = []
 
-    def add(self, entry: CarEntry) -> None:
+    def entry(self, entry: CarEntry) -> None:
         """Note an entry that was found."""
         number = WHOLE
         if names.may_be_encoded(entry.path):
@@ -77,8 +77,8 @@ class CarListing:
             self._twice.append(path)
         self._others[key] = value
 
-    def add_files(self, files: FileRun) -> None:
-        """Note files of one folder that were found, as `add` does with each."""
+    def files(self, files: FileRun) -> None:
+        """Note files of one folder that were found, as `entry` does with each."""
         folder = files.folder.replace(b"/", paths.SEPARATOR)
         for name, size, cid, offset in zip(files.names, files.sizes, files.cids, files.offsets, strict=True):
             if self._next is not None and not names.may_be_encoded(name):
@@ -87,7 +87,7 @@ class CarListing:
                     self.count += 1
                     self._next = next(self._rows, None)
                     continue
-            self.add(CarEntry(files.folder + name, "file", size, cid, offset))
+            self.entry(CarEntry(files.folder + name, "file", size, cid, offset))
 
     def differences(self) -> list[str]:
         """How what was found differs from the shards in the catalog, as sentences."""

@@ -8,7 +8,7 @@ import pytest
 
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.kernel import blocks
-from ptolemy_core.reader import CarEntry, FileRun, dagpb, verify_car
+from ptolemy_core.reader import CarEntry, EachEntry, FileRun, dagpb, verify_car
 from ptolemy_core.reader.limits import Limits
 from tests.reader.encoder import Dag, car, cid_of, field, leaf, link, node, plain_directory
 
@@ -29,7 +29,7 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Both:
 
     def verdict() -> Verdict:
         met: list[CarEntry] = []
-        report = verify_car(path, PROFILE, on_entry=met.append, limits=Limits(findings=1000))
+        report = verify_car(path, PROFILE, receiver=EachEntry(met.append), limits=Limits(findings=1000))
         found = sorted(map(repr, report.findings))
         return [met, found, report.blocks, report.files, report.file_bytes, report.piece_cid_v2]
 
@@ -61,11 +61,16 @@ def test_files_are_passed_on_as_columns(tmp_path: Path, monkeypatch: pytest.Monk
     path.write_bytes(car(plain_directory([(b"f", plain_directory(FILES))])))
     entries: list[CarEntry] = []
     runs: list[FileRun] = []
-    verify_car(path, PROFILE, on_entry=entries.append)
+    verify_car(path, PROFILE, receiver=EachEntry(entries.append))
     assert [entry.path for entry in entries] == [b"f", *(b"f/" + name for name, _ in FILES)]
     rest: list[CarEntry] = []
+
+    class Columns(EachEntry):
+        def files(self, files: FileRun) -> None:
+            runs.append(files)
+
     monkeypatch.setattr(dagpb, "_MANY", 0)
-    verify_car(path, PROFILE, on_entry=rest.append, on_files=runs.append)
+    verify_car(path, PROFILE, receiver=Columns(rest.append))
     if blocks.compiled() is not None:
         assert [len(run.names) for run in runs] == [len(FILES)]
     assert rest + [entry for run in runs for entry in run] == entries

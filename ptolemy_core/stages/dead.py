@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import groupby
 
-from ptolemy_core.catalog import cars, dead_cars, new_versions, projects, stored_cars
+from ptolemy_core.catalog import cars, dead_cars, encrypted_cars, new_versions, projects, stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.dead_cars import MissedFile
 from ptolemy_core.catalog.store import Catalog
@@ -35,12 +35,21 @@ def settle(catalog: Catalog, name: str) -> None:
         return
     project = projects.get(catalog, name)
     source = open_target(project)
+    _find_named(catalog, project)
     reasons = {row.container_id: row.dead_reason or "" for row in _still_lost(catalog, project)}
     for key, group in groupby(dead_cars.missed(catalog, name), key=lambda one: one.container_id):
         reason = _why_dead(source, list(group))
         if reason:
             reasons[key] = reason
     dead_cars.mark(catalog, name, reasons)
+
+
+def _find_named(catalog: Catalog, project: Project) -> None:
+    """Record that generated CARs have their names whose builds were killed just before they recorded it."""
+    for row in encrypted_cars.unnamed(catalog, project.name):
+        with suppress(StagingError):
+            if row.is_generated and stored_cars.of_row(project, row).is_whole():
+                encrypted_cars.set_named(catalog, row.container_id)
 
 
 def _still_lost(catalog: Catalog, project: Project) -> list[CarRow]:

@@ -1,12 +1,13 @@
 """What looks like a change of a file's bytes and is none: no CAR dies by it, and no file is planned twice."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ptolemy_core.catalog import coverage, encrypted_cars, stored_cars
+from ptolemy_core.catalog import coverage, encrypted_cars, projects, stored_cars
 from ptolemy_core.errors import SourceChangedError
 from ptolemy_core.source.posix import PosixSource
 from tests.encrypted.test_changed_unseen import car_of, dead, either, headers
@@ -120,3 +121,30 @@ def test_a_generated_car_whose_build_was_killed_around_its_naming_blocks_nothing
     assert coverage.uncovered(stage.catalog, stage.name) == []
     assert stage.problems() == []
     assert restored(stage, tmp_path / "out") == content
+
+
+def test_a_file_that_a_disk_at_fault_cant_read_says_nothing_of_its_car(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = make(car_storage="generated", encryption="None")
+    stage.run(CONTENT)
+    number, real = car_of(stage, b"g"), PosixSource._open
+    projects.change(stage.catalog, stage.name, {"exclude": ["g"]})
+
+    def fails(self: PosixSource, path: bytes, flags: int) -> int:
+        if path == b"g":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(self, path, flags)
+
+    def scan_on_a_disk_at_fault() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(PosixSource, "_open", fails)
+            stage.scan()
+
+    scan_on_a_disk_at_fault()
+    assert dead(stage) == []
+    (stage.target / "g").write_bytes(b"other")
+    stage.scan()
+    assert dead(stage) == [number]
+    scan_on_a_disk_at_fault()
+    assert dead(stage) == [number], "nor that it lives again"

@@ -148,6 +148,31 @@ class Zeros:
         return parts.get((b"zeros", self.left, length), size, lambda view: None)
 
 
+class Leaving(Taking):
+    """A way to a client that leaves before it has taken what it was given."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__([0.0], 0)
+        self.parts = parts
+        self.used: list[int] = []
+
+    async def flush(self) -> None:
+        raise sending.ClientGoneError
+
+    def drop(self) -> None:
+        self.used.append(self.parts.used)
+
+
+def test_memory_of_a_part_is_used_again_only_when_a_client_that_left_gets_nothing_more() -> None:
+    pump = Pump()
+    way, body = Leaving(pump._parts), Zeros(16 << 20)
+    with pytest.raises(sending.ClientGoneError):
+        asyncio.run(pump.send(body, b"", way))  # type: ignore[arg-type]
+    (used,) = way.used
+    assert used >= way.got[0]  # what it holds wasn't released yet
+    assert pump._parts.used == 0
+
+
 def test_a_client_that_is_slow_gets_small_parts_and_a_fast_one_large_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,6 +1,7 @@
 """The piece server as an application within another, under any ASGI server."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,6 +85,17 @@ def test_who_asks_for_more_cars_than_may_be_open_is_told_to_come_again(stage: Sc
         assert http.get(f"/piece/{cid.to_text(first.piece_cid_v1)}").status_code == 200
     assert http.get(f"/piece/{cid.to_text(second.piece_cid_v1)}").status_code == 200
     server.close()
+
+
+def test_an_outline_that_was_written_again_in_the_same_place_is_opened_again(stage: Scene) -> None:
+    library = Library()
+    (held,) = _held(stage, stage.cars()[0].piece_cid_v1)
+    with library.use(held) as first, library.use(held) as second:
+        assert first is second
+    os.utime(held.stored.outline_path, ns=(1, 1))  # the same inode and size
+    with library.use(held) as third:
+        assert third is not first
+    library.close()
 
 
 def _held(stage: Scene, piece: bytes) -> Any:

@@ -8,6 +8,7 @@ from importlib import import_module
 import pytest
 
 from ptolemy_dagster.cli.commands import COMMANDS
+from ptolemy_dagster.cli.idle import seems_done
 from tests.cli.commands import ptolemy
 from tests.pipeline.backend import Backend
 from tests.pipeline.processes import runs
@@ -115,6 +116,17 @@ def test_what_is_done_is_said_without_a_run(delta: Backend) -> None:
     assert "nothing to do" not in ptolemy("containerize", "delta").stderr
     assert "nothing to do" not in ptolemy("blitz", "delta").stderr
     assert len(delta.cars()) == 2
+
+
+def test_the_first_look_knows_what_is_done_and_leaves_the_rest_to_the_command(delta: Backend) -> None:
+    assert not seems_done(["run", "delta"])
+    ptolemy("run", "delta")
+    for done in ["run", "delta"], ["containerize", "--json", "delta"], ["verify", "delta"], ["root", "delta"]:
+        assert seems_done(done), done
+    for other in ["scan", "delta"], ["verify", "delta", "--again"], ["blitz"], ["blitz", "nemo"]:
+        assert not seems_done(other), other
+    (delta.root / "data" / "new.txt").write_bytes(b"new")
+    assert not seems_done(["run", "delta"])
 
 
 def test_a_failed_run_is_done_again_though_nothing_seems_left_to_do(delta: Backend) -> None:

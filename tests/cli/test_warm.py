@@ -9,6 +9,8 @@ import os, sys, tempfile
 from ptolemy_dagster import warm
 line = warm.start(["scan", "p"])
 if line is not None:
+    if not warm.expected(line):
+        sys.exit(4)
     found = warm.asked(line)
     if found is None:
         sys.exit(3)
@@ -48,6 +50,18 @@ except ProcessLookupError:
     print("gone", warm._waiting)
 """
     assert said(_WAITS + program) == "gone []"
+
+
+def test_the_waiting_process_makes_ready_only_when_a_run_seems_likely() -> None:
+    program = """
+(waiting,) = warm._waiting
+if told:
+    warm.expect()
+waiting.line.close()
+print(waiting.process.wait())
+"""
+    assert said(_WAITS + "told = False" + program) == "4"
+    assert said(_WAITS + "told = True" + program) == "3"
 
 
 def test_a_waiting_process_that_was_killed_is_replaced_by_a_new_one() -> None:

@@ -15,6 +15,17 @@ from tests.pipeline.processes import runs
 
 HEAVY = {"dagster", "sqlalchemy", "alembic", "pyarrow", "numpy", "fastapi", "cryptography", "psycopg2"}
 
+NOT_FOR_A_SCAN = HEAVY - {"dagster", "sqlalchemy", "alembic", "numpy"} | {
+    "dagster_postgres",
+    "dask",
+    "typer",
+    "ptolemy_core.facts.deals",
+    "ptolemy_core.facts.files",
+    "ptolemy_core.facts.projects",
+    "ptolemy_core.restore.project",
+    "ptolemy_core.stages.deal_round",
+}
+
 
 def imported(backend: Backend, *arguments: str) -> set[str]:
     """Which of the heavy packages a command has imported at its end."""
@@ -70,6 +81,26 @@ def test_a_run_is_waited_for_without_dagster(delta: Backend) -> None:
     assert (run.job_name, run.status.value) == ("scan", "SUCCESS")
     assert run.remote_job_origin is not None  # so it is among the runs of its job in the web UI
     assert run.remote_job_origin.location_name == "ptolemy"
+
+
+def test_the_process_of_a_scan_on_sqlite_imports_what_a_scan_needs(delta: Backend) -> None:
+    code = (
+        "import os, sys, tempfile\n"
+        "from ptolemy_dagster import execute\n"
+        "execute._import()\n"
+        "told = tempfile.TemporaryFile()\n"
+        "execute._execute(execute.Request('scan', 'delta', 'launch', os.getpid(), told.fileno()))\n"
+        f"print(execute.read_answer(told.fileno()).ok, *sorted({NOT_FOR_A_SCAN!r} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=dict(delta.env),
+        cwd=delta.root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
 
 
 def test_the_version_is_printed() -> None:

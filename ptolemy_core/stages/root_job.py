@@ -5,6 +5,7 @@ Memory holds the links of open folders only.
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -107,7 +108,8 @@ def work(job: RootJob, found: Iterable[LivePage], progress: Progress) -> tuple[R
     form = form_of(job.project, job.profile.chunk)
     cipher = project_cipher(job.wrapped, None, job.profile) if form.names else None
     try:
-        with Spool(job.project.staging_dir) as spool:
+        os.makedirs(job.project.local_dir, exist_ok=True)
+        with Spool(job.project.local_dir) as spool:
             tree = FolderTree(spool, job.profile)
             count = data_bytes = left_out = 0
             for page in found:
@@ -125,7 +127,7 @@ def work(job: RootJob, found: Iterable[LivePage], progress: Progress) -> tuple[R
             row = row or _write_car(job.project, spool, root)
     except OSError as error:
         raise StagingError(
-            f"{job.project.staging_dir} can't take the CAR of the data set's root ({error.strerror}): "
+            f"{job.project.local_dir} can't take the CAR of the data set's root ({error.strerror}): "
             "check that the folder exists, is writable and has free space, then try again"
         ) from error
     row = replace(

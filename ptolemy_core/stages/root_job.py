@@ -108,7 +108,8 @@ def work(job: RootJob, found: Iterable[LivePage], progress: Progress) -> tuple[R
     form = form_of(job.project, job.profile.chunk)
     cipher = project_cipher(job.wrapped, None, job.profile) if form.names else None
     try:
-        os.makedirs(job.project.local_dir, exist_ok=True)
+        if job.project.stages_to_store:  # a staging folder that is gone is an error
+            os.makedirs(job.project.local_dir, exist_ok=True)
         with Spool(job.project.local_dir) as spool:
             tree = FolderTree(spool, job.profile)
             count = data_bytes = left_out = 0

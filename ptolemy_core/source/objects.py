@@ -40,6 +40,9 @@ from ptolemy_core.urls import Location
 IN_FLIGHT = 32
 """Small objects that are asked for at once."""
 
+_ETAGS = 256
+"""ETags that are remembered."""
+
 _LOOKING = 5.0
 """Seconds that a store may be away while a project is defined: then somebody waits."""
 
@@ -59,10 +62,11 @@ class Keys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a store says of an object: its size and the token of its ETag."""
+    """What a store says of an object: its size, the token of its ETag, and the ETag if it is a strong one."""
 
     size: int
     token: int
+    etag: str | None = None
 
 
 class Answer(Protocol):
@@ -81,8 +85,11 @@ class Client(Protocol):
     def head(self, key: str) -> Head:
         """What the store says of an object."""
 
-    def get(self, key: str, start: int, end: int) -> Answer:
-        """The bytes of an object from `start` to before `end`; they may be more than one."""
+    def get(self, key: str, start: int, end: int, etag: str | None = None) -> Answer:
+        """The bytes of an object from `start` to before `end`; they may be more than one.
+
+        If an ETag is given, the store is asked to refuse if the object has another one.
+        """
 
     def whole(self, key: str) -> tuple[Head, memoryview]:
         """A small object."""
@@ -104,6 +111,7 @@ class ObjectSource:
         self._keys = keys
         self._client = client
         self._endpoint = endpoint
+        self._etags = _Etags()
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -186,8 +194,9 @@ class ObjectSource:
         with self._reading(path):
             while offset < end:
                 try:
-                    answer = self._client.get(self._key(path), offset, end)
+                    answer = self._client.get(self._key(path), offset, end, self._etags.of(path, stamp))
                     self._compare(path, answer.head, stamp)
+                    self._etags.keep(path, stamp, answer.head.etag)
                     for part in answer.parts():
                         offset += filler.put(part)
                         retry.succeeded()
@@ -249,7 +258,9 @@ class ObjectSource:
         """
         with self._reading(path):
             head = retried(lambda: self._client.head(self._key(path)))
-        yield OpenObject(self, path, Stamp(head.size, head.token))
+        stamp = Stamp(head.size, head.token)
+        self._etags.keep(path, stamp, head.etag)
+        yield OpenObject(self, path, stamp)
 
     def find(self, path: bytes) -> Stamp | None:
         """The stamp of an object as it is now; None if there is none.
@@ -262,7 +273,9 @@ class ObjectSource:
                 head = retried(lambda: self._client.head(self._key(path)))
             except GoneError:
                 return None
-        return Stamp(head.size, head.token)
+        stamp = Stamp(head.size, head.token)
+        self._etags.keep(path, stamp, head.etag)
+        return stamp
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -317,6 +330,29 @@ class OpenObject:
         if wanted:
             self.source.read(self.path, offset, [view[:wanted]], self.stamp)
         return wanted
+
+
+class _Etags:
+    """The strong ETags of the objects read last: a stamp holds a digest of one, and a store wants it whole."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[Stamp, str]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, path: bytes, stamp: Stamp) -> str | None:
+        """The ETag that belongs to a stamp, if an answer named it before."""
+        found = self._known.get(path)
+        return found[1] if found is not None and found[0] == stamp else None
+
+    def keep(self, path: bytes, stamp: Stamp, etag: str | None) -> None:
+        """Remember one; the oldest is forgotten."""
+        if etag is None:
+            return
+        with self._lock:
+            self._known.pop(path, None)
+            self._known[path] = (stamp, etag)
+            if len(self._known) > _ETAGS:
+                del self._known[next(iter(self._known))]
 
 
 class _Filler:

@@ -52,10 +52,11 @@ class ObstoreClient:
         except Exception as error:
             raise of_exception(error) from None
 
-    def get(self, key: str, start: int, end: int) -> "ObstoreAnswer":
-        """A range of an object."""
+    def get(self, key: str, start: int, end: int, etag: str | None = None) -> "ObstoreAnswer":
+        """A range of an object, of the version with an ETag if one is given."""
+        options: Any = {"range": (start, end)} | ({} if etag is None else {"if_match": etag})
         try:
-            result = self._api.get(self._store, key, options={"range": (start, end)})
+            result = self._api.get(self._store, key, options=options)
             return ObstoreAnswer(_head(result.meta), result, start)
         except StoreError:
             raise
@@ -91,7 +92,9 @@ class ObstoreAnswer:
 
 
 def _head(meta: Any) -> Head:
-    return Head(meta["size"], token_of(meta["e_tag"], meta["last_modified"]))
+    etag = meta["e_tag"]
+    strong = etag if etag and not etag.startswith("W/") else None
+    return Head(meta["size"], token_of(etag, meta["last_modified"]), strong)
 
 
 class ObstoreKeys:

@@ -8,7 +8,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,6 +58,14 @@ class Keys(Protocol):
 
     def has_folder(self, key: str) -> bool:
         """Whether there is a folder of that key, which has no slash at its end."""
+
+
+class OddKeyError(StoreError):
+    """A key has a name that its client doesn't list; `keys` lists all."""
+
+    def __init__(self, keys: Keys) -> None:
+        super().__init__("a key has a name that its client doesn't list")
+        self.keys = keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +168,27 @@ class ObjectSource:
         Raises:
             SourceError: the listing failed.
         """
-        prefix = self.location.prefix
-        with SortedRuns(RUN) as runs:
-            with self._listing():
-                for page in self._keys.objects(prefix):
-                    runs.add([_entry(one, len(prefix)) for one in page if len(one.key) > len(prefix)])
+        with self._runs() as runs:
             found = settled(belonging(runs, rules))
             while batch := list(itertools.islice(found, size)):
                 yield batch
+
+    def _runs(self) -> SortedRuns:
+        """All entries, from the lister that takes all keys there are."""
+        with self._listing():
+            try:
+                return self._run_of(self._keys)
+            except OddKeyError as error:
+                return self._run_of(error.keys)
+
+    def _run_of(self, keys: Keys) -> SortedRuns:
+        prefix = self.location.prefix
+        with ExitStack() as stack:
+            runs = stack.enter_context(SortedRuns(RUN))
+            for page in keys.objects(prefix):
+                runs.add([_entry(one, len(prefix)) for one in page if len(one.key) > len(prefix)])
+            stack.pop_all()
+        return runs
 
     @contextmanager
     def _listing(self) -> Iterator[None]:

@@ -201,7 +201,7 @@ def _read(
             stored.open() if row.is_generated or stored.in_store else stored.path,
             job.profile,
             expect=expect,
-            on_entry=listing.add,
+            receiver=listing,
             progress=progress,
             sha256=False,
         )

@@ -142,6 +142,11 @@ def work(job: RootJob, found: Iterable[Sequence[LiveEntry]], progress: Progress)
     return row, built
 
 
+def is_lost(project: Project, row: RootRow) -> bool:
+    """Whether a root's CAR is neither in the staging folder nor marked as delivered."""
+    return row.delivered_at is None and not area_of(project).has(row.file_name, row.car_size)
+
+
 def record(catalog: Catalog, job: RootJob, row: RootRow) -> None:
     """Write a new root.
 

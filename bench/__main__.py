@@ -18,6 +18,7 @@ from bench import (
     machine,
     orchestration,
     plan,
+    rows,
     scan,
     serve,
     serve_large,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[data.Bench], Section | list[Section]]] = {
     "plan": plan.measure,
     "orchestration": orchestration.measure,
     "lookup": lookup.measure,
+    "rows": rows.measure,
     "verify": verify.measure,
     "encryption": encryption.measure,
     "generate": generate.measure,
@@ -54,6 +56,7 @@ _BY_NAME_ONLY = (
     "end-to-end-million",
     "million",
     "orchestration-100k",
+    "rows",
 )
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _REPEAT = {"full": 5, "small": 3, "toy": 1}
@@ -69,6 +72,9 @@ def parser() -> argparse.ArgumentParser:
         "--only", action="append", choices=list(BENCHMARKS), metavar="NAME", help=", ".join(BENCHMARKS)
     )
     out.add_argument("--repeat", type=int, help="runs of each (default: 3, full 5)")
+    out.add_argument(
+        "--rows", type=int, default=0, metavar="N", help="files of the catalog that `rows` makes"
+    )
     out.add_argument(
         "--data",
         metavar="DIR",
@@ -95,7 +101,9 @@ def main(argv: list[str] | None = None) -> int:
     wrong: list[str] = []
     for name in chosen:
         with data.folder(arguments.data) as folder:
-            bench = data.Bench(folder, arguments.size == "full", repeat, arguments.size == "toy")
+            bench = data.Bench(
+                folder, arguments.size == "full", repeat, arguments.size == "toy", arguments.rows
+            )
             try:
                 answer = BENCHMARKS[name](bench)
             except (RuntimeError, OSError) as error:

@@ -23,12 +23,14 @@ class Bench:
         full: full size, or small.
         repeat: of each measured thing.
         toy: tiny data, for a test of the command itself.
+        rows: files of the made-up catalog; 0: as many as the size says.
     """
 
     folder: Path
     full: bool
     repeat: int
     toy: bool = False
+    rows: int = 0
 
     def size(self, full: int, small: int, toy: int) -> int:
         """The one of the three that this run uses."""

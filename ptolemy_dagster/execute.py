@@ -95,7 +95,9 @@ def main() -> None:
 
 
 def execute_when_asked(line: socket.socket) -> None:
-    """In a forked process: import the pipeline, then execute the run that is asked for, if one is."""
+    """In a forked process: import the pipeline when a run seems likely, and execute the one that is asked for."""
+    if not warm.expected(line):
+        return
     failed: Exception | None = None
     try:
         _import()

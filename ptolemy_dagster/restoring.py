@@ -8,7 +8,6 @@ from pydantic import Field
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.views import Entries, View
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.restore.project import RestoreError, Writing, load, work
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.tree import paths
 from ptolemy_dagster.failures import as_failure
@@ -53,6 +52,13 @@ def restore(catalog: Catalog, name: str, settings: RestoreSettings) -> str:
         SettingsError: the folder isn't an absolute path, or is outside the roots.
         RestoreError: a CAR is missing, or something couldn't be restored.
     """
+    from ptolemy_core.restore.project import (
+        RestoreError,
+        Writing,
+        load,
+        work,
+    )  # other jobs' runs need none of it
+
     if not os.path.isabs(settings.to):
         raise SettingsError(f"to must be an absolute path, got {settings.to!r}")
     require_folder(settings.to, environment_roots())

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.catalog.cars import GENERATED
-from ptolemy_core.facts.projects import StatusFacts
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages.order import Stage
@@ -16,6 +15,8 @@ from ptolemy_dagster.run_facts import RunFacts
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from ptolemy_core.facts.projects import StatusFacts
 
 _DONE = {
     "defined": "defined",
@@ -147,8 +148,10 @@ class Status:
     reason: str | None = None
     under_way: bool = False
 
-    def facts(self) -> StatusFacts:
+    def facts(self) -> "StatusFacts":
         """All that JSON says of it."""
+        from ptolemy_core.facts.projects import StatusFacts
+
         return StatusFacts.of(self.project, self.state, self.text, self.reason, self.run_id)
 
     @property

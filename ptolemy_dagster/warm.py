@@ -1,7 +1,8 @@
 """A run's process that is forked from a command at its start, and imports the pipeline while the command makes ready.
 
-It shares what both import with the command, and waits until it is told what to run: so a run begins as soon as the
-command knows that there is one. A command that needs no run ends it again; nothing has begun then.
+It shares what both import with the command. It imports the rest as soon as there seems to be something to do, and
+waits until it is told what to run: so a run begins as soon as the command knows that there is one. A command that
+needs no run ends it again; nothing has begun then.
 """
 
 import os
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 COMMANDS = frozenset({"scan", "containerize", "blitz", "run", "verify", "root"})
@@ -19,6 +20,7 @@ COMMANDS = frozenset({"scan", "containerize", "blitz", "run", "verify", "root"})
 
 _WANTS_NO_RUN = frozenset({"-h", "--help", "--dry-run"})
 _MESSAGE = 1 << 20
+_EXPECT = b"e"
 _POLL = 0.02
 
 
@@ -94,10 +96,11 @@ class Forked:
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """The process that waits for a command's run, and the socket by which it is told."""
+    """The process that waits for a command's run, the socket by which it is told, and whether it makes ready."""
 
     process: Forked
     line: socket.socket
+    is_told: bool = False
 
 
 _waiting: list[Warm] = []
@@ -108,7 +111,7 @@ def start(arguments: list[str]) -> socket.socket | None:
     """Fork the run's process of a command, if that one runs a job.
 
     Returns:
-        in the run's process its end of the line, for `asked`; in the command None.
+        in the run's process its end of the line, for `expected` and `asked`; in the command None.
     """
     if not COMMANDS.intersection(arguments[:1]) or _WANTS_NO_RUN.intersection(arguments):
         return None
@@ -126,6 +129,24 @@ def start(arguments: list[str]) -> socket.socket | None:
     return None
 
 
+def waits() -> bool:
+    """Whether a process waits for this command."""
+    return bool(_waiting)
+
+
+def expect() -> None:
+    """Tell the waiting process, if there is one, that it will probably be asked for a run."""
+    if _waiting and not _waiting[0].is_told:
+        with suppress(OSError):  # it was killed
+            _waiting[0].line.sendall(_EXPECT)
+        _waiting[0] = replace(_waiting[0], is_told=True)
+
+
+def expected(line: socket.socket) -> bool:
+    """Wait until a run seems likely; false if the command has ended."""
+    return bool(line.recv(len(_EXPECT)))
+
+
 def ask(request: str, descriptors: list[int]) -> Forked | None:
     """Have the waiting process run something; None if there is no such process.
 
@@ -135,6 +156,7 @@ def ask(request: str, descriptors: list[int]) -> Forked | None:
     """
     if not _waiting:
         return None
+    expect()
     warm = _waiting.pop()
     with warm.line:
         try:

@@ -6,6 +6,7 @@ Only the links of open folders are in memory. Plain folders and HAMTs are as in 
 import hashlib
 import itertools
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,18 @@ class Target(NamedTuple):
     block: int = IN_OTHER_CAR
 
 
+class Targets(NamedTuple):
+    """The targets of many links, as columns: see `Target`."""
+
+    cids: Sequence[bytes]
+    tsizes: NDArray[np.int64]
+    blocks: NDArray[np.int64]
+
+    def part(self, low: int, high: int) -> "Targets":
+        """Those from `low` up to `high`."""
+        return Targets(self.cids[low:high], self.tsizes[low:high], self.blocks[low:high])
+
+
 class FolderTree:
     """Encodes the folders of the entries that are added, into a spool."""
 
@@ -37,22 +50,32 @@ class FolderTree:
         self._open = [_Links()]
         self._folder = b""
 
-    def add(self, path: bytes, target: Target) -> None:
-        """Add a file, link or empty folder; paths are NUL-joined and must be added folder by folder:
+    def add(self, paths: Sequence[bytes], targets: Targets) -> None:
+        """Add files, links and empty folders; paths are NUL-joined and must be added folder by folder:
         all entries below a folder one after the other.
 
         Raises:
             OSError, PlanError: see `finish`.
         """
-        folder, _, name = path.rpartition(SEPARATOR)
-        if folder != self._folder:
-            wanted = folder.split(SEPARATOR) if folder else []
-            self._close(common_folders(self._names, wanted))
-            for opened in wanted[len(self._names) :]:
-                self._names.append(opened)
-                self._open.append(_Links())
-            self._folder = folder
-        self._open[-1].add(name, target)
+        at = 0
+        names: list[bytes] = []
+        for path in paths:
+            folder, _, name = path.rpartition(SEPARATOR)
+            if folder != self._folder:
+                self._open[-1].extend(names, targets.part(at, at + len(names)))
+                at, names = at + len(names), []
+                self._enter(folder)
+            names.append(name)
+        self._open[-1].extend(names, targets.part(at, at + len(names)))
+
+    def _enter(self, folder: bytes) -> None:
+        """Let a folder be the open one; those that it isn't in are complete."""
+        wanted = folder.split(SEPARATOR) if folder else []
+        self._close(common_folders(self._names, wanted))
+        for opened in wanted[len(self._names) :]:
+            self._names.append(opened)
+            self._open.append(_Links())
+        self._folder = folder
 
     def finish(self) -> Target:
         """The root, after all entries are added.
@@ -68,7 +91,8 @@ class FolderTree:
         """Encode the open folders deeper than this."""
         while len(self._names) > depth:
             target = self._open.pop().encode(self._spool, self._profile)
-            self._open[-1].add(self._names.pop(), target)
+            one = Targets([target.cid], np.array([target.tsize]), np.array([target.block]))
+            self._open[-1].extend([self._names.pop()], one)
 
 
 class _Links:
@@ -82,13 +106,17 @@ class _Links:
         self._blocks = array("q")
         self._size = unixfs.PLAIN_DIRECTORY_DATA
 
-    def add(self, name: bytes, target: Target) -> None:
-        self._names += name
-        self._ends.append(len(self._names))
-        self._cids += target.cid
-        self._tsizes.append(target.tsize)
-        self._blocks.append(target.block)
-        self._size += dagpb.link_size(len(name), target.tsize)
+    def extend(self, names: Sequence[bytes], targets: Targets) -> None:
+        """Add links."""
+        if not names:
+            return
+        lengths = np.fromiter(map(len, names), dtype=np.int64, count=len(names))
+        self._ends.frombytes((len(self._names) + np.cumsum(lengths)).tobytes())
+        self._names += b"".join(names)
+        self._cids += b"".join(targets.cids)
+        self._tsizes.frombytes(targets.tsizes.tobytes())
+        self._blocks.frombytes(targets.blocks.tobytes())
+        self._size += int(dagpb.link_sizes(lengths, targets.tsizes).sum())
 
     def encode(self, spool: Spool, profile: Profile) -> Target:
         """Write the folder's block, or those of its HAMT, to the spool."""
@@ -101,16 +129,19 @@ class _Links:
             )
             order = np.argsort(hashes, kind="stable")
             return self._hamt(hashes[order], order, 0, spool)
-        numbers = sorted(range(count), key=self._name)  # encrypted names come in the order of plain ones
-        links = [self._link(k) for k in numbers]
+        names = [self._name(k) for k in range(count)]
+        numbers = sorted(
+            range(count), key=names.__getitem__
+        )  # encrypted names come in the order of plain ones
+        links = [self._link(k, names[k]) for k in numbers]
         return _put(spool, links, unixfs.DIRECTORY, [self._blocks[k] for k in numbers])
 
     def _name(self, number: int) -> bytes:
         return bytes(self._names[self._ends[number] : self._ends[number + 1]])
 
-    def _link(self, number: int, prefix: bytes = b"") -> dagpb.Link:
+    def _link(self, number: int, name: bytes) -> dagpb.Link:
         target = bytes(self._cids[cid.SIZE * number : cid.SIZE * (number + 1)])
-        return dagpb.Link(prefix + self._name(number), target, self._tsizes[number])
+        return dagpb.Link(name, target, self._tsizes[number])
 
     def _hamt(self, hashes: NDArray[np.uint64], order: NDArray[np.int64], level: int, spool: Spool) -> Target:
         """The HAMT node of these entries, whose hashes share their first `level` bytes."""
@@ -124,7 +155,7 @@ class _Links:
             prefix = b"%02X" % int(slots[low])
             if high - low == 1:
                 number = int(order[low])
-                links.append(self._link(number, prefix))
+                links.append(self._link(number, prefix + self._name(number)))
                 blocks.append(self._blocks[number])
             else:
                 child = self._hamt(hashes[low:high], order[low:high], level + 1, spool)

@@ -54,7 +54,7 @@ def may_change(catalog: Catalog, project: str) -> bool:
 def missed(catalog: Catalog, project: str, container_id: int | None = None) -> Iterator[MissedFile]:
     """The files of a project's generated CARs, or of this one CAR, that were changed, deleted or excluded since.
 
-    CAR by CAR.
+    CAR by CAR. Not of those that perhaps never got their names: a blitz takes them back, or finds them complete.
     """
     which = car.c.car_storage == GENERATED if container_id is None else car.c.container_id == container_id
     query = (
@@ -63,7 +63,7 @@ def missed(catalog: Catalog, project: str, container_id: int | None = None) -> I
         .join(shard, shard.c.file_id == file.c.id)
         .join(car, car.c.container_id == shard.c.container_id)
         .where(file.c.project == project, file.c.gone_scan.is_not(None), file.c.kind == Kind.FILE)
-        .where(which)
+        .where(which, car.c.named)
         .order_by(shard.c.container_id, shard.c.position)
     )
     for row in catalog.fetch(query):

@@ -7,6 +7,8 @@ that can't be done, the files become new versions, with new salts (`new_versions
 
 import sqlalchemy as sa
 
+from ptolemy_core.catalog import cars
+from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.new_versions import renew_in
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.scans import set_planned
@@ -36,6 +38,11 @@ def known_cids(catalog: Catalog, container_id: int) -> dict[int, bytes]:
     with catalog.read() as connection:
         found = connection.execute(own).all() or connection.execute(replaced).all()
     return {row.position: bytes(row.cid) for row in found}
+
+
+def unnamed(catalog: Catalog, project: str) -> list[CarRow]:
+    """The CARs of a project that have a receipt and perhaps no name yet."""
+    return list(cars.select(catalog, (container.c.project == project) & ~car.c.named))
 
 
 @survives_outage

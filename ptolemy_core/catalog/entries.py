@@ -1,10 +1,13 @@
 """The entries that a project's last scan found, with the CIDs that their CARs gave them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
+from ptolemy_core.catalog.columns import pages
 from ptolemy_core.catalog.joins import SAME_SHARD
 from ptolemy_core.catalog.schema import built_shard, file, shard
 from ptolemy_core.catalog.stitched import root_of_split
@@ -13,30 +16,32 @@ from ptolemy_core.dag.profile import Profile
 from ptolemy_core.dag.stitch import FileNode
 from ptolemy_core.layout import WHOLE
 
-_PAGE = 10_000
-
 
 @dataclass(frozen=True, slots=True)
-class LiveEntry:
-    """An entry of the last scan.
+class LivePage:
+    """Some entries of the last scan, as columns.
 
     Attributes:
-        path: NUL-joined.
-        kind: see `tree.Kind`.
-        size: bytes.
-        cid: of an unsplit file, link or empty folder that is built.
-        split: the root of a split file whose shards are all built, with the nodes above them.
+        paths: NUL-joined.
+        kinds: see `tree.Kind`.
+        sizes: bytes.
+        cids: of unsplit files, links and empty folders that are built; None for others.
+        split: by its place in the page, the root of a split file whose shards are all built, with the nodes above
+            them.
     """
 
-    path: bytes
-    kind: int
-    size: int
-    cid: bytes | None
-    split: FileNode | None
+    paths: Sequence[bytes]
+    kinds: NDArray[np.int8]
+    sizes: NDArray[np.int64]
+    cids: Sequence[bytes | None]
+    split: Mapping[int, FileNode]
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
 
-def live_pages(catalog: Catalog, project: str, profile: Profile) -> Iterator[list[LiveEntry]]:
-    """All live entries in path order, 10,000 at a time."""
+def live_pages(catalog: Catalog, project: str, profile: Profile) -> Iterator[LivePage]:
+    """All live entries in path order, some thousands at a time."""
     query = (
         sa.select(
             file.c.id,
@@ -52,11 +57,10 @@ def live_pages(catalog: Catalog, project: str, profile: Profile) -> Iterator[lis
         .order_by(file.c.path)
     )
     with catalog.read() as connection:
-        for rows in connection.execution_options(yield_per=_PAGE).execute(query).partitions():
-            page = []
-            for row in rows:
-                own = None if row.own_cid is None else bytes(row.own_cid)
-                is_split = own is None and row.whole_cid is not None
-                split = root_of_split(catalog, row.id, row.size, profile) if is_split else None
-                page.append(LiveEntry(bytes(row.path), row.kind, row.size, own, split))
-            yield page
+        for ids, paths, kinds, sizes, wholes, cids in pages(connection, query):
+            split = {
+                row: root_of_split(catalog, ids[row], sizes[row], profile)
+                for row, whole in enumerate(wholes)
+                if whole is not None and cids[row] is None
+            }
+            yield LivePage(paths, np.array(kinds, np.int8), np.array(sizes, np.int64), cids, split)

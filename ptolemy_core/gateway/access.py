@@ -79,7 +79,7 @@ class Access:
 
     def _signed(self, path: str, query: Mapping[str, str], now: float) -> Grant | Refusal:
         expires = query.get(EXPIRES, "")
-        if not (expires.isascii() and expires.isdigit() and int(expires[:20]) < _LATEST):
+        if not (expires.isascii() and expires.isdigit() and len(expires) <= 20 and int(expires) < _LATEST):
             return self.refusal("a signed URL has the time at which it expires, and this one hasn't")
         right = signature(self.key, path, int(expires))
         if not hmac.compare_digest(right.encode(), query[SIGNATURE].encode()):

@@ -33,7 +33,7 @@ class _Open:
 
     car: OpenCar
     path: str
-    identity: tuple[int, int, int]
+    identity: tuple[int, ...]
     users: int = 0
     dropped: bool = False
 
@@ -128,7 +128,7 @@ class Library:
             dropped.car.close()
 
 
-def _identity(stored: StoredCar) -> tuple[int, int, int]:
+def _identity(stored: StoredCar) -> tuple[int, ...]:
     """What tells a CAR's file, or its outline, from another one of its name; zeros if there is none."""
     if stored.in_store:
         found = stored.look()
@@ -138,4 +138,4 @@ def _identity(stored: StoredCar) -> tuple[int, int, int]:
         status = os.stat(path)
     except OSError:
         return (0, 0, 0)
-    return (status.st_dev, status.st_ino, status.st_size)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)  # an inode may come again

@@ -8,7 +8,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,9 @@ from ptolemy_core.urls import Location
 IN_FLIGHT = 32
 """Small objects that are asked for at once."""
 
+_ETAGS = 256
+"""ETags that are remembered."""
+
 _LOOKING = 5.0
 """Seconds that a store may be away while a project is defined: then somebody waits."""
 
@@ -57,12 +60,21 @@ class Keys(Protocol):
         """Whether there is a folder of that key, which has no slash at its end."""
 
 
+class OddKeyError(StoreError):
+    """A key has a name that its client doesn't list; `keys` lists all."""
+
+    def __init__(self, keys: Keys) -> None:
+        super().__init__("a key has a name that its client doesn't list")
+        self.keys = keys
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a store says of an object: its size and the token of its ETag."""
+    """What a store says of an object: its size, the token of its ETag, and the ETag if it is a strong one."""
 
     size: int
     token: int
+    etag: str | None = None
 
 
 class Answer(Protocol):
@@ -81,8 +93,11 @@ class Client(Protocol):
     def head(self, key: str) -> Head:
         """What the store says of an object."""
 
-    def get(self, key: str, start: int, end: int) -> Answer:
-        """The bytes of an object from `start` to before `end`; they may be more than one."""
+    def get(self, key: str, start: int, end: int, etag: str | None = None) -> Answer:
+        """The bytes of an object from `start` to before `end`; they may be more than one.
+
+        If an ETag is given, the store is asked to refuse if the object has another one.
+        """
 
     def whole(self, key: str) -> tuple[Head, memoryview]:
         """A small object."""
@@ -104,6 +119,7 @@ class ObjectSource:
         self._keys = keys
         self._client = client
         self._endpoint = endpoint
+        self._etags = _Etags()
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -152,14 +168,27 @@ class ObjectSource:
         Raises:
             SourceError: the listing failed.
         """
-        prefix = self.location.prefix
-        with SortedRuns(RUN) as runs:
-            with self._listing():
-                for page in self._keys.objects(prefix):
-                    runs.add([_entry(one, len(prefix)) for one in page if len(one.key) > len(prefix)])
+        with self._runs() as runs:
             found = settled(belonging(runs, rules))
             while batch := list(itertools.islice(found, size)):
                 yield batch
+
+    def _runs(self) -> SortedRuns:
+        """All entries, from the lister that takes all keys there are."""
+        with self._listing():
+            try:
+                return self._run_of(self._keys)
+            except OddKeyError as error:
+                return self._run_of(error.keys)
+
+    def _run_of(self, keys: Keys) -> SortedRuns:
+        prefix = self.location.prefix
+        with ExitStack() as stack:
+            runs = stack.enter_context(SortedRuns(RUN))
+            for page in keys.objects(prefix):
+                runs.add([_entry(one, len(prefix)) for one in page if len(one.key) > len(prefix)])
+            stack.pop_all()
+        return runs
 
     @contextmanager
     def _listing(self) -> Iterator[None]:
@@ -186,8 +215,9 @@ class ObjectSource:
         with self._reading(path):
             while offset < end:
                 try:
-                    answer = self._client.get(self._key(path), offset, end)
+                    answer = self._client.get(self._key(path), offset, end, self._etags.of(path, stamp))
                     self._compare(path, answer.head, stamp)
+                    self._etags.keep(path, stamp, answer.head.etag)
                     for part in answer.parts():
                         offset += filler.put(part)
                         retry.succeeded()
@@ -249,7 +279,9 @@ class ObjectSource:
         """
         with self._reading(path):
             head = retried(lambda: self._client.head(self._key(path)))
-        yield OpenObject(self, path, Stamp(head.size, head.token))
+        stamp = Stamp(head.size, head.token)
+        self._etags.keep(path, stamp, head.etag)
+        yield OpenObject(self, path, stamp)
 
     def find(self, path: bytes) -> Stamp | None:
         """The stamp of an object as it is now; None if there is none.
@@ -262,7 +294,9 @@ class ObjectSource:
                 head = retried(lambda: self._client.head(self._key(path)))
             except GoneError:
                 return None
-        return Stamp(head.size, head.token)
+        stamp = Stamp(head.size, head.token)
+        self._etags.keep(path, stamp, head.etag)
+        return stamp
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -317,6 +351,29 @@ class OpenObject:
         if wanted:
             self.source.read(self.path, offset, [view[:wanted]], self.stamp)
         return wanted
+
+
+class _Etags:
+    """The strong ETags of the objects read last: a stamp holds a digest of one, and a store wants it whole."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[Stamp, str]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, path: bytes, stamp: Stamp) -> str | None:
+        """The ETag that belongs to a stamp, if an answer named it before."""
+        found = self._known.get(path)
+        return found[1] if found is not None and found[0] == stamp else None
+
+    def keep(self, path: bytes, stamp: Stamp, etag: str | None) -> None:
+        """Remember one; the oldest is forgotten."""
+        if etag is None:
+            return
+        with self._lock:
+            self._known.pop(path, None)
+            self._known[path] = (stamp, etag)
+            if len(self._known) > _ETAGS:
+                del self._known[next(iter(self._known))]
 
 
 class _Filler:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.source.listing import Object
-from ptolemy_core.source.objects import Head
+from ptolemy_core.source.objects import Head, Keys, OddKeyError
 from ptolemy_core.source.store_errors import GoneError, Retry, StoreError, of_exception, patience, retried
 from ptolemy_core.source.tokens import token_of
 
@@ -52,10 +52,11 @@ class ObstoreClient:
         except Exception as error:
             raise of_exception(error) from None
 
-    def get(self, key: str, start: int, end: int) -> "ObstoreAnswer":
-        """A range of an object."""
+    def get(self, key: str, start: int, end: int, etag: str | None = None) -> "ObstoreAnswer":
+        """A range of an object, of the version with an ETag if one is given."""
+        options: Any = {"range": (start, end)} | ({} if etag is None else {"if_match": etag})
         try:
-            result = self._api.get(self._store, key, options={"range": (start, end)})
+            result = self._api.get(self._store, key, options=options)
             return ObstoreAnswer(_head(result.meta), result, start)
         except StoreError:
             raise
@@ -91,26 +92,35 @@ class ObstoreAnswer:
 
 
 def _head(meta: Any) -> Head:
-    return Head(meta["size"], token_of(meta["e_tag"], meta["last_modified"]))
+    etag = meta["e_tag"]
+    strong = etag if etag and not etag.startswith("W/") else None
+    return Head(meta["size"], token_of(etag, meta["last_modified"]), strong)
 
 
 class ObstoreKeys:
     """Lists with obstore; see `objects.Keys`.
 
     It trims slashes at the ends of keys. So an object without bytes may be the marker of a folder, whose key ends in
-    a slash: it is one if there is nothing under the key without it.
+    a slash: it is one if there is nothing under the key without it. It refuses a whole listing for one key with an
+    empty name, . or .. in it: then the keys are listed by another lister, if there is one.
     """
 
-    def __init__(self, store: Any, client: ObstoreClient) -> None:
-        """List a store of obstore's."""
+    def __init__(self, store: Any, client: ObstoreClient, other: Callable[[], Keys | None]) -> None:
+        """List a store of obstore's; `other` makes a lister that takes every key, if it can."""
         import obstore
+
+        self._other = other
 
         self._api: Any = obstore
         self._store = store
         self._client = client
 
     def objects(self, prefix: str) -> Iterator[list[Object]]:
-        """All objects below a prefix; after an interruption the listing continues where it stopped."""
+        """All objects below a prefix; after an interruption the listing continues where it stopped.
+
+        Raises:
+            OddKeyError: there is a key that has to be listed by another lister.
+        """
         retry, last = Retry(patience()), None
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="markers") as pool:
             while True:
@@ -125,18 +135,24 @@ class ObstoreKeys:
 
     def any(self, prefix: str, seconds: float | None = None) -> bool:
         """Whether a key begins with the prefix; the store may be away for so long."""
-        return retried(lambda: next(self._pages(prefix, None), None) is not None, seconds)
+        try:
+            return retried(lambda: next(self._pages(prefix, None), None) is not None, seconds)
+        except OddKeyError as error:
+            return error.keys.any(prefix, seconds)
 
     def has_folder(self, key: str) -> bool:
         """Whether the level of the key has a folder of its name: obstore doesn't list a marker below itself."""
         parent = key.rpartition("/")[0] or None
-        return retried(lambda: key in self._folders(parent))
+        try:
+            return retried(lambda: key in self._folders(parent))
+        except OddKeyError as error:
+            return error.keys.has_folder(key)
 
     def _folders(self, parent: str | None) -> list[str]:
         try:
             found: list[str] = self._api.list_with_delimiter(self._store, parent)["common_prefixes"]
         except Exception as error:
-            raise of_exception(error) from None
+            raise self._refused(error) from None
         return found
 
     def _pages(self, prefix: str, after: str | None) -> Iterator[list[Any]]:
@@ -147,12 +163,19 @@ class ObstoreKeys:
                 if page:
                     yield page
         except Exception as error:
-            named = _BAD_KEY.search(str(error))
-            if type(error).__name__ == "InvalidPathError" and named:
-                raise StoreError(
-                    f"its key {named[1]!r} has an empty name, . or .. in it, and its client refuses such: rename it"
-                ) from None
-            raise of_exception(error) from None
+            raise self._refused(error) from None
+
+    def _refused(self, error: Exception) -> StoreError:
+        named = _BAD_KEY.search(str(error))
+        if type(error).__name__ != "InvalidPathError" or not named:
+            return of_exception(error)
+        other = self._other()
+        if other is not None:
+            return OddKeyError(other)
+        return StoreError(
+            f"its key {named[1]!r} has an empty name, . or .. in it, and its client can't list such with these "
+            "credentials: rename it, or use a key of the account (docs/sources.md)"
+        )
 
     def _object(self, meta: Any) -> Object:
         key, token = meta["path"], token_of(meta["e_tag"], meta["last_modified"])

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.source.objects import ObjectSource, Uploads
+from ptolemy_core.source.objects import Keys, ObjectSource, Uploads
 from ptolemy_core.source.profiles import read_profile
 from ptolemy_core.urls import Location
 
@@ -78,11 +78,15 @@ def _open_store(location: Location, profile: str | None, retries: Any) -> Any:
 
 
 def _require(location: Location) -> None:
-    missing = [one for one in _OPENERS[location.scheme][1] if importlib.util.find_spec(one) is None]
+    missing = [one for one in _OPENERS[location.scheme][1] if not _has(one)]
     if missing:
         raise SettingsError(
             f"a {location.scheme}:// URL needs {' and '.join(missing)}: pip install 'ptolemy[remote]'"
         )
+
+
+def _has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 def _account(profile: str | None) -> Any:
@@ -132,21 +136,36 @@ def _s3(location: Location, profile: str | None) -> ObjectSource:
 
 
 def _google(location: Location, profile: str | None) -> ObjectSource:
-    return _by_obstore(location, _google_store(location, profile), "https://storage.googleapis.com")
+    from ptolemy_core.source import google, s3
+
+    def lister() -> Keys | None:
+        account = google.account(read_profile(profile, "google_"))
+        return s3.S3Lister(account, location.place) if account and _has("botocore") else None
+
+    return _by_obstore(location, _google_store(location, profile), google.ENDPOINT, lister)
 
 
 def _azure(location: Location, profile: str | None) -> ObjectSource:
     values = read_profile(profile, "azure_")
     account = values.get("azure_storage_account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-    return _by_obstore(location, _azure_store(location, profile), f"https://{account}.blob.core.windows.net")
+    from ptolemy_core.source import azure
+
+    def lister() -> Keys | None:
+        found = azure.account(values)
+        return azure.AzureLister(found, location.place) if found and _has("botocore") else None
+
+    endpoint = f"https://{account}.blob.core.windows.net"
+    return _by_obstore(location, _azure_store(location, profile), endpoint, lister)
 
 
-def _by_obstore(location: Location, make: Callable[[], Any], endpoint: str) -> ObjectSource:
+def _by_obstore(
+    location: Location, make: Callable[[], Any], endpoint: str, lister: Callable[[], Keys | None]
+) -> ObjectSource:
     from ptolemy_core.source.obstore_client import ObstoreClient, ObstoreKeys, made
 
     store = made(make)
     client = ObstoreClient(store)
-    return ObjectSource(location, ObstoreKeys(store, client), client, endpoint)
+    return ObjectSource(location, ObstoreKeys(store, client, lister), client, endpoint)
 
 
 def _web(location: Location, profile: str | None) -> ObjectSource:

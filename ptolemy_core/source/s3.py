@@ -15,13 +15,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, unquote_plus, urlencode, urlsplit
+from urllib.parse import unquote_plus, urlsplit
 from xml.etree import ElementTree
 
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.source.listing import Object, Page, pages
 from ptolemy_core.source.objects import Uploads
-from ptolemy_core.source.store_errors import StoreError, of_response, retried
+from ptolemy_core.source.signed_http import Account as SigningAccount
+from ptolemy_core.source.signed_http import SignedHttp
+from ptolemy_core.source.store_errors import StoreError, retried
 from ptolemy_core.source.tokens import token_of
 
 _DEFAULT_REGION = "us-east-1"
@@ -46,6 +48,14 @@ class Account:
         """The credentials as they are now; None: none, so requests aren't signed."""
         found = self.session.get_credentials()
         return None if found is None else found.get_frozen_credentials()
+
+    def sign(self, request: Any) -> None:
+        """Sign a request, if there are credentials."""
+        from botocore.auth import S3SigV4Auth
+
+        credentials = self.credentials()
+        if credentials is not None:
+            S3SigV4Auth(credentials, "s3", self.region).add_auth(request)
 
     def provide(self) -> dict[str, Any]:
         """The credentials as obstore takes them."""
@@ -105,20 +115,10 @@ def account(profile: str | None) -> Account:
 class S3Lister:
     """Lists a bucket; see `listing.Lister` and `objects.Keys`."""
 
-    def __init__(self, account: Account, bucket: str, page_size: int = 1000) -> None:
+    def __init__(self, account: SigningAccount, bucket: str, page_size: int = 1000) -> None:
         """List a bucket, so many keys a request."""
-        from botocore.httpsession import URLLib3Session
-        from botocore.utils import get_environ_proxies
-
-        self._account = account
-        self._url = f"{account.endpoint}/{bucket}"
+        self._http = SignedHttp(account, bucket)
         self._page_size = page_size
-        self._http = URLLib3Session(
-            verify=os.environ.get("AWS_CA_BUNDLE") or True,
-            proxies=get_environ_proxies(self._url),
-            timeout=60,
-            max_pool_connections=32,
-        )
 
     def page(
         self, prefix: str, *, after: str = "", following: str | None = None, folded: bool = False
@@ -151,35 +151,7 @@ class S3Lister:
         return self.any(key + "/")
 
     def _get(self, query: dict[str, str]) -> str:
-        return self.ask("GET", "", query)
-
-    def ask(self, method: str, key: str, query: dict[str, str]) -> str:
-        """The answer to a signed request for the bucket, or for a key of it.
-
-        Raises:
-            StoreError: it isn't a success.
-        """
-        from botocore.auth import S3SigV4Auth
-        from botocore.awsrequest import AWSRequest
-        from botocore.exceptions import BotoCoreError
-
-        place = self._url + (f"/{quote(key, safe='-_.~/')}" if key else "")
-        request = AWSRequest(method=method, url=f"{place}?{urlencode(query, quote_via=quote, safe='-_.~')}")
-        try:
-            credentials = self._account.credentials()
-            if credentials is not None:
-                S3SigV4Auth(credentials, "s3", self._account.region).add_auth(request)
-            response = self._http.send(request.prepare())
-            body: bytes = response.content
-        except BotoCoreError as error:
-            if "Credential" in type(error).__name__ or "Token" in type(error).__name__:
-                raise StoreError("the credentials can't be had", status=401) from None
-            raise StoreError(f"{self._account.endpoint} doesn't answer", temporary=True) from None
-        if response.status_code not in (200, 204):
-            region = response.headers.get("x-amz-bucket-region")
-            other = region if region and region != self._account.region else None
-            raise of_response(response.status_code, body, other)
-        return body.decode("utf-8", "surrogateescape")
+        return self._http.ask("GET", "", query)
 
 
 class S3Uploads(Uploads):
@@ -187,7 +159,7 @@ class S3Uploads(Uploads):
 
     def __init__(self, account: Account, bucket: str) -> None:
         """Those of a bucket."""
-        self._bucket = S3Lister(account, bucket)
+        self._bucket = SignedHttp(account, bucket)
 
     def give_up(self, key: str) -> None:
         """Delete what earlier uploads of a key left; one that is still under way fails.

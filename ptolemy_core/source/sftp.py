@@ -48,8 +48,8 @@ class Sftp:
         """Size and time of a file."""
         return self._run(self._head(key))
 
-    def get(self, key: str, start: int, end: int) -> "SftpAnswer":
-        """A range of a file."""
+    def get(self, key: str, start: int, end: int, etag: str | None = None) -> "SftpAnswer":
+        """A range of a file; there are no ETags."""
         head = self.head(key)
         return SftpAnswer(self, key, head, start, min(end, head.size))
 

@@ -156,7 +156,11 @@ def _build_what_is_left(
     how: Building,
     deferral: Deferral,
 ) -> tuple[BuildJob, BuiltCar | None] | None:
-    """Build a container, where the project says so without the files that can't be; None if nothing is left."""
+    """Build a container, where the project says so without the files that can't be; None if nothing is left.
+
+    A file counts as one with other bytes than its CAR was built with only if it reads so twice.
+    """
+    suspects: frozenset[int] = frozenset()
     while True:
         with deferral.interruptible():
             job = build_job.load(catalog, project, row, how.profile, found)
@@ -176,13 +180,18 @@ def _build_what_is_left(
                 return job, built
         except SourceError as error:
             if isinstance(error, SourceChangedError):
+                again = suspects & set(error.other_content)
+                if error.other_content and not again:
+                    suspects |= set(error.other_content)
+                    continue
+                error.other_content = tuple(sorted(again))
                 _record_change(catalog, job, error)
             if found is not None or project.on_error != "skip":
                 raise
             left = drop_unreadable(catalog, job, error, how.keys)
         if left is None:
             return None
-        row = left
+        row, suspects = left, frozenset()
 
 
 def _hash_files(catalog: Catalog, job: BuildJob, deferral: Deferral) -> None:

@@ -177,9 +177,12 @@ def compare_generated(
                         for _ in car.ranges(one.car_offset, span, _AT_ONCE):
                             pass
                     except SourceChangedError as error:
-                        suspect = _has_stamp(source, one)
-                        faults.append(SourceFault(one.position, one.file_id, error.reason, suspect))
                         problems.append(refusals.recorded(error))
+                        other = bool(error.other_content)
+                        if not other and _has_stamp(source, one):  # only its mode changed meanwhile, say
+                            unread.add(one.position)
+                        else:
+                            faults.append(SourceFault(one.position, one.file_id, error.reason, other))
                     except SourceError as error:
                         unread.add(one.position)
                         problems.append(str(error))

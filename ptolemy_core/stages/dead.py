@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import groupby
 
-from ptolemy_core.catalog import cars, dead_cars, new_versions, projects, stored_cars
+from ptolemy_core.catalog import cars, dead_cars, encrypted_cars, new_versions, projects, stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.dead_cars import MissedFile
 from ptolemy_core.catalog.store import Catalog
-from ptolemy_core.errors import BusyError, SourceError, StagingError
+from ptolemy_core.errors import BusyError, SourceChangedError, SourceError, StagingError
 from ptolemy_core.project import Project
 from ptolemy_core.source import Source, Stamp, open_target
 from ptolemy_core.source.refusals import OTHER_CONTENT
@@ -35,12 +35,22 @@ def settle(catalog: Catalog, name: str) -> None:
         return
     project = projects.get(catalog, name)
     source = open_target(project)
+    _find_named(catalog, project)
+    known = {row.container_id: row.dead_reason or "" for row in dead_cars.rows(catalog, name)}
     reasons = {row.container_id: row.dead_reason or "" for row in _still_lost(catalog, project)}
     for key, group in groupby(dead_cars.missed(catalog, name), key=lambda one: one.container_id):
-        reason = _why_dead(source, list(group))
-        if reason:
-            reasons[key] = reason
+        reason, unsure = _why_dead(source, list(group))
+        if reason or (unsure and key in known):
+            reasons[key] = reason or known[key]
     dead_cars.mark(catalog, name, reasons)
+
+
+def _find_named(catalog: Catalog, project: Project) -> None:
+    """Record that generated CARs have their names whose builds were killed just before they recorded it."""
+    for row in encrypted_cars.unnamed(catalog, project.name):
+        with suppress(StagingError):
+            if row.is_generated and stored_cars.of_row(project, row).is_whole():
+                encrypted_cars.set_named(catalog, row.container_id)
 
 
 def _still_lost(catalog: Catalog, project: Project) -> list[CarRow]:
@@ -83,28 +93,32 @@ def give_up(catalog: Catalog, project: Project, row: CarRow) -> None:
     """
     if row.is_generated or row.delivered_at is not None or row.dead_at is not None:
         return
-    reason = _why_dead(open_target(project), list(dead_cars.missed(catalog, row.project, row.container_id)))
+    reason, _ = _why_dead(
+        open_target(project), list(dead_cars.missed(catalog, row.project, row.container_id))
+    )
     if reason:
         dead_cars.mark_one(catalog, row.container_id, f"its file is lost, and {reason}")
 
 
-def _why_dead(source: Source, files: list[MissedFile]) -> str | None:
-    """Why a CAR with these files can't be made again; None if all of them are as they were."""
-    first, count = None, 0
+def _why_dead(source: Source, files: list[MissedFile]) -> tuple[str | None, bool]:
+    """Why a CAR with these files can't be made again, if anything says so; and whether one can't be read now."""
+    first, count, unsure = None, 0, False
     for one in files[:_LOOKED_AT]:
         reason = OTHER_CONTENT if one.other_content else ""
         try:
             if not one.other_content:
                 source.check(one.path, Kind.FILE, Stamp(one.size, one.mtime))
-        except SourceError as error:
+        except SourceChangedError as error:
             reason = error.reason or str(error)
+        except SourceError:
+            unsure = True  # a disk or server at fault: that says nothing of the file
         if reason:
             count += 1
             first = first or f"{source.name(one.path)} {reason}"
     if first is None or count == 1:
-        return first
+        return first, unsure
     more = f"{count - 1:,}" + ("" if len(files) <= _LOOKED_AT else " or more")
-    return f"{first}; and {more} other files of it changed"
+    return f"{first}; and {more} other files of it changed", unsure
 
 
 def drop_outlines(catalog: Catalog, project: Project, containers: Iterable[int]) -> None:

@@ -15,7 +15,8 @@ from ptolemy_core.project import Project, parse_project
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages.change import require_idle
 from ptolemy_core.stages.keys_file import keys_path, rewrite_keys_file
-from ptolemy_core.staging.area import OUTLINES, StagingArea, area_of, outline_folder
+from ptolemy_core.staging.area import OUTLINES, StagingArea, area_of
+from ptolemy_core.staging.outline_folders import outlines_renamed
 from ptolemy_core.staging.store import StoreArea
 
 
@@ -155,30 +156,10 @@ def rename(catalog: Catalog, old: str, new: str, keys: KeyProvider | None = None
             kept = data_keys.data_keys(catalog, old)
             provider = keys or (configured_keys() if kept else None)
             wrapped = [rebind(provider, one, new) for one in kept] if provider else []
-            _rename_outlines(renamed.staging_dir, old, new)
-            try:
+            with outlines_renamed(renamed.staging_dir, old, new):
                 removal.rename(catalog, old, new, wrapped)
-            except BaseException:
-                _rename_outlines(renamed.staging_dir, new, old)
-                raise
             rewrite_keys_file(renamed, [], wrapped)
     return renamed
-
-
-def _rename_outlines(staging_dir: str, old: str, new: str) -> None:
-    """Give the folder of a project's outlines its new name, if there is one.
-
-    Raises:
-        StagingError: that can't be done.
-    """
-    try:
-        os.rename(outline_folder(staging_dir, old), outline_folder(staging_dir, new))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StagingError(
-            f"the folder of outlines of project {old!r} can't be renamed ({error.strerror}): check {staging_dir}"
-        ) from error
 
 
 def _files_of_others(catalog: Catalog, project: Project) -> set[str]:

@@ -7,17 +7,18 @@ Memory holds the links of open folders only.
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ptolemy_core import commp
 from ptolemy_core.car import nodes
-from ptolemy_core.car.folders import FolderTree, Target
+from ptolemy_core.car.folders import FolderTree, Targets
 from ptolemy_core.car.spool import IN_OTHER_CAR, Spool
 from ptolemy_core.catalog import container_plan, containers, entries, roots, scans
-from ptolemy_core.catalog.entries import LiveEntry
+from ptolemy_core.catalog.entries import LivePage
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
@@ -75,7 +76,7 @@ def load(catalog: Catalog, project: Project, profile: Profile) -> RootJob:
     return RootJob(project, scan, profile, last, ensure_data_keys(catalog, project))
 
 
-def pages(catalog: Catalog, job: RootJob) -> Iterator[Sequence[LiveEntry]]:
+def pages(catalog: Catalog, job: RootJob) -> Iterator[LivePage]:
     """The entries that `work` takes.
 
     Raises:
@@ -87,7 +88,7 @@ def pages(catalog: Catalog, job: RootJob) -> Iterator[Sequence[LiveEntry]]:
         raise BusyError(f"project {name!r} was scanned in the meantime: try again")
 
 
-def work(job: RootJob, found: Iterable[Sequence[LiveEntry]], progress: Progress) -> tuple[RootRow, bool]:
+def work(job: RootJob, found: Iterable[LivePage], progress: Progress) -> tuple[RootRow, bool]:
     """Put a tree together, and write its CAR into the staging folder. It needs no catalog.
 
     Args:
@@ -107,18 +108,18 @@ def work(job: RootJob, found: Iterable[Sequence[LiveEntry]], progress: Progress)
     form = form_of(job.project, job.profile.chunk)
     cipher = project_cipher(job.wrapped, None, job.profile) if form.names else None
     try:
-        os.makedirs(job.project.local_dir, exist_ok=True)
+        if job.project.stages_to_store:  # a staging folder that is gone is an error
+            os.makedirs(job.project.local_dir, exist_ok=True)
         with Spool(job.project.local_dir) as spool:
             tree = FolderTree(spool, job.profile)
             count = data_bytes = left_out = 0
             for page in found:
-                for entry, target in zip(page, _targets(page, spool, job.profile, form), strict=True):
-                    if target is None:
-                        left_out += 1
-                        continue
-                    tree.add(cipher.car_path(entry.path) if cipher else entry.path, target)
-                    count += 1
-                    data_bytes += entry.size if entry.kind == Kind.FILE else 0
+                kept, targets = _targets(page, spool, job.profile, form)
+                names = [page.paths[k] for k in kept.tolist()]
+                tree.add([cipher.car_path(path) for path in names] if cipher else names, targets)
+                count += len(kept)
+                left_out += len(page) - len(kept)
+                data_bytes += int(page.sizes[kept][page.kinds[kept] == Kind.FILE].sum())
                 progress(len(page))
             root = tree.finish().cid
             last = job.last
@@ -177,31 +178,22 @@ def _finished_scan(catalog: Catalog, name: str) -> int:
     return newest.number
 
 
-def _targets(
-    page: Sequence[LiveEntry], spool: Spool, profile: Profile, form: Form
-) -> Iterator[Target | None]:
-    """What a folder's link to each of these entries says; None: no CAR holds it."""
-    kinds = np.array([entry.kind for entry in page], dtype=np.int8)
-    sizes = form.sizes(kinds, np.array([entry.size for entry in page], dtype=np.int64))
-    tsizes = item_extents(kinds, sizes, profile).tsize.tolist()
-    for entry, tsize in zip(page, tsizes, strict=True):
-        if entry.cid is not None:
-            yield Target(entry.cid, tsize)
-        elif entry.split is not None:
-            yield _split(spool, entry.split)
-        else:
-            yield None
+def _targets(page: LivePage, spool: Spool, profile: Profile, form: Form) -> tuple[NDArray[np.int64], Targets]:
+    """The entries of a page that CARs hold, by their places in it, and what a folder's link to each of them says."""
+    cids = list(page.cids)
+    tsizes = item_extents(page.kinds, form.sizes(page.kinds, page.sizes), profile).tsize.copy()
+    blocks = np.full(len(cids), IN_OTHER_CAR, dtype=np.int64)
+    for row, root in page.split.items():
+        cids[row], tsizes[row], blocks[row] = root.cid, root.tsize, _spooled(spool, root)
+    kept = np.array([row for row, own in enumerate(cids) if own is not None], dtype=np.int64)
+    return kept, Targets([own for own in cids if own is not None], tsizes[kept], blocks[kept])
 
 
-def _split(spool: Spool, root: FileNode) -> Target:
-    """A split file: its nodes above the shards go into the spool."""
-
-    def put(node: FileNode) -> int:
-        if not node.block:
-            return IN_OTHER_CAR
-        return spool.add(node.cid, node.block, [put(child) for child in node.children])
-
-    return Target(root.cid, root.tsize, put(root))
+def _spooled(spool: Spool, node: FileNode) -> int:
+    """A split file's nodes above its shards go into the spool; returns the block number of this one."""
+    if not node.block:
+        return IN_OTHER_CAR
+    return spool.add(node.cid, node.block, [_spooled(spool, child) for child in node.children])
 
 
 def _write_car(project: Project, spool: Spool, root: bytes) -> RootRow:

@@ -1,5 +1,7 @@
 """The asset `deals`: a project's deals with storage providers, sent and asked for, as its settings want them."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from pydantic import Field
 
@@ -7,9 +9,8 @@ from ptolemy_core.catalog import deal_counts, projects
 from ptolemy_core.errors import DealError
 from ptolemy_core.sizes import readable
 from ptolemy_core.stages.deal import expiring, record_plan, settle_deals
-from ptolemy_core.stages.deal_round import RoundResult, make_round
 from ptolemy_core.stages.replication import Replication, replication
-from ptolemy_dagster import deal_facts, show
+from ptolemy_dagster import show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.charts import deal_chart
@@ -17,6 +18,9 @@ from ptolemy_dagster.failures import as_failure
 from ptolemy_dagster.partitions import project_partitions
 from ptolemy_dagster.plain_config import plain
 from ptolemy_dagster.resources import CatalogResource
+
+if TYPE_CHECKING:
+    from ptolemy_core.stages.deal_round import RoundResult
 
 _SOON = 60
 """Days within which a deal's end is worth a line."""
@@ -42,6 +46,9 @@ class DealOptions(dg.Config):
 )
 def deals(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Make one round of the project's deals."""
+    from ptolemy_core.stages.deal_round import make_round  # other jobs' runs need none of it
+    from ptolemy_dagster import deal_facts
+
     config = DealOptions(**context.op_execution_context.op_config)
     name = context.partition_key
     short: list[tuple[str, str]] = []
@@ -71,7 +78,7 @@ def _metadata(
     context: dg.AssetExecutionContext,
     catalog: CatalogResource,
     state: Replication,
-    result: RoundResult,
+    result: "RoundResult",
     more: tuple[list[tuple[str, str]], int],
 ) -> dict[str, dg.MetadataValue | int | str]:
     """What a person wants to see of a project's deals."""

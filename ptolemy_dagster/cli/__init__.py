@@ -20,6 +20,11 @@ def main() -> None:
             from ptolemy_dagster.execute import execute_when_asked
 
             return execute_when_asked(line)
+        if warm.waits():
+            with imports_kept():
+                from ptolemy_dagster.cli.idle import seems_done
+            if not seems_done(sys.argv[1:]):
+                warm.expect()
         with imports_kept():
             from ptolemy_dagster.cli.app import import_module_of
             from ptolemy_dagster.cli.app import main as run

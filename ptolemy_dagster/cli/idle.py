@@ -2,9 +2,11 @@
 
 import itertools
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ptolemy_core.catalog import Catalog, cars, container_plan, containers, projects, roots, scans
+from ptolemy_core.catalog import Catalog, cars, container_plan, containers, place, projects, roots, scans
 from ptolemy_core.errors import StagingError
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages import blitz
@@ -19,6 +21,26 @@ if TYPE_CHECKING:
 
 _COMPARED = 200_000
 """Entries of a project that are compared with the target before a run is launched: more take longer than a launch."""
+_ONLY_SHOW = frozenset({"--json", "--wait"})
+"""Options with which a command has no more to do than without."""
+
+
+def seems_done(arguments: Sequence[str]) -> bool:
+    """Whether a command line will probably find nothing to do: a first look, before the command is even imported.
+
+    Only where it is cheap and can't wait: in a catalog on SQLite. Whatever is wrong, the command will tell.
+    """
+    command, *rest = [argument for argument in arguments if argument not in _ONLY_SHOW]
+    with suppress(Exception):
+        place.require_plain(place.home())
+        if len(rest) != 1 or command == "scan" or not place.default_url().startswith("sqlite"):
+            return False
+        catalog = Catalog()
+        try:
+            return nothing_to_do(catalog, "onboard" if command == "run" else command, *rest) is not None
+        finally:
+            catalog.engine.dispose()
+    return False
 
 
 def nothing_to_do(catalog: Catalog, job: str, name: str) -> str | None:

@@ -11,7 +11,16 @@ from ptolemy_core.catalog import data_keys, home
 from ptolemy_core.catalog.store import default_url
 from ptolemy_core.errors import KeyStoreError, PtolemyError, SettingsError, UnknownKeyError
 from ptolemy_core.facts.plain import KeyFacts
-from ptolemy_core.keys import Key, KeyChain, Keyring, WrappedKey, keyring_path, open_keys, unreadable_without
+from ptolemy_core.keys import (
+    Key,
+    KeyChain,
+    Keyring,
+    WrappedKey,
+    keyring_path,
+    open_keys,
+    unreadable_without,
+    unwrap,
+)
 from ptolemy_core.keys.key import KEY_BYTES, check_alias, parse_keys, to_text
 from ptolemy_core.keys.private_file import write_private
 from ptolemy_core.keys.secret import random_secret
@@ -133,6 +142,8 @@ def rotate(
         _require_known(chain, alias)
         catalog = open_catalog()
         if not rewrap_only:
+            for one in data_keys.data_keys(catalog, alias=alias):
+                unwrap(chain, one)  # else there would be a new version, and nothing wrapped by it
             key = _own_keyring(chain, alias, "rotate").rotate(alias)
             output.say(f"key {alias} has version {key.version} now (ID {key.id})")
         done = rewrap_all(catalog, chain, alias)

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi import Path as InPath
-from pydantic import TypeAdapter, computed_field
+from pydantic import computed_field
 
 from ptolemy_core.catalog import cars, containers, projects
 from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts
 from ptolemy_dagster.http.context import Context, Name, opened
-from ptolemy_dagster.http.paging import LINK, Limit, NumberCursor, first_page, link_next, listing
+from ptolemy_dagster.http.paging import LINK, Limit, NumberCursor, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
 
 router = APIRouter(tags=["CARs"])
@@ -60,30 +60,22 @@ class PlannedCar(PlannedCarFacts):
         return self.piece_size
 
 
-_CARS, _PLAN = TypeAdapter(list[CarMeta]), TypeAdapter(list[PlannedCar])
-
-
-@router.get(
-    "/carfile_meta/{project}",
-    response_model=list[CarMeta],
-    responses=LINK | documented(404, 422),
-    summary="CARs of a project",
-)
+@router.get("/carfile_meta/{project}", responses=LINK | documented(404, 422), summary="CARs of a project")
 def carfile_meta(
     project: Name,
     request: Request,
+    response: Response,
     context: Opened,
     limit: Limit = 1000,
     cursor: NumberCursor = -1,
-) -> Response:
+) -> list[CarMeta]:
     """The built CARs by number, with their CIDs and sizes."""
     page, more = first_page(list(cars.rows(context.catalog, project, after=cursor, limit=limit + 1)), limit)
     if not page:
         projects.get(context.catalog, project)  # says so if there is none
-    answer = listing(_CARS, [CarMeta.of(row) for row in page])
     if more:
-        link_next(request, answer, page[-1].number)
-    return answer
+        link_next(request, response, page[-1].number)
+    return [CarMeta.of(row) for row in page]
 
 
 @router.get("/carfile_meta/{project}/{number}", responses=documented(404, 422), summary="One CAR")
@@ -98,24 +90,19 @@ def one_carfile_meta(project: Name, number: Number, context: Opened) -> CarMeta:
     return CarMeta.of(found)
 
 
-@router.get(
-    "/plan/{project}",
-    response_model=list[PlannedCar],
-    responses=LINK | documented(404, 422),
-    summary="The plan of a project",
-)
+@router.get("/plan/{project}", responses=LINK | documented(404, 422), summary="The plan of a project")
 def plan(
     project: Name,
     request: Request,
+    response: Response,
     context: Opened,
     limit: Limit = 1000,
     cursor: NumberCursor = -1,
-) -> Response:
+) -> list[PlannedCar]:
     """The planned containers by number: each CAR's exact size, and whether it is built."""
     page, more = first_page(containers.rows(context.catalog, project, after=cursor, limit=limit + 1), limit)
     if not page:
         projects.get(context.catalog, project)  # says so if there is none
-    answer = listing(_PLAN, [PlannedCar.of(row) for row in page])
     if more:
-        link_next(request, answer, page[-1].number)
-    return answer
+        link_next(request, response, page[-1].number)
+    return [PlannedCar.of(row) for row in page]

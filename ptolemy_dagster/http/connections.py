@@ -118,6 +118,13 @@ class LimitedHttp(H11Protocol):
         self._release()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Say that a request can't be understood; end the connection if an answer to it has begun already."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.end()
+
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection over to the WebSocket, which is counted in its stead."""
         self._release()

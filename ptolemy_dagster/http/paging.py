@@ -5,7 +5,6 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 from fastapi import Query, Request, Response
-from pydantic import TypeAdapter
 
 MAX_LIMIT = 10_000
 Limit = Annotated[
@@ -52,8 +51,3 @@ def query_pairs(request: Request) -> list[tuple[bytes, bytes]]:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def listing(kind: TypeAdapter[list[_T]], rows: list[_T]) -> Response:
-    """Rows as JSON, as they are: FastAPI would check each once more."""
-    return Response(kind.dump_json(rows, by_alias=True), media_type="application/json")

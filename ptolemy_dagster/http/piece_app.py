@@ -92,6 +92,8 @@ class PieceApp:
             return
         try:
             answer = await self._server.pump.run(self._plan, request)
+            if _ends_unseen(request, answer):
+                answer = _NO_END
             if isinstance(answer, Refusal):
                 await refuse(request, send, answer)
             else:
@@ -149,6 +151,23 @@ class PieceApp:
 
 
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH")
+
+
+_NO_END = Refusal(
+    505,
+    "http-version",
+    "in HTTP/1.0 nobody could tell whether this body is whole, as its length isn't known before: use HTTP/1.1",
+)
+
+
+def _ends_unseen(request: Exchange, answer: Answer | Refusal) -> bool:
+    """Whether a body that breaks off would look like a whole one: HTTP/1.0 has no chunks."""
+    return (
+        isinstance(answer, Answer)
+        and answer.size is None
+        and request.method == "GET"
+        and request.scope.get("http_version") == "1.0"
+    )
 
 
 def _route(request: Exchange) -> str:

@@ -178,13 +178,17 @@ class Pump:
                 return
 
     async def _send_part(self, view: memoryview, way: "Way") -> None:
-        """Send a part, until the system has all of it."""
-        while view:
-            count = self.bandwidth.part(len(view))
-            await self.bandwidth.take(count)
-            await way.send(view[:count])
-            view = view[count:]
-        await way.flush()
+        """Send a part, until the system has all of it; the connection ends if that isn't to be."""
+        try:
+            while view:
+                count = self.bandwidth.part(len(view))
+                await self.bandwidth.take(count)
+                await way.send(view[:count])
+                view = view[count:]
+            await way.flush()
+        except BaseException:
+            way.drop()  # it may still hold the part's memory, which is used again from here on
+            raise
 
 
 class _Ahead:
@@ -291,9 +295,14 @@ class Way:
         """The body is complete."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    def drop(self) -> None:
+        """End the connection, and forget what was given to it and isn't with the system yet."""
+        if self._connection is not None:
+            self._connection.end()
+
     async def break_off(self) -> None:
         """End the connection, so that nobody takes what was sent for a whole body."""
         if self._connection is None:
             raise ConnectionAbortedError("the body can't be completed")
-        self._connection.end()
+        self.drop()
         await asyncio.sleep(0)

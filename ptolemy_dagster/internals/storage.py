@@ -7,13 +7,14 @@ from dagster import Field, Noneable, StringSource
 from dagster._core.storage.base_storage import DagsterStorage
 
 from ptolemy_core.catalog import PG_URL, default_url, home
-from ptolemy_dagster.internals.postgres import PooledStorage
 from ptolemy_dagster.internals.sqlite import SqliteStorage
 
 
 def from_environment(inst_data: Any, base_dir: str | None) -> DagsterStorage:
     """The storage that the environment asks for."""
     if os.environ.get(PG_URL):
+        from ptolemy_dagster.internals.postgres import PooledStorage
+
         return PooledStorage(default_url(), inst_data)
     folder = base_dir or os.path.join(home(), "storage")
     return SqliteStorage.from_local(folder, inst_data)

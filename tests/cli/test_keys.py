@@ -156,6 +156,17 @@ def test_rotation_wraps_the_catalogs_data_keys_anew(home: Path, ring: Keyring, t
     assert "there is no key b" in error_of("keys", "rotate", "b")
 
 
+def test_a_rotation_that_could_wrap_no_data_key_again_makes_no_version(
+    home: Path, ring: Keyring, tmp_path: Path
+) -> None:
+    lost = Keyring(str(tmp_path / "lost.json"))
+    lost.create("a")
+    data_keys.keep(define(home, "photos"), new_data_key(lost, "a", "photos", "files"))
+    ptolemy("keys", "create", "a", "--after-loss")
+    assert "version 1 of key a isn't in" in error_of("keys", "rotate", "a")
+    assert [key.version for key in ring.versions("a")] == [2]
+
+
 def test_destroying_says_what_becomes_unreadable_and_asks(
     home: Path, ring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:

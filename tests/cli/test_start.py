@@ -8,11 +8,23 @@ from importlib import import_module
 import pytest
 
 from ptolemy_dagster.cli.commands import COMMANDS
+from ptolemy_dagster.cli.idle import seems_done
 from tests.cli.commands import ptolemy
 from tests.pipeline.backend import Backend
 from tests.pipeline.processes import runs
 
 HEAVY = {"dagster", "sqlalchemy", "alembic", "pyarrow", "numpy", "fastapi", "cryptography", "psycopg2"}
+
+NOT_FOR_A_SCAN = HEAVY - {"dagster", "sqlalchemy", "alembic", "numpy"} | {
+    "dagster_postgres",
+    "dask",
+    "typer",
+    "ptolemy_core.facts.deals",
+    "ptolemy_core.facts.files",
+    "ptolemy_core.facts.projects",
+    "ptolemy_core.restore.project",
+    "ptolemy_core.stages.deal_round",
+}
 
 
 def imported(backend: Backend, *arguments: str) -> set[str]:
@@ -71,6 +83,26 @@ def test_a_run_is_waited_for_without_dagster(delta: Backend) -> None:
     assert run.remote_job_origin.location_name == "ptolemy"
 
 
+def test_the_process_of_a_scan_on_sqlite_imports_what_a_scan_needs(delta: Backend) -> None:
+    code = (
+        "import os, sys, tempfile\n"
+        "from ptolemy_dagster import execute\n"
+        "execute._import()\n"
+        "told = tempfile.TemporaryFile()\n"
+        "execute._execute(execute.Request('scan', 'delta', 'launch', os.getpid(), told.fileno()))\n"
+        f"print(execute.read_answer(told.fileno()).ok, *sorted({NOT_FOR_A_SCAN!r} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=dict(delta.env),
+        cwd=delta.root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
+
+
 def test_the_version_is_printed() -> None:
     assert ptolemy("--version").stdout.startswith("ptolemy ")
 
@@ -115,6 +147,17 @@ def test_what_is_done_is_said_without_a_run(delta: Backend) -> None:
     assert "nothing to do" not in ptolemy("containerize", "delta").stderr
     assert "nothing to do" not in ptolemy("blitz", "delta").stderr
     assert len(delta.cars()) == 2
+
+
+def test_the_first_look_knows_what_is_done_and_leaves_the_rest_to_the_command(delta: Backend) -> None:
+    assert not seems_done(["run", "delta"])
+    ptolemy("run", "delta")
+    for done in ["run", "delta"], ["containerize", "--json", "delta"], ["verify", "delta"], ["root", "delta"]:
+        assert seems_done(done), done
+    for other in ["scan", "delta"], ["verify", "delta", "--again"], ["blitz"], ["blitz", "nemo"]:
+        assert not seems_done(other), other
+    (delta.root / "data" / "new.txt").write_bytes(b"new")
+    assert not seems_done(["run", "delta"])
 
 
 def test_a_failed_run_is_done_again_though_nothing_seems_left_to_do(delta: Backend) -> None:

@@ -9,6 +9,8 @@ import os, sys, tempfile
 from ptolemy_dagster import warm
 line = warm.start(["scan", "p"])
 if line is not None:
+    if not warm.expected(line):
+        sys.exit(4)
     found = warm.asked(line)
     if found is None:
         sys.exit(3)
@@ -48,6 +50,18 @@ except ProcessLookupError:
     print("gone", warm._waiting)
 """
     assert said(_WAITS + program) == "gone []"
+
+
+def test_the_waiting_process_makes_ready_only_when_a_run_seems_likely() -> None:
+    program = """
+(waiting,) = warm._waiting
+if told:
+    warm.expect()
+waiting.line.close()
+print(waiting.process.wait())
+"""
+    assert said(_WAITS + "told = False" + program) == "4"
+    assert said(_WAITS + "told = True" + program) == "3"
 
 
 def test_a_waiting_process_that_was_killed_is_replaced_by_a_new_one() -> None:
@@ -92,3 +106,24 @@ print(process.exitcode, server)
             return
         subprocess.run(["sleep", "0.02"], check=True)
     raise AssertionError("it stayed")
+
+
+def test_what_steps_are_forked_from_is_forked_after_the_imports_and_before_the_run() -> None:
+    program = """
+import os
+from ptolemy_dagster import execute, warm
+from ptolemy_dagster.internals import forkserver
+done = []
+execute._import = lambda: done.append("import")
+forkserver.fork = lambda: done.append("fork")
+execute.end_with_command = lambda pid: done.append("watch")
+execute._execute = lambda request: done.append("run")
+warm.expected = lambda line: True
+out = os.dup(1)
+for forks in True, False:
+    text = execute.Request("blitz", "p", "launch", 1, 0, forks).as_text()
+    warm.asked = lambda line: (text, os.open(os.devnull, os.O_WRONLY), 0)
+    execute.execute_when_asked(None)
+os.write(out, " ".join(done).encode())
+"""
+    assert said(program) == "import fork watch run import watch run"

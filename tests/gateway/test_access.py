@@ -51,7 +51,7 @@ def test_a_signed_url_opens_its_path_until_it_expires() -> None:
     assert "signature" in refused(grant(access, **(signed(2000) | {"expires": "3000"})))
 
 
-@pytest.mark.parametrize("expires", ["", "x", "-5", "١", "9" * 30])
+@pytest.mark.parametrize("expires", ["", "x", "-5", "١", "9" * 30, "0" * 20 + "9" * 5000])
 def test_a_signed_url_needs_a_time(expires: str) -> None:
     assert "expires" in refused(grant(Access(key=KEY), **(signed(2000) | {"expires": expires})))
 

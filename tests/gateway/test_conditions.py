@@ -22,6 +22,7 @@ def of(range_: str, size: int = 1000, method: str = "GET", **more: str) -> Decis
         ("bytes=999-", 999, 1),
         ("bytes=10-19", 10, 10),
         ("bytes=990-5000", 990, 10),
+        (f"bytes=990-{10**30}", 990, 10),
         ("bytes=-1", 999, 1),
         ("bytes=-1000", 0, 1000),
         ("bytes=-5000", 0, 1000),
@@ -34,7 +35,9 @@ def test_a_range_within_the_content_is_given(asked: str, first: int, length: int
     assert found.content_range(1000) == f"bytes {first}-{first + length - 1}/1000"
 
 
-@pytest.mark.parametrize("asked", ["bytes=1000-", "bytes=1000-2000", "bytes=-0", f"bytes={10**18}-"])
+@pytest.mark.parametrize(
+    "asked", ["bytes=1000-", "bytes=1000-2000", "bytes=-0", f"bytes={10**18}-", f"bytes={10**30}-"]
+)
 def test_a_range_outside_the_content_is_refused_with_its_size(asked: str) -> None:
     found = of(asked)
     assert found.outcome is Outcome.OUTSIDE

@@ -211,6 +211,20 @@ def test_a_connection_serves_one_request_after_another() -> None:
             got += client.recv(1 << 16)
 
 
+def test_a_body_that_cannot_be_understood_after_the_answer_ends_the_connection_without_a_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with serving(ROOMY) as port:
+        with connected(port, request("/early", "Transfer-Encoding: chunked\r\n")) as client:
+            got = b""
+            while not got.endswith(b"\r\n\r\n0"):
+                got += client.recv(1 << 16)
+            client.sendall(b"no chunk\r\n")
+            assert read(client) == b""
+        assert answered(port)
+    assert not caplog.records
+
+
 def test_one_address_cannot_take_the_places_of_another() -> None:
     with serving(ROOMY) as port:
         opened_by_one = opened(port, 30)

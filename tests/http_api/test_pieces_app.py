@@ -1,6 +1,7 @@
 """The piece server as an application within another, under any ASGI server."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,6 +87,17 @@ def test_who_asks_for_more_cars_than_may_be_open_is_told_to_come_again(stage: Sc
     server.close()
 
 
+def test_an_outline_that_was_written_again_in_the_same_place_is_opened_again(stage: Scene) -> None:
+    library = Library()
+    (held,) = _held(stage, stage.cars()[0].piece_cid_v1)
+    with library.use(held) as first, library.use(held) as second:
+        assert first is second
+    os.utime(held.stored.outline_path, ns=(1, 1))  # the same inode and size
+    with library.use(held) as third:
+        assert third is not first
+    library.close()
+
+
 def _held(stage: Scene, piece: bytes) -> Any:
     from ptolemy_core.catalog import served
 
@@ -146,6 +158,31 @@ class Zeros:
         length = min(self.left, size)
         self.left -= length
         return parts.get((b"zeros", self.left, length), size, lambda view: None)
+
+
+class Leaving(Taking):
+    """A way to a client that leaves before it has taken what it was given."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__([0.0], 0)
+        self.parts = parts
+        self.used: list[int] = []
+
+    async def flush(self) -> None:
+        raise sending.ClientGoneError
+
+    def drop(self) -> None:
+        self.used.append(self.parts.used)
+
+
+def test_memory_of_a_part_is_used_again_only_when_a_client_that_left_gets_nothing_more() -> None:
+    pump = Pump()
+    way, body = Leaving(pump._parts), Zeros(16 << 20)
+    with pytest.raises(sending.ClientGoneError):
+        asyncio.run(pump.send(body, b"", way))  # type: ignore[arg-type]
+    (used,) = way.used
+    assert used >= way.got[0]  # what it holds wasn't released yet
+    assert pump._parts.used == 0
 
 
 def test_a_client_that_is_slow_gets_small_parts_and_a_fast_one_large_ones(

@@ -307,6 +307,14 @@ def test_a_source_that_changes_is_never_sent_as_if_it_were_right(
         assert str(home.source) not in body
 
 
+def test_a_body_whose_end_could_not_be_seen_is_not_given_in_http_1_0(home: Home, row: CarRow) -> None:
+    with serving(home) as server:
+        path = f"{server.url}/ipfs/{cid.to_text(row.payload_cid)}?format=car"
+        assert status_of(path, "--http1.0") == 505
+        assert status_of(path, "--http1.0", "-I") == status_of(path) == 200
+        assert status_of(f"{path}&car-dups=y", "--http1.0") == 200
+
+
 def test_a_staged_car_that_is_cut_is_never_a_short_success(tmp_path: Path) -> None:
     home = Home(tmp_path)
     fill(home.source, 64 * MIB)

@@ -1,5 +1,6 @@
 """Which steps get a process of their own: those with much work, and those that read CARs."""
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,6 +44,15 @@ def test_few_entries_are_light_and_many_are_not(sqlite: Backend, monkeypatch: py
     plan_small(sqlite.catalog, "delta", 3100)
     assert scans.holds_at_most(sqlite.catalog, "delta", 5)
     assert not scans.holds_at_most(sqlite.catalog, "delta", 4)
+
+
+def test_a_few_thousand_entries_are_light(sqlite: Backend) -> None:
+    folder = sqlite.root / "many"
+    folder.mkdir()
+    for number in range(6_000):
+        os.mknod(folder / f"{number}")
+    sqlite.define(target=folder)
+    assert light(weight.ENTRIES)
 
 
 def test_a_verification_is_light_only_when_it_reads_nothing(sqlite: Backend) -> None:

@@ -30,6 +30,8 @@ class Proxy:
         before: called with the number of each request, before it is passed on.
         done: what happened, by kind.
         requests: first lines of all requests.
+        heads: their headers, first lines included.
+        answers: status lines of the answers that were passed on.
     """
 
     store: Store
@@ -39,6 +41,8 @@ class Proxy:
     before: Callable[[int], None] = lambda number: None
     done: Counter[str] = field(default_factory=Counter)
     requests: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -94,6 +98,7 @@ class Proxy:
             head += got
         with self._lock:
             self.requests.append(head.split(b"\r\n")[0].decode())
+            self.heads.append(head.split(b"\r\n\r\n")[0].decode("latin-1"))
             number = len(self.requests)
             kind = ""
             if self.disturbances and self._random.random() < self.share:
@@ -114,7 +119,11 @@ class Proxy:
         where = urlsplit(self.store.endpoint)
         with socket.create_connection((where.hostname or "", where.port or 80)) as server:
             server.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+            began = False
             while got := server.recv(512 if kind else 65536):
+                if not began:
+                    began = True
+                    self.answers.append(got.split(b"\r\n")[0].decode("latin-1"))
                 if kind == "throttle":
                     time.sleep(0.002)
                 if kind in ("reset", "cut"):

@@ -1,5 +1,6 @@
 """Object stores that the tests start: moto's server, and versitygw where it is installed."""
 
+import functools
 import json
 import os
 import shutil
@@ -41,18 +42,24 @@ class Store:
     @property
     def client(self) -> Any:
         """Botocore's client, which is none of ours."""
-        return botocore.session.Session().create_client(
-            "s3",
-            endpoint_url=self.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=ACCESS,
-            aws_secret_access_key=SECRET,
-        )
+        return _client(self.endpoint)
 
     def put(self, files: Mapping[str, bytes]) -> None:
         client = self.client
         for key, data in files.items():
             client.put_object(Bucket=self.bucket, Key=key, Body=data)
+
+
+@functools.cache
+def _client(endpoint: str) -> Any:
+    """One for each server: it takes a while to make."""
+    return botocore.session.Session().create_client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS,
+        aws_secret_access_key=SECRET,
+    )
 
 
 def free_port() -> int:

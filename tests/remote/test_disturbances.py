@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from ptolemy_core import urls
 from ptolemy_core.errors import SourceError
 from ptolemy_core.source import store_errors
+from ptolemy_core.source.remote import open_remote
+from ptolemy_core.source.stamps import Stamp
 from ptolemy_core.source.store_errors import of_exception, of_response
 from tests.remote import conftest, servers
 from tests.remote.proxy import Proxy
@@ -124,6 +127,27 @@ def test_an_object_overwritten_midway_through_its_build_is_refused_by_name(
         with pytest.raises(SourceError, match="pre/big changed since the scan, it was overwritten"):
             far.blitz()
     assert gets > 100
+
+
+def test_the_store_itself_is_asked_to_refuse_another_version_than_the_first_that_was_read(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put(bucket, {"big": bytes(3000)})
+    with Proxy(bucket) as proxy:
+        conftest.use(proxy.front, monkeypatch, tmp_path)
+        listed = open_remote(urls.parse(f"s3://{bucket.bucket}/pre"), None)
+        [[entry]] = listed.entries()
+        stamp, view = Stamp(entry.size, entry.token), memoryview(bytearray(1000))
+        for at in (0, 1000):
+            listed.read(entry.path, at, [view], stamp)
+        first, second = [head.lower() for head in proxy.heads if "/pre/big HTTP" in head]
+        assert "if-match" not in first
+        etag = bucket.client.head_object(Bucket=bucket.bucket, Key="pre/big")["ETag"]
+        assert f"if-match: {etag}".lower() in second
+        put(bucket, {"big": bytes(2999) + b"x"})
+        with pytest.raises(SourceError, match="pre/big changed since the scan, it was overwritten"):
+            listed.read(entry.path, 2000, [view], stamp)
+        assert " 412 " in proxy.answers[-1]
 
 
 def test_a_store_that_stays_away_fails_the_build_with_its_name_after_a_while(

@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from ptolemy_core.catalog import cars, containers, projects, shards, stored_cars
-from ptolemy_core.errors import BusyError, DeliveryError, ReceiptError, SettingsError, SourceChangedError
+from ptolemy_core.catalog import cars, containers, projects, removal, shards, stored_cars
+from ptolemy_core.errors import (
+    BusyError,
+    DeliveryError,
+    ProjectExistsError,
+    ReceiptError,
+    SettingsError,
+    SourceChangedError,
+    StagingError,
+)
 from ptolemy_core.restore import ProjectRestore
 from ptolemy_core.stages import remove, reservation
 from ptolemy_core.stages.blitz import pending
@@ -22,7 +30,7 @@ from ptolemy_core.tree import Kind
 from tests.car.test_build_bytes import TREE
 from tests.dag import oracle
 
-from .conftest import PROFILE, Scene
+from .conftest import PROFILE, Crash, Scene
 
 CONTENT: oracle.Content = {
     **TREE,
@@ -358,3 +366,47 @@ def test_a_project_is_removed_with_its_outlines(generated: Scene, make: Any) -> 
     assert len(remove.look(generated.catalog, generated.name).files) == len(outlines(generated))
     remove.delete(generated.catalog, generated.name, files=True)
     assert outlines(generated) == []
+
+
+@pytest.mark.parametrize("step", ["before", "after"])
+def test_a_rename_that_is_killed_halfway_loses_no_outline(
+    generated: Scene, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    generated.run({b"f": b"x" * 900})
+    real_rename = removal.rename
+
+    def rename(*arguments: Any) -> None:
+        if step == "after":
+            real_rename(*arguments)
+        raise Crash
+
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(removal, "rename", rename)
+        remove.rename(generated.catalog, generated.name, "renamed")
+    there = "renamed" if step == "after" else generated.name
+    assert Scene(generated.catalog, projects.get(generated.catalog, there)).problems() == []
+    again = Scene(generated.catalog, remove.rename(generated.catalog, there, "again"))
+    assert again.problems() == []
+    assert again.plan().new == 0
+    folder = generated.staging / OUTLINES / "again"
+    assert folder.is_dir()
+    assert not folder.is_symlink()
+
+
+def test_a_rename_to_a_name_that_is_taken_leaves_no_second_name_of_outlines(
+    generated: Scene, make: Any
+) -> None:
+    generated.run({b"f": b"x" * 900})
+    make("taken", car_storage="generated")
+    with pytest.raises(ProjectExistsError):
+        remove.rename(generated.catalog, generated.name, "taken")
+    assert os.listdir(generated.staging / OUTLINES) == [generated.name]
+    assert generated.problems() == []
+
+
+def test_a_rename_over_another_projects_outlines_changes_nothing(generated: Scene) -> None:
+    generated.run({b"f": b"x" * 900})
+    (generated.staging / "outlines" / "renamed" / "kept").mkdir(parents=True)
+    with pytest.raises(StagingError, match="outlines/renamed .*: check .*, and move away what is there"):
+        remove.rename(generated.catalog, generated.name, "renamed")
+    assert generated.problems() == []

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ptolemy_core import commp, url_template, urls
+from ptolemy_core import commp, environment, url_template, urls
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.rules import selection
@@ -34,6 +34,13 @@ def _setting(default: Any, description: str, *, changeable: bool = False) -> Any
     return Field(default, description=description, json_schema_extra={"changeable": changeable})
 
 
+def _is_below(place: str, top: str) -> bool:
+    """Whether a folder or URL is another one or below it."""
+    if urls.is_url(place) or urls.is_url(top):
+        return place == top or place.startswith(top + "/")
+    return os.path.commonpath([top, place]) == top
+
+
 class Project(BaseModel):
     """Settings of a project. Each is declared here alone: the catalog's columns, the options of the command line,
     the API's models, Dagster's configuration and the documentation are made from these fields.
@@ -51,7 +58,10 @@ class Project(BaseModel):
         changeable=True,
     )
     staging_dir: str = _setting(
-        ..., "absolute path of the folder for finished CARs; not inside target_dir", changeable=True
+        ...,
+        "absolute path of the folder for finished CARs, or a URL: s3://, gs://, az:// (docs/sources.md); not inside "
+        "target_dir",
+        changeable=True,
     )
     shard_size: int = _setting(1, "files larger than this are split; whole GiB, 1 to 31, at most car_size")
     car_size: int = _setting(
@@ -161,7 +171,7 @@ class Project(BaseModel):
     )
     source_profile: str | None = _setting(
         None,
-        "named profile with the credentials for a target_dir that is a URL; by default the environment's",
+        "named profile with the credentials for URLs of target_dir and staging_dir; by default the environment's",
         changeable=True,
     )
     rescan_minutes: int = _setting(
@@ -329,11 +339,18 @@ class Project(BaseModel):
     @field_validator("target_dir", "staging_dir")
     @classmethod
     def _absolute(cls, value: str, info: Any) -> str:
-        if info.field_name == "target_dir" and urls.is_url(value):
+        if urls.is_url(value):
             try:
-                return str(urls.parse(value))
+                location = urls.parse(value)
             except SettingsError as error:
-                raise ValueError(f"target_dir: {error}") from None
+                raise ValueError(f"{info.field_name}: {error}") from None
+            if info.field_name == "staging_dir" and location.scheme not in urls.WRITABLE:
+                raise ValueError(
+                    f"staging_dir can't be a {location.scheme}:// URL: use "
+                    + ", ".join(f"{one}://" for one in urls.WRITABLE)
+                    + ", or a folder"
+                )
+            return str(location)
         if "\0" in value:
             raise ValueError(f"{info.field_name} contains a NUL character: {value!r}; give a folder's path")
         if not os.path.isabs(value):
@@ -371,12 +388,18 @@ class Project(BaseModel):
                 f"staging_budget {self.staging_budget} GiB is too small: with car_size {self.car_size} a CAR, its "
                 f"data and structure, may take up to {least} GiB; use staging_budget={least} or more"
             )
-        if self.source_profile is not None and not self.is_remote:
+        if self.source_profile is not None and not (self.is_remote or self.stages_to_store):
             raise ValueError(
                 f"source_profile {self.source_profile!r} goes with a URL, and target_dir {self.target_dir!r} is a "
                 "folder: leave it out"
             )
-        if not self.is_remote and os.path.commonpath([self.target_dir, self.staging_dir]) == self.target_dir:
+        if self.stages_to_store and (self.is_encrypted or self.car_storage != "staged"):
+            kind = "an encrypted project" if self.is_encrypted else "car_storage generated"
+            raise ValueError(
+                f"staging_dir {self.staging_dir!r} is a URL, and {kind} keeps outlines, which need a folder: use a "
+                "folder"
+            )
+        if _is_below(self.staging_dir, self.target_dir):
             raise ValueError(
                 f"staging_dir {self.staging_dir!r} is inside target_dir {self.target_dir!r}: "
                 "finished CARs would be scanned as data; use a folder outside of it"
@@ -387,6 +410,18 @@ class Project(BaseModel):
     def is_remote(self) -> bool:
         """Whether target_dir is a URL."""
         return urls.is_url(self.target_dir)
+
+    @property
+    def stages_to_store(self) -> bool:
+        """Whether staging_dir is a URL."""
+        return urls.is_url(self.staging_dir)
+
+    @property
+    def local_dir(self) -> str:
+        """The folder of this machine for manifests and temporary files: staging_dir, if that isn't a URL."""
+        if not self.stages_to_store:
+            return self.staging_dir
+        return os.path.join(environment.home(), "staging", self.name)
 
     @property
     def target_bytes(self) -> bytes:

@@ -8,6 +8,9 @@ from ptolemy_core.errors import SettingsError
 SCHEMES = ("s3", "gs", "az", "https", "http", "sftp")
 """Schemes of sources; az is an Azure container, https a list of URLs."""
 
+WRITABLE = ("s3", "gs", "az")
+"""Schemes of stores that CARs can be staged in."""
+
 _PLACE = {"s3": "bucket", "gs": "bucket", "az": "container", "https": "host", "http": "host", "sftp": "host"}
 
 

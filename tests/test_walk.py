@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from ptolemy_core.car.root import root_cid
 from ptolemy_core.errors import SourceError
-from ptolemy_core.reader import CarEntry, verify_car
+from ptolemy_core.reader import CarEntry, EachEntry, verify_car
 from ptolemy_core.source.walk import Entry, entry_at, walk
 from ptolemy_core.tree import LEFT_OUT, Kind, paths
 from tests.car import nobody, scene
@@ -56,7 +56,7 @@ def test_any_name_survives_walk_and_car(tmp_path: Path, name: bytes) -> None:
     assert sorted(entry.path for entry in walk(root)) == sorted([name + b"\0" + name, b"z\0" + name])
     built, _ = scene.build(root, tmp_path, scene.SMALL)
     met: list[CarEntry] = []
-    report = verify_car(tmp_path / built.file_name, scene.SMALL, on_entry=met.append)
+    report = verify_car(tmp_path / built.file_name, scene.SMALL, receiver=EachEntry(met.append))
     assert report.findings == ()
     assert {entry.path for entry in met} == {name, name + b"/" + name, b"z", b"z/" + name}
 
@@ -219,7 +219,7 @@ def test_paths_longer_than_the_systems_limit(tmp_path: Path, deep: tuple[Path, l
     assert built.payload_cid == root_cid(bytes(root))
     assert len(layout) == 1 + len(names) + 3
     met: list[CarEntry] = []
-    report = verify_car(tmp_path / built.file_name, on_entry=met.append)
+    report = verify_car(tmp_path / built.file_name, receiver=EachEntry(met.append))
     assert report.findings == ()
     assert met[-1].path == b"/".join(names) + b"/void"
 

@@ -50,6 +50,20 @@ def prepare_folders(project: Project) -> None:
         SettingsError: target_dir is no readable folder, or staging_dir can't be written.
     """
     open_target(project).require_usable()
+    require_staging(project)
+
+
+def require_staging(project: Project) -> None:
+    """See that a project's CARs can be written, and make its staging folder.
+
+    Raises:
+        SettingsError: they can't.
+    """
+    if project.stages_to_store:
+        from ptolemy_core.staging.store import StoreArea
+
+        StoreArea(project.staging_dir, project.source_profile, project.local_dir).require_writable()
+        return
     try:
         os.makedirs(project.staging_dir, exist_ok=True)
     except OSError as error:

@@ -48,6 +48,7 @@ def settle_cars_of(connection: Connection, column: sa.Column[Any], keys: Sequenc
                 car.c.delivered_at,
                 car.c.delivered_to,
                 projects.c.replicas,
+                projects.c.name.label("project"),
             )
             .join(container, container.c.id == car.c.container_id)
             .join(projects, projects.c.name == container.c.project)
@@ -56,10 +57,13 @@ def settle_cars_of(connection: Connection, column: sa.Column[Any], keys: Sequenc
         rows = connection.execute(query).all()
         held = _holders(connection, {bytes(row.piece_cid_v2) for row in rows})
         marked = _marked(connection, [row.container_id for row in rows])
+        others = {name: _elsewhere(connection, name) for name in {row.project for row in rows}}
         for row in rows:
             if row.container_id in marked:
                 continue  # its time and note are those of the mark
-            names = held.get(bytes(row.piece_cid_v2), [])
+            names = [
+                name for name in held.get(bytes(row.piece_cid_v2), []) if name not in others[row.project]
+            ]
             wanted = row.replicas
             delivered = wanted is not None and len(names) >= wanted
             values: dict[str, Any] = {"delivered_at": None, "delivered_to": None, "seen_at": None}
@@ -68,6 +72,24 @@ def settle_cars_of(connection: Connection, column: sa.Column[Any], keys: Sequenc
             if delivered or row.delivered_at is not None:
                 mine = car.update().where(car.c.container_id == row.container_id)
                 connection.execute(mine.values(values))
+
+
+def _elsewhere(connection: Connection, project: str) -> set[str]:
+    """The providers on another network than those that a project names: what they store doesn't count for it."""
+    named = connection.scalar(sa.select(projects.c.providers).where(projects.c.name == project)) or ()
+    networks: dict[str, str] = {
+        name: network
+        for name, network in connection.execute(sa.select(provider_table.c.name, provider_table.c.network))
+    }
+    ours = {networks[name] for name in named if name in networks}
+    return {name for name, network in networks.items() if ours and network not in ours}
+
+
+@survives_outage
+def elsewhere(catalog: Catalog, project: str) -> set[str]:
+    """The same, of a project by its name."""
+    with catalog.read() as connection:
+        return _elsewhere(connection, project)
 
 
 def _holders(connection: Connection, pieces: Iterable[bytes]) -> dict[bytes, list[str]]:
@@ -97,10 +119,11 @@ def _marked(connection: Connection, containers: Sequence[int]) -> set[int]:
     return {number for number in connection.scalars(query) if number is not None}
 
 
-def holders(catalog: Catalog, pieces: Iterable[bytes]) -> dict[bytes, list[str]]:
-    """The names of the providers with an active deal of each of these pieces (CIDs v2), sorted."""
+def holders(catalog: Catalog, project: str, pieces: Iterable[bytes]) -> dict[bytes, list[str]]:
+    """The names of the providers with an active deal of each piece (CIDs v2) that counts for a project, sorted."""
     with catalog.read() as connection:
-        return _holders(connection, set(pieces))
+        held, others = _holders(connection, set(pieces)), _elsewhere(connection, project)
+    return {piece: [name for name in names if name not in others] for piece, names in held.items()}
 
 
 @survives_outage

@@ -16,11 +16,21 @@ LONGEST_ANSWER = 1 << 20
 _CHUNK = 1 << 14
 
 
+class _Session(requests.Session):
+    """A session that doesn't even look at where a redirect leads.
+
+    Without following it, requests still reads its whole body, without a limit, and breaks on a bad address.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: no redirect is one to follow."""
+
+
 class HttpTransport:
     """A transport over requests, which keeps connections open. Any number of threads may use it."""
 
     def __init__(self) -> None:
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False  # a .netrc would replace our Authorization
         self._session.headers.clear()
         adapter = requests.adapters.HTTPAdapter(pool_connections=32, pool_maxsize=8)
@@ -53,6 +63,11 @@ class HttpTransport:
             if _before_sending(error):
                 raise NotSentError(_reason(error)) from None
             raise NoAnswerError(_reason(error)) from None
+        except (
+            ValueError,
+            urllib3.exceptions.HTTPError,
+        ):  # what requests lets through of an answer that is none
+            raise NoAnswerError("the answer isn't HTTP") from None
 
 
 def _before_sending(error: requests.RequestException) -> bool:

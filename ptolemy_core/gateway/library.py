@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ptolemy_core.catalog.served import HeldCar
 from ptolemy_core.errors import NotFoundError, PtolemyError
-from ptolemy_core.staging.stored import OpenCar
+from ptolemy_core.staging.stored import OpenCar, StoredCar
 
 MOST = 32
 """CARs that are open at once."""
@@ -74,16 +74,17 @@ class Library:
         stored = held.stored
         path = stored.outline_path if stored.generated else stored.path
         key = (path, stored.dead or "")
+        identity = _identity(stored)
         with self._lock:
             found = self._open.get(key)
-            if found is not None and _identity(found.path) != found.identity:
+            if found is not None and identity != found.identity:
                 self._drop(key)
                 found = None
             if found is None:
-                if not stored.generated and not os.path.lexists(path):
+                if not stored.generated and not any(identity):
                     raise NotFoundError(f"{path} isn't there any more")
                 self._make_room()
-                found = self._open[key] = _Open(stored.open(), path, _identity(path))
+                found = self._open[key] = _Open(stored.open(), path, identity)
             self._open.move_to_end(key)
             found.users += 1
             return found
@@ -127,8 +128,12 @@ class Library:
             dropped.car.close()
 
 
-def _identity(path: str) -> tuple[int, int, int]:
-    """What tells a file from another one of its name; zeros if there is none."""
+def _identity(stored: StoredCar) -> tuple[int, int, int]:
+    """What tells a CAR's file, or its outline, from another one of its name; zeros if there is none."""
+    if stored.in_store:
+        found = stored.look()
+        return (0, 0, 0) if found is None else (1, found.ctime, found.size)
+    path = stored.outline_path if stored.generated else stored.path
     try:
         status = os.stat(path)
     except OSError:

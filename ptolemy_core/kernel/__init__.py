@@ -1,8 +1,8 @@
 """SHA-256 of many messages at once, and roots of piece-commitment subtrees: the engine's two hot loops.
 
 A small C library does the work, with the best instruction set of this machine. Where it couldn't be built, hashlib
-and NumPy give the same results, slowly. `files` and `folders` are the library's other calls: reading many small files
-and listing folders without the GIL. No formats here beyond hashes, and no policy on what is read.
+and NumPy give the same results, slowly. `files`, `folders` and `blocks` are the library's other calls: reading many
+small files, listing folders, and finding blocks of small files in CARs. No policy on what is read.
 Specifications: FIPS 180-4 (SHA-256); Fr32 and the binary tree of Filecoin's piece commitment (FRC-0069).
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-INTERFACE = 4
+INTERFACE = 5
 """The number that `ptolemy_kernel_interface` of native/kernel.h must return."""
 
 PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" else "libkernel.so")
@@ -161,6 +161,22 @@ def _declare(handle: ctypes.CDLL) -> None:
         address,
     ]
     handle.ptolemy_list_folder.restype = number
+    handle.ptolemy_car_sections.argtypes = [text, *[number] * 4, *[address] * 3]
+    handle.ptolemy_car_sections.restype = number
+    handle.ptolemy_dag_links.argtypes = [text, number, number, *[address] * 5]
+    handle.ptolemy_dag_links.restype = number
+    handle.ptolemy_matching_leaves.argtypes = [
+        text,
+        address,
+        address,
+        number,
+        text,
+        address,
+        address,
+        number,
+        number,
+    ]
+    handle.ptolemy_matching_leaves.restype = number
 
 
 def _variants(handle: ctypes.CDLL) -> dict[str, int]:

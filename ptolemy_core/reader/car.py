@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike, fsdecode
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag import varint
 from ptolemy_core.reader.findings import CarError, Code
 from ptolemy_core.reader.hashes import parse_cid
 from ptolemy_core.reader.opening import open_regular
+from ptolemy_core.reader.sections import Batch, Block, Section, SectionRun
 
 MAX_SECTION = 8 << 20
 """Default limit of a section's bytes (CID and data): four times what IPFS tools exchange."""
@@ -47,31 +48,6 @@ class Header:
     payload_size: int | None = None
     index_offset: int = 0
     characteristics: bytes | None = None
-
-
-class Section(NamedTuple):
-    """The position of a section: its byte offset, its binary CID, and the offset and length of its data."""
-
-    offset: int
-    cid: bytes
-    data_offset: int
-    length: int
-
-
-class Block(NamedTuple):
-    """One section with its data."""
-
-    offset: int
-    cid: bytes
-    data: bytes
-
-
-class Batch(NamedTuple):
-    """Consecutive complete sections in `buffer`, whose first byte is byte `base` of the file."""
-
-    buffer: bytes
-    base: int
-    sections: list[Section]
 
 
 class CarReader:
@@ -198,7 +174,10 @@ class CarReader:
         """
         ended = False
         while True:
-            sections, used, want, fault, zero = self._parse(ended)
+            run = SectionRun.at_start(self._buffer, self._base, self._max_section)
+            if run is not None:
+                yield Batch(self._buffer, self._base, run)
+            sections, used, want, fault, zero = self._parse(run.end if run else 0, ended)
             if sections:
                 yield Batch(self._buffer, self._base, sections)
             if zero:
@@ -226,9 +205,9 @@ class CarReader:
         Raises:
             CarError: see `batches`.
         """
-        for buffer, base, sections in self.batches():
-            for offset, cid, at, length in sections:
-                yield Block(offset, cid, buffer[at - base : at - base + length])
+        for batch in self.batches():
+            for section in batch.sections:
+                yield Block(section.offset, section.cid, batch.data(section))
 
     def drain(self) -> None:
         """Read to the end of the file, whatever its content, for the `tap`."""
@@ -237,15 +216,15 @@ class CarReader:
         while self._more(len(self._buffer)):
             pass
 
-    def _parse(self, ended: bool) -> tuple[list[Section], int, int, CarError | None, bool]:
-        """Parse the complete sections in the buffer.
+    def _parse(self, at: int, ended: bool) -> tuple[list[Section], int, int, CarError | None, bool]:
+        """Parse the complete sections in the buffer from offset `at` on.
 
         Returns:
             the sections, the bytes they take, the bytes missing of the next one, its error if it has one, and whether
             it has length zero.
         """
         buffer, base, limit = self._buffer, self._base, self._max_section
-        size, at, want = len(buffer), 0, 0
+        size, want = len(buffer), 0
         found: list[Section] = []
         while at < size:
             if size - at < _VARINT_MAX and not ended:

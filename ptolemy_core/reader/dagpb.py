@@ -3,18 +3,22 @@
 Specification: https://ipld.io/specs/codecs/dag-pb/spec/, https://specs.ipfs.tech/unixfs/
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 from ptolemy_core.dag import varint
+from ptolemy_core.kernel.blocks import dag_links
 from ptolemy_core.reader.hashes import parse_cid
+from ptolemy_core.reader.links import Link, LinkRun
 
 _HASH, _NAME, _TSIZE = 0x0A, 0x12, 0x18
 _DATA, _LINK = 0x0A, 0x12
 _PROFILE_HASH = (b"\x0a\x24\x01\x55\x12\x20", b"\x0a\x24\x01\x70\x12\x20")
 _UNIXFS_WIRES = {1: 0, 2: 2, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 2}
 _BLOCKSIZES = 4
+_MANY = 256
+"""Bytes of a node from which on its links are read many at once."""
 
 
 class DagPbError(ValueError):
@@ -26,19 +30,11 @@ class DagPbError(ValueError):
         self.position = position
 
 
-class Link(NamedTuple):
-    """A dag-pb link: the binary CID, the name's bytes and the Tsize; None if the field is absent."""
-
-    cid: bytes
-    name: bytes | None
-    tsize: int | None
-
-
 @dataclass(frozen=True, slots=True)
 class Node:
     """A dag-pb node; `data` is None if the field is absent."""
 
-    links: tuple[Link, ...]
+    links: Sequence[Link]
     data: bytes | None
 
 
@@ -123,30 +119,6 @@ def _link(block: bytes, at: int, end: int) -> Link:
     return Link(cid, name, tsize)
 
 
-def _usual_link(block: bytes, at: int, end: int) -> Link | None:
-    """The link whose field is at `at`, if it is as most are: a CID of the profile, a Name, a Tsize of up to 14 bits.
-
-    None otherwise: `_link` reads any link, and says what is wrong with it. Folders of small files have many links.
-    """
-    if at + 2 > end or block[at + 1] >= 0x80:
-        return None
-    start = at + 2
-    stop = start + block[at + 1]
-    after = start + 38
-    if stop > end or after + 2 > stop or block[start : start + 6] not in _PROFILE_HASH:
-        return None
-    name = after + 2
-    tail = name + block[after + 1]
-    if block[after] != _NAME or block[after + 1] >= 0x80 or tail + 2 > stop or block[tail] != _TSIZE:
-        return None
-    tsize, rest = block[tail + 1], stop - tail
-    if rest == 3 and tsize >= 0x80 and 0 < block[tail + 2] < 0x80:
-        tsize = tsize & 0x7F | block[tail + 2] << 7
-    elif rest != 2 or tsize >= 0x80:
-        return None
-    return Link(block[start + 2 : after], block[name:tail], tsize)
-
-
 def decode_node(block: bytes) -> Node:
     """Decode a dag-pb block.
 
@@ -157,16 +129,14 @@ def decode_node(block: bytes) -> Node:
         DagPbError: it isn't canonical. Canonical: links first, then Data; in a link Hash, Name, Tsize in this order,
             each at most once; minimal varints; nothing else.
     """
-    links: list[Link] = []
-    at, end = 0, len(block)
-    while at < end and block[at] == _LINK:
-        usual = _usual_link(block, at, end)
-        if usual is not None:
-            at += 2 + block[at + 1]
-            links.append(usual)
-            continue
-        start, at = _span(block, at + 1, end)
-        links.append(_link(block, start, at))
+    usual = dag_links(block) if len(block) >= _MANY else None
+    links: list[Link] | LinkRun = LinkRun(usual) if usual else []
+    at, end = usual.end if usual else 0, len(block)
+    if at < end and block[at] == _LINK:
+        links = list(links)
+        while at < end and block[at] == _LINK:
+            start, at = _span(block, at + 1, end)
+            links.append(_link(block, start, at))
     data: bytes | None = None
     if at < end and block[at] == _DATA:
         start, at = _span(block, at + 1, end)
@@ -174,7 +144,7 @@ def decode_node(block: bytes) -> Node:
     if at != end:
         what = {_DATA: "Data twice", _LINK: "a link after Data"}.get(block[at], "an unknown field")
         raise DagPbError(what, at)
-    return Node(tuple(links), data)
+    return Node(links if isinstance(links, LinkRun) else tuple(links), data)
 
 
 def decode_unixfs(message: bytes, *, strict: bool = True) -> UnixFs:

@@ -3,8 +3,9 @@
 Paths and names are bytes, as in file systems and dag-pb (https://specs.ipfs.tech/unixfs/).
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 Kind = Literal["file", "directory", "symlink"]
 
@@ -27,6 +28,53 @@ class CarEntry(NamedTuple):
     cid: bytes
     offset: int
     target: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileRun:
+    """Files of one folder that follow one another in a CAR, each a single block: as columns, since most are such.
+
+    Attributes:
+        folder: the folder's path with a slash after it; empty for the root.
+        names: of the files.
+        sizes: bytes of their content.
+        cids: binary CIDs.
+        offsets: byte offsets in the CAR of their sections.
+    """
+
+    folder: bytes
+    names: list[bytes]
+    sizes: list[int]
+    cids: list[bytes]
+    offsets: list[int]
+
+    def __iter__(self) -> Iterator[CarEntry]:
+        for name, size, cid, offset in zip(self.names, self.sizes, self.cids, self.offsets, strict=True):
+            yield CarEntry(self.folder + name, "file", size, cid, offset)
+
+
+class EntryReceiver(Protocol):
+    """What is told of the entries of a CAR, in the CAR's order."""
+
+    def entry(self, entry: CarEntry) -> None:
+        """Take the next entry."""
+
+    def files(self, files: FileRun) -> None:
+        """Take the next entries, all of them files that were checked together."""
+
+
+@dataclass(frozen=True, slots=True)
+class EachEntry:
+    """A receiver that calls a function with each entry."""
+
+    function: Callable[[CarEntry], None]
+
+    def entry(self, entry: CarEntry) -> None:
+        self.function(entry)
+
+    def files(self, files: FileRun) -> None:
+        for entry in files:
+            self.function(entry)
 
 
 @dataclass(frozen=True, slots=True)

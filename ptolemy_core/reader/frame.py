@@ -3,7 +3,9 @@
 Specification: https://specs.ipfs.tech/unixfs/
 """
 
-from ptolemy_core.reader.dagpb import Link
+from collections.abc import Sequence
+
+from ptolemy_core.reader.links import Link
 
 ROOT = -1
 """The type of the frame whose only link is the CAR's root."""
@@ -47,7 +49,7 @@ class Frame:
         "type",
     )
 
-    def __init__(self, type_: int, links: tuple[Link, ...], offset: int, size: int) -> None:
+    def __init__(self, type_: int, links: Sequence[Link], offset: int, size: int) -> None:
         self.type = type_
         self.links = links
         self.next = 0

@@ -12,6 +12,7 @@ import numpy as np
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag import varint
 from ptolemy_core.kernel import sha256_ranges
+from ptolemy_core.kernel.blocks import SectionColumns, gathered
 
 SHA2_256 = 0x12
 SHA2_512 = 0x13
@@ -130,5 +131,13 @@ def mismatches(
         return []
     want = np.frombuffer(b"".join([cid[4:] for cid in cids]), dtype=np.uint8).reshape(-1, 32)
     got = sha256_ranges(buffer, np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64))
+    differs: list[int] = np.flatnonzero((got != want).any(axis=1)).tolist()
+    return differs
+
+
+def mismatches_of_run(buffer: bytes, sections: SectionColumns) -> list[int]:
+    """Indexes of the sections in `buffer` whose data don't match their CIDs."""
+    want = gathered(buffer, sections.contents - _DIGEST_SIZES[SHA2_256], _DIGEST_SIZES[SHA2_256])
+    got = sha256_ranges(buffer, sections.contents, sections.ends - sections.contents)
     differs: list[int] = np.flatnonzero((got != want).any(axis=1)).tolist()
     return differs

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from os import PathLike, fsdecode
 from typing import BinaryIO
 
-from ptolemy_core.reader.car import READ_SIZE, Batch, CarReader, Header
+from ptolemy_core.reader.car import READ_SIZE, CarReader, Header
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
 from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
 from ptolemy_core.reader.opening import open_regular
+from ptolemy_core.reader.sections import Batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ entries in one of them don't derail the comparison.
 
 from collections.abc import Iterable, Iterator
 
-from ptolemy_core.reader.entry import CarEntry, ExpectedEntry
+from ptolemy_core.reader.entry import CarEntry, ExpectedEntry, FileRun
 from ptolemy_core.reader.findings import Code, Findings
 from ptolemy_core.reader.hashes import cid_text
 
@@ -50,6 +50,11 @@ class ListingCheck:
             self._stopped = True
             reason = f"differs from the listing, like {MAX_UNMATCHED} other entries"
             self._add(Code.ENTRY_EXTRA, found.offset, found.path, reason)
+
+    def files(self, files: FileRun) -> None:
+        """Compare the next files of the CAR."""
+        for found in files:
+            self.entry(found)
 
     def finish(self, end: int) -> None:
         """Report the unmatched entries of both sides; `end` is the CAR's size in bytes."""

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag import varint
-from ptolemy_core.reader.car import MAX_SECTION, CarReader, Section
+from ptolemy_core.reader.car import MAX_SECTION, CarReader
 from ptolemy_core.reader.findings import CarError, Code
 from ptolemy_core.reader.hashes import IDENTITY, parse_cid
 from ptolemy_core.reader.opening import open_regular, size_of
 from ptolemy_core.reader.ranges import RangeFile, Ranges
+from ptolemy_core.reader.sections import Section
 
 _MAX_PREFETCH = 4 << 20
 """Bytes read in advance when small sections are read in order."""

@@ -9,6 +9,7 @@ from ptolemy_core.dag.profile import Profile
 from ptolemy_core.reader import hamt
 from ptolemy_core.reader.dagpb import Node, Type, UnixFs
 from ptolemy_core.reader.findings import Code
+from ptolemy_core.reader.links import LinkRun
 
 Faults = list[tuple[Code, str]]
 
@@ -118,6 +119,8 @@ def _foreign_fields(unixfs: UnixFs, hamt_too: bool) -> bool:
 
 
 def _unsorted(node: Node) -> Faults:
+    if isinstance(node.links, LinkRun) and node.links.columns.ascending:
+        return []
     last: bytes | None = None
     for link in node.links:
         name = link.name or b""

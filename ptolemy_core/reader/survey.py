@@ -10,14 +10,14 @@ from os import PathLike
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.reader.car import Batch, Section
 from ptolemy_core.reader.dagpb import DagPbError, decode_node
 from ptolemy_core.reader.digests import Digests
-from ptolemy_core.reader.entry import CarEntry
+from ptolemy_core.reader.entry import CarEntry, EachEntry
 from ptolemy_core.reader.findings import Code, Finding, Findings
 from ptolemy_core.reader.hashes import IDENTITY, cid_text, is_profile_cid, parse_cid
 from ptolemy_core.reader.inspection import CarInspection, inspect_car
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
+from ptolemy_core.reader.sections import Batch, Section
 from ptolemy_core.reader.tree import PreOrderWalk
 from ptolemy_core.sizes import counted
 
@@ -111,7 +111,7 @@ class _Dag:
         """Feed the walk that knows Ptolemy's order; it starts at the first block, which must be the root."""
         if self._walk is None:
             self._root = section.cid
-            self._walk = PreOrderWalk(section.cid, self._profile, self._faults, _ignore)
+            self._walk = PreOrderWalk(section.cid, self._profile, self._faults, EachEntry(_ignore))
         if self._faults.full:
             return
         if is_profile_cid(section.cid):

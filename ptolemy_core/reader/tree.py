@@ -4,18 +4,18 @@ Specification: https://specs.ipfs.tech/http-gateways/trustless-gateway/ (`order=
 https://specs.ipfs.tech/unixfs/, profile `unixfs-v1-2025` of IPIP-499. Memory: the nodes of one path.
 """
 
-from collections.abc import Callable
-
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag import varint
 from ptolemy_core.dag.profile import Profile
+from ptolemy_core.kernel.blocks import matching_leaves
 from ptolemy_core.reader import hamt
-from ptolemy_core.reader.car import Section
-from ptolemy_core.reader.dagpb import DagPbError, Link, Node, Type, UnixFs, decode_node, decode_unixfs
-from ptolemy_core.reader.entry import CarEntry, Kind
+from ptolemy_core.reader.dagpb import DagPbError, Node, Type, UnixFs, decode_node, decode_unixfs
+from ptolemy_core.reader.entry import CarEntry, EntryReceiver, FileRun, Kind
 from ptolemy_core.reader.findings import Code, Findings
 from ptolemy_core.reader.frame import ROOT, Frame
 from ptolemy_core.reader.hashes import cid_text, is_profile_cid, parse_cid
+from ptolemy_core.reader.links import Link, LinkRun
+from ptolemy_core.reader.sections import Batch, Section, SectionRun
 from ptolemy_core.reader.shape import check_directory, check_file, check_hamt, check_symlink, file_height
 
 MAX_PATH_BYTES = 256 << 20
@@ -37,16 +37,14 @@ class PreOrderWalk:
         root: binary CID of the DAG's root.
         profile: the shape that files and folders must have.
         findings: receives everything that is wrong.
-        on_entry: called with each entry when its root block is read, a folder before its entries. The root itself is
-            an entry, with an empty path, only if it isn't a folder.
+        receiver: told of each entry when its root block is read, a folder before its entries. The root itself is an
+            entry, with an empty path, only if it isn't a folder.
     """
 
-    def __init__(
-        self, root: bytes, profile: Profile, findings: Findings, on_entry: Callable[[CarEntry], None]
-    ) -> None:
+    def __init__(self, root: bytes, profile: Profile, findings: Findings, receiver: EntryReceiver) -> None:
         self._profile = profile
         self._findings = findings
-        self._on_entry = on_entry
+        self._receiver = receiver
         self._stack = [Frame(ROOT, (Link(root, b"", None),), 0, 0)]
         self._path = bytearray()
         self._path_bytes = 0
@@ -76,6 +74,37 @@ class PreOrderWalk:
             self._leaf(frame, link, section)
         else:
             self._node(frame, link, section, data)
+        self._close_complete()
+
+    def leaves(self, batch: Batch, at: int) -> int:
+        """Check the CAR's next blocks together where they are files of a single block each, as the folder names them.
+
+        Args:
+            batch: blocks of the CAR.
+            at: the index of its next section.
+
+        Returns:
+            how many were checked; the block after them is one for `block`.
+        """
+        frame = self._stack[-1] if self._stack else None
+        if self._stopped or frame is None or frame.type != Type.DIRECTORY:
+            return 0
+        sections, links, first = batch.sections, frame.links, frame.next
+        if not isinstance(sections, SectionRun) or not isinstance(links, LinkRun):
+            return 0
+        count = matching_leaves(batch.buffer, sections.columns, at, links.columns, first, self._profile.chunk)
+        if count:
+            self._lost, self._pending = False, None
+            frame.next += count
+            frame.total += sections.size(at, count)
+            files = FileRun(bytes(self._path), links.names(first, count), *sections.files(at, count))
+            self._receiver.files(files)
+            self._close_complete()
+        return count
+
+    def _close_complete(self) -> None:
+        """Close the nodes all of whose links were followed."""
+        stack = self._stack
         while stack and stack[-1].next == len(stack[-1].links):
             self._close(stack.pop())
 
@@ -227,7 +256,7 @@ class PreOrderWalk:
         except DagPbError as error:
             self._add(Code.UNIXFS, section, str(error))
             return None
-        for link in node.links:
+        for link in () if isinstance(node.links, LinkRun) else node.links:
             if not is_profile_cid(link.cid):
                 self._add(
                     Code.CID, section, f"a link to {cid_text(link.cid)}, which isn't a CID of the profile"
@@ -305,7 +334,7 @@ class PreOrderWalk:
     ) -> None:
         if frame.type == ROOT:
             if kind != "directory":
-                self._on_entry(CarEntry(b"", kind, size, section.cid, section.offset, target))
+                self._receiver.entry(CarEntry(b"", kind, size, section.cid, section.offset, target))
             return
         if frame.type == Type.FILE:
             return
@@ -314,7 +343,9 @@ class PreOrderWalk:
             self._findings.add(Code.NAME, frame.offset, f"a link with the name {name[:300]!r}")
         if frame.type == Type.HAMT:
             self._hamt_entry(frame, link, name)
-        self._on_entry(CarEntry(bytes(self._path) + name, kind, size, section.cid, section.offset, target))
+        self._receiver.entry(
+            CarEntry(bytes(self._path) + name, kind, size, section.cid, section.offset, target)
+        )
 
     def _hamt_entry(self, frame: Frame, link: Link, name: bytes) -> None:
         slot = frame.slots[frame.next - 1]

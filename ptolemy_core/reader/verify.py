@@ -12,15 +12,23 @@ from typing import BinaryIO, cast
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader import car as reader_car
-from ptolemy_core.reader.car import MAX_SECTION, Batch, CarReader, Section
+from ptolemy_core.reader.car import MAX_SECTION, CarReader
 from ptolemy_core.reader.digests import Digests
-from ptolemy_core.reader.entry import CarEntry, ExpectedEntry
+from ptolemy_core.reader.entry import CarEntry, EachEntry, EntryReceiver, ExpectedEntry, FileRun
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
-from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
+from ptolemy_core.reader.hashes import (
+    cid_text,
+    hash_matches,
+    is_profile_cid,
+    mismatches,
+    mismatches_of_run,
+    parse_cid,
+)
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
 from ptolemy_core.reader.listing import ListingCheck
 from ptolemy_core.reader.opening import open_regular
 from ptolemy_core.reader.ranges import RangeFile, Ranges
+from ptolemy_core.reader.sections import Batch, Section, SectionRun
 from ptolemy_core.reader.tree import PreOrderWalk
 
 _READ_FACTOR = 4
@@ -91,9 +99,9 @@ class CarReport:
 
 
 class _Counts:
-    """Counts entries and passes them on."""
+    """Counts entries and passes them on, one by one or files together."""
 
-    def __init__(self, receivers: list[Callable[[CarEntry], None]]) -> None:
+    def __init__(self, receivers: list[EntryReceiver]) -> None:
         self.of_kind = {"file": 0, "directory": 0, "symlink": 0}
         self.file_bytes = 0
         self._receivers = receivers
@@ -102,8 +110,14 @@ class _Counts:
         self.of_kind[entry.kind] += 1
         if entry.kind == "file":
             self.file_bytes += entry.size
-        for receive in self._receivers:
-            receive(entry)
+        for receiver in self._receivers:
+            receiver.entry(entry)
+
+    def files(self, files: FileRun) -> None:
+        self.of_kind["file"] += len(files.sizes)
+        self.file_bytes += sum(files.sizes)
+        for receiver in self._receivers:
+            receiver.files(files)
 
 
 class _Blocks:
@@ -114,12 +128,12 @@ class _Blocks:
         root: binary CID of the first root, if there is one.
     """
 
-    def __init__(self, profile: Profile, findings: Findings, on_entry: Callable[[CarEntry], None]) -> None:
+    def __init__(self, profile: Profile, findings: Findings, entries: _Counts) -> None:
         self.count = 0
         self.root: bytes | None = None
         self._profile = profile
         self._findings = findings
-        self._on_entry = on_entry
+        self._entries = entries
 
     def read(self, file: BinaryIO, name: str, max_section: int, digests: Digests) -> None:
         """Read the whole file; all of its bytes go to `digests`, also those after a fault."""
@@ -159,7 +173,7 @@ class _Blocks:
         if not roots:
             return None
         self.root = roots[0]
-        return PreOrderWalk(roots[0], self._profile, self._findings, self._on_entry)
+        return PreOrderWalk(roots[0], self._profile, self._findings, self._entries)
 
 
 def verify_car(
@@ -167,7 +181,7 @@ def verify_car(
     profile: Profile = UNIXFS_V1_2025,
     *,
     expect: Expected | None = None,
-    on_entry: Callable[[CarEntry], None] | None = None,
+    receiver: EntryReceiver | None = None,
     progress: Callable[[int], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     sha256: bool = True,
@@ -180,7 +194,7 @@ def verify_car(
         path: the CAR file, or what gives ranges of its bytes.
         profile: the shape that files and folders must have.
         expect: the values to compare the CAR with.
-        on_entry: called with each entry of the tree, in the CAR's order, after its block's hash is checked.
+        receiver: of the entries of the tree, after the hashes of their blocks are checked.
         progress: called with the bytes read since the last call, every few MiB.
         limits: of findings (sizes and digests still cover the whole file) and sections.
         sha256: whether to compute the file's sha2-256, which takes as long as all blocks' hashes together; it is
@@ -192,8 +206,8 @@ def verify_car(
     findings = Findings(limits.findings)
     wanted = expect or Expected()
     listing = None if wanted.entries is None else ListingCheck(wanted.entries, findings)
-    counts = _Counts([receive for receive in (on_entry, listing.entry if listing else None) if receive])
-    blocks = _Blocks(profile, findings, counts.entry)
+    counts = _Counts([one for one in (receiver, listing) if one is not None])
+    blocks = _Blocks(profile, findings, counts)
     whole = sha256 or wanted.sha256 is not None
     name = path.name if isinstance(path, Ranges) else fsdecode(path)
     with _opened(path) as file, Digests(progress, sha256=whole) as digests:
@@ -248,7 +262,7 @@ def read_entries(
         reader = CarReader(file, name, max_section=max_section)
         if len(reader.header.roots) != 1:
             raise CarError(Code.ROOTS, f"{len(reader.header.roots)} roots; there must be one", name, 0)
-        walk = PreOrderWalk(reader.header.roots[0], profile, findings, entries.append)
+        walk = PreOrderWalk(reader.header.roots[0], profile, findings, EachEntry(entries.append))
         for batch in reader.batches():
             _check_hashes(batch, findings)
             _follow(batch, walk, findings)
@@ -269,6 +283,10 @@ def _check_hashes(batch: Batch, findings: Findings) -> None:
     if findings.full:
         return
     buffer, base, sections = batch
+    if isinstance(sections, SectionRun):
+        for index in mismatches_of_run(buffer, sections.columns):
+            _hash_mismatch(sections[index], findings)
+        return
     usual = [section for section in sections if is_profile_cid(section.cid)]
     wrong = mismatches(
         buffer,
@@ -284,7 +302,7 @@ def _check_hashes(batch: Batch, findings: Findings) -> None:
         if not is_profile_cid(section.cid):
             reason = f"{cid_text(section.cid)} isn't a CIDv1 of raw or dag-pb under sha2-256"
             findings.add(Code.CID, section.offset, reason)
-            if hash_matches(parse_cid(section.cid), _data(batch, section)) is False:
+            if hash_matches(parse_cid(section.cid), batch.data(section)) is False:
                 _hash_mismatch(section, findings)
 
 
@@ -293,17 +311,17 @@ def _hash_mismatch(section: Section, findings: Findings) -> None:
     findings.add(Code.HASH_MISMATCH, section.offset, reason)
 
 
-def _data(batch: Batch, section: Section) -> bytes:
-    at = section.data_offset - batch.base
-    return batch.buffer[at : at + section.length]
-
-
 def _follow(batch: Batch, walk: PreOrderWalk, findings: Findings) -> None:
     raw = profile_cid.RAW
-    for section in batch.sections:
-        if findings.full:
-            return
-        walk.block(section, b"" if section.cid[1] == raw else _data(batch, section))
+    at, count = 0, len(batch.sections)
+    while at < count and not findings.full:
+        leaves = walk.leaves(batch, at)
+        if leaves:
+            at += leaves
+            continue
+        section = batch.sections[at]
+        walk.block(section, b"" if section.cid[1] == raw else batch.data(section))
+        at += 1
 
 
 def _compare(report: CarReport, want: Expected, findings: Findings) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.open_files import needed_limit
-from ptolemy_core.reader.car import Section
 from ptolemy_core.reader.findings import CarError
 from ptolemy_core.reader.hashes import (
     IDENTITY,
@@ -23,6 +22,7 @@ from ptolemy_core.reader.hashes import (
     is_profile_cid,
     parse_cid,
 )
+from ptolemy_core.reader.sections import Section
 from ptolemy_core.reader.seekable import CarFile, SeekableCar, index_key
 
 _RECENT = 8

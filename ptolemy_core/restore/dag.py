@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ptolemy_core.dag import cid as profile_cid
-from ptolemy_core.reader.dagpb import DagPbError, Link, Type, UnixFs, decode_node, decode_unixfs
+from ptolemy_core.reader.dagpb import DagPbError, Type, UnixFs, decode_node, decode_unixfs
 from ptolemy_core.reader.entry import Kind
 from ptolemy_core.reader.hashes import IDENTITY, cid_text, is_profile_cid, parse_cid
+from ptolemy_core.reader.links import Link
 from ptolemy_core.restore.blocks import BlockError, Blocks, Found, Spot
 
 MAX_PATH_BYTES = 64 << 20
@@ -61,7 +62,7 @@ def read_node(blocks: Blocks, cid: bytes, near: Spot) -> Node:
         unixfs = decode_unixfs(node.data or b"", strict=False)
     except DagPbError as error:
         raise BlockError(f"the block {cid_text(cid)} isn't a UnixFS node: {error}") from None
-    return Node(node.links, unixfs, len(block), _spot(found), found.next)
+    return Node(tuple(node.links), unixfs, len(block), _spot(found), found.next)
 
 
 class Seen(NamedTuple):

@@ -10,8 +10,9 @@ from itertools import islice
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.reader import hamt
-from ptolemy_core.reader.dagpb import Link, Type
+from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.hashes import parse_cid
+from ptolemy_core.reader.links import Link
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import Node, read_node
 from ptolemy_core.restore.measure import Total

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.errors import PtolemyError
-from ptolemy_core.reader.dagpb import Link
 from ptolemy_core.reader.hashes import parse_cid
+from ptolemy_core.reader.links import Link
 from ptolemy_core.restore.blocks import BlockError, Blocks, MissingBlockError, Spot
 from ptolemy_core.restore.dag import MAX_PATH_BYTES, Seen, look, read_node
 from ptolemy_core.restore.path import ROOT

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ptolemy_core.catalog import stored_cars
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.dag import cid
-from ptolemy_core.errors import PtolemyError
+from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.project import Project
 from ptolemy_core.reader.seekable import CarFile
 from ptolemy_core.restore.remote import RemotePiece, Servers
@@ -32,14 +32,14 @@ class NeededCar:
         car: its receipt.
         path: where it is, or its outline if it is generated; None if it isn't found.
         reason: why it is missing.
-        generated: what it is generated from; None of a CAR that is a file.
+        stored: how it is opened, if it is generated or in an object store; None of a CAR that is a file.
         remote: the servers that have it; None if none is asked.
     """
 
     car: CarRow
     path: str | None
     reason: str = ""
-    generated: StoredCar | None = None
+    stored: StoredCar | None = None
     remote: RemotePiece | None = None
 
     def open(self) -> CarFile:
@@ -48,8 +48,8 @@ class NeededCar:
         Raises:
             OutlineError, SourceError: it can't be generated.
         """
-        if self.generated is not None:
-            return self.generated.open()
+        if self.stored is not None:
+            return self.stored.open()
         if self.remote is not None:
             return self.remote
         assert self.path is not None
@@ -99,15 +99,30 @@ def _at_servers(row: CarRow, servers: Servers) -> NeededCar:
 
 def _needed(project: Project, row: CarRow, folders: Sequence[str]) -> NeededCar:
     """Look for a CAR; a generated one needs no file, but may have been written as one into a folder."""
+    stored = stored_cars.of_row(project, row)
+    if stored.in_store and not folders:
+        return _in_store(row, stored)
     found = _found(row, folders or [project.staging_dir])
     if found.path is not None or folders or not row.is_generated:
         return found
-    stored = stored_cars.of_row(project, row)
     if stored.dead is not None:
         return NeededCar(row, None, f"it can't be generated any more: {stored.dead}")
     if stored.look() is None:
         return NeededCar(row, None, f"its outline is missing: ptolemy rebuild {stored.label} makes it again")
-    return NeededCar(row, stored.outline_path, generated=stored)
+    return NeededCar(row, stored.outline_path, stored=stored)
+
+
+def _in_store(row: CarRow, stored: StoredCar) -> NeededCar:
+    """Look for a CAR that is staged in an object store."""
+    try:
+        found = stored.look()
+    except StagingError as error:
+        return NeededCar(row, None, str(error))
+    if found is None:
+        return NeededCar(row, None, f"{stored.path} isn't there")
+    if found.size != row.car_size:
+        return NeededCar(row, None, f"{stored.path} has {found.size:,} bytes of {row.car_size:,}")
+    return NeededCar(row, stored.path, stored=stored)
 
 
 def _found(row: CarRow, folders: Sequence[str]) -> NeededCar:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ptolemy_core.reader import hamt
-from ptolemy_core.reader.dagpb import Link, Type
+from ptolemy_core.reader.dagpb import Type
 from ptolemy_core.reader.entry import Kind
 from ptolemy_core.reader.hashes import cid_text
+from ptolemy_core.reader.links import Link
 from ptolemy_core.restore.blocks import BlockError, Blocks, Spot
 from ptolemy_core.restore.dag import MAX_PATH_BYTES, Node, Seen, look, read_node
 from ptolemy_core.restore.naming import Furthest, Naming

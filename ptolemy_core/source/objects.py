@@ -88,6 +88,13 @@ class Client(Protocol):
         """A small object."""
 
 
+class Uploads:
+    """Unfinished uploads of a store that forgets them: Azure after a week, Google by a rule of the bucket."""
+
+    def give_up(self, key: str) -> None:
+        """Delete what earlier uploads of this key left. Raises StoreError."""
+
+
 class ObjectSource:
     """The objects below a prefix; thread-safe, see `protocol.Source`."""
 
@@ -243,6 +250,19 @@ class ObjectSource:
         with self._reading(path):
             head = retried(lambda: self._client.head(self._key(path)))
         yield OpenObject(self, path, Stamp(head.size, head.token))
+
+    def find(self, path: bytes) -> Stamp | None:
+        """The stamp of an object as it is now; None if there is none.
+
+        Raises:
+            SourceError: the store doesn't say.
+        """
+        with self._reading(path):
+            try:
+                head = retried(lambda: self._client.head(self._key(path)))
+            except GoneError:
+                return None
+        return Stamp(head.size, head.token)
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:

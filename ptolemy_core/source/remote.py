@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.source.objects import ObjectSource
+from ptolemy_core.source.objects import ObjectSource, Uploads
 from ptolemy_core.source.profiles import read_profile
 from ptolemy_core.urls import Location
 
@@ -34,16 +34,38 @@ def open_remote(location: Location, profile: str | None) -> ObjectSource:
     return _OPENERS[location.scheme][0](location, profile)
 
 
+_WRITER_RETRIES: Any = {"max_retries": 10, "retry_timeout": timedelta(minutes=5)}
+"""Of long uploads: a part is sent again by obstore, since the whole can't be."""
+
+
 def open_store(location: Location, profile: str | None) -> Any:
-    """The store of obstore's at a URL, to write to.
+    """The store of obstore's at a URL, to write to; what fails is tried again by the caller.
 
     Raises:
         SettingsError: there is none, what it needs isn't installed, or its settings can't be.
     """
+    return _open_store(location, profile, RETRIES)
+
+
+def open_writer(location: Location, profile: str | None) -> Any:
+    """The same for long uploads, whose parts are sent again where that helps."""
+    return _open_store(location, profile, _WRITER_RETRIES)
+
+
+def unfinished_uploads(location: Location, profile: str | None) -> Uploads:
+    """The uploads below a URL that were begun and never completed."""
+    if location.scheme != "s3":
+        return Uploads()
+    from ptolemy_core.source import s3
+
+    return s3.S3Uploads(_account(profile), location.place)
+
+
+def _open_store(location: Location, profile: str | None, retries: Any) -> Any:
     makers: dict[str, Callable[[], Callable[[], Any]]] = {
-        "s3": lambda: _s3_store(location, _account(profile)),
-        "gs": lambda: _google_store(location, profile),
-        "az": lambda: _azure_store(location, profile),
+        "s3": lambda: _s3_store(location, _account(profile), retries),
+        "gs": lambda: _google_store(location, profile, retries),
+        "az": lambda: _azure_store(location, profile, retries),
     }
     if location.scheme not in makers:
         raise SettingsError(
@@ -69,7 +91,7 @@ def _account(profile: str | None) -> Any:
     return s3.account(profile)
 
 
-def _s3_store(location: Location, account: Any) -> Callable[[], Any]:
+def _s3_store(location: Location, account: Any, retries: Any = RETRIES) -> Callable[[], Any]:
     from obstore.store import S3Store
 
     is_signed = account.credentials() is not None
@@ -79,25 +101,25 @@ def _s3_store(location: Location, account: Any) -> Callable[[], Any]:
         endpoint=account.endpoint,
         region=account.region,
         client_options=CLIENT_OPTIONS | {"allow_http": account.endpoint.startswith("http:")},
-        retry_config=RETRIES,
+        retry_config=retries,
         **signing,
     )
 
 
-def _google_store(location: Location, profile: str | None) -> Callable[[], Any]:
+def _google_store(location: Location, profile: str | None, retries: Any = RETRIES) -> Callable[[], Any]:
     from obstore.store import GCSStore
 
     values: Any = read_profile(profile, "google_")
     options = CLIENT_OPTIONS | {"allow_http": True}  # of an emulator, which its settings name
-    return lambda: GCSStore(location.place, client_options=options, retry_config=RETRIES, **values)
+    return lambda: GCSStore(location.place, client_options=options, retry_config=retries, **values)
 
 
-def _azure_store(location: Location, profile: str | None) -> Callable[[], Any]:
+def _azure_store(location: Location, profile: str | None, retries: Any = RETRIES) -> Callable[[], Any]:
     from obstore.store import AzureStore
 
     values: Any = read_profile(profile, "azure_")
     options = CLIENT_OPTIONS | {"allow_http": True}  # of an emulator, which its settings name
-    return lambda: AzureStore(location.place, client_options=options, retry_config=RETRIES, **values)
+    return lambda: AzureStore(location.place, client_options=options, retry_config=retries, **values)
 
 
 def _s3(location: Location, profile: str | None) -> ObjectSource:

@@ -11,6 +11,7 @@ import html
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from xml.etree import ElementTree
 
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.source.listing import Object, Page, pages
+from ptolemy_core.source.objects import Uploads
 from ptolemy_core.source.store_errors import StoreError, of_response, retried
 from ptolemy_core.source.tokens import token_of
 
@@ -149,12 +151,20 @@ class S3Lister:
         return self.any(key + "/")
 
     def _get(self, query: dict[str, str]) -> str:
+        return self.ask("GET", "", query)
+
+    def ask(self, method: str, key: str, query: dict[str, str]) -> str:
+        """The answer to a signed request for the bucket, or for a key of it.
+
+        Raises:
+            StoreError: it isn't a success.
+        """
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.exceptions import BotoCoreError
 
-        url = self._url + "?" + urlencode(query, quote_via=quote, safe="-_.~")
-        request = AWSRequest(method="GET", url=url)
+        place = self._url + (f"/{quote(key, safe='-_.~/')}" if key else "")
+        request = AWSRequest(method=method, url=f"{place}?{urlencode(query, quote_via=quote, safe='-_.~')}")
         try:
             credentials = self._account.credentials()
             if credentials is not None:
@@ -165,11 +175,35 @@ class S3Lister:
             if "Credential" in type(error).__name__ or "Token" in type(error).__name__:
                 raise StoreError("the credentials can't be had", status=401) from None
             raise StoreError(f"{self._account.endpoint} doesn't answer", temporary=True) from None
-        if response.status_code != 200:
+        if response.status_code not in (200, 204):
             region = response.headers.get("x-amz-bucket-region")
             other = region if region and region != self._account.region else None
             raise of_response(response.status_code, body, other)
         return body.decode("utf-8", "surrogateescape")
+
+
+class S3Uploads(Uploads):
+    """The uploads of a bucket that were begun and never completed."""
+
+    def __init__(self, account: Account, bucket: str) -> None:
+        """Those of a bucket."""
+        self._bucket = S3Lister(account, bucket)
+
+    def give_up(self, key: str) -> None:
+        """Delete what earlier uploads of a key left; one that is still under way fails.
+
+        Raises:
+            StoreError: they can't be listed.
+        """
+        text = retried(lambda: self._bucket.ask("GET", "", {"uploads": "", "prefix": key}))
+        for one in _root(text, "ListMultipartUploadsResult").iterfind("{*}Upload"):
+            number = one.findtext("{*}UploadId") or ""
+            if one.findtext("{*}Key") == key:
+                with suppress(StoreError):  # it may be gone by now
+                    self._delete(key, number)
+
+    def _delete(self, key: str, number: str) -> None:
+        retried(lambda: self._bucket.ask("DELETE", key, {"uploadId": number}))
 
 
 def parse_page(text: str) -> Page:
@@ -222,12 +256,12 @@ def _key(raw: str, encoded: bool) -> str:
     return html.unescape(raw) if "&" in raw else raw
 
 
-def _root(text: str) -> Any:
+def _root(text: str, tag: str = "ListBucketResult") -> Any:
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError:
         raise StoreError("its answer to a listing is no XML", temporary=True) from None
-    if not root.tag.endswith("ListBucketResult"):
+    if not root.tag.endswith(tag):
         raise StoreError("its answer is no listing: is that the endpoint of an S3 store?")
     return root
 

@@ -25,8 +25,9 @@ from ptolemy_core.stages.car_form import CarForm, in_car
 from ptolemy_core.stages.keys_file import keep_keys_file, keys_path
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 from ptolemy_core.staging.area import part_name
-from ptolemy_core.staging.build import Kept, build_car
+from ptolemy_core.staging.build import Kept, build_car, build_car_in_store
 from ptolemy_core.staging.outlines import rebuild_outline
+from ptolemy_core.staging.store import StoreArea
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,16 @@ def work(
             progress=progress,
         )
         return None
+    if project.stages_to_store:
+        return build_car_in_store(
+            _lay_out(job, form),
+            job.inputs(form),
+            StoreArea(project.staging_dir, project.source_profile, project.local_dir),
+            part_name(project.name, job.container.number),
+            options,
+            kept=replace(job.kept, complete=complete),
+            progress=progress,
+        )
     return build_car(
         _lay_out(job, form),
         job.inputs(form),

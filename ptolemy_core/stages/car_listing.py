@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ptolemy_core.catalog.shards import BuiltShards
 from ptolemy_core.encryption import PLAIN, Form
 from ptolemy_core.layout import WHOLE, names
-from ptolemy_core.reader import CarEntry
+from ptolemy_core.reader import CarEntry, FileRun
 from ptolemy_core.tree import KIND_NAMES, Kind, paths
 
 if TYPE_CHECKING:  # it loads ciphers
@@ -56,7 +56,7 @@ class CarListing:
         self._folders: set[bytes] = set()
         self._twice: list[bytes] = []
 
-    def add(self, entry: CarEntry) -> None:
+    def entry(self, entry: CarEntry) -> None:
         """Note an entry that was found."""
         number = WHOLE
         if names.may_be_encoded(entry.path):
@@ -76,6 +76,18 @@ class CarListing:
         if key in self._others:
             self._twice.append(path)
         self._others[key] = value
+
+    def files(self, files: FileRun) -> None:
+        """Note files of one folder that were found, as `entry` does with each."""
+        folder = files.folder.replace(b"/", paths.SEPARATOR)
+        for name, size, cid, offset in zip(files.names, files.sizes, files.cids, files.offsets, strict=True):
+            if self._next is not None and not names.may_be_encoded(name):
+                _, key, value = self._next
+                if key[0] == folder + name and key[1] == WHOLE and value == ("file", size, cid, offset):
+                    self.count += 1
+                    self._next = next(self._rows, None)
+                    continue
+            self.entry(CarEntry(files.folder + name, "file", size, cid, offset))
 
     def differences(self) -> list[str]:
         """How what was found differs from the shards in the catalog, as sentences."""

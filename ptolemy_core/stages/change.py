@@ -145,7 +145,7 @@ def compare_target(
         accept_loss=True,
     )
     known = scans.known_pages(catalog, new.name)
-    with Spill[Any](new.staging_dir) as changes, Spill[Any](new.staging_dir) as folders:
+    with Spill[Any](new.local_dir) as changes, Spill[Any](new.local_dir) as folders:
         found = scan.work(
             job, known, None, [changes, folders], lambda entries, _: (scanned or _ignore)(entries)
         )

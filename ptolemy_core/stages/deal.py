@@ -60,11 +60,13 @@ def plan(
     client = str(wallets.find(project.deal_wallet or "").address(network))
     rows = [row for row in cars.rows(catalog, name) if not chosen.pieces or row.piece_cid_v2 in chosen.pieces]
     moment = now()
+    elsewhere = replicas.elsewhere(catalog, name)
+    known = deals.select(catalog, pieces=[row.piece_cid_v2 for row in rows])
     return deal_plan.make_plan(
         Facts(
             project=project,
             cars=rows,
-            deals=deals.select(catalog, pieces=[row.piece_cid_v2 for row in rows]),
+            deals=[one for one in known if one.provider not in elsewhere],
             providers=wanted,
             loads=deal_counts.loads(catalog),
             allocations=allocations.free(catalog, network) if project.deal_verified else None,
@@ -258,7 +260,7 @@ def expiring(catalog: Catalog, name: str, days: float, now: Clock = time.time) -
     renewed = {row.renews for row in active}
     found = []
     for row in active:
-        until = epochs.epoch_of(now(), network_of_deal(row)) + int(days * epochs.DAY)
+        until = epochs.epoch_of(now(), network_of_deal(row)) + days * epochs.DAY
         if row.end_epoch is not None and row.end_epoch <= until and row.id not in renewed:
             found.append(row)
     return sorted(found, key=lambda row: row.end_epoch or 0)

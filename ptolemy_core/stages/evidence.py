@@ -79,7 +79,7 @@ def look(catalog: Catalog, row: CarRow, enough: int, looking: Looking) -> Eviden
         enough: how many providers.
         looking: how they are asked.
     """
-    names = replicas.holders(catalog, [row.piece_cid_v2]).get(row.piece_cid_v2, [])
+    names = replicas.holders(catalog, row.project, [row.piece_cid_v2]).get(row.piece_cid_v2, [])
     found = [one for one in shards.built(catalog, row.container_id) if one.kind != Kind.DIRECTORY]
     held: list[str] = []
     faults: list[tuple[str, str]] = []
@@ -115,7 +115,7 @@ def retrieval_url(provider: ProviderRow, row: CarRow) -> str | None:
 def retrieval_templates(catalog: Catalog, project: str) -> list[str]:
     """Templates as `ptolemy restore --from` takes them, of the providers with active deals of a project's pieces."""
     pieces = {row.piece_cid_v2 for row in cars.rows(catalog, project)}
-    names = sorted({name for found in replicas.holders(catalog, pieces).values() for name in found})
+    names = sorted({name for found in replicas.holders(catalog, project, pieces).values() for name in found})
     templates = [retrieval_template(row) for row in providers.rows(catalog, names)]
     return [
         _for_restore(one) for one in templates if one and "{payload_cid}" not in one and "{secret}" not in one

@@ -127,7 +127,7 @@ def write_manifest(
 
 def written_manifest(project: Project) -> str | None:
     """Path of the newest manifest of a project in its staging folder; None if there is none."""
-    folder = os.path.join(project.staging_dir, FOLDER)
+    folder = os.path.join(project.local_dir, FOLDER)
     names = [f"{project.name}.manifest.{form}{end}" for form in FORMATS for end in ("", ENDING)]
     paths = [os.path.join(folder, name) for name in names]
     there = [path for path in paths if os.path.isfile(path)]
@@ -144,7 +144,7 @@ def load(catalog: Catalog, name: str, options: ManifestOptions, number: int | No
     built = tuple(cars.rows(catalog, name, number))
     if not built:
         raise StageOrderError.needs(name, f"has no CAR of container {number} built yet", Stage.BLITZ)
-    folder = os.path.abspath(options.folder or os.path.join(project.staging_dir, FOLDER))
+    folder = os.path.abspath(options.folder or os.path.join(project.local_dir, FOLDER))
     stem = os.path.join(folder, name if number is None else cid.to_text(built[0].piece_cid_v1))
     root = next(roots.rows(catalog, name), None)
     stored_by = replicas.stored_by(catalog, [row.piece_cid_v2 for row in built])
@@ -153,7 +153,7 @@ def load(catalog: Catalog, name: str, options: ManifestOptions, number: int | No
 
 def usual_path(project: Project) -> str:
     """Where a project's manifest is written if nothing else is said."""
-    folder = os.path.join(os.path.abspath(project.staging_dir), FOLDER)
+    folder = os.path.join(os.path.abspath(project.local_dir), FOLDER)
     ending = ENDING if project.is_encrypted else ""
     return os.path.join(folder, f"{project.name}.manifest.{_USUAL.form}{ending}")
 

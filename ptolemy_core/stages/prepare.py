@@ -183,6 +183,11 @@ def _project(folder: str, out: str, settings: dict[str, Any]) -> Project:
     for path, what in ((folder, "the folder to store"), (out, "the folder for CARs")):
         if not path:
             raise SettingsError(f"{what} is empty: give a path")
+    if urls.is_url(out):
+        raise SettingsError(
+            f"the folder for CARs can't be the URL {out!r}, since it keeps the state too: use a folder, or a project "
+            "whose staging_dir is the URL (ptolemy create)"
+        )
     target, staging = urls.absolute(folder), os.path.abspath(out)
     return parse_project(
         {"name": name_for(target)} | settings | {"target_dir": target, "staging_dir": staging}

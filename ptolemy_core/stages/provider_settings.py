@@ -17,6 +17,7 @@ from ptolemy_core.project import NAME_PATTERN
 from ptolemy_core.stages.deal_proposal import network_of
 
 _LIMITS: Final = ("max_pending", "max_pending_bytes", "max_total_bytes")
+_LARGEST: Final = (1 << 63) - 1  # that a database holds
 _REACHED_BY: Final = ("url", "plain_http")
 
 
@@ -89,6 +90,11 @@ def _checked(row: ProviderRow) -> ProviderRow:
     value = provider_of(row.address, network_of(row.network), row.url, row.plain_http)
     if check_name(row.engine) == "curio" and not value.url:
         raise SettingsError(f"provider {row.name!r} needs --url: the engine curio speaks to it over HTTP")
+    for key in _LIMITS:
+        if (getattr(row, key) or 0) > _LARGEST:
+            raise SettingsError(
+                f"{key} of provider {row.name!r} is {getattr(row, key)}, which is too large: 0 takes the limit away"
+            )
     if row.retrieval_url is not None:
         try:
             url_template.check("--retrieval-url", row.retrieval_url)

@@ -98,7 +98,7 @@ def _by_deals(catalog: Catalog, row: CarRow, remove: bool) -> bool:
         return False
     where = f"CAR {row.project}/{row.number}"
     if row.delivered_at is None:
-        active = len(replicas.holders(catalog, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
+        active = len(replicas.holders(catalog, row.project, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
         raise DeliveryError(
             f"{where} has {active} of the {project.replicas} active deals that its project wants, so nothing was "
             f"marked or removed: ptolemy deals make {row.project}; --override marks it anyway"
@@ -117,7 +117,7 @@ def _overridden(catalog: Catalog, row: CarRow) -> str:
     wanted = projects.get(catalog, row.project).replicas
     if wanted is None:
         return ""
-    active = len(replicas.holders(catalog, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
+    active = len(replicas.holders(catalog, row.project, [row.piece_cid_v2]).get(row.piece_cid_v2, []))
     return f"marked with --override: {active} of {wanted} deals are active"
 
 

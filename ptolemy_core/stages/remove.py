@@ -16,6 +16,7 @@ from ptolemy_core.sizes import counted
 from ptolemy_core.stages.change import require_idle
 from ptolemy_core.stages.keys_file import keys_path, rewrite_keys_file
 from ptolemy_core.staging.area import OUTLINES, StagingArea, area_of, outline_folder
+from ptolemy_core.staging.store import StoreArea
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ def _names(catalog: Catalog, name: str) -> set[str]:
 
 
 def _manifests(project: Project) -> list[str]:
-    folder = os.path.join(project.staging_dir, FOLDER)
+    folder = os.path.join(project.local_dir, FOLDER)
     with suppress(OSError):
         return sorted(
             os.path.join(folder, name)
@@ -210,11 +211,11 @@ def _manifests(project: Project) -> list[str]:
     return []
 
 
-def _remove_files(area: StagingArea, found: Removal) -> None:
+def _remove_files(area: StagingArea | StoreArea, found: Removal) -> None:
     try:
         for name in found.files:
             with suppress(FileNotFoundError):
-                os.unlink(area.path(name))
+                area.remove(name)
         for path in found.manifests:
             with suppress(FileNotFoundError):
                 os.unlink(path)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from ptolemy_core.catalog import cars, deals, projects
+from ptolemy_core.catalog import cars, deals, projects, replicas
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
 from ptolemy_core.deals.states import DealState
@@ -39,7 +39,10 @@ def replication(catalog: Catalog, name: str) -> Replication:
     )
     active: dict[bytes, set[str | None]] = defaultdict(set)
     coming: dict[bytes, set[str | None]] = defaultdict(set)
+    elsewhere = replicas.elsewhere(catalog, name)
     for row in deals.select(catalog, pieces=pieces, live=True):
+        if row.provider in elsewhere:
+            continue
         if row.state == DealState.ACTIVE:
             active[row.piece_cid_v2].add(row.provider)
         elif not is_stuck(row):

@@ -5,6 +5,7 @@ Memory holds the links of open folders only.
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -106,7 +107,8 @@ def work(job: RootJob, found: Iterable[Sequence[LiveEntry]], progress: Progress)
     form = form_of(job.project, job.profile.chunk)
     cipher = project_cipher(job.wrapped, None, job.profile) if form.names else None
     try:
-        with Spool(job.project.staging_dir) as spool:
+        os.makedirs(job.project.local_dir, exist_ok=True)
+        with Spool(job.project.local_dir) as spool:
             tree = FolderTree(spool, job.profile)
             count = data_bytes = left_out = 0
             for page in found:
@@ -125,7 +127,7 @@ def work(job: RootJob, found: Iterable[Sequence[LiveEntry]], progress: Progress)
             row = row or _write_car(job.project, spool, root)
     except OSError as error:
         raise StagingError(
-            f"{job.project.staging_dir} can't take the CAR of the data set's root ({error.strerror}): "
+            f"{job.project.local_dir} can't take the CAR of the data set's root ({error.strerror}): "
             "check that the folder exists, is writable and has free space, then try again"
         ) from error
     row = replace(
@@ -138,6 +140,11 @@ def work(job: RootJob, found: Iterable[Sequence[LiveEntry]], progress: Progress)
         build_seconds=time.monotonic() - started if built else row.build_seconds,
     )
     return row, built
+
+
+def is_lost(project: Project, row: RootRow) -> bool:
+    """Whether a root's CAR is neither in the staging folder nor marked as delivered."""
+    return row.delivered_at is None and not area_of(project).has(row.file_name, row.car_size)
 
 
 def record(catalog: Catalog, job: RootJob, row: RootRow) -> None:

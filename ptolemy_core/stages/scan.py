@@ -152,7 +152,7 @@ def scan(
     with catalog.lock(f"scan {name}", busy=busy) as check_lock, ExitStack() as stack:
         started = time.time()
         job = load(catalog, name, accept_loss, started)
-        spills: list[Spill[Any]] = [stack.enter_context(Spill(job.project.staging_dir)) for _ in range(2)]
+        spills: list[Spill[Any]] = [stack.enter_context(Spill(job.project.local_dir)) for _ in range(2)]
         with Reporter(catalog, name, Task(Work.SCAN), None) as reporter:
 
             def report(entries: int, data: int) -> None:
@@ -227,7 +227,7 @@ def is_unchanged(catalog: Catalog, name: str, at_most: int) -> bool:
     job = _job(catalog, project, mounts, 0, False)
     folders = noted_folders.rows(catalog, name) if project.watch else None
     try:
-        with _NoNews(project.staging_dir) as changes:
+        with _NoNews(project.local_dir) as changes:
             found = work(job, scans.known_pages(catalog, name), folders, [changes, changes], lambda *_: None)
     except (_NewsError, PtolemyError, OSError):
         return False

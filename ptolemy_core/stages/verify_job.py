@@ -12,7 +12,7 @@ from ptolemy_core.catalog.shards import BuiltShards
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.encryption.opening import form_of
-from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError, SourceError
+from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError, SourceError, StagingError
 from ptolemy_core.keys import WrappedKey
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
@@ -198,10 +198,10 @@ def _read(
     before = stored.look()
     try:
         report = verify_car(
-            stored.open() if row.is_generated else stored.path,
+            stored.open() if row.is_generated or stored.in_store else stored.path,
             job.profile,
             expect=expect,
-            on_entry=listing.add,
+            receiver=listing,
             progress=progress,
             sha256=False,
         )
@@ -212,7 +212,7 @@ def _read(
             f"{row.project}|{row.number:06d} to build it again"
         )
         return Verdict(row, 0, 0, [problem]), None, ()
-    except (OSError, OutlineError, DeadCarError, EncryptionError) as error:
+    except (OSError, OutlineError, DeadCarError, EncryptionError, StagingError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         cause = error.__cause__
         changed: tuple[int, ...] = ()

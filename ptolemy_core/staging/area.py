@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ptolemy_core import commp
+from ptolemy_core import commp, urls
 from ptolemy_core.errors import StagingError
 from ptolemy_core.source.safe_delete import inode_of
 from ptolemy_core.staging import attempts, output
@@ -20,6 +20,7 @@ from ptolemy_core.staging.output import Output, Space
 
 if TYPE_CHECKING:
     from ptolemy_core.project import Project  # pydantic takes a while to load
+    from ptolemy_core.staging.store import StoreArea
 
 OUTLINES = "outlines"
 """Folder of a staging area that holds outlines, in a folder for each project."""
@@ -215,14 +216,31 @@ class StagingArea:
         """
         output.sync_folder(self.folder)
 
-    def is_same_as(self, other: "StagingArea") -> bool:
+    def is_same_as(self, other: "StagingArea | StoreArea") -> bool:
         """Whether both are the same folder, whatever their paths."""
+        if not isinstance(other, StagingArea):
+            return False
         try:
             return os.path.samefile(self.folder, other.folder)
         except OSError:
             return os.path.realpath(self.folder) == os.path.realpath(other.folder)
 
 
-def area_of(project: "Project") -> StagingArea:
+def area_of(project: "Project") -> "StagingArea | StoreArea":
     """The staging area of a project."""
-    return StagingArea(project.staging_dir)
+    return area_at(project.staging_dir, project.source_profile, project.local_dir)
+
+
+def area_at(place: str, profile: str | None = None, local: str = "") -> "StagingArea | StoreArea":
+    """The staging area at a folder, or a URL.
+
+    Args:
+        place: staging_dir.
+        profile: of the credentials for a URL.
+        local: folder of this machine for what isn't complete, where something is to be written to a URL.
+    """
+    if not urls.is_url(place):
+        return StagingArea(place)
+    from ptolemy_core.staging.store import StoreArea  # it loads what opens URLs
+
+    return StoreArea(place, profile, local)

@@ -17,6 +17,7 @@ from ptolemy_core.layout import Layout
 from ptolemy_core.source import Inputs
 from ptolemy_core.staging.area import StagingArea, outline_folder
 from ptolemy_core.staging.outlines import partial_outline
+from ptolemy_core.staging.store import StoreArea, read_in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,91 @@ def build_car(
             digests_known=digests_known,
             complete=kept.complete,
         )
+
+
+def build_car_in_store(
+    layout: Layout,
+    inputs: Inputs,
+    area: StoreArea,
+    part_name: str,
+    options: BuildOptions = DEFAULT_OPTIONS,
+    *,
+    kept: Kept = STAGED,
+    progress: Callable[[int], None] | None = None,
+) -> BuiltCar:
+    """Build the CAR of a layout into an object store.
+
+    It is read twice: once for its name and its outline, which this machine's folder holds meanwhile, and once to be
+    sent in order. A CAR that already exists there isn't sent again. Parameters and errors are those of `build_car`.
+    """
+    halved = Halves(layout.car_size, progress) if progress else None
+    first = halved.advance if halved else None
+    folder = outline_folder(area.local, kept.project)
+    with partial_outline(folder, part_name, layout, inputs, kept.profile) as outline:
+        output = _Sent(outline, area, layout.car_size, halved)
+        return write_car(
+            layout,
+            inputs,
+            output,
+            options,
+            progress=first,
+            digests_known=outline.take_digests,
+            complete=kept.complete,
+        )
+
+
+class Halves:
+    """Progress of work that goes over a CAR twice: each time counts for a half."""
+
+    def __init__(self, size: int, progress: Callable[[int], None]) -> None:
+        self._left = 2 * size
+        self._odd = 0
+        self._progress = progress
+
+    def advance(self, done: int) -> None:
+        """So many bytes were gone over."""
+        self._left -= done
+        self._odd += done
+        whole, self._odd = divmod(self._odd, 2)
+        self._progress(whole)
+
+    def finish(self) -> None:
+        """The rest needn't be gone over."""
+        if self._left > 0:
+            self.advance(self._left)
+
+
+class _Sent:
+    """An `Output` of a CAR that is sent to a store once its name is known."""
+
+    def __init__(self, outline: OutlineOutput, area: StoreArea, size: int, halves: Halves | None) -> None:
+        self._outline = outline
+        self._area = area
+        self._size = size
+        self._halves = halves
+
+    def write(self, data: memoryview, offset: int) -> None:
+        self._outline.write(data, offset)
+
+    def sync(self) -> None:
+        self._outline.sync()
+
+    def read(self, buffer: mmap.mmap, offset: int, size: int) -> memoryview:
+        return self._outline.read(buffer, offset, size)
+
+    def publish(self, name: str) -> None:
+        """Send the CAR, unless it is there whole."""
+        if not self._area.has(name, self._size):
+            self._area.put(name, self._parts(), self._size)
+        if self._halves:
+            self._halves.finish()
+
+    def _parts(self) -> Iterator[bytes]:
+        for part in read_in_order(self._outline, self._size):
+            self._outline.close_unit(0, memoryview(b""))  # shows that this attempt is alive
+            if self._halves:
+                self._halves.advance(len(part))
+            yield part
 
 
 @contextmanager

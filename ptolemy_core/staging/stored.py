@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ptolemy_core import commp
+from ptolemy_core import commp, urls
 from ptolemy_core.car.generate import GeneratedCar
 from ptolemy_core.car.outline import Outline
 from ptolemy_core.car.outlined import outline_name
@@ -27,11 +27,12 @@ from ptolemy_core.car.reading import CarBytes, check_range
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeadCarError, OutlineError, StagingError
 from ptolemy_core.source import Files, open_source
-from ptolemy_core.staging.area import OUTLINES, StagedFile, StagingArea
+from ptolemy_core.staging.area import OUTLINES, StagedFile, area_at
 from ptolemy_core.staging.car import StagedCar
 
 if TYPE_CHECKING:
     from ptolemy_core.keys import KeyProvider, WrappedKey
+    from ptolemy_core.staging.store import StoreCar
 
 STEP = 1 << 20
 """Bytes of a part of `ranges`."""
@@ -49,9 +50,9 @@ class StoredCar:
         car_size, piece_size: bytes, before and after padding.
         built_at: seconds since 1970.
         generated: whether it has no file, and its bytes are made from the source.
-        staging_dir: folder of its file or outline.
+        staging_dir: folder of its file or outline, or URL of the prefix that it is below.
         source: target_dir, of a generated one.
-        profile: of the credentials for a source that is a URL.
+        profile: of the credentials for URLs.
         dead: why it can't be read any more; None if nothing is known against it.
         wrapped: data keys of an encrypted project: a generated CAR of it is encrypted as it is read.
     """
@@ -79,7 +80,7 @@ class StoredCar:
 
     @property
     def path(self) -> str:
-        """The CAR's file, if it is staged."""
+        """The CAR's file, if it is staged; or its URL."""
         return os.path.join(self.staging_dir, self.file_name)
 
     @property
@@ -145,7 +146,7 @@ class StoredCar:
         Raises:
             StagingError: lstat failed.
         """
-        area = StagingArea(self.staging_dir)
+        area = area_at(self.staging_dir, self.profile)
         if not self.generated:
             return area.look(self.file_name)
         found = area.look(self.kept_name)
@@ -187,7 +188,7 @@ class StoredCar:
             SourceError, OutlineError: it can't be generated.
         """
         if not self.generated:
-            return StagingArea(self.staging_dir).piece_cid(self.file_name, progress)
+            return area_at(self.staging_dir, self.profile).piece_cid(self.file_name, progress)
         before = self.look()
         piece = commp.PieceCommitment()
         with self.open() as car:
@@ -199,8 +200,18 @@ class StoredCar:
             return None
         return commp.piece_cid_v2(piece.digest(), self.car_size), before
 
-    def _open_file(self) -> StagedCar:
-        car = StagedCar(self.path)
+    @property
+    def in_store(self) -> bool:
+        """Whether it is in an object store, and not a file."""
+        return urls.is_url(self.staging_dir)
+
+    def _open_object(self) -> "StoreCar":
+        from ptolemy_core.staging.store import StoreArea, StoreCar  # they load what opens URLs
+
+        return StoreCar(StoreArea(self.staging_dir, self.profile, ""), self.file_name)
+
+    def _open_file(self) -> "StagedCar | StoreCar":
+        car = self._open_object() if self.in_store else StagedCar(self.path)
         if car.size != self.car_size:
             found = car.size
             car.close()

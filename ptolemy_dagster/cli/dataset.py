@@ -15,6 +15,7 @@ from ptolemy_core.keys import configured_keys
 from ptolemy_core.manifest import default_format
 from ptolemy_core.manifest.sealed import unseal
 from ptolemy_core.sizes import counted, readable
+from ptolemy_core.stages import root_job
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster.cli import output
@@ -42,6 +43,11 @@ def root(
         catalog = run_stage("root", project, as_json)
     found = list(roots.rows(catalog, project))
     _show(found if history else found[:1], as_json, history)
+    if found and root_job.is_lost(projects.get(catalog, project), found[0]):
+        output.say(
+            f"its CAR isn't in the staging folder, and isn't marked as delivered: ptolemy root {project} --rebuild "
+            "writes it again"
+        )
 
 
 def _show(found: list[RootRow], as_json: bool, history: bool) -> None:

@@ -46,7 +46,12 @@ def check_machine(catalog: Catalog) -> None:
             open_target(project).require_usable()
         except SettingsError as error:
             wrong.append(f"target_dir {project.target_dir!r} of project {name!r} can't be read ({error})")
-        if not os.access(project.staging_dir, os.W_OK | os.X_OK):
+        if project.stages_to_store:
+            try:
+                projects.require_staging(project)
+            except SettingsError as error:
+                wrong.append(f"project {name!r}: {error}")
+        elif not os.access(project.staging_dir, os.W_OK | os.X_OK):
             wrong.append(f"staging_dir {project.staging_dir!r} of project {name!r} can't be written")
     if wrong:
         raise SettingsError(

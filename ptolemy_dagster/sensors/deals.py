@@ -9,6 +9,7 @@ import time
 import dagster as dg
 
 from ptolemy_core.catalog import Catalog, containers, deal_counts, projects
+from ptolemy_core.sizes import counted
 from ptolemy_core.stages.replication import replication
 from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import missing
@@ -21,6 +22,12 @@ ROUND = 120.0
 
 PLAN = 900.0
 """Seconds between two attempts to make what is missing, where nothing is due."""
+
+LONGEST = 3600.0
+"""Seconds between two rounds at most, where each failed."""
+
+_FAILURES = 5
+"""Failed runs in a row that are looked at: with each, the time to the next one doubles."""
 
 
 @dg.sensor(
@@ -55,6 +62,14 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None, now
             because = "deals are missing"
         if not because:
             continue
+        base = ROUND if name in due else PLAN
+        failures = _failures(instance, name)
+        wait = min(base * 2**failures, LONGEST) - (now - last.get(name, 0.0))
+        if wait > 0:
+            said.append(
+                f"{name}: {counted(failures, 'run')} in a row failed; tried again in {wait / 60:.0f} minutes"
+            )
+            continue
         if under_way(catalog, instance, name):
             said.append(f"{name}: a run is under way")
             continue
@@ -73,6 +88,14 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None, now
         dynamic_partitions_requests=[new] if new else None,
         skip_reason=None if requests else "; ".join(said[:20]) or "no deal is due",
     )
+
+
+def _failures(instance: dg.DagsterInstance, name: str) -> int:
+    """How many runs of a project's deals failed since one succeeded, such as for want of a wallet; at most 5."""
+    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    chosen = dg.RunsFilter(job_name=jobs.deal.name, tags={"dagster/partition": name}, statuses=ended)
+    failed = [run.status == dg.DagsterRunStatus.FAILURE for run in instance.get_runs(chosen, limit=_FAILURES)]
+    return [*failed, False].index(False)
 
 
 def _lacks(catalog: Catalog, name: str) -> bool:

@@ -151,6 +151,11 @@ def test_providers_are_changed_listed_and_removed(built: Backend) -> None:
 
 def test_settings_of_a_provider_that_are_not_named_stay(delta: Backend) -> None:
     assert ptolemy("providers", "check").output.startswith("there are no providers")
+    for option in ("--max-pending", "--max-pending-gib", "--max-total-gib"):
+        said = error_of(
+            "providers", "add", "eve", "--address", "t01", "--url", "https://e", option, 10**30, code=2
+        )
+        assert "too large: 0 takes the limit away" in said
     assert "a new one needs --address" in error_of("providers", "add", "eve", "--rate", 3, code=2)
     limits = ("--max-pending", 3, "--max-pending-gib", 64, "--max-total-gib", 640, "--rate", 2.5)
     urls = (

@@ -129,7 +129,9 @@ def test_root_is_the_folders_cid_and_its_history_is_kept(delta: Backend) -> None
     car = delta.staging() / first["file_name"]
     data = car.read_bytes()
     car.unlink()
+    assert "ptolemy root delta --rebuild writes it again" in ptolemy("root", "delta").output
     assert printed("root", "delta", "--rebuild") == first
+    assert "--rebuild" not in ptolemy("root", "delta").output
     assert car.read_bytes() == data
     (delta.root / "data/new").write_bytes(b"new")
     build(delta)

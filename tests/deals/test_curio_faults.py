@@ -238,6 +238,20 @@ def test_an_answer_without_end_or_sense_is_no_answer(answer: bytes) -> None:
         HttpTransport()(Request("GET", url, {}, seconds=0.3))
 
 
+@pytest.mark.parametrize("place", [b"http://[", b"http://\xff/", b"http://127.0.0.1:1/", b"/again"])
+def test_a_redirect_to_anywhere_is_an_answer_like_any_other(place: bytes) -> None:
+    url, _ = raw_server(b"HTTP/1.1 302 Found\r\nLocation: " + place + b"\r\nContent-Length: 2\r\n\r\nno")
+    assert HttpTransport()(Request("GET", url, {}, seconds=2)).status == 302
+
+
+def test_a_redirect_with_an_endless_body_is_not_read_to_its_end() -> None:
+    url, _ = raw_server(
+        b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 99999999\r\n\r\n" + bytes(3 << 20)
+    )
+    with pytest.raises(NoAnswerError, match="longer than"):
+        HttpTransport()(Request("GET", url, {}, seconds=2))
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://no.such.host.invalid"])
 def test_a_request_that_cannot_leave_is_told_from_one_without_an_answer(url: str) -> None:
     with pytest.raises(NotSentError) as caught:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from ptolemy_core.catalog import projects, replicas
+from ptolemy_core.catalog import projects, providers, replicas
+from ptolemy_core.catalog.providers import ProviderRow
+from ptolemy_core.catalog.schema import provider as provider_table
 from ptolemy_core.errors import DeliveryError
 from ptolemy_core.stages.delete_source import DeletionResult, Options, delete_source
 from ptolemy_core.stages.release import release, undo
+from ptolemy_core.stages.replication import replication
 from tests.deals.project import SECRET, Dealing, dealing
 from tests.stages.conftest import PROFILE, Scene, catalog_url, make, stage
 
@@ -177,3 +180,28 @@ def test_a_project_without_replicas_is_marked_by_hand_as_before(make: Any) -> No
     assert projects.get(scene.catalog, "q").replicas is None
     release(scene.catalog, scene.cars(), note="shelf 3")
     assert scene.cars()[0].delivered_to == "shelf 3"
+
+
+def test_deals_on_the_test_network_do_not_count_for_a_project_with_providers_on_mainnet(
+    one: Dealing, tmp_path: Path
+) -> None:
+    (row,) = one.scene.cars()
+    for name, address in (("cleo", "f0777"), ("dora", "f0778")):
+        providers.add(one.catalog, ProviderRow(name, "manual", "mainnet", address))
+    with one.catalog.write() as connection:
+        old = provider_table.c.name.in_(["anna", "bert"])
+        connection.execute(provider_table.update().where(old).values(network="calibration"))
+    one.settings(providers=["anna", "bert"])
+    assert not one.plan().assignments
+    assert not delete(one, tmp_path, really=False).kept
+
+    one.settings(providers=["cleo", "dora"])
+    assert (replication(one.catalog, one.name).active, replication(one.catalog, one.name).replicated) == (
+        0,
+        0,
+    )
+    result = delete(one, tmp_path)
+    assert not result.files
+    assert one.scene.cars()[0].delivered_at is None
+    assert not replicas.holders(one.catalog, one.name, [row.piece_cid_v2])[row.piece_cid_v2]
+    assert sorted(each.provider.name for each in one.plan().assignments) == ["cleo", "dora"]

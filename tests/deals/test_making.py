@@ -36,7 +36,7 @@ def test_each_piece_is_made_active_with_as_many_providers_as_wanted(two: Dealing
     for name in two.servers:
         assert len(two.deals_at(name)) == 2
     pieces = [row.piece_cid_v2 for row in two.scene.cars()]
-    assert replicas.holders(two.catalog, pieces) == {piece: ["anna", "bert"] for piece in pieces}
+    assert replicas.holders(two.catalog, two.name, pieces) == {piece: ["anna", "bert"] for piece in pieces}
     assert all(row.delivered_at and row.delivered_to == "anna, bert" for row in two.scene.cars())
     assert not two.plan().assignments
 

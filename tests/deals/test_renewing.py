@@ -46,6 +46,7 @@ def test_deals_that_end_soon_are_renewed_with_the_same_provider_and_stay_deliver
     assert not one.plan().assignments  # once is enough
     one.all_active()
     assert not expiring(one, 30)  # they are renewed
+    assert len(expiring(one, 1e308)) == 2  # the new ones
     state = replication(one.catalog, one.name)
     assert (state.active, state.replicated) == (2, 1)
     assert [len(one.deals_at(name)) for name in ("anna", "bert")] == [2, 2]

@@ -107,6 +107,35 @@ def test_the_sensor_asks_for_a_run_when_deals_are_due_or_may_be_made(dealt: Back
         assert tick(second.cursor, now + sensor.ROUND).run_requests
 
 
+def test_while_runs_fail_the_sensor_asks_for_them_ever_more_rarely(
+    dealt: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with dealt.instance() as instance:
+        in_process("deal", "delta", instance)
+        due(dealt)
+        now = time.time()
+        cursor = sensor.tick(dealt.catalog, instance, None, now).cursor
+
+        def asks(after: float) -> bool:
+            return bool(sensor.tick(dealt.catalog, instance, cursor, now + after).run_requests)
+
+        monkeypatch.setenv("PTOLEMY_WALLETS", "")
+        for failed in (1, 2):
+            assert not in_process("deal", "delta", instance, raise_on_error=False).success
+            due(dealt)
+            assert not asks(sensor.ROUND * 2**failed - 1)
+            assert asks(sensor.ROUND * 2**failed)
+        for _ in range(3):
+            in_process("deal", "delta", instance, raise_on_error=False)
+        due(dealt)
+        assert not asks(sensor.LONGEST - 1)
+        assert asks(sensor.LONGEST)
+        monkeypatch.setenv("PTOLEMY_WALLETS", f"main=secp256k1:{KEY}")
+        assert in_process("deal", "delta", instance).success
+        due(dealt)
+        assert asks(sensor.ROUND)
+
+
 def test_a_run_that_may_not_propose_makes_no_deal(dealt: Backend) -> None:
     with dealt.instance() as instance:
         result = defs.resolve_job_def("deal").execute_in_process(

@@ -308,7 +308,7 @@ def test_link_to_a_cid_of_another_kind(codes: Check) -> None:
     identity = Dag(((b"\x01\x55\x00\x03one", b"one"),))
     assert codes(under(identity)) == ["cid", "cid"]
     wrong = Dag(((b"\x01\x55\x00\x03two", b"one"),))
-    assert codes(under(wrong)) == ["cid", "hash-mismatch", "cid"]
+    assert sorted(codes(under(wrong))) == ["cid", "cid", "hash-mismatch"]
 
 
 # Files

@@ -15,6 +15,7 @@ from ptolemy_core.reader import (
     CarEntry,
     CarError,
     Code,
+    EachEntry,
     Expected,
     ExpectedEntry,
     Limits,
@@ -156,9 +157,9 @@ def test_listing_of_another_tree_stops_early(good: Path, monkeypatch: pytest.Mon
     assert len(with_listing(good, long)) == 11
 
 
-def test_on_entry_is_what_read_entries_yields(good: Path) -> None:
+def test_a_receiver_is_told_what_read_entries_yields(good: Path) -> None:
     met: list[CarEntry] = []
-    verify_car(good, SMALL, on_entry=met.append)
+    verify_car(good, SMALL, receiver=EachEntry(met.append))
     assert met == list(read_entries(good, SMALL))
     assert len(met) == 48
 

@@ -47,6 +47,14 @@ def test_no_command_leaves_a_secret_anywhere(
     assert not ptolemy("status", "p", "--json")
     assert ptolemy("scan", "p", AWS_ENDPOINT_URL="http://127.0.0.1:1", PTOLEMY_STORE_PATIENCE="0.1")
     assert b"in another store (s3 http://127.0.0.1:1/" in said
+    far = f"s3://{store.bucket}/cars"
+    assert not ptolemy("create", "q", "-t", str(tmp_path / "cars"), "-s", far)
+    assert not ptolemy("run", "q")
+    assert ptolemy("blitz", "q", AWS_ENDPOINT_URL="http://127.0.0.1:1", PTOLEMY_STORE_PATIENCE="0.1") in (
+        0,
+        1,
+    )
+    assert ptolemy("verify", "q", "--again", AWS_SECRET_ACCESS_KEY="", PTOLEMY_STORE_PATIENCE="0.1")
     kept = everything_below(home) + everything_below(tmp_path / "cars")
     for secret in (servers.ACCESS, servers.SECRET, TOKEN):
         assert secret.encode() not in kept

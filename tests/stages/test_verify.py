@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from ptolemy_core.catalog.schema import built_shard, car, file, shard
 from ptolemy_core.errors import StageOrderError
+from ptolemy_core.reader import dagpb
 from ptolemy_core.stages.verify import Verifying, verify
 from tests.dag import oracle
 
@@ -24,8 +25,9 @@ TREE: oracle.Content = {
 }
 
 
-@pytest.fixture
-def built(stage: Scene) -> Scene:
+@pytest.fixture(params=[256, 0], ids=["one by one", "many at once"])
+def built(stage: Scene, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setattr(dagpb, "_MANY", request.param)
     stage.run(TREE)
     assert stage.problems() == []
     return stage

@@ -127,15 +127,19 @@ def test_no_outline_is_rebuilt_from_other_bytes(both: tuple[StoredCar, StoredCar
     os.utime(big, ns=(old.st_atime_ns, old.st_mtime_ns))
     with pytest.raises(SourceChangedError, match=f"not {cid.to_text(both[1].payload_cid)}"):
         again(both[1], tmp_path)
+    items, _ = scene.whole(os.fsencode(tmp_path / "tree"))
+    known = {items.paths.index(b"big"): cid.of_digest(cid.RAW, bytes(32))}
+    with pytest.raises(SourceChangedError, match="big") as caught:
+        again(both[1], tmp_path, known)
+    assert caught.value.other_content == tuple(known)
     assert os.listdir(path.parent) == []
 
 
-def again(one: StoredCar, folder: Path) -> None:
+def again(one: StoredCar, folder: Path, cids: dict[int, bytes] | None = None) -> None:
     """Rebuild the outline of a CAR of the tree in a folder."""
     items, inputs = scene.whole(os.fsencode(folder / "tree"))
-    rebuild_outline(
-        one, compute_layout(items, scene.SMALL), inputs, BuildOptions(unit=1016), profile=scene.SMALL
-    )
+    layout = compute_layout(items, scene.SMALL)
+    rebuild_outline(one, layout, inputs, BuildOptions(unit=1016), cids=cids or {}, profile=scene.SMALL)
 
 
 def test_a_build_may_keep_the_outline_beside_the_car(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,346 @@
+"""A staging area in an object store: a prefix where CARs appear whole, or not at all.
+
+It has the methods of `area.StagingArea`. A CAR is sent by multipart upload, so that a store shows it only when it is
+complete; what a cut upload left is given up before the next attempt. Outlines and other files of a build are in a
+local folder of each machine.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ptolemy_core import commp, urls
+from ptolemy_core.car.reading import check_range
+from ptolemy_core.errors import SettingsError, SourceError, StagingError
+from ptolemy_core.prefetch import prefetch
+from ptolemy_core.source.objects import ObjectSource
+from ptolemy_core.source.remote import open_remote, open_writer, unfinished_uploads
+from ptolemy_core.source.stamps import Stamp
+from ptolemy_core.source.store_errors import StoreError, of_exception, retried
+from ptolemy_core.staging.area import StagedFile, StagingArea
+from ptolemy_core.staging.output import Output, Space
+from ptolemy_core.tree import SEPARATOR, Kind
+
+_READ = 16 << 20
+_PART = 16 << 20
+"""Bytes of a part of an upload: at most 10,000 of them hold the largest CAR."""
+
+_AT_ONCE = 4
+"""Parts that are sent at the same time."""
+
+_PLENTY = 1 << 62
+"""Free bytes of a store, as far as anybody knows."""
+
+_PROBE = ".ptolemy"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreArea:
+    """A prefix of an object store.
+
+    Attributes:
+        url: of it, without a slash at its end.
+        profile: of the credentials; None: the environment's.
+        local: folder of this machine for what isn't a complete CAR.
+    """
+
+    url: str
+    profile: str | None
+    local: str
+
+    @property
+    def folder(self) -> str:
+        """Its name for people."""
+        return self.url
+
+    def path(self, name: str) -> str:
+        """The URL of a CAR in it."""
+        return f"{self.url}/{name}"
+
+    def require_writable(self) -> None:
+        """See that an object can be written.
+
+        Raises:
+            SettingsError: it can't.
+        """
+        import obstore
+
+        store = open_writer(urls.parse(self.url), self.profile)
+        key = self._key(_PROBE)
+
+        def probe() -> None:
+            try:
+                obstore.put(store, key, b"Ptolemy stages CARs here.\n")
+            except Exception as error:
+                raise of_exception(error) from None
+
+        try:
+            retried(probe, 5.0)
+        except StoreError as error:
+            raise SettingsError(
+                f"staging_dir {self.url!r} can't be written ({error}): check the name, the endpoint and the "
+                "credentials (docs/sources.md)"
+            ) from None
+
+    def look(self, name: str) -> StagedFile | None:
+        """The status of a CAR; None if it isn't there.
+
+        Raises:
+            StagingError: the store doesn't say.
+        """
+        try:
+            found = self._source().find(name.encode())
+        except SourceError as error:
+            raise _unreachable(error) from error
+        return None if found is None else _staged(found)
+
+    def has(self, name: str, size: int) -> bool:
+        """Whether a CAR of that name and size is there."""
+        found = self.look(name)
+        return found is not None and found.is_whole(size)
+
+    def sizes(self) -> dict[str, int]:
+        """Sizes of all objects directly below the prefix, by name.
+
+        Raises:
+            StagingError: it can't be listed.
+        """
+        found: dict[str, int] = {}
+        try:
+            for batch in self._source().entries():
+                for entry in batch:
+                    if entry.kind == Kind.FILE and SEPARATOR not in entry.path:
+                        found[os.fsdecode(entry.path)] = entry.size
+        except SourceError as error:
+            raise _unreachable(error) from error
+        return found
+
+    def outlines(self, project: str) -> dict[str, int]:
+        """None: a store has no outlines."""
+        return {}
+
+    def parts(self, project: str) -> Iterator[tuple[int, str]]:
+        """Nothing: what isn't complete has no name in a store."""
+        return iter(())
+
+    def free_space(self, part: str) -> Space:
+        """More than any CAR needs."""
+        return Space(_PLENTY, 0)
+
+    @contextmanager
+    def attempt(self, part: str, size: int) -> Iterator["StoredOutput"]:
+        """A local file of `size` bytes, which is sent when it is published."""
+        os.makedirs(self.local, exist_ok=True)
+        with StagingArea(self.local).attempt(part, size) as file:
+            yield StoredOutput(self, file, size)
+
+    def put(self, name: str, parts: Iterator[bytes], size: int) -> None:
+        """Send a CAR, in order; it appears when all of it is there.
+
+        Args:
+            name: of the CAR.
+            parts: its bytes.
+            size: how many they are.
+
+        Raises:
+            StagingError: it can't be written.
+            whatever `parts` raises: then nothing appears.
+        """
+        import obstore
+
+        location, key = urls.parse(self.url), self._key(name)
+        store = open_writer(location, self.profile)
+        pending = unfinished_uploads(location, self.profile)
+        made = prefetch(parts, 1)  # in a thread of its own: a source may use the client that sends
+        source = _Remembering(made)
+        try:
+            pending.give_up(key)
+            obstore.put(store, key, source, use_multipart=True, chunk_size=_PART, max_concurrency=_AT_ONCE)
+        except StoreError as error:
+            raise self._unwritable(name, error) from None
+        except BaseException as error:
+            with suppress(StoreError):  # the next attempt does it
+                pending.give_up(key)
+            if source.error is not None:
+                raise source.error from None
+            if not isinstance(error, Exception):
+                raise
+            raise self._unwritable(name, of_exception(error)) from None
+        finally:
+            with suppress(ValueError):  # the client may still be taking a part
+                made.close()
+        if not self.has(name, size):
+            raise StagingError(f"{self.path(name)} is incomplete after it was sent: blitz again")
+
+    def piece_cid(
+        self, name: str, progress: Callable[[int], None] | None = None
+    ) -> tuple[bytes, StagedFile] | None:
+        """The piece CID v2 of a CAR's bytes, and its status; None if it changed meanwhile.
+
+        Raises:
+            StagingError: it can't be read.
+        """
+        piece = commp.PieceCommitment()
+        with StoreCar(self, name) as car:
+            if car.size > commp.MAX_PAYLOAD:
+                return None
+            for at in range(0, car.size, _READ):
+                data = car.read(at, min(_READ, car.size - at))
+                piece.update(data)
+                if progress:
+                    progress(len(data))
+            return commp.piece_cid_v2(piece.digest(), car.size), _staged(car.stamp)
+
+    def remove(self, name: str) -> None:
+        """Delete a CAR.
+
+        Raises:
+            StagingError: it can't be deleted.
+        """
+        import obstore
+
+        store = open_writer(urls.parse(self.url), self.profile)
+        try:
+            obstore.delete(store, self._key(name))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise StagingError(
+                f"{self.path(name)} can't be deleted ({of_exception(error)}): see that the credentials allow it"
+            ) from None
+
+    def sync(self) -> None:
+        """Nothing: what a store says is done is done."""
+
+    def is_same_as(self, other: object) -> bool:
+        """Whether both are the same prefix."""
+        return isinstance(other, StoreArea) and self.url == other.url
+
+    def _key(self, name: str) -> str:
+        return urls.parse(self.url).prefix + name
+
+    def _source(self) -> ObjectSource:
+        return open_remote(urls.parse(self.url), self.profile)
+
+    def _unwritable(self, name: str, error: StoreError) -> StagingError:
+        return StagingError(
+            f"{self.path(name)} can't be written ({error}): nothing of it is there; check the store and the "
+            "credentials, then run blitz again"
+        )
+
+
+class StoreCar:
+    """A CAR in a store, read by ranges of the one version that was opened. Any thread may read.
+
+    Attributes:
+        size: bytes.
+        stamp: of the version that is read.
+
+    Raises:
+        StagingError: it isn't there, or can't be read.
+    """
+
+    def __init__(self, area: StoreArea, name: str) -> None:
+        self._source = area._source()
+        self._path = name.encode()
+        try:
+            found = self._source.find(self._path)
+        except SourceError as error:
+            raise _unreachable(error) from error
+        if found is None:
+            raise StagingError(f"the CAR {area.path(name)} isn't there: blitz again to rebuild it")
+        self.stamp = found
+        self.size = self.stamp.size
+
+    def __enter__(self) -> "StoreCar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the CAR; raises as `read_into` does."""
+        check_range(self.size, offset, length)
+        buffer = bytearray(length)
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer with the CAR's bytes from `offset`.
+
+        Raises:
+            StagingError: it can't be read, or was replaced.
+            ValueError: the range isn't inside the CAR.
+        """
+        check_range(self.size, offset, len(buffer))
+        if not len(buffer):
+            return
+        try:
+            self._source.read(self._path, offset, [buffer], self.stamp)
+        except SourceError as error:
+            raise _unreachable(error) from error
+
+
+class StoredOutput:
+    """An `Output` to a local file that is sent to a store under its name."""
+
+    def __init__(self, area: StoreArea, file: Output, size: int) -> None:
+        self._area = area
+        self._file = file
+        self._size = size
+
+    def write(self, data: memoryview, offset: int) -> None:
+        self._file.write(data, offset)
+
+    def sync(self) -> None:
+        self._file.sync()
+
+    def read(self, buffer: Any, offset: int, size: int) -> memoryview:
+        return self._file.read(buffer, offset, size)
+
+    def publish(self, name: str) -> None:
+        """Send it, unless it is there."""
+        if not self._area.has(name, self._size):
+            self._area.put(name, read_in_order(self._file, self._size), self._size)
+
+
+def read_in_order(file: Any, size: int) -> Iterator[bytes]:
+    """All bytes of an output, from its start to its end."""
+    from ptolemy_core.source.buffers import Buffers
+
+    buffer = Buffers(_READ).take()
+    for at in range(0, size, _READ):
+        yield bytes(file.read(buffer, at, min(_READ, size - at)))
+
+
+class _Remembering:
+    """An iterator that keeps what it raised: a client may pass on another error."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> "_Remembering":
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._parts)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+def _staged(stamp: Stamp) -> StagedFile:
+    return StagedFile(stamp.size, stamp.token, 0, regular=True)
+
+
+def _unreachable(error: SourceError) -> StagingError:
+    return StagingError(f"staging_dir: {error}")

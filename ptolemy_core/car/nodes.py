@@ -86,19 +86,18 @@ class Links(NamedTuple):
 
 def encode_node(kind: int, digests: NDArray[np.uint8], links: Links) -> bytes:
     """The block of a file's node, folder or HAMT node (`kind` is its `Block`), whose children have these digests."""
-    data = digests.tobytes()
     prefixes = [
         cid.RAW_PREFIX if below == Block.LEAF else cid.DAG_PB_PREFIX for below in links.kinds.tolist()
     ]
-    targets = [prefix + data[32 * k : 32 * k + 32] for k, prefix in enumerate(prefixes)]
-    names = [b""] * len(targets) if links.names is None else links.names
+    names = [b""] * len(prefixes) if links.names is None else links.names
     if kind == Block.FILE:
         message = unixfs.file_message([] if links.lengths is None else links.lengths.tolist())
     elif kind == Block.HAMT:
         message = unixfs.hamt_message(int(name[:2], 16) for name in names)
     else:
         message = unixfs.DIRECTORY
-    return dagpb.encode_node(map(dagpb.Link, names, targets, links.tsizes.tolist()), message)
+    encoded = dagpb.encode_links(names, prefixes, digests.tobytes(), links.tsizes.tolist())
+    return encoded + dagpb.data_field(message)
 
 
 def put_leaf_heads(

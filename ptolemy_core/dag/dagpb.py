@@ -3,7 +3,7 @@
 Specification: https://ipld.io/specs/codecs/dag-pb/spec/
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,6 +14,10 @@ from ptolemy_core.dag import cid, varint
 
 _HASH_FIELD = 2 + cid.SIZE
 """Bytes of a link's Hash field: tag, length, the 36-byte CID."""
+
+
+_DIGEST = 32
+"""Bytes of a CID after its prefix: the digest."""
 
 
 class Link(NamedTuple):
@@ -30,20 +34,58 @@ def encode_node(links: Iterable[Link], data: bytes) -> bytes:
     add = parts.extend
     heads: dict[tuple[int, int], tuple[bytes, bytes]] = {}
     for name, target, tsize in links:
-        size = _encoded(tsize)
+        size = _tsize_field(tsize)
         key = (len(name), len(size))
         if key not in heads:
-            # an empty Name (links of files) is written too, as all implementations of the profile do
-            name_head = b"\x12" + varint.encode(len(name))
-            body = _HASH_FIELD + len(name_head) + len(name) + 1 + len(size)
-            heads[key] = (b"\x12" + varint.encode(body) + b"\x0a\x24", name_head)
+            heads[key] = _before_cid_and_name(*key)
         head, name_head = heads[key]
-        add((head, target, name_head, name, b"\x18", size))
-    add((b"\x0a", varint.encode(len(data)), data))
+        add((head, target, name_head, name, size))
+    return b"".join(parts) + data_field(data)
+
+
+def encode_links(
+    names: Sequence[bytes], prefixes: Sequence[bytes], digests: bytes, tsizes: Sequence[int]
+) -> bytes:
+    """The links of a node as `encode_node` writes them, from columns.
+
+    Args:
+        names: of the links.
+        prefixes: of their CIDs, the bytes before the digest.
+        digests: of their CIDs, 32 bytes each.
+        tsizes: Tsize of each.
+    """
+    parts: list[bytes] = []
+    add = parts.extend
+    heads: dict[tuple[int, int, bytes], tuple[bytes, bytes]] = {}
+    at = 0
+    for name, prefix, tsize in zip(names, prefixes, tsizes, strict=True):
+        size = _tsize_field(tsize)
+        key = (len(name), len(size), prefix)
+        if key not in heads:
+            before, name_head = _before_cid_and_name(len(name), len(size))
+            heads[key] = before + prefix, name_head
+        head, name_head = heads[key]
+        add((head, digests[at : at + _DIGEST], name_head, name, size))
+        at += _DIGEST
     return b"".join(parts)
 
 
-_encoded = lru_cache(maxsize=1 << 14)(varint.encode)
+def _before_cid_and_name(name_length: int, size_field: int) -> tuple[bytes, bytes]:
+    """What a link has before its CID, and between CID and name."""
+    # an empty Name (links of files) is written too, as all implementations of the profile do
+    name_head = b"\x12" + varint.encode(name_length)
+    body = _HASH_FIELD + len(name_head) + name_length + size_field
+    return b"\x12" + varint.encode(body) + b"\x0a\x24", name_head
+
+
+def data_field(message: bytes) -> bytes:
+    """The Data field of a node, which follows its links."""
+    return b"\x0a" + varint.encode(len(message)) + message
+
+
+@lru_cache(maxsize=1 << 14)
+def _tsize_field(tsize: int) -> bytes:
+    return b"\x18" + varint.encode(tsize)
 
 
 def link_size(name_length: int, tsize: int) -> int:

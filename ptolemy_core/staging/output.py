@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from ptolemy_core.errors import BusyError, StagingError, StagingFullError
+from ptolemy_core.source import mounts
 from ptolemy_core.source.buffers import PAGE, whole_pages
 from ptolemy_core.staging import attempts
 
@@ -206,7 +207,14 @@ def staging_error(folder: str, size: int, error: OSError) -> StagingError:
 
 
 def _preallocate(descriptor: int, size: int) -> None:
-    """Allocate the space now, so that a full disk is found before the work, not after it."""
+    """Allocate the space now, so that a full disk is found before the work, not after it.
+
+    In memory, allocating a page takes longer than writing it, and all cores but one would wait: there the file only
+    gets its size, which other builds count as reserved.
+    """
+    if mounts.is_in_memory(os.fstat(descriptor).st_dev):
+        os.ftruncate(descriptor, size)
+        return
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:

@@ -15,7 +15,8 @@ from ptolemy_core.car import BuiltCar
 from ptolemy_core.car.options import BuildOptions
 from ptolemy_core.errors import StagingError
 from ptolemy_core.layout import Layout, compute_layout
-from ptolemy_core.source import Inputs
+from ptolemy_core.source import Inputs, mounts
+from ptolemy_core.staging import output
 from ptolemy_core.staging.build import build_car
 
 from . import nobody, scene
@@ -97,6 +98,22 @@ def test_file_system_without_preallocation_is_fine(tmp_path: Path, monkeypatch: 
     built = build(tmp_path, tmp_path)
     expected = scene.oracle.car(scene.oracle.dag(CONTENT, scene.sizes(scene.SMALL)))
     assert (tmp_path / built.file_name).read_bytes() == expected
+
+
+def test_memory_is_reserved_for_a_car_but_not_allocated_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path.stat().st_dev
+    mountinfo = tmp_path / "mountinfo"
+    mountinfo.write_text(f"30 1 {os.major(device)}:{os.minor(device)} / /m rw - tmpfs tmpfs rw\n")
+    monkeypatch.setattr(mounts, "MOUNTS", mountinfo)
+    before = output.free_space(str(tmp_path), ".other.car.part")
+    with output.partial_file(str(tmp_path / ".one.car.part"), 8 << 20):
+        (attempt,) = tmp_path.glob(".one*")
+        assert attempt.stat().st_size == 8 << 20
+        assert attempt.stat().st_blocks == 0
+        reserved = output.free_space(str(tmp_path), ".other.car.part").reserved
+        assert reserved - before.reserved == 8 << 20
 
 
 def test_rename_that_fails_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

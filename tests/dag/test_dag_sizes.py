@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptolemy_core.dag import balanced, dagpb, hamt, unixfs, varint
+from ptolemy_core.dag import balanced, cid, dagpb, hamt, unixfs, varint
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 
 from . import oracle
@@ -167,3 +167,23 @@ def test_names_of_one_hash_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(hamt, "name_hash", lambda name: bytes(8))
     with pytest.raises(ValueError, match="same hash, rename one of them.*one.*two"):
         hamt.trie([b"one", b"two"])
+
+
+@given(
+    st.lists(
+        st.tuples(st.binary(max_size=200), st.sampled_from([cid.RAW, cid.DAG_PB]), st.integers(0, 1 << 40))
+    )
+)
+def test_links_in_columns_give_the_same_bytes_as_links_one_by_one(
+    links: list[tuple[bytes, int, int]],
+) -> None:
+    digests = [k.to_bytes(32, "big") for k in range(len(links))]
+    targets = [cid.of_digest(codec, digest) for (_, codec, _), digest in zip(links, digests, strict=True)]
+    one_by_one = [dagpb.Link(name, at, tsize) for (name, _, tsize), at in zip(links, targets, strict=True)]
+    in_columns = dagpb.encode_links(
+        [name for name, _, _ in links],
+        [at[:4] for at in targets],
+        b"".join(digests),
+        [t for _, _, t in links],
+    )
+    assert in_columns + dagpb.data_field(b"data") == dagpb.encode_node(one_by_one, b"data")

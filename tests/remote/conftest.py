@@ -25,8 +25,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    if not os.access(servers.VERSITYGW, os.X_OK):
-        pytest.skip("versitygw isn't installed: go install github.com/versity/versitygw/cmd/versitygw@latest")
+    servers.need(servers.VERSITYGW, "go install github.com/versity/versitygw/cmd/versitygw@latest")
     with servers.versitygw(tmp_path_factory.mktemp("versitygw")) as store:
         yield store
 

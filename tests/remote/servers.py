@@ -1,4 +1,4 @@
-"""Object stores that the tests start: moto's server, and versitygw where it is installed."""
+"""Object stores that the tests start: moto's; versitygw, Azurite and fake-gcs-server where they are installed."""
 
 import functools
 import json
@@ -16,10 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+import pytest
 
 ACCESS, SECRET = "AKIDOFTHETESTS", "the-secret-key-of-the-tests"
 
 VERSITYGW = shutil.which("versitygw") or os.path.expanduser("~/go/bin/versitygw")
+
+REQUIRED = os.environ.get("PTOLEMY_STORES") == "required"
+"""Set in CI: there a missing server is a failure, not a test that is skipped."""
+
+
+def need(program: str, install: str) -> None:
+    """Skip the test if a server's program is missing, or fail it where it is required."""
+    if os.access(program, os.X_OK):
+        return
+    reason = f"a server of the tests isn't installed: {install}"
+    if REQUIRED:
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import urllib.request
@@ -17,10 +18,14 @@ import obstore
 import pytest
 from obstore.store import AzureStore
 
-from ptolemy_core.errors import SettingsError, SourceError
+from ptolemy_core.errors import SettingsError, SourceError, UnreadableError
 from ptolemy_core.tree import Kind
 from tests.remote import servers
-from tests.remote.test_bucket import FILES, run, seen, write
+from tests.remote.test_bucket import FILES, reasons, run, seen, write
+
+ODD = {"b//x": b"5", "b/./y": b"6", "c/../w": b"7", "/lead": b"8"}
+
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Cloud:
 
 
 def azure_request(environment: dict[str, str], path: str, query: str = "", data: bytes | None = None) -> None:
-    """A request to Azurite with the shared key, as obstore can make no container and no marker of a folder."""
+    """A request to Azurite with the shared key, as obstore can make no container, marker of a folder or odd key."""
     headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
     if data is not None:
         headers["x-ms-blob-type"] = "BlockBlob"
@@ -56,29 +61,35 @@ def azure_request(environment: dict[str, str], path: str, query: str = "", data:
     urllib.request.urlopen(urllib.request.Request(url, data=data, method="PUT", headers=headers)).close()
 
 
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """One for all tests: it takes seconds to start."""
+    servers.need(servers.AZURITE, "npm install -g azurite")
+    with servers.azurite(tmp_path_factory.mktemp("azurite")) as environment:
+        yield environment
+
+
 @pytest.fixture
-def azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    if not servers.AZURITE:
-        pytest.skip("azurite isn't installed: npm install -g azurite")
-    with servers.azurite(tmp_path) as environment:
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        azure_request(environment, "data", "?restype=container")
-        store = AzureStore("data", client_options={"allow_http": True})
+def azure(azurite: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """A new container."""
+    for name, value in azurite.items():
+        monkeypatch.setenv(name, value)
+    container = f"data-{next(_numbers)}"
+    azure_request(azurite, container, "?restype=container")
+    store = AzureStore(container, client_options={"allow_http": True})
 
-        def put(key: str, data: bytes) -> None:
-            if key.endswith("/"):
-                azure_request(environment, f"data/{key}", data=data)
-            else:
-                obstore.put(store, key, data)
+    def put(key: str, data: bytes) -> None:
+        if key.endswith("/") or "//" in key or "/." in key:
+            azure_request(azurite, f"{container}/{key}", data=data)
+        else:
+            obstore.put(store, key, data)
 
-        yield Cloud("az://data/pre", put, lambda key: obstore.delete(store, key))
+    return Cloud(f"az://{container}/pre", put, lambda key: obstore.delete(store, key))
 
 
 @pytest.fixture
 def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    if not servers.FAKE_GCS:
-        pytest.skip("fake-gcs-server isn't installed: go install github.com/fsouza/fake-gcs-server@latest")
+    servers.need(servers.FAKE_GCS, "go install github.com/fsouza/fake-gcs-server@latest")
     with servers.fake_gcs(tmp_path) as environment:
         endpoint = environment.pop("endpoint")
         for name, value in environment.items():
@@ -123,6 +134,25 @@ def test_a_cloud_and_a_folder_of_the_same_files_give_the_same_cars(make: Any, cl
     assert [verdict.problems for verdict in far.verify(source=True)] == [[]] * len(far.cars())
     again = far.scan()
     assert (again.added, again.changed, again.gone) == (0, 0, 0)
+
+
+def test_keys_that_a_tree_cant_hold_are_left_out_with_their_reasons(make: Any, cloud: Cloud) -> None:
+    cloud.put_all(FILES)
+    far = make("far", target_dir=cloud.url, on_error="skip")
+    far.scan()
+    cloud.put_all(ODD)
+    later = far.scan()
+    assert (later.changed, later.gone) == (0, 0)
+    found = reasons(far)
+    assert set(found) == set(ODD)
+    assert all("which no file can have" in reason for reason in found.values())
+    local = make("local")
+    write(local.target, FILES)
+    run(local)
+    run(far)
+    assert [row.file_name for row in far.cars()] == [row.file_name for row in local.cars()]
+    with pytest.raises(UnreadableError, match="its key has an empty name"):
+        make("strict", target_dir=cloud.url).scan()
 
 
 def test_an_overwritten_and_a_deleted_object_are_refused_by_name(make: Any, cloud: Cloud) -> None:

@@ -161,7 +161,7 @@ _NO_END = Refusal(
 
 
 def _ends_unseen(request: Exchange, answer: Answer | Refusal) -> bool:
-    """Whether a body that breaks off would look like a whole one: HTTP/1.0 has no chunks."""
+    """Whether a body that is interrupted would look like a whole one: HTTP/1.0 has no chunks."""
     return (
         isinstance(answer, Answer)
         and answer.size is None

@@ -20,7 +20,7 @@ from ptolemy_core.car import nodes
 from ptolemy_core.car import outline as outlines
 from ptolemy_core.car.outline import Outline
 from ptolemy_core.car.outline_page import Children, Page
-from ptolemy_core.car.reading import check_range
+from ptolemy_core.car.reading import check_range, read_bytes
 from ptolemy_core.dag import cid, unixfs
 from ptolemy_core.errors import OutlineError, SourceError
 from ptolemy_core.layout import HEADER_SIZE, WHOLE, Block, Items
@@ -72,10 +72,7 @@ class GeneratedCar:
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the CAR; raises as `read_into` does."""
-        check_range(self.size, offset, length)
-        buffer = bytearray(length)
-        self.read_into(offset, memoryview(buffer))
-        return bytes(buffer)
+        return read_bytes(self, offset, length)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with the CAR's bytes from `offset`.

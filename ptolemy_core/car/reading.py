@@ -31,6 +31,14 @@ class CarBytes(Protocol):
         """Close the files; nothing may be read any more."""
 
 
+def read_bytes(car: CarBytes, offset: int, length: int) -> bytes:
+    """`length` bytes of a CAR from `offset`; raises as `CarBytes.read_into` does."""
+    check_range(car.size, offset, length)  # before memory of that size is taken
+    buffer = bytearray(length)
+    car.read_into(offset, memoryview(buffer))
+    return bytes(buffer)
+
+
 def check_range(size: int, offset: int, length: int) -> None:
     """Do nothing if a range is inside a CAR of `size` bytes.
 

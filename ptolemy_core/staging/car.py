@@ -4,7 +4,7 @@ import os
 from types import TracebackType
 from typing import Self
 
-from ptolemy_core.car.reading import check_range
+from ptolemy_core.car.reading import check_range, read_bytes
 from ptolemy_core.errors import StagingError
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -49,10 +49,7 @@ class StagedCar:
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the CAR; raises as `read_into` does."""
-        check_range(self.size, offset, length)
-        buffer = bytearray(length)
-        self.read_into(offset, memoryview(buffer))
-        return bytes(buffer)
+        return read_bytes(self, offset, length)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with the CAR's bytes from `offset`.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ptolemy_core import commp, urls
-from ptolemy_core.car.reading import check_range
+from ptolemy_core.car.reading import check_range, read_bytes
 from ptolemy_core.errors import SettingsError, SourceError, StagingError
 from ptolemy_core.prefetch import prefetch
 from ptolemy_core.source.objects import ObjectSource
@@ -265,10 +265,7 @@ class StoreCar:
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the CAR; raises as `read_into` does."""
-        check_range(self.size, offset, length)
-        buffer = bytearray(length)
-        self.read_into(offset, memoryview(buffer))
-        return bytes(buffer)
+        return read_bytes(self, offset, length)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with the CAR's bytes from `offset`.

@@ -36,7 +36,32 @@ def _in_staging(catalog: Catalog, project: str) -> dict[str, int]:
         return {}
 
 
-_CAR_COLUMNS = ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items", "verified", "where")
+CAR_COLUMNS = ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items")
+"""Of what is known of any CAR: `car_cells` and `root_cells` are their cells."""
+
+
+def car_cells(car: CarFacts) -> tuple[str, ...]:
+    """What a CAR is."""
+    return (
+        f"{car.container:06d}",
+        car.payload_cid,
+        car.piece_cid,
+        readable(car.car_size),
+        readable(car.piece_size),
+        f"{car.items:,}",
+    )
+
+
+def root_cells(root: RootFacts) -> tuple[str, ...]:
+    """What the CAR of a data set's root is: its items are the blocks."""
+    return (
+        "root",
+        root.root_cid,
+        root.piece_cid,
+        readable(root.car_size),
+        readable(root.piece_size),
+        f"{root.blocks:,}",
+    )
 
 
 def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
@@ -50,35 +75,16 @@ def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
         output.say(f"no CAR of {project} is built yet: ptolemy run {project}")
         return
     rows: list[tuple[str, ...]] = [
-        (
-            f"{car.container:06d}",
-            car.payload_cid,
-            car.piece_cid,
-            readable(car.car_size),
-            readable(car.piece_size),
-            f"{car.items:,}",
-            "yes" if car.verified_at else "",
-            _where(car, there),
-        )
-        for car in found
+        (*car_cells(car), "yes" if car.verified_at else "", _where(car, there)) for car in found
     ]
     rows += [_root_row(RootFacts.of(row), there) for row in itertools.islice(roots.rows(catalog, project), 1)]
-    output.print_table(_CAR_COLUMNS, rows)
+    output.print_table((*CAR_COLUMNS, "verified", "where"), rows)
     output.say(f"staging_dir is {projects.get(catalog, project).staging_dir}")
 
 
 def _root_row(root: RootFacts, there: Mapping[str, int]) -> tuple[str, ...]:
-    """The row of a data set's root: its items are the blocks of its CAR."""
-    return (
-        "root",
-        root.root_cid,
-        root.piece_cid,
-        readable(root.car_size),
-        readable(root.piece_size),
-        f"{root.blocks:,}",
-        "",
-        _places(_file_state(root.file_name, root.car_size, there), root),
-    )
+    """The row of a data set's root."""
+    return (*root_cells(root), "", _places(_file_state(root.file_name, root.car_size, there), root))
 
 
 def _where(car: CarFacts, there: Mapping[str, int]) -> str:

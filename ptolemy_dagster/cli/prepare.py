@@ -11,10 +11,10 @@ import typer
 from ptolemy_core.facts.cars import CarFacts, RootFacts
 from ptolemy_core.facts.files import NotStoredFacts
 from ptolemy_core.facts.projects import ManifestFacts, PreparedFacts
-from ptolemy_core.sizes import readable
 from ptolemy_core.stages.prepare import Preparation, Prepared, Step, prepare, steps_of
 from ptolemy_core.status.rate import rate
 from ptolemy_dagster.cli import output
+from ptolemy_dagster.cli.car_table import CAR_COLUMNS, car_cells, root_cells
 from ptolemy_dagster.cli.options import preparing
 from ptolemy_dagster.cli.stage_bars import Amount, StageBars
 
@@ -90,29 +90,8 @@ def _facts(made: Prepared) -> PreparedFacts:
 
 
 def _show(facts: PreparedFacts, not_stored: str) -> None:
-    rows = [
-        (
-            f"{car.container:06d}",
-            car.payload_cid,
-            car.piece_cid,
-            readable(car.car_size),
-            readable(car.piece_size),
-            f"{car.items:,}",
-        )
-        for car in facts.cars
-    ]
-    root = facts.root
-    rows.append(
-        (
-            "root",
-            root.root_cid,
-            root.piece_cid,
-            readable(root.car_size),
-            readable(root.piece_size),
-            f"{root.blocks:,}",
-        )
-    )
-    output.print_table(("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items"), rows)
+    rows = [*map(car_cells, facts.cars), root_cells(facts.root)]
+    output.print_table(CAR_COLUMNS, rows)
     for path in (facts.manifest.manifest, facts.manifest.summary, facts.manifest.table):
         typer.echo(path)
     if not_stored:

@@ -77,7 +77,7 @@ class Assembler:
         blocks = slice(first, int(np.searchsorted(layout.offset, high, side="left")))
         out = Unit(number, self.buffers.take(), high - low, [])
         sections = layout.offset[blocks] - low
-        data = sections + cid.SIZE + varint.lengths(layout.size[blocks] + cid.SIZE)
+        data = sections + cid.SIZE + varint.lengths(layout.size[blocks].astype(np.int64) + cid.SIZE)
         kinds = layout.kind[blocks]
         leaves = np.flatnonzero(kinds == Block.LEAF)
         starts_here = sections[leaves] >= 0
@@ -124,14 +124,14 @@ class Assembler:
         view = memoryview(out.buffer)
         count = len(items)
         done = np.zeros(count, dtype=np.bool_)
-        one_leaf = layout.count[layout.roots[layout.item[first + leaves]]] == 1
+        one_leaf = self._inputs.items.sizes[layout.item[first + leaves]] == layout.size[first + leaves]
         small = np.flatnonzero(one_leaf & starts_here)
         for low in range(0, len(small), _SMALL_BATCH):
             if stop.is_set():
                 return
             some = small[low : low + _SMALL_BATCH]
             done[some] = self._inputs.read_small(
-                layout.item[first + leaves[some]], out.buffer, data[leaves[some]]
+                layout.item[first + leaves[some]].astype(np.int64), out.buffer, data[leaves[some]]
             )
         k = 0
         while k < count and not stop.is_set():
@@ -148,7 +148,7 @@ class Assembler:
         """Hash the leaves that start in the unit, and write their section heads (length and CID)."""
         if not len(own):
             return
-        sizes = self._layout.size[first + own]
+        sizes = self._layout.size[first + own].astype(np.int64)
         rows = kernel.sha256_ranges(out.buffer, data[own], sizes)
         nodes.put_leaf_heads(out.buffer, data[own], sizes, rows)
         # consecutive blocks become one run of digests

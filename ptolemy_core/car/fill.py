@@ -169,7 +169,8 @@ class _Placer:
         self._tree = tree
         self._finisher = finisher
         self._unit = unit
-        self._pending = deque(tree.completion())
+        self._pending = tree.completion()
+        self._next = next(self._pending, None)
         self._open: dict[int, _OpenUnit] = {}
 
     def add(self, unit: Unit, missing: int) -> None:
@@ -186,8 +187,9 @@ class _Placer:
 
     def place_nodes(self, blocks: int) -> None:
         """Place the nodes whose subtrees are within the first `blocks` blocks of the CAR."""
-        while self._pending and self._pending[0][0] <= blocks:
-            _, node = self._pending.popleft()
+        while self._next and self._next[0] <= blocks:
+            _, node = self._next
+            self._next = next(self._pending, None)
             block = self._tree.block(node)
             if len(block) != self._layout.size[node]:
                 raise AssertionError(
@@ -239,7 +241,7 @@ def _pool(threads: int, stop: threading.Event) -> Iterator[ThreadPoolExecutor]:
 def _spans(layout: Layout, blocks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last byte of the sections of these blocks."""
     first = layout.offset[blocks]
-    size = layout.size[blocks] + cid.SIZE
+    size = layout.size[blocks].astype(np.int64) + cid.SIZE
     return first, first + varint.lengths(size) + size - 1
 
 

@@ -1,7 +1,7 @@
 """Encoding nodes, once the digests of their children are known; CAR sections and the CAR header."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ptolemy_core import kernel
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
 from ptolemy_core.layout import Block, Layout
+
+_PART = 10_000
+"""Nodes that are listed at once."""
 
 
 class NodeEncoder:
@@ -23,28 +26,24 @@ class NodeEncoder:
         """`digests` has the sha2-256 of every block, one per row, and is shared with the fill."""
         self._layout = layout
         self._digests = digests
-        self._children = np.argsort(layout.parent, kind="stable")[1:]  # without the root, which has no parent
-        self._first = np.searchsorted(layout.parent[self._children], np.arange(len(layout) + 1))
-        self.nodes = np.flatnonzero(
-            (layout.kind == Block.FILE) | (layout.kind == Block.DIRECTORY) | (layout.kind == Block.HAMT)
-        )
+        self.nodes = layout.nodes.at[layout.kind[layout.nodes.at] != Block.SYMLINK]
 
-    def completion(self) -> list[tuple[int, int]]:
+    def completion(self) -> Iterator[tuple[int, int]]:
         """(block after its subtree, node) of every node, children before parents."""
-        out: list[tuple[int, int]] = []
         stack: list[tuple[int, int]] = []
-        for node, count in zip(self.nodes.tolist(), self._layout.count[self.nodes].tolist(), strict=True):
-            while stack and stack[-1][0] <= node:
-                out.append(stack.pop())
-            stack.append((node + count, node))
+        for low in range(0, len(self.nodes), _PART):
+            some = self.nodes[low : low + _PART]
+            for node, count in zip(some.tolist(), self._layout.count[some].tolist(), strict=True):
+                while stack and stack[-1][0] <= node:
+                    yield stack.pop()
+                stack.append((node + count, node))
         while stack:
-            out.append(stack.pop())
-        return out
+            yield stack.pop()
 
     def block(self, node: int) -> bytes:
         """The node's block; the digests of its children must be set."""
         layout = self._layout
-        children = self._children[self._first[node] : self._first[node + 1]]
+        children = layout.children(node)
         kind = int(layout.kind[node])
         return encode_node(
             kind,
@@ -53,7 +52,7 @@ class NodeEncoder:
                 layout.kind[children],
                 layout.tsize[children],
                 layout.length[children] if kind == Block.FILE else None,
-                None if kind == Block.FILE else [layout.names[k] for k in layout.name[children].tolist()],
+                None if kind == Block.FILE else layout.link_names(children),
             ),
         )
 

@@ -194,8 +194,8 @@ def replace_for_good(part: str, path: str) -> None:
 
 def most_bytes(layout: Layout, inputs: Inputs) -> int:
     """At most so many bytes has the outline of a CAR; most have half of it, since pages are compressed."""
-    rows = int(np.count_nonzero(layout.name >= 0)) + 1
-    names = sum(map(len, inputs.items.paths)) + sum(map(len, layout.names))
+    rows = len(layout.names) + 1
+    names = sum(map(len, inputs.items.paths)) + int(layout.names.lengths().sum())
     return 2 * HEADER_SIZE + 33 * len(layout) + (128 + PAGE.itemsize) * rows + names
 
 
@@ -215,7 +215,7 @@ def write_outline_to(
         chunk = ordered[low : low + CHUNK].tobytes()
         checksums.append(checksum(chunk))
         file.write(chunk)
-    rows = np.flatnonzero(layout.name >= 0)
+    rows = layout.named
     rows_data = _rows_data(layout, inputs, rows)
     edges = _page_edges(layout, rows, rows_data)
     index = np.zeros(len(edges) - 1, dtype=PAGE)
@@ -251,22 +251,16 @@ def write_outline_to(
 def _rows_data(layout: Layout, inputs: Inputs, rows: NDArray[np.int64]) -> list[bytes]:
     """`Rows.data` of all rows: paths, targets, links."""
     places = digest_places(layout.kind)
-    below = rows[1:]  # all but the root, which is nobody's child
-    order = np.argsort(layout.parent[below], kind="stable")
-    children = below[order]
-    parents = layout.parent[children]
     out: list[bytes] = []
-    firsts = np.searchsorted(parents, rows, side="left").tolist()
-    ends = np.searchsorted(parents, rows, side="right").tolist()
     kinds, items = layout.kind[rows].tolist(), layout.item[rows].tolist()
-    for node, kind, item, first, end in zip(rows.tolist(), kinds, items, firsts, ends, strict=True):
+    for node, kind, item in zip(rows.tolist(), kinds, items, strict=True):
         if kind in (Block.LEAF, Block.FILE):
             out.append(inputs.kept_path(item))
         elif kind == Block.SYMLINK:
             out.append(inputs.targets[item])
         else:
-            links = children[first:end]
-            names = [layout.names[k] for k in layout.name[links].tolist()]
+            links = layout.children(node)
+            names = layout.link_names(links)
             out.append(
                 Children(places[links], layout.kind[links], layout.tsize[links], names).encode(
                     int(places[node])
@@ -291,7 +285,7 @@ def _page_edges(layout: Layout, rows: NDArray[np.int64], rows_data: list[bytes])
 
 
 def _rows(layout: Layout, inputs: Inputs, rows: NDArray[np.int64], data: list[bytes]) -> Rows:
-    kind, item = layout.kind[rows], layout.item[rows]
+    kind, item = layout.kind[rows], layout.item[rows].astype(np.int64)
     file = (kind == Block.LEAF) | (kind == Block.FILE)
     of_file = np.where(file, item, 0)
     items, stamps = inputs.items, inputs.stamps
@@ -301,7 +295,7 @@ def _rows(layout: Layout, inputs: Inputs, rows: NDArray[np.int64], data: list[by
 
     return Rows(
         kind=kind,
-        size=np.where(file, layout.length[rows], layout.size[rows]),
+        size=np.where(file, layout.length[rows], layout.size[rows].astype(np.int64)),
         start=where_file(items.starts),
         whole=where_file(stamps.sizes),
         token=where_file(stamps.tokens),

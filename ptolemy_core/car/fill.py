@@ -75,7 +75,7 @@ def fill(
         running: deque[Future[Unit]] = deque()
         submitted = 0
         for number in range(len(missing)):
-            while submitted < len(missing) and len(running) <= threads:
+            while submitted < len(missing) and (not running or len(running) + finisher.running() <= threads):
                 running.append(pool.submit(assembler.assemble, submitted, stop))
                 submitted += 1
             done = _result(running.popleft())
@@ -121,6 +121,12 @@ class _Finisher:
     def drop(self, unit: Unit) -> None:
         """Return a unit's buffer."""
         self._assembler.buffers.give(unit.buffer)
+
+    def running(self) -> int:
+        """How many units are being closed."""
+        while self._running and self._running[0].done():
+            _result(self._running.popleft())
+        return len(self._running)
 
     def wait(self) -> None:
         """Wait for all units; raises the first error."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import kernel
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
+from ptolemy_core.kernel.encode import BlockColumns, NodeBatch, Sections, encode_nodes
 from ptolemy_core.layout import Block, Layout
 
 
@@ -23,6 +23,7 @@ class NodeEncoder:
         """`digests` has the sha2-256 of every block, one per row, and is shared with the fill."""
         self._layout = layout
         self._digests = digests
+        self._columns = BlockColumns(layout.kind, layout.size, layout.tsize, layout.length, digests)
         self._children = np.argsort(layout.parent, kind="stable")[1:]  # without the root, which has no parent
         self._first = np.searchsorted(layout.parent[self._children], np.arange(len(layout) + 1))
         self.nodes = np.flatnonzero(
@@ -41,35 +42,55 @@ class NodeEncoder:
             out.append(stack.pop())
         return out
 
-    def block(self, node: int) -> bytes:
-        """The node's block; the digests of its children must be set."""
+    def encode(self, numbers: NDArray[np.int64]) -> Sections:
+        """The sections of these nodes, children before parents; sets their digests. Those of other children are set.
+
+        Raises:
+            AssertionError: a node doesn't have the size that it was laid out with.
+        """
         layout = self._layout
-        children = self._children[self._first[node] : self._first[node + 1]]
-        kind = int(layout.kind[node])
-        return encode_node(
-            kind,
-            self._digests[children],
-            Links(
+        starts = self._first[numbers]
+        counts = self._first[numbers + 1] - starts
+        edges = np.concatenate([[0], np.cumsum(counts)])
+        links = np.arange(edges[-1]) + np.repeat(starts - edges[:-1], counts)
+        targets = self._children[links]
+        # links inside a file have no names
+        names = [layout.names[k] if k >= 0 else b"" for k in layout.name[targets].tolist()]
+        lengths = np.fromiter(map(len, names), dtype=np.int64, count=len(names))
+        batch = NodeBatch(numbers, edges, targets, b"".join(names), np.cumsum(lengths))
+        encoded = encode_nodes(batch, self._columns)
+        return encoded or self._one_by_one(batch, names)
+
+    def _one_by_one(self, batch: NodeBatch, names: Sequence[bytes]) -> Sections:
+        """`encode` without the compiled kernel."""
+        layout = self._layout
+        sections = []
+        for number, low, high in zip(
+            batch.numbers.tolist(), batch.edges[:-1].tolist(), batch.edges[1:].tolist(), strict=True
+        ):
+            kind, children = int(layout.kind[number]), batch.targets[low:high]
+            is_file = kind == Block.FILE
+            links = Links(
                 layout.kind[children],
                 layout.tsize[children],
-                layout.length[children] if kind == Block.FILE else None,
-                None if kind == Block.FILE else [layout.names[k] for k in layout.name[children].tolist()],
-            ),
-        )
+                layout.length[children] if is_file else None,
+                None if is_file else names[low:high],
+            )
+            block = encode_node(kind, self._digests[children], links)
+            if len(block) != layout.size[number]:
+                raise AssertionError(f"block {number}: {len(block)} bytes, laid out as {layout.size[number]}")
+            digest = hashlib.sha256(block).digest()
+            self._digests[number] = np.frombuffer(digest, dtype=np.uint8)
+            sections.append(section(cid.of_digest(cid.DAG_PB, digest), block))
+        return Sections.of(sections)
 
     def is_node(self, block: int) -> bool:
         """Whether a block is a node: a folder, a HAMT node, or a file of many leaves."""
         return self._layout.kind[block] not in (Block.LEAF, Block.SYMLINK)
 
-    def header(self, digest: bytes) -> bytes:
-        """The CAR's header, from the root's digest."""
-        return header(block_cid(self._layout, 0, digest))
-
-    def set_digest(self, node: int, block: bytes) -> bytes:
-        """Hash the node's block and store the digest for its parent."""
-        digest = hashlib.sha256(block).digest()
-        self._digests[node] = np.frombuffer(digest, dtype=np.uint8)
-        return digest
+    def header(self) -> bytes:
+        """The CAR's header; the root's digest must be set."""
+        return header(block_cid(self._layout, 0, self._digests[0].tobytes()))
 
 
 class Links(NamedTuple):
@@ -98,28 +119,6 @@ def encode_node(kind: int, digests: NDArray[np.uint8], links: Links) -> bytes:
         message = unixfs.DIRECTORY
     encoded = dagpb.encode_links(names, prefixes, digests.tobytes(), links.tsizes.tolist())
     return encoded + dagpb.data_field(message)
-
-
-def put_leaf_heads(
-    buffer: kernel.Buffer, begins: NDArray[np.int64], sizes: NDArray[np.int64], digests: NDArray[np.uint8]
-) -> None:
-    """Write what comes before the bytes of leaves in their sections: length and CID.
-
-    Args:
-        buffer: writable; holds the leaves.
-        begins: where the bytes of each begin in it.
-        sizes: bytes of each.
-        digests: of each, a row.
-    """
-    target = np.frombuffer(buffer, dtype=np.uint8)
-    target[begins[:, None] + np.arange(-32, 0)] = digests
-    target[begins[:, None] + np.arange(-36, -32)] = np.frombuffer(cid.RAW_PREFIX, dtype=np.uint8)
-    lengths = varint.lengths(sizes + cid.SIZE)
-    for length in np.unique(lengths).tolist():
-        same = lengths == length
-        groups = (sizes[same] + cid.SIZE)[:, None] >> np.arange(length) * 7 & 0x7F
-        groups[:, :-1] |= 0x80
-        target[begins[same][:, None] + np.arange(-36 - length, -36)] = groups
 
 
 def block_cid(layout: Layout, block: int, digest: bytes) -> bytes:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ptolemy_core import kernel
 from ptolemy_core.car import nodes
 from ptolemy_core.dag import cid, unixfs, varint
+from ptolemy_core.kernel.encode import Sections, copy_pieces, put_leaf_heads
 from ptolemy_core.layout import Block, Layout
 from ptolemy_core.source import Inputs
 from ptolemy_core.source.buffers import Buffers
@@ -40,9 +41,11 @@ class Unit:
 
     def copy_in(self, at: int, data: bytes) -> None:
         """Copy the part of `data`, which starts at offset `at`, that is inside the unit."""
-        low, high = max(0, -at), min(len(data), self.size - at)
-        if high > low:
-            self.buffer[at + low : at + high] = data[low:high]
+        self.copy_sections(np.array([at], dtype=np.int64), Sections.of([data]))
+
+    def copy_sections(self, places: NDArray[np.int64], sections: Sections) -> None:
+        """Copy the parts of sections, which start at these offsets, that are inside the unit."""
+        copy_pieces(self.buffer, self.size, places, sections)
 
 
 class Assembler:
@@ -150,7 +153,7 @@ class Assembler:
             return
         sizes = self._layout.size[first + own].astype(np.int64)
         rows = kernel.sha256_ranges(out.buffer, data[own], sizes)
-        nodes.put_leaf_heads(out.buffer, data[own], sizes, rows)
+        put_leaf_heads(out.buffer, data[own], sizes, rows)
         # consecutive blocks become one run of digests
         edges = [0, *(np.flatnonzero(np.diff(own) != 1) + 1).tolist(), len(own)]
         for low, high in itertools.pairwise(edges):

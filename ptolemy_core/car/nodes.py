@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import kernel
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
+from ptolemy_core.kernel.encode import BlockColumns, NodeBatch, Sections, encode_nodes
 from ptolemy_core.layout import Block, Layout
 
 _PART = 10_000
@@ -40,35 +40,69 @@ class NodeEncoder:
         while stack:
             yield stack.pop()
 
-    def block(self, node: int) -> bytes:
-        """The node's block; the digests of its children must be set."""
+    def encode(self, numbers: NDArray[np.int64]) -> Sections:
+        """The sections of these nodes, children before parents; sets their digests. Those of other children are set.
+
+        Raises:
+            AssertionError: a node doesn't have the size that it was laid out with.
+        """
         layout = self._layout
-        children = layout.children(node)
-        kind = int(layout.kind[node])
-        return encode_node(
-            kind,
-            self._digests[children],
-            Links(
+        below = [layout.children(number) for number in numbers.tolist()]
+        names: list[bytes] = []
+        for kind, children in zip(layout.kind[numbers].tolist(), below, strict=True):
+            # links inside a file have no names
+            names += [b""] * len(children) if kind == Block.FILE else layout.link_names(children)
+        edges = np.cumsum([0, *map(len, below)])
+        targets = np.concatenate(below)
+        blocks, places = np.unique(np.concatenate([numbers, targets]), return_inverse=True)
+        columns = BlockColumns(
+            layout.kind[blocks],
+            layout.size[blocks].astype(np.int64),
+            layout.tsize[blocks],
+            layout.length[blocks],
+            self._digests[blocks],
+        )
+        lengths = np.fromiter(map(len, names), dtype=np.int64, count=len(names))
+        batch = NodeBatch(
+            places[: len(numbers)], edges, places[len(numbers) :], b"".join(names), np.cumsum(lengths)
+        )
+        encoded = encode_nodes(batch, columns)
+        if encoded is None:
+            return self._one_by_one(numbers, below, names)
+        self._digests[numbers] = columns.digests[batch.numbers]
+        return encoded
+
+    def _one_by_one(
+        self, numbers: NDArray[np.int64], below: Sequence[NDArray[np.int64]], names: Sequence[bytes]
+    ) -> Sections:
+        """`encode` without the compiled kernel."""
+        layout = self._layout
+        sections = []
+        at = 0
+        for number, children in zip(numbers.tolist(), below, strict=True):
+            kind, low, at = int(layout.kind[number]), at, at + len(children)
+            is_file = kind == Block.FILE
+            links = Links(
                 layout.kind[children],
                 layout.tsize[children],
-                layout.length[children] if kind == Block.FILE else None,
-                None if kind == Block.FILE else layout.link_names(children),
-            ),
-        )
+                layout.length[children] if is_file else None,
+                None if is_file else names[low:at],
+            )
+            block = encode_node(kind, self._digests[children], links)
+            if len(block) != layout.size[number]:
+                raise AssertionError(f"block {number}: {len(block)} bytes, laid out as {layout.size[number]}")
+            digest = hashlib.sha256(block).digest()
+            self._digests[number] = np.frombuffer(digest, dtype=np.uint8)
+            sections.append(section(cid.of_digest(cid.DAG_PB, digest), block))
+        return Sections.of(sections)
 
     def is_node(self, block: int) -> bool:
         """Whether a block is a node: a folder, a HAMT node, or a file of many leaves."""
         return self._layout.kind[block] not in (Block.LEAF, Block.SYMLINK)
 
-    def header(self, digest: bytes) -> bytes:
-        """The CAR's header, from the root's digest."""
-        return header(block_cid(self._layout, 0, digest))
-
-    def set_digest(self, node: int, block: bytes) -> bytes:
-        """Hash the node's block and store the digest for its parent."""
-        digest = hashlib.sha256(block).digest()
-        self._digests[node] = np.frombuffer(digest, dtype=np.uint8)
-        return digest
+    def header(self) -> bytes:
+        """The CAR's header; the root's digest must be set."""
+        return header(block_cid(self._layout, 0, self._digests[0].tobytes()))
 
 
 class Links(NamedTuple):
@@ -97,28 +131,6 @@ def encode_node(kind: int, digests: NDArray[np.uint8], links: Links) -> bytes:
         message = unixfs.DIRECTORY
     encoded = dagpb.encode_links(names, prefixes, digests.tobytes(), links.tsizes.tolist())
     return encoded + dagpb.data_field(message)
-
-
-def put_leaf_heads(
-    buffer: kernel.Buffer, begins: NDArray[np.int64], sizes: NDArray[np.int64], digests: NDArray[np.uint8]
-) -> None:
-    """Write what comes before the bytes of leaves in their sections: length and CID.
-
-    Args:
-        buffer: writable; holds the leaves.
-        begins: where the bytes of each begin in it.
-        sizes: bytes of each.
-        digests: of each, a row.
-    """
-    target = np.frombuffer(buffer, dtype=np.uint8)
-    target[begins[:, None] + np.arange(-32, 0)] = digests
-    target[begins[:, None] + np.arange(-36, -32)] = np.frombuffer(cid.RAW_PREFIX, dtype=np.uint8)
-    lengths = varint.lengths(sizes + cid.SIZE)
-    for length in np.unique(lengths).tolist():
-        same = lengths == length
-        groups = (sizes[same] + cid.SIZE)[:, None] >> np.arange(length) * 7 & 0x7F
-        groups[:, :-1] |= 0x80
-        target[begins[same][:, None] + np.arange(-36 - length, -36)] = groups
 
 
 def block_cid(layout: Layout, block: int, digest: bytes) -> bytes:

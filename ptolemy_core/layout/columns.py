@@ -84,9 +84,9 @@ class NodeColumns:
         number = int(np.searchsorted(self.at, node))
         end = node + int(self.count[number])
         last = int(np.searchsorted(self.at, end))
-        below = number + 1 + np.flatnonzero(self.parent[number + 1 : last] == node)
-        if not len(below):
+        if last == number + 1:  # leaves alone
             return np.arange(node + 1, end)
+        below = number + 1 + np.flatnonzero(self.parent[number + 1 : last] == node)
         # one after the other, but for what is below the nodes among them
         begins = np.concatenate([[node + 1], self.at[below] + self.count[below]])
         lengths = np.concatenate([self.at[below] + 1, [end]]) - begins

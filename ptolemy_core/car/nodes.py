@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
-from ptolemy_core.kernel.encode import BlockColumns, NodeBatch, Sections, encode_nodes
+from ptolemy_core.kernel.encode import LinkColumns, NodeBatch, Sections, encode_nodes
 from ptolemy_core.layout import Block, Layout
 
 
@@ -23,7 +23,6 @@ class NodeEncoder:
         """`digests` has the sha2-256 of every block, one per row, and is shared with the fill."""
         self._layout = layout
         self._digests = digests
-        self._columns = BlockColumns(layout.kind, layout.size, layout.tsize, layout.length, digests)
         self._children = np.argsort(layout.parent, kind="stable")[1:]  # without the root, which has no parent
         self._first = np.searchsorted(layout.parent[self._children], np.arange(len(layout) + 1))
         self.nodes = np.flatnonzero(
@@ -49,36 +48,45 @@ class NodeEncoder:
             AssertionError: a node doesn't have the size that it was laid out with.
         """
         layout = self._layout
-        starts = self._first[numbers]
-        counts = self._first[numbers + 1] - starts
-        edges = np.concatenate([[0], np.cumsum(counts)])
-        links = np.arange(edges[-1]) + np.repeat(starts - edges[:-1], counts)
-        targets = self._children[links]
-        # links inside a file have no names
-        names = [layout.names[k] if k >= 0 else b"" for k in layout.name[targets].tolist()]
-        lengths = np.fromiter(map(len, names), dtype=np.int64, count=len(names))
-        batch = NodeBatch(numbers, edges, targets, b"".join(names), np.cumsum(lengths))
-        encoded = encode_nodes(batch, self._columns)
-        return encoded or self._one_by_one(batch, names)
+        below = [self._children_of(number) for number in numbers.tolist()]
+        targets = np.concatenate(below)
+        names = self._names_of(targets)
+        links = LinkColumns(
+            targets,
+            layout.kind[targets],
+            layout.tsize[targets],
+            layout.length[targets],
+            b"".join(names),
+            np.cumsum(np.fromiter(map(len, names), dtype=np.int64, count=len(names))),
+        )
+        edges = np.cumsum([0, *map(len, below)])
+        batch = NodeBatch(numbers, layout.kind[numbers], layout.size[numbers], edges, links)
+        return encode_nodes(batch, self._digests) or self._one_by_one(batch, names)
+
+    def _children_of(self, node: int) -> NDArray[np.int64]:
+        """The blocks that the node links to."""
+        return self._children[self._first[node] : self._first[node + 1]]
+
+    def _names_of(self, blocks: NDArray[np.int64]) -> list[bytes]:
+        """Names of the links to these blocks; links inside a file have none."""
+        names = self._layout.names
+        return [names[k] if k >= 0 else b"" for k in self._layout.name[blocks].tolist()]
 
     def _one_by_one(self, batch: NodeBatch, names: Sequence[bytes]) -> Sections:
         """`encode` without the compiled kernel."""
-        layout = self._layout
         sections = []
-        for number, low, high in zip(
-            batch.numbers.tolist(), batch.edges[:-1].tolist(), batch.edges[1:].tolist(), strict=True
-        ):
-            kind, children = int(layout.kind[number]), batch.targets[low:high]
-            is_file = kind == Block.FILE
-            links = Links(
-                layout.kind[children],
-                layout.tsize[children],
-                layout.length[children] if is_file else None,
-                None if is_file else names[low:high],
+        columns = (batch.numbers, batch.kinds, batch.sizes, batch.edges[:-1], batch.edges[1:])
+        links = batch.links
+        for number, kind, size, low, high in zip(*(column.tolist() for column in columns), strict=True):
+            own = Links(
+                links.kinds[low:high],
+                links.tsizes[low:high],
+                links.lengths[low:high] if kind == Block.FILE else None,
+                None if kind == Block.FILE else names[low:high],
             )
-            block = encode_node(kind, self._digests[children], links)
-            if len(block) != layout.size[number]:
-                raise AssertionError(f"block {number}: {len(block)} bytes, laid out as {layout.size[number]}")
+            block = encode_node(kind, self._digests[links.targets[low:high]], own)
+            if len(block) != size:
+                raise AssertionError(f"block {number} isn't {size} bytes long, as it was laid out")
             digest = hashlib.sha256(block).digest()
             self._digests[number] = np.frombuffer(digest, dtype=np.uint8)
             sections.append(section(cid.of_digest(cid.DAG_PB, digest), block))

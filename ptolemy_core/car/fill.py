@@ -69,7 +69,7 @@ def fill(
     """
     digests = np.zeros((len(layout), 32), dtype=np.uint8)
     tree = nodes.NodeEncoder(layout, digests)
-    threads, unit = options.threads, options.unit
+    threads, unit = options.threads, options.unit_of(layout)
     assembler = Assembler(layout, inputs, unit)
     missing = _missing_nodes(layout, tree.nodes, unit)
     stop = threading.Event()

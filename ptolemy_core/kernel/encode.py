@@ -8,6 +8,7 @@ Specifications: https://ipld.io/specs/transport/car/carv1/, https://ipld.io/spec
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ class Sections:
     ends: Column
 
     @classmethod
-    def of(cls, sections: Sequence[bytes]) -> "Sections":
+    def of(cls, sections: Sequence[Buffer]) -> "Sections":
         """These sections."""
         lengths = np.fromiter(map(len, sections), dtype=np.int64, count=len(sections))
         return cls(np.frombuffer(b"".join(sections), dtype=np.uint8), np.cumsum(lengths))
@@ -119,7 +120,7 @@ def encode_nodes(batch: NodeBatch, digests: NDArray[np.uint8]) -> Sections | Non
         links.lengths,
         links.name_ends,
     )
-    columns = [
+    columns: list[NDArray[Any]] = [
         *(np.ascontiguousarray(column, dtype=np.int64) for column in numbers),
         *(np.ascontiguousarray(column, dtype=np.int8) for column in (batch.kinds, links.kinds)),
     ]
@@ -138,8 +139,13 @@ def encode_nodes(batch: NodeBatch, digests: NDArray[np.uint8]) -> Sections | Non
 def _check(batch: NodeBatch, digests: NDArray[np.uint8]) -> None:
     """Check that columns have matching lengths, and that edges are in them."""
     count, links = len(batch.numbers), len(batch.links.targets)
-    of_nodes = (batch.kinds, batch.sizes, batch.edges[1:])
-    of_links = (batch.links.kinds, batch.links.tsizes, batch.links.lengths, batch.links.name_ends)
+    of_nodes: tuple[NDArray[Any], ...] = (batch.kinds, batch.sizes, batch.edges[1:])
+    of_links: tuple[NDArray[Any], ...] = (
+        batch.links.kinds,
+        batch.links.tsizes,
+        batch.links.lengths,
+        batch.links.name_ends,
+    )
     same = {*map(len, of_nodes)} == {count} and {*map(len, of_links)} == {links}
     same = (
         same and (batch.edges[0], batch.edges[-1]) == (0, links) and bool((np.diff(batch.edges) >= 0).all())

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
-from ptolemy_core.kernel.encode import BlockColumns, NodeBatch, Sections, encode_nodes
+from ptolemy_core.kernel.encode import LinkColumns, NodeBatch, Sections, encode_nodes
 from ptolemy_core.layout import Block, Layout
 
 _PART = 10_000
@@ -48,49 +48,38 @@ class NodeEncoder:
         """
         layout = self._layout
         below = [layout.children(number) for number in numbers.tolist()]
+        targets = np.concatenate(below)
         names: list[bytes] = []
         for kind, children in zip(layout.kind[numbers].tolist(), below, strict=True):
             # links inside a file have no names
             names += [b""] * len(children) if kind == Block.FILE else layout.link_names(children)
+        links = LinkColumns(
+            targets,
+            layout.kind[targets],
+            layout.tsize[targets],
+            layout.length[targets],
+            b"".join(names),
+            np.cumsum(np.fromiter(map(len, names), dtype=np.int64, count=len(names))),
+        )
         edges = np.cumsum([0, *map(len, below)])
-        targets = np.concatenate(below)
-        blocks, places = np.unique(np.concatenate([numbers, targets]), return_inverse=True)
-        columns = BlockColumns(
-            layout.kind[blocks],
-            layout.size[blocks].astype(np.int64),
-            layout.tsize[blocks],
-            layout.length[blocks],
-            self._digests[blocks],
-        )
-        lengths = np.fromiter(map(len, names), dtype=np.int64, count=len(names))
-        batch = NodeBatch(
-            places[: len(numbers)], edges, places[len(numbers) :], b"".join(names), np.cumsum(lengths)
-        )
-        encoded = encode_nodes(batch, columns)
-        if encoded is None:
-            return self._one_by_one(numbers, below, names)
-        self._digests[numbers] = columns.digests[batch.numbers]
-        return encoded
+        batch = NodeBatch(numbers, layout.kind[numbers], layout.size[numbers].astype(np.int64), edges, links)
+        return encode_nodes(batch, self._digests) or self._one_by_one(batch, names)
 
-    def _one_by_one(
-        self, numbers: NDArray[np.int64], below: Sequence[NDArray[np.int64]], names: Sequence[bytes]
-    ) -> Sections:
+    def _one_by_one(self, batch: NodeBatch, names: Sequence[bytes]) -> Sections:
         """`encode` without the compiled kernel."""
-        layout = self._layout
         sections = []
-        at = 0
-        for number, children in zip(numbers.tolist(), below, strict=True):
-            kind, low, at = int(layout.kind[number]), at, at + len(children)
-            is_file = kind == Block.FILE
-            links = Links(
-                layout.kind[children],
-                layout.tsize[children],
-                layout.length[children] if is_file else None,
-                None if is_file else names[low:at],
+        columns = (batch.numbers, batch.kinds, batch.sizes, batch.edges[:-1], batch.edges[1:])
+        links = batch.links
+        for number, kind, size, low, high in zip(*(column.tolist() for column in columns), strict=True):
+            own = Links(
+                links.kinds[low:high],
+                links.tsizes[low:high],
+                links.lengths[low:high] if kind == Block.FILE else None,
+                None if kind == Block.FILE else names[low:high],
             )
-            block = encode_node(kind, self._digests[children], links)
-            if len(block) != layout.size[number]:
-                raise AssertionError(f"block {number}: {len(block)} bytes, laid out as {layout.size[number]}")
+            block = encode_node(kind, self._digests[links.targets[low:high]], own)
+            if len(block) != size:
+                raise AssertionError(f"block {number} isn't {size} bytes long, as it was laid out")
             digest = hashlib.sha256(block).digest()
             self._digests[number] = np.frombuffer(digest, dtype=np.uint8)
             sections.append(section(cid.of_digest(cid.DAG_PB, digest), block))

@@ -8,6 +8,7 @@ Specifications: https://ipld.io/specs/transport/car/carv1/, https://ipld.io/spec
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,18 @@ Column = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class BlockColumns:
-    """What is known of all blocks of a CAR: `Block`, bytes, Tsize, bytes of file data below, and sha2-256."""
+class LinkColumns:
+    """Links of nodes: the block that each leads to, its `Block`, Tsize and bytes of file data below; and the names.
 
+    `names` are side by side, and `name_ends` says where each of them ends.
+    """
+
+    targets: Column
     kinds: NDArray[np.int8]
-    sizes: Column
     tsizes: Column
     lengths: Column
-    digests: NDArray[np.uint8]
+    names: bytes
+    name_ends: Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +44,17 @@ class NodeBatch:
 
     Attributes:
         numbers: their blocks.
+        kinds: `Block` of each.
+        sizes: bytes that each was laid out with.
         edges: node i has the links from edges[i] to edges[i + 1].
-        targets: the block that each link leads to.
-        names: of the links, side by side.
-        name_ends: where each name ends.
+        links: of all of them.
     """
 
     numbers: Column
+    kinds: NDArray[np.int8]
+    sizes: Column
     edges: Column
-    targets: Column
-    names: bytes
-    name_ends: Column
+    links: LinkColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Sections:
     ends: Column
 
     @classmethod
-    def of(cls, sections: Sequence[bytes]) -> "Sections":
+    def of(cls, sections: Sequence[Buffer]) -> "Sections":
         """These sections."""
         lengths = np.fromiter(map(len, sections), dtype=np.int64, count=len(sections))
         return cls(np.frombuffer(b"".join(sections), dtype=np.uint8), np.cumsum(lengths))
@@ -71,70 +76,85 @@ class Sections:
         return Sections.of([view[self.ends[k - 1] if k else 0 : self.ends[k]] for k in rows.tolist()])
 
 
+_NUMBERS = ("numbers", "sizes", "edges", "targets", "tsizes", "lengths", "name_ends")
+_KINDS = ("kinds", "target_kinds")
+
+
 class _Nodes(ctypes.Structure):
     """`struct nodes` of native/encode.c."""
 
     _fields_ = (
         ("count", ctypes.c_int64),
         ("blocks", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("numbers", "edges", "targets", "name_ends")),
+        *((name, ctypes.c_void_p) for name in (*_NUMBERS, *_KINDS)),
         ("names", ctypes.c_char_p),
-        *((name, ctypes.c_void_p) for name in ("kinds", "sizes", "tsizes", "lengths", "digests")),
+        ("digests", ctypes.c_void_p),
     )
 
 
-def encode_nodes(batch: NodeBatch, blocks: BlockColumns) -> Sections | None:
-    """The sections of nodes, whose digests are set in `blocks`; None without the compiled kernel.
+def encode_nodes(batch: NodeBatch, digests: NDArray[np.uint8]) -> Sections | None:
+    """The sections of nodes; None without the compiled kernel.
+
+    Args:
+        batch: the nodes.
+        digests: sha2-256 of all blocks, a row each: those of the nodes are set, their other targets' are known.
 
     Raises:
         AssertionError: a node doesn't have the size that it was laid out with.
+        ValueError: the columns don't match.
     """
     library = compiled()
     if library is None:
         return None
-    sizes = blocks.sizes[batch.numbers]
-    sections = sizes + cid.SIZE + varint.lengths(sizes + cid.SIZE)
-    out = np.empty(int(sections.sum()) + _SLACK, dtype=np.uint8)
+    _check(batch, digests)
+    heads = cid.SIZE + varint.lengths(np.maximum(batch.sizes, 0) + cid.SIZE)
+    out = np.empty(int((np.maximum(batch.sizes, 0) + heads).sum()) + _SLACK, dtype=np.uint8)
     ends = np.empty(len(batch.numbers), dtype=np.int64)
-    columns = _columns(batch, blocks)
-    nodes = _Nodes(
-        len(ends),
-        len(blocks.kinds),
-        *(column.ctypes.data for column in columns[:4]),
-        batch.names,
-        *(column.ctypes.data for column in columns[4:]),
-        blocks.digests.ctypes.data,
+    links = batch.links
+    numbers = (
+        batch.numbers,
+        batch.sizes,
+        batch.edges,
+        links.targets,
+        links.tsizes,
+        links.lengths,
+        links.name_ends,
     )
+    columns: list[NDArray[Any]] = [
+        *(np.ascontiguousarray(column, dtype=np.int64) for column in numbers),
+        *(np.ascontiguousarray(column, dtype=np.int8) for column in (batch.kinds, links.kinds)),
+    ]
+    addresses = (column.ctypes.data for column in columns)
+    nodes = _Nodes(len(ends), len(digests), *addresses, links.names, digests.ctypes.data)
     done = library.handle.ptolemy_encode_nodes(
         library.variants[variant()], ctypes.byref(nodes), out.ctypes.data, len(out), ends.ctypes.data
     )
     if done < len(ends):
-        number = int(batch.numbers[done])
-        raise AssertionError(f"block {number} isn't {blocks.sizes[number]} bytes long, as it was laid out")
+        raise AssertionError(
+            f"block {batch.numbers[done]} isn't {batch.sizes[done]} bytes long, as it was laid out"
+        )
     return Sections(out[: len(out) - _SLACK], ends)
 
 
-def _columns(batch: NodeBatch, blocks: BlockColumns) -> list[NDArray[np.int64] | NDArray[np.int8]]:
-    """All columns but digests as the compiled kernel takes them, of matching lengths."""
-    links, count = len(batch.targets), len(blocks.kinds)
-    digests = blocks.digests
-    fits = len(batch.edges) == len(batch.numbers) + 1 and len(batch.name_ends) == links
-    fits = (
-        fits and (batch.edges[0], batch.edges[-1]) == (0, links) and bool((np.diff(batch.edges) >= 0).all())
+def _check(batch: NodeBatch, digests: NDArray[np.uint8]) -> None:
+    """Check that columns have matching lengths, and that edges are in them."""
+    count, links = len(batch.numbers), len(batch.links.targets)
+    of_nodes: tuple[NDArray[Any], ...] = (batch.kinds, batch.sizes, batch.edges[1:])
+    of_links: tuple[NDArray[Any], ...] = (
+        batch.links.kinds,
+        batch.links.tsizes,
+        batch.links.lengths,
+        batch.links.name_ends,
     )
-    fits = fits and (not links or batch.name_ends[-1] <= len(batch.names))
-    fits = fits and digests.shape == (count, 32) and digests.flags.c_contiguous and digests.flags.writeable
-    numbers = (blocks.sizes, blocks.tsizes, blocks.lengths)
-    if not fits or any(len(column) != count for column in numbers):
-        raise ValueError("the columns of nodes and blocks don't match")
-    return [
-        *(
-            np.ascontiguousarray(column, dtype=np.int64)
-            for column in (batch.numbers, batch.edges, batch.targets, batch.name_ends)
-        ),
-        np.ascontiguousarray(blocks.kinds, dtype=np.int8),
-        *(np.ascontiguousarray(column, dtype=np.int64) for column in numbers),
-    ]
+    same = {*map(len, of_nodes)} == {count} and {*map(len, of_links)} == {links}
+    same = (
+        same and (batch.edges[0], batch.edges[-1]) == (0, links) and bool((np.diff(batch.edges) >= 0).all())
+    )
+    same = same and (not links or 0 <= batch.links.name_ends.max() <= len(batch.links.names))
+    same = same and (not links or batch.links.name_ends.min() >= 0)
+    whole = digests.ndim == 2 and digests.shape[1] == 32 and digests.dtype == np.uint8
+    if not (same and whole and digests.flags.c_contiguous and digests.flags.writeable):
+        raise ValueError("the columns of nodes, links and digests don't match")
 
 
 def put_leaf_heads(buffer: Buffer, begins: Column, sizes: Column, digests: NDArray[np.uint8]) -> None:

@@ -1,6 +1,7 @@
 """Heads of leaves and whole nodes as the compiled kernel writes them, against one node after the other in Python."""
 
 import random
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,17 +12,29 @@ from ptolemy_core.car.nodes import Links, encode_node, section
 from ptolemy_core.dag import cid
 from ptolemy_core.kernel import encode
 from ptolemy_core.kernel.blocks import compiled
-from ptolemy_core.kernel.encode import BlockColumns, NodeBatch, Sections
+from ptolemy_core.kernel.encode import LinkColumns, NodeBatch, Sections
 from ptolemy_core.layout import Block
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of a made-up CAR, as columns."""
+
+    kinds: NDArray[np.int8]
+    sizes: NDArray[np.int64]
+    tsizes: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    digests: NDArray[np.uint8]
+
 
 needs_kernel = pytest.mark.skipif(compiled() is None, reason="no compiled kernel")
 
 
-def columns(count: int, seed: int) -> BlockColumns:
+def columns(count: int, seed: int) -> Blocks:
     """Blocks of all kinds and sizes, with digests."""
     numbers = np.random.default_rng(seed)
     widths = numbers.integers(0, 62, (2, count))
-    return BlockColumns(
+    return Blocks(
         kinds=numbers.integers(0, 5, count).astype(np.int8),
         sizes=np.zeros(count, dtype=np.int64),
         tsizes=numbers.integers(0, 1 << 62, count) >> widths[0],
@@ -42,7 +55,7 @@ def names_of(kind: int, count: int, seed: int) -> list[bytes]:
     return names
 
 
-def one_by_one(blocks: BlockColumns, batch: list[tuple[int, list[int], list[bytes]]]) -> list[bytes]:
+def one_by_one(blocks: Blocks, batch: list[tuple[int, list[int], list[bytes]]]) -> list[bytes]:
     """The expected sections; sets sizes and digests."""
     out = []
     for number, targets, names in batch:
@@ -61,18 +74,23 @@ def one_by_one(blocks: BlockColumns, batch: list[tuple[int, list[int], list[byte
     return out
 
 
-def as_batch(batch: list[tuple[int, list[int], list[bytes]]]) -> NodeBatch:
+def as_batch(blocks: Blocks, batch: list[tuple[int, list[int], list[bytes]]]) -> NodeBatch:
     names = [name for _, _, own in batch for name in own]
-    return NodeBatch(
-        np.array([number for number, _, _ in batch], dtype=np.int64),
-        np.cumsum([0, *(len(targets) for _, targets, _ in batch)]),
-        np.array([target for _, targets, _ in batch for target in targets], dtype=np.int64),
+    numbers = np.array([number for number, _, _ in batch], dtype=np.int64)
+    targets = np.array([target for _, own, _ in batch for target in own], dtype=np.int64)
+    links = LinkColumns(
+        targets,
+        blocks.kinds[targets],
+        blocks.tsizes[targets],
+        blocks.lengths[targets],
         b"".join(names),
         np.cumsum([len(name) for name in names], dtype=np.int64),
     )
+    edges = np.cumsum([0, *(len(own) for _, own, _ in batch)])
+    return NodeBatch(numbers, blocks.kinds[numbers], blocks.sizes[numbers], edges, links)
 
 
-def random_batch(blocks: BlockColumns, seed: int) -> list[tuple[int, list[int], list[bytes]]]:
+def random_batch(blocks: Blocks, seed: int) -> list[tuple[int, list[int], list[bytes]]]:
     """The nodes among the blocks; each links to others, also to those encoded before it."""
     values = random.Random(seed)
     out = []
@@ -91,7 +109,7 @@ def test_nodes_of_all_kinds_are_those_of_python(seed: int) -> None:
     batch = random_batch(expected, seed)
     wanted = one_by_one(expected, batch)
     given.sizes[:] = expected.sizes
-    found = encode.encode_nodes(as_batch(batch), given)
+    found = encode.encode_nodes(as_batch(given, batch), given.digests)
     assert found is not None
     assert found.data.tobytes() == b"".join(wanted)
     assert found.ends.tolist() == np.cumsum([len(each) for each in wanted]).tolist()
@@ -109,7 +127,7 @@ def test_a_node_of_another_size_than_laid_out_is_named(wrong: int) -> None:
     if abs(wrong) > 1:
         blocks.sizes[number] = max(-40, min(int(blocks.sizes[number]), 1 << 20))
     with pytest.raises(AssertionError, match=f"block {number} "):
-        encode.encode_nodes(as_batch(batch), blocks)
+        encode.encode_nodes(as_batch(blocks, batch), blocks.digests)
 
 
 @needs_kernel
@@ -118,10 +136,10 @@ def test_links_to_blocks_that_are_not_there_are_not_followed(number: int) -> Non
     blocks = columns(60, 0)
     batch = random_batch(blocks, 0)
     one_by_one(blocks, batch)
-    columns_of_batch = as_batch(batch)
-    columns_of_batch.targets[5] = number
+    given = as_batch(blocks, batch)
+    given.links.targets[5] = number
     with pytest.raises(AssertionError):
-        encode.encode_nodes(columns_of_batch, blocks)
+        encode.encode_nodes(given, blocks.digests)
 
 
 @needs_kernel
@@ -129,15 +147,21 @@ def test_columns_that_do_not_match_are_refused() -> None:
     blocks = columns(60, 0)
     batch = random_batch(blocks, 0)
     one_by_one(blocks, batch)
-    good = as_batch(batch)
+    good = as_batch(blocks, batch)
+    links = good.links
     for bad in (
-        NodeBatch(good.numbers, good.edges[:-1], good.targets, good.names, good.name_ends),
-        NodeBatch(good.numbers, good.edges, good.targets[:-1], good.names, good.name_ends),
-        NodeBatch(good.numbers, good.edges[::-1].copy(), good.targets, good.names, good.name_ends),
-        NodeBatch(good.numbers, good.edges, good.targets, good.names[:-1], good.name_ends),
+        replace(good, edges=good.edges[:-1]),
+        replace(good, edges=good.edges[::-1].copy()),
+        replace(good, sizes=good.sizes[:-1]),
+        replace(good, links=replace(links, targets=links.targets[:-1])),
+        replace(good, links=replace(links, tsizes=links.tsizes[:-1])),
+        replace(good, links=replace(links, names=links.names[:-1])),
+        replace(good, links=replace(links, name_ends=links.name_ends - (1 << 40))),
     ):
         with pytest.raises(ValueError, match="don't match"):
-            encode.encode_nodes(bad, blocks)
+            encode.encode_nodes(bad, blocks.digests)
+    with pytest.raises(ValueError, match="don't match"):
+        encode.encode_nodes(good, blocks.digests[:, ::-1])
 
 
 def leaves() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:

@@ -60,14 +60,14 @@ EXPORT void ptolemy_copy_pieces(uint8_t *to, int64_t size, const int64_t *places
     }
 }
 
-/* The nodes to encode, and what is known of all blocks. Node i is block numbers[i]; its links are those from edges[i]
- * to edges[i + 1], link j to block targets[j], with the name from name_ends[j - 1] to name_ends[j]. */
+/* The nodes to encode. Node i is block numbers[i], of this kind and size; its links are those from edges[i] to
+ * edges[i + 1]. Link j leads to block targets[j], with these columns, and has the name from name_ends[j - 1] to
+ * name_ends[j]. `digests` are those of all blocks. */
 struct nodes {
     int64_t count, blocks;
-    const int64_t *numbers, *edges, *targets, *name_ends;
+    const int64_t *numbers, *sizes, *edges, *targets, *tsizes, *lengths, *name_ends;
+    const int8_t *kinds, *target_kinds;
     const uint8_t *names;
-    const int8_t *kinds;
-    const int64_t *sizes, *tsizes, *lengths;
     uint8_t *digests;
 };
 
@@ -76,13 +76,13 @@ static uint8_t *put_link(uint8_t *at, const uint8_t *end, const struct nodes *no
     int64_t target = nodes->targets[j], begin = j ? nodes->name_ends[j - 1] : 0;
     int64_t name = nodes->name_ends[j] - begin;
     if (target < 0 || target >= nodes->blocks || name < 0 || end - at < LINK + name) return NULL;
-    uint64_t tsize = (uint64_t)nodes->tsizes[target];
+    uint64_t tsize = (uint64_t)nodes->tsizes[j];
     int64_t body = 2 + CID + 1 + varint_length((uint64_t)name) + name + 1 + varint_length(tsize);
     *at++ = 0x12; /* PBNode.Links */
     at = put_varint(at, (uint64_t)body);
     *at++ = 0x0a; /* Hash */
     *at++ = CID;
-    at = put(at, nodes->kinds[target] == LEAF ? raw_prefix : dag_pb_prefix, PREFIX);
+    at = put(at, nodes->target_kinds[j] == LEAF ? raw_prefix : dag_pb_prefix, PREFIX);
     at = put(at, nodes->digests + target * NODE, NODE);
     *at++ = 0x12; /* Name */
     at = put_varint(at, (uint64_t)name);
@@ -95,7 +95,7 @@ static uint8_t *put_file_message(uint8_t *at, const uint8_t *end, const struct n
     uint64_t total = 0;
     int64_t size = 3;
     for (int64_t j = low; j < high; j++) {
-        uint64_t length = (uint64_t)nodes->lengths[nodes->targets[j]];
+        uint64_t length = (uint64_t)nodes->lengths[j];
         total += length;
         size += 1 + varint_length(length);
     }
@@ -107,7 +107,7 @@ static uint8_t *put_file_message(uint8_t *at, const uint8_t *end, const struct n
     at = put_varint(at, total);
     for (int64_t j = low; j < high; j++) {
         *at++ = 0x20; /* blocksizes */
-        at = put_varint(at, (uint64_t)nodes->lengths[nodes->targets[j]]);
+        at = put_varint(at, (uint64_t)nodes->lengths[j]);
     }
     return at;
 }
@@ -141,7 +141,7 @@ static uint8_t *put_hamt_message(uint8_t *at, const uint8_t *end, const struct n
 
 static uint8_t *put_message(uint8_t *at, const uint8_t *end, const struct nodes *nodes, int64_t i) {
     int64_t low = nodes->edges[i], high = nodes->edges[i + 1];
-    switch (nodes->kinds[nodes->numbers[i]]) {
+    switch (nodes->kinds[i]) {
     case FILE_NODE: return put_file_message(at, end, nodes, low, high);
     case HAMT: return put_hamt_message(at, end, nodes, low, high);
     case DIRECTORY: return end - at < 4 ? NULL : put(at, "\x0a\x02\x08\x01", 4);
@@ -159,7 +159,7 @@ EXPORT int64_t ptolemy_encode_nodes(int variant, const struct nodes *nodes, uint
     for (int64_t i = 0; i < nodes->count; i++) {
         int64_t number = nodes->numbers[i];
         if (number < 0 || number >= nodes->blocks) return i;
-        int64_t size = nodes->sizes[number];
+        int64_t size = nodes->sizes[i];
         if (size < 0 || size > end - at - VARINT - CID) return i;
         at = put_varint(at, (uint64_t)(size + CID));
         at = put(at, dag_pb_prefix, PREFIX);

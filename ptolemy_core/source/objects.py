@@ -104,7 +104,7 @@ class Client(Protocol):
 
 
 class Uploads:
-    """Unfinished uploads of a store that forgets them: Azure after a week, Google by a rule of the bucket."""
+    """Unfinished uploads that aren't deleted here: Azure does it after a week, others by a rule of the bucket."""
 
     def give_up(self, key: str) -> None:
         """Delete what earlier uploads of this key left. Raises StoreError."""

@@ -157,7 +157,7 @@ class S3Lister:
 class S3Uploads(Uploads):
     """The uploads of a bucket that were begun and never completed."""
 
-    def __init__(self, account: Account, bucket: str) -> None:
+    def __init__(self, account: SigningAccount, bucket: str) -> None:
         """Those of a bucket."""
         self._bucket = SignedHttp(account, bucket)
 

@@ -30,7 +30,7 @@ from tests.remote.test_bucket import FILES, put, run, write
 from tests.remote.test_restore_to_store import objects
 from tests.stages.conftest import PROFILE, Scene
 
-_CUT = """
+CUT = """
 import os, sys
 from ptolemy_core.staging.store import StoreArea
 
@@ -166,7 +166,7 @@ def test_a_car_of_another_size_under_its_name_is_replaced(make: Any, bucket: Sto
 
 def test_an_upload_that_was_killed_leaves_no_car_and_is_given_up_by_the_next(bucket: Store) -> None:
     url = f"s3://{bucket.bucket}/cars"
-    assert subprocess.run([sys.executable, "-c", _CUT, url], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", CUT, url], check=False).returncode == -9
     assert uploads(bucket) == ["cars/x.car"]
     assert in_store(bucket) == {}
     StoreArea(url, None, "").put("x.car", iter([b"12", b"3"]), 3)

@@ -109,6 +109,10 @@ class Uploads:
     def give_up(self, key: str) -> None:
         """Delete what earlier uploads of this key left. Raises StoreError."""
 
+    def since(self, prefix: str) -> dict[str, float]:
+        """Keys of this prefix with unfinished uploads, and when the last of each began. Raises StoreError."""
+        return {}
+
 
 class ObjectSource:
     """The objects below a prefix; thread-safe, see `protocol.Source`."""

@@ -167,12 +167,38 @@ class S3Uploads(Uploads):
         Raises:
             StoreError: they can't be listed.
         """
-        text = retried(lambda: self._bucket.ask("GET", "", {"uploads": "", "prefix": key}))
-        for one in _root(text, "ListMultipartUploadsResult").iterfind("{*}Upload"):
-            number = one.findtext("{*}UploadId") or ""
+        for one in self._unfinished(key):
             if one.findtext("{*}Key") == key:
                 with suppress(StoreError):  # it may be gone by now
-                    self._delete(key, number)
+                    self._delete(key, one.findtext("{*}UploadId") or "")
+
+    def since(self, prefix: str) -> dict[str, float]:
+        """Keys of a prefix with unfinished uploads, and when the last of each began, in seconds since 1970.
+
+        Raises:
+            StoreError: they can't be listed.
+        """
+        found: dict[str, float] = {}
+        for one in self._unfinished(prefix):
+            key = one.findtext("{*}Key") or ""
+            with suppress(ValueError):  # who doesn't say since when is left alone
+                began = datetime.fromisoformat(one.findtext("{*}Initiated") or "").timestamp()
+                found[key] = max(found.get(key, 0.0), began)
+        return found
+
+    def _unfinished(self, prefix: str) -> Iterator[Any]:
+        after: dict[str, str] = {}
+        while True:
+            query = {"uploads": "", "prefix": prefix} | after
+            root = _root(
+                retried(lambda query=query: self._bucket.ask("GET", "", query)), "ListMultipartUploadsResult"
+            )
+            yield from root.iterfind("{*}Upload")
+            following = root.findtext("{*}NextKeyMarker") or ""
+            if (root.findtext("{*}IsTruncated") or "").strip().lower() != "true" or not following:
+                return
+            number = root.findtext("{*}NextUploadIdMarker") or ""
+            after = {"key-marker": following, "upload-id-marker": number}
 
     def _delete(self, key: str, number: str) -> None:
         retried(lambda: self._bucket.ask("DELETE", key, {"uploadId": number}))

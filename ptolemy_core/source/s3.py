@@ -187,18 +187,15 @@ class S3Uploads(Uploads):
         return found
 
     def _unfinished(self, prefix: str) -> Iterator[Any]:
-        after: dict[str, str] = {}
+        query = {"uploads": "", "prefix": prefix}
         while True:
-            query = {"uploads": "", "prefix": prefix} | after
-            root = _root(
-                retried(lambda query=query: self._bucket.ask("GET", "", query)), "ListMultipartUploadsResult"
-            )
+            root = _root(retried(lambda: self._bucket.ask("GET", "", query)), "ListMultipartUploadsResult")
             yield from root.iterfind("{*}Upload")
-            following = root.findtext("{*}NextKeyMarker") or ""
+            following = root.findtext("{*}NextKeyMarker")
             if (root.findtext("{*}IsTruncated") or "").strip().lower() != "true" or not following:
                 return
-            number = root.findtext("{*}NextUploadIdMarker") or ""
-            after = {"key-marker": following, "upload-id-marker": number}
+            query["key-marker"] = following
+            query["upload-id-marker"] = root.findtext("{*}NextUploadIdMarker") or ""
 
     def _delete(self, key: str, number: str) -> None:
         retried(lambda: self._bucket.ask("DELETE", key, {"uploadId": number}))

@@ -133,7 +133,7 @@ class StoreArea:
         return StagingArea(self.local)
 
     def drop_uploads(self) -> None:
-        """Delete unfinished uploads of CARs that began long ago: no process goes on with them.
+        """Delete unfinished uploads of CARs that began long ago: no process continues them.
 
         The next attempt at the same CAR would do it too, but there may be none. What can't be listed stays.
         """

@@ -7,9 +7,11 @@ reads objects: that one trims slashes and refuses whole listings for one odd key
 Listing: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 """
 
+import functools
 import html
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +31,9 @@ from ptolemy_core.source.tokens import token_of
 _DEFAULT_REGION = "us-east-1"
 _RENEWED = timedelta(minutes=5)
 """How long temporary credentials are used before they are asked for again."""
+
+_KEPT = 30.0
+"""Seconds that a session is used for what is opened anew: then changed files of credentials are read again."""
 
 _NEVER = "1970-01-01T00:00:00Z"
 
@@ -76,6 +81,13 @@ def account(profile: str | None) -> Account:
     Raises:
         SettingsError: there is no such profile, or its region or endpoint can't be.
     """
+    own = {name: value for name, value in os.environ.items() if name.startswith("AWS_") or name == "HOME"}
+    return _account(profile, tuple(sorted(own.items())), int(time.monotonic() // _KEPT))
+
+
+@functools.lru_cache(16)
+def _account(profile: str | None, environment: tuple[tuple[str, str], ...], period: int) -> Account:
+    """The same, kept for a while: a session takes as long as reading a dozen objects."""
     import botocore.exceptions
     import botocore.session
 
@@ -109,6 +121,7 @@ def account(profile: str | None) -> Account:
         )
     if not re.fullmatch(r"[a-z0-9-]{1,40}", region):
         raise SettingsError(f"the region of S3 (AWS_REGION) can't be {region!r}: use one such as us-east-1")
+    session.get_credentials()  # what a session makes when it is first asked, threads can't ask for at once
     return Account((endpoint or f"https://s3.{region}.amazonaws.com").rstrip("/"), region, session)
 
 

@@ -1,6 +1,5 @@
 """staging_dir as a URL: CARs appear whole in a store, the same as in a folder, or not at all."""
 
-import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,8 +17,6 @@ from ptolemy_core.gateway.dag import Holdings
 from ptolemy_core.gateway.library import Library
 from ptolemy_core.restore.project import ProjectRestore
 from ptolemy_core.stages import release, remove
-from ptolemy_core.stages.blitz import Building, build_container, pending
-from ptolemy_core.stages.containerize import containerize
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_core.staging.store import StoreArea
@@ -41,26 +38,6 @@ def parts():
         yield bytes(16 << 20)
 
 StoreArea(sys.argv[1], None, "").put("x.car", parts(), 80 << 20)
-"""
-
-_BUILD = """
-import os, sys
-from ptolemy_core.catalog import Catalog
-from ptolemy_core.stages.blitz import Building, build_container
-from ptolemy_core.staging.store import StoreArea
-
-real = StoreArea.put
-
-def put(area, name, parts, size):
-    def cut():
-        for number, part in enumerate(parts):
-            if number == 2:
-                os.kill(os.getpid(), 9)
-            yield part
-    real(area, name, cut(), size)
-
-StoreArea.put = put
-build_container(Catalog(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Building())
 """
 
 
@@ -171,29 +148,6 @@ def test_an_upload_that_was_killed_leaves_no_car_and_is_given_up_by_the_next(buc
     assert in_store(bucket) == {}
     StoreArea(url, None, "").put("x.car", iter([b"12", b"3"]), 3)
     assert in_store(bucket) == {"x.car": b"123"}
-    assert uploads(bucket) == []
-
-
-@pytest.mark.slow
-def test_a_build_that_was_killed_while_it_sent_its_car_is_built_again_bit_by_bit(
-    make: Any, bucket: Store, catalog_url: str
-) -> None:
-    local, far = make("local", car_size=1), staged(make, bucket, car_size=1)
-    rows = []
-    for scene in (local, far):
-        write(scene.target, {"big": random.Random(1).randbytes(40 << 20), "a": b"1"})
-        scene.scan()
-        containerize(scene.catalog, scene.name)
-        rows += pending(scene.catalog, scene.name)
-    expected, _ = build_container(local.catalog, "local", rows[0].number, Building())
-    assert expected is not None
-    command = [sys.executable, "-c", _BUILD, catalog_url, "far", str(rows[1].number)]
-    assert subprocess.run(command, check=False).returncode == -9
-    assert in_store(bucket) == {}
-    assert [row.number for row in pending(far.catalog, "far")] == [rows[1].number]
-    built, _ = build_container(far.catalog, "far", rows[1].number, Building())
-    assert built is not None
-    assert in_store(bucket) == {built.file_name: (local.staging / expected.file_name).read_bytes()}
     assert uploads(bucket) == []
 
 

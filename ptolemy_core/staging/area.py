@@ -141,6 +141,14 @@ class StagingArea:
             if match:
                 yield int(match[1]), name
 
+    @property
+    def incomplete(self) -> "StagingArea":
+        """Where files are that aren't complete: here."""
+        return self
+
+    def drop_uploads(self) -> None:
+        """Nothing: a folder has no uploads."""
+
     def free_space(self, part: str) -> Space:
         """Free space for the CAR whose file is called `part` while it is built.
 

@@ -6,6 +6,8 @@ local folder of each machine.
 """
 
 import os
+import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +36,10 @@ _PLENTY = 1 << 62
 """Free bytes of a store, as far as anybody knows."""
 
 _PROBE = ".ptolemy"
+
+_CAR = re.compile(r"baga[a-z2-7]+\.car")
+_GIVEN_UP = 24 * 3600.0
+"""Seconds after which an upload that isn't complete is dead: a CAR takes hours at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +127,21 @@ class StoreArea:
         """None: a store has no outlines."""
         return {}
 
-    def parts(self, project: str) -> Iterator[tuple[int, str]]:
-        """Nothing: what isn't complete has no name in a store."""
-        return iter(())
+    @property
+    def incomplete(self) -> StagingArea:
+        """Where outlines and files of CARs are that aren't complete."""
+        return StagingArea(self.local)
+
+    def drop_uploads(self) -> None:
+        """Delete unfinished uploads of CARs that began long ago: no process continues them.
+
+        The next attempt at the same CAR would do it too, but there may be none. What can't be listed stays.
+        """
+        pending = unfinished_uploads(urls.parse(self.url), self.profile)
+        with suppress(StoreError):
+            for key, began in pending.since(self._key("")).items():
+                if _CAR.fullmatch(key.removeprefix(self._key(""))) and time.time() - began > _GIVEN_UP:
+                    pending.give_up(key)
 
     def free_space(self, part: str) -> Space:
         """More than any CAR needs."""

@@ -32,6 +32,16 @@ def define_project(catalog: Catalog, project: Project, keys: KeyProvider | None 
     return new
 
 
+def prepare_project(catalog: Catalog, project: Project) -> None:
+    """See that a project that isn't encrypted can be defined, and make its staging folder.
+
+    Raises:
+        SettingsError: it can't.
+    """
+    check_settings(catalog, project)
+    projects.prepare_folders(project)
+
+
 def ensure_data_keys(
     catalog: Catalog, project: Project, keys: KeyProvider | None = None
 ) -> tuple[WrappedKey, ...]:

@@ -90,6 +90,7 @@ def api(context: Context) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = context
+    projects.answer_together(app, context)
     asking = anyio.CapacityLimiter(_ASKING)
     problems.install(app, lambda problem: refused(problem, context.dagster.ui_url))
     for resource in (projects, stages, carfile_meta, files, dataset, release, runs, workers, deals):

@@ -1,26 +1,30 @@
 """Projects: define one, list all, and ask how far one is."""
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ptolemy_core.catalog import projects
-from ptolemy_core.errors import UnknownProjectError
+from ptolemy_core.catalog.outage import is_away
+from ptolemy_core.errors import PtolemyError
 from ptolemy_core.facts.projects import RemovedFacts, StatusFacts
 from ptolemy_core.padding import padding_warning
-from ptolemy_core.project import Project, parse_project
+from ptolemy_core.project import Project
 from ptolemy_core.setting_checks import MAX_GIB, MIN_GIB, NAME_PATTERN
 from ptolemy_core.settings import CHANGEABLE, SETTINGS, Setting
 from ptolemy_core.stages import change, remove
 from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_dagster import project_removal as removal
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
+from ptolemy_dagster.http.defining import MOST, AloneError, create_alone, create_together
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
+from ptolemy_dagster.http.together import Together
 from ptolemy_dagster.http.waiting import Wait, once
-from ptolemy_dagster.partitions import define, register
 from ptolemy_dagster.project_removal import rename_project
 from ptolemy_dagster.roots import require_inside
 from ptolemy_dagster.status import Status, statuses_of
@@ -28,7 +32,9 @@ from ptolemy_dagster.status import Status, statuses_of
 router = APIRouter(tags=["projects"])
 Opened = Annotated[Context, Depends(opened)]
 
-_LOCK_SECONDS = 10.0
+_STATUSES = 64
+"""Projects whose status is asked for at once."""
+
 _SIZES = ("shard_size", "car_size")
 _EXAMPLE = {
     "shard_size": 1,
@@ -113,21 +119,48 @@ _PTOLEMYS_WORDS = {
 """What scripts of ptolemy wait for in the list of projects, where it isn't what Ptolemy says."""
 
 
+Creating = Together[dict[str, Any], Project]
+Reading = Together[str, tuple[Project, Status]]
+
+
+async def _creating(request: Request) -> Creating:
+    creating: Creating = request.app.state.creating
+    return creating
+
+
+async def _reading(request: Request) -> Reading:
+    reading: Reading = request.app.state.reading
+    return reading
+
+
+def answer_together(app: FastAPI, context: Context) -> None:
+    """Let an application answer creates together, and questions for the status of projects."""
+    app.state.creating = Together(partial(create_together, context), threads=1, most=MOST)
+    app.state.reading = Together(partial(_statuses, context), threads=1, most=_STATUSES)
+
+
 @router.post(
     "/create/{project}",
+    response_model=ProjectOut,
     responses=documented(404, 409, 422),
     summary="Create a project",
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": _settings_schema()}}}
     },
 )
-async def create(project: Name, request: Request, context: Opened) -> ProjectOut:
+async def create(
+    project: Name, request: Request, context: Opened, creating: Annotated[Creating, Depends(_creating)]
+) -> Response:
     """Create a project. Repeating it with the same settings changes nothing; other settings are refused.
 
     Numbers may be text. Folders must be below the roots that the server was started with, if it was.
     """
-    settings = _settings(await request.body())
-    return await in_thread(context, _create, context, {**settings, "name": project})
+    settings = _settings(await request.body()) | {"name": project}
+    try:
+        created = await creating.ask(settings)
+    except AloneError:
+        created = await in_thread(context, create_alone, context, settings)
+    return _as_json(_described(created, wallet_warning(created)))
 
 
 def _settings(body: bytes, *, renames: bool = False) -> dict[str, Any]:
@@ -145,22 +178,6 @@ def _settings(body: bytes, *, renames: bool = False) -> dict[str, Any]:
         if any(0xD800 <= ord(c) <= 0xDFFF for text in (key, value) if isinstance(text, str) for c in text):
             raise Problem(422, "bad-value", f"{key!r}: {value!r} isn't UTF-8: use a path that is")
     return settings
-
-
-def _create(context: Context, settings: dict[str, Any]) -> ProjectOut:
-    catalog, instance = context.catalog, context.dagster.instance
-    project = parse_project(settings)
-    require_inside(project, context.settings.roots)
-    with catalog.lock(f"create {project.name}", wait=_LOCK_SECONDS):
-        try:
-            same = projects.get(catalog, project.name).model_dump() == project.model_dump()
-        except UnknownProjectError:
-            same = False
-        if same:  # its folders may be away now, that changes nothing
-            register(instance, project.name)
-        else:
-            define(catalog, instance, project)
-    return _described(project, wallet_warning(project))
 
 
 @router.get("/projects", responses=LINK | documented(422), summary="All projects")
@@ -187,18 +204,23 @@ def list_projects(
     responses=documented(404, 422),
     summary="Status of a project",
 )
-async def get_project(project: Name, request: Request, context: Opened, wait: Wait = 0) -> Response:
+async def get_project(
+    project: Name,
+    request: Request,
+    context: Opened,
+    reading: Annotated[Reading, Depends(_reading)],
+    wait: Wait = 0,
+) -> Response:
     """How far a project is, what runs now, how fast, and how long it will take."""
     settings, status = await once(
-        request, wait, lambda: _status(context, project), lambda found: not found[1].under_way
+        request, wait, partial(reading.ask, project), lambda found: not found[1].under_way
     )
     answer = ProjectStatus(
         **dict(status.facts()),
         settings=_described(settings),
         run_url=context.dagster.run_url(status.run_id) if status.run_id else None,
     )
-    # as it is: FastAPI would check it once more
-    return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
+    return _as_json(answer)
 
 
 @router.patch(
@@ -258,11 +280,36 @@ async def delete_project(
     return await in_thread(context, remove_it)
 
 
-def _status(context: Context, name: str) -> tuple[Project, Status]:
-    found = statuses_of(context.catalog, context.dagster.runs, [name])
-    if not found:
-        projects.get(context.catalog, name)  # says that there is none
-    return found[name]
+def _statuses(context: Context, names: Sequence[str]) -> list[tuple[Project, Status] | Exception]:
+    """Settings and status of projects, or why there is none, in few statements for all."""
+    try:
+        found = statuses_of(context.catalog, context.dagster.runs, list(dict.fromkeys(names)))
+    except Exception as error:
+        if len(names) == 1 or is_away(error):
+            raise
+        return [answer for name in names for answer in _statuses_or_error(context, name)]
+    return [found[name] if name in found else _unknown(context, name) for name in names]
+
+
+def _statuses_or_error(context: Context, name: str) -> list[tuple[Project, Status] | Exception]:
+    try:
+        return _statuses(context, [name])
+    except Exception as error:
+        return [error]
+
+
+def _unknown(context: Context, name: str) -> tuple[Project, Status] | Exception:
+    """The error that there is no such project; its status if there is one now."""
+    try:
+        projects.get(context.catalog, name)
+    except PtolemyError as error:
+        return error
+    return statuses_of(context.catalog, context.dagster.runs, [name])[name]
+
+
+def _as_json(answer: BaseModel) -> Response:
+    """An answer as it is: FastAPI would check it once more."""
+    return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
 
 
 def _listed(project: Project, status: Status) -> ListedProject:

@@ -76,29 +76,32 @@ def define(catalog: Catalog, instance: dg.DagsterInstance, project: Project) -> 
     return new
 
 
-def define_plain(
-    catalog: Catalog, instance: dg.DagsterInstance, new: Sequence[Project]
-) -> dict[str, PtolemyError]:
-    """`define` projects of different names that aren't encrypted in one transaction.
-
-    Returns:
-        by name the errors of those that can't be defined; none of them keeps the others back.
-    """
+def prepare_plain(catalog: Catalog, new: Sequence[Project]) -> dict[str, PtolemyError]:
+    """See that projects that aren't encrypted can be defined, and make their folders; errors by name."""
     errors: dict[str, PtolemyError] = {}
-    ready = []
     roots = environment_roots()
     for project in new:
         try:
             require_inside(project, roots)
             prepare_project(catalog, project)
-            ready.append(project)
         except PtolemyError as error:
             errors[project.name] = error
-    if ready:
-        for project, outcome in zip(ready, projects.create_all(catalog, ready), strict=True):
-            if isinstance(outcome, PtolemyError):
-                errors[project.name] = outcome
-        register_all(instance, [project.name for project in ready if project.name not in errors])
+    return errors
+
+
+def define_plain(
+    catalog: Catalog, instance: dg.DagsterInstance, ready: Sequence[Project]
+) -> dict[str, PtolemyError]:
+    """`define` projects of different names in one transaction, after `prepare_plain`.
+
+    Returns:
+        by name the errors of those that can't be defined; none of them keeps the others back.
+    """
+    outcomes = dict(zip((p.name for p in ready), projects.create_all(catalog, ready), strict=True))
+    errors: dict[str, PtolemyError] = {
+        name: found for name, found in outcomes.items() if isinstance(found, PtolemyError)
+    }
+    register_all(instance, [name for name in outcomes if name not in errors])
     return errors
 
 

@@ -217,7 +217,7 @@ def select(catalog: Catalog, wanted: sa.ColumnElement[bool], limit: int | None =
     yield from _found(catalog, catalog.fetch(_SELECT.where(wanted).limit(limit)))
 
 
-_LAST = 2**63 - 1
+_LAST = 2**31 - 1
 """No container has a larger number; also a limit that is none."""
 
 _OF_PROJECT = _SELECT.where(

@@ -1,5 +1,6 @@
 """Projects that are created at the same time: written in one transaction, registered in one call."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,15 @@ from ptolemy_core.catalog.outage import is_away
 from ptolemy_core.errors import PtolemyError, UnknownProjectError
 from ptolemy_core.project import Project, parse_project
 from ptolemy_dagster.http.context import Context
-from ptolemy_dagster.partitions import define, define_plain, register, register_all
+from ptolemy_dagster.partitions import define, define_plain, prepare_plain, register, register_all
 from ptolemy_dagster.roots import require_inside
 
 MOST = 100
 """Projects in one transaction."""
 
 _LOCK_SECONDS = 10.0
+_WRITING = threading.Lock()
+"""One write after the other: who waits for SQLite's own lock sleeps longer than the write takes."""
 
 
 class AloneError(Exception):
@@ -83,9 +86,12 @@ def _define(context: Context, wanted: Sequence[Project]) -> Mapping[str, Excepti
     """Define projects and register their partitions; the errors of those that can't be, by name."""
     catalog, instance = context.catalog, context.dagster.instance
     known = projects.get_all(catalog, [project.name for project in wanted])
-    same = [
-        one.name for one in wanted if one.name in known and known[one.name].model_dump() == one.model_dump()
-    ]
-    errors = define_plain(catalog, instance, [one for one in wanted if one.name not in same])
-    register_all(instance, same)
+    same = [one for one in wanted if one.name in known and known[one.name].model_dump() == one.model_dump()]
+    new = [one for one in wanted if one not in same]
+    errors = prepare_plain(catalog, new)
+    ready = [one for one in new if one.name not in errors]
+    with _WRITING:
+        if ready:
+            errors |= define_plain(catalog, instance, ready)
+        register_all(instance, [one.name for one in same])
     return errors

@@ -1,16 +1,13 @@
 """Projects: define one, list all, and ask how far one is."""
 
 import json
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ptolemy_core.catalog import projects
-from ptolemy_core.catalog.outage import is_away
-from ptolemy_core.errors import PtolemyError
 from ptolemy_core.facts.projects import RemovedFacts, StatusFacts
 from ptolemy_core.padding import padding_warning
 from ptolemy_core.project import Project
@@ -20,10 +17,10 @@ from ptolemy_core.stages import change, remove
 from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_dagster import project_removal as removal
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
-from ptolemy_dagster.http.defining import MOST, AloneError, create_alone, create_together
+from ptolemy_dagster.http.defining import AloneError, create_alone
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
-from ptolemy_dagster.http.together import Together
+from ptolemy_dagster.http.turns import InTurn, as_json
 from ptolemy_dagster.http.waiting import Wait, once
 from ptolemy_dagster.project_removal import rename_project
 from ptolemy_dagster.roots import require_inside
@@ -31,9 +28,6 @@ from ptolemy_dagster.status import Status, statuses_of
 
 router = APIRouter(tags=["projects"])
 Opened = Annotated[Context, Depends(opened)]
-
-_STATUSES = 64
-"""Projects whose status is asked for at once."""
 
 _SIZES = ("shard_size", "car_size")
 _EXAMPLE = {
@@ -119,26 +113,6 @@ _PTOLEMYS_WORDS = {
 """What scripts of ptolemy wait for in the list of projects, where it isn't what Ptolemy says."""
 
 
-Creating = Together[dict[str, Any], Project]
-Reading = Together[str, tuple[Project, Status]]
-
-
-async def _creating(request: Request) -> Creating:
-    creating: Creating = request.app.state.creating
-    return creating
-
-
-async def _reading(request: Request) -> Reading:
-    reading: Reading = request.app.state.reading
-    return reading
-
-
-def answer_together(app: FastAPI, context: Context) -> None:
-    """Let an application answer creates together, and questions for the status of projects."""
-    app.state.creating = Together(partial(create_together, context), threads=1, most=MOST)
-    app.state.reading = Together(partial(_statuses, context), threads=1, most=_STATUSES)
-
-
 @router.post(
     "/create/{project}",
     response_model=ProjectOut,
@@ -148,19 +122,17 @@ def answer_together(app: FastAPI, context: Context) -> None:
         "requestBody": {"required": True, "content": {"application/json": {"schema": _settings_schema()}}}
     },
 )
-async def create(
-    project: Name, request: Request, context: Opened, creating: Annotated[Creating, Depends(_creating)]
-) -> Response:
+async def create(project: Name, request: Request, context: Opened, turns: InTurn) -> Response:
     """Create a project. Repeating it with the same settings changes nothing; other settings are refused.
 
     Numbers may be text. Folders must be below the roots that the server was started with, if it was.
     """
     settings = _settings(await request.body()) | {"name": project}
     try:
-        created = await creating.ask(settings)
+        created = await turns.creating.ask(settings)
     except AloneError:
         created = await in_thread(context, create_alone, context, settings)
-    return _as_json(_described(created, wallet_warning(created)))
+    return as_json(_described(created, wallet_warning(created)))
 
 
 def _settings(body: bytes, *, renames: bool = False) -> dict[str, Any]:
@@ -208,19 +180,24 @@ async def get_project(
     project: Name,
     request: Request,
     context: Opened,
-    reading: Annotated[Reading, Depends(_reading)],
+    turns: InTurn,
     wait: Wait = 0,
 ) -> Response:
     """How far a project is, what runs now, how fast, and how long it will take."""
     settings, status = await once(
-        request, wait, partial(reading.ask, project), lambda found: not found[1].under_way
+        request, wait, partial(turns.statuses.ask, project), lambda found: not found[1].under_way
     )
+    return status_answer(context, settings, status)
+
+
+def status_answer(context: Context, settings: Project, status: Status) -> Response:
+    """How far a project is, as an answer."""
     answer = ProjectStatus(
         **dict(status.facts()),
         settings=_described(settings),
         run_url=context.dagster.run_url(status.run_id) if status.run_id else None,
     )
-    return _as_json(answer)
+    return as_json(answer)
 
 
 @router.patch(
@@ -278,38 +255,6 @@ async def delete_project(
         return removed.facts(files=cars)
 
     return await in_thread(context, remove_it)
-
-
-def _statuses(context: Context, names: Sequence[str]) -> list[tuple[Project, Status] | Exception]:
-    """Settings and status of projects, or why there is none, in few statements for all."""
-    try:
-        found = statuses_of(context.catalog, context.dagster.runs, list(dict.fromkeys(names)))
-    except Exception as error:
-        if len(names) == 1 or is_away(error):
-            raise
-        return [answer for name in names for answer in _statuses_or_error(context, name)]
-    return [found[name] if name in found else _unknown(context, name) for name in names]
-
-
-def _statuses_or_error(context: Context, name: str) -> list[tuple[Project, Status] | Exception]:
-    try:
-        return _statuses(context, [name])
-    except Exception as error:
-        return [error]
-
-
-def _unknown(context: Context, name: str) -> tuple[Project, Status] | Exception:
-    """The error that there is no such project; its status if there is one now."""
-    try:
-        projects.get(context.catalog, name)
-    except PtolemyError as error:
-        return error
-    return statuses_of(context.catalog, context.dagster.runs, [name])[name]
-
-
-def _as_json(answer: BaseModel) -> Response:
-    """An answer as it is: FastAPI would check it once more."""
-    return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
 
 
 def _listed(project: Project, status: Status) -> ListedProject:

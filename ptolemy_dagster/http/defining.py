@@ -25,7 +25,7 @@ class AloneError(Exception):
 
 
 def create_together(context: Context, given: Sequence[dict[str, Any]]) -> list[Project | Exception]:
-    """Create projects with these settings, whose name is one of them; one that is there already is no error.
+    """Create projects with these settings, whose name is one of them; one that is defined already is no error.
 
     Returns:
         for each the project, or why it isn't created; AloneError: call `create_alone`.
@@ -52,7 +52,7 @@ def create_together(context: Context, given: Sequence[dict[str, Any]]) -> list[P
 
 
 def create_alone(context: Context, settings: dict[str, Any]) -> Project:
-    """Create a project with these settings; one that is there already is no error.
+    """Create a project with these settings; one that is defined already is no error.
 
     Raises:
         SettingsError, ProjectExistsError, EncryptionError: it can't be created.

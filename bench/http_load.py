@@ -85,9 +85,7 @@ def served(home: Path) -> Iterator[Served]:
 async def press(server: Served, clients: int, seconds: float, folder: Path, reads: int = 2) -> Tally:
     """Let clients ask for a while, so many reads for each definition, then look what is there."""
     tally, url, before = Tally(), server.url, server.cpu()
-    (folder / "data").mkdir(exist_ok=True)
-    end = time.monotonic() + seconds
-    await asyncio.gather(*(_client(url, number, end, folder, tally, reads) for number in range(clients)))
+    await press_for(url, clients, time.monotonic() + seconds, folder, tally, reads=reads)
     tally.cpu = server.cpu() - before
     following: str | None = "/v0/projects?limit=10000"
     async with _connected(url) as connection:
@@ -97,6 +95,12 @@ async def press(server: Served, clients: int, seconds: float, folder: Path, read
             link = re.search(r"(?im)^link: <([^>]+)>; rel=\"next\"", head)
             following = link[1] if link else None
     return tally
+
+
+async def press_for(url: str, clients: int, end: float, folder: Path, tally: Tally, *, reads: int) -> None:
+    """Let clients ask until a time of the monotonic clock, so many reads for each definition."""
+    (folder / "data").mkdir(exist_ok=True)
+    await asyncio.gather(*(_client(url, number, end, folder, tally, reads) for number in range(clients)))
 
 
 class _Server:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from ptolemy_core.errors import StagingError
 from ptolemy_core.keys import WrappedKey
-from ptolemy_core.manifest import FOLDER
+from ptolemy_core.manifest.schema import FOLDER
 from ptolemy_core.project import Project
 
 _ENDING = ".keys.json"

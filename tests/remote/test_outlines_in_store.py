@@ -4,21 +4,30 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import containers, data_keys, stored_cars
-from ptolemy_core.errors import SourceError
+from ptolemy_core.dag import cid
+from ptolemy_core.errors import BusyError, OutlineError, SettingsError, SourceError, StagingError
+from ptolemy_core.gateway.access import Access
+from ptolemy_core.gateway.dag import Holdings
+from ptolemy_core.gateway.library import Library
 from ptolemy_core.keys import Keyring
 from ptolemy_core.manifest.sealed import keys_json
 from ptolemy_core.restore.project import ProjectRestore
-from ptolemy_core.stages import change
+from ptolemy_core.source.objects import ObjectSource
+from ptolemy_core.stages import change, release, remove
 from ptolemy_core.stages.rewrap import rewrap_all
+from ptolemy_core.staging import outline_cache, outline_object, sent_outline
 from ptolemy_core.staging.store import StoreArea
 from ptolemy_core.staging.whole_objects import WholeObjects
 from ptolemy_core.status.free_space import missing
+from ptolemy_dagster.http.piece_app import PieceApp, PieceServer
 from tests.encrypted.conftest import ALIAS, keyring
 from tests.remote.servers import Store
 from tests.remote.test_bucket import FILES, run, write
@@ -150,8 +159,7 @@ build_container(Catalog(sys.argv[1]), "far", int(sys.argv[2]), BUILDING)
 """
 
 
-@pytest.mark.parametrize("storage", ["staged", "generated"])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("storage", "moment"), [("generated", "before"), ("staged", "after")])
 def test_a_build_killed_around_the_upload_of_its_outline_is_built_again_with_the_same_bytes(
     make: Any, bucket: Store, keyring: Keyring, catalog_url: str, storage: str, moment: str
 ) -> None:
@@ -220,3 +228,197 @@ def test_an_outline_that_is_there_is_not_sent_again(
     bad = outlines(bucket)
     far.build(0, rebuild=True)
     assert outlines(bucket) == bad
+
+
+def changed_put(monkeypatch: pytest.MonkeyPatch, before: Any) -> None:
+    """Let something happen just before an object is put."""
+    real = WholeObjects.put
+
+    def put(objects: WholeObjects, name: str, *rest: Any) -> None:
+        before(objects, name)
+        real(objects, name, *rest)
+
+    monkeypatch.setattr(WholeObjects, "put", put)
+
+
+def test_an_outline_that_another_build_sent_meanwhile_is_not_replaced_unseen(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    area = StoreArea(f"s3://{store.bucket}/cars", None, str(tmp_path))
+    ours = tmp_path / "ours"
+    ours.write_bytes(b"ours")
+    output: Any = SimpleNamespace(path=str(ours))
+    others = iter([b"theirs", b"again"])
+    changed_put(monkeypatch, lambda *_: store.put({"cars/outlines/p/x.outline": next(others)}))
+    with pytest.raises(BusyError, match="is being written by another process"):
+        area.publish_outline("p", output, "x.car")
+    assert outlines(store, "p") == {"x.outline": b"again"}
+
+
+def test_an_outline_whose_sending_was_answered_to_nobody_counts_as_sent(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As where the connection broke after the store had it: the same request is then refused."""
+    area = StoreArea(f"s3://{bucket.bucket}/cars", None, str(tmp_path))
+    (tmp_path / "ours").write_bytes(b"ours")
+    output: Any = SimpleNamespace(path=str(tmp_path / "ours"))
+    changed_put(monkeypatch, lambda *_: bucket.put({"cars/outlines/p/x.outline": b"ours"}))
+    area.publish_outline("p", output, "x.car")
+    assert outlines(bucket, "p") == {"x.outline": b"ours"}
+
+
+def test_a_large_outline_is_sent_in_parts(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sent_outline, "ONE_REQUEST", 3)
+    monkeypatch.setattr(WholeObjects, "put", None)
+    area = StoreArea(f"s3://{bucket.bucket}/cars", None, str(tmp_path))
+    (tmp_path / "ours").write_bytes(b"ours")
+    output: Any = SimpleNamespace(path=str(tmp_path / "ours"))
+    for _ in range(2):
+        area.publish_outline("p", output, "x.car")
+        assert outlines(bucket, "p") == {"x.outline": b"ours"}
+        monkeypatch.setattr(StoreArea, "put", None)
+
+
+def test_a_store_that_fails_while_an_outline_is_sent_leaves_none_and_the_next_blitz_sends_it(
+    make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = staged(make, bucket, **GENERATED)
+    write(far.target, FILES)
+    far.scan()
+    far.plan()
+    with monkeypatch.context() as away:
+        away.setenv("PTOLEMY_STORE_PATIENCE", "0.1")
+        away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        with pytest.raises(StagingError, match=r"outline s3://.*can't be written .the connection failed"):
+            far.blitz()
+    assert outlines(bucket) == {}
+    far.blitz()
+    assert len(outlines(bucket)) == len(far.cars())
+
+
+@pytest.mark.parametrize("encryption", ["None", ALIAS])
+def test_ranges_of_a_generated_piece_are_served_from_a_store(
+    make: Any, bucket: Store, keyring: Keyring, encryption: str
+) -> None:
+    far = generated(make, bucket, encryption=encryption, public_pieces=True)
+    [whole, *_] = bytes_of(far)
+    server = PieceServer(Holdings(far.catalog, Library(), PROFILE), Access(()))
+    try:
+        http = TestClient(PieceApp(server), client=("203.0.113.5", 5000))
+        url = f"/piece/{cid.to_text(far.cars()[0].piece_cid_v2)}"
+        part = http.get(url, headers={"Range": "bytes=7-56"})
+        assert (part.status_code, part.content) == (206, whole[7:57])
+        assert http.get(url).content == whole
+    finally:
+        server.close()
+
+
+def test_an_outline_is_fetched_once_and_then_read_from_the_cache(
+    make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    far = generated(make, bucket)
+    fetched: list[bytes] = []
+    real = ObjectSource.read
+
+    def read(source: ObjectSource, path: bytes, *rest: Any) -> None:
+        fetched.append(path)
+        real(source, path, *rest)
+
+    monkeypatch.setattr(ObjectSource, "read", read)
+    before = bytes_of(far)
+    assert len(fetched) == len(far.cars())
+    assert bytes_of(far) == before
+    assert len(fetched) == len(far.cars())
+    cache = tmp_path / "own" / "cache" / "outlines"
+    assert cache.stat().st_mode & 0o77 == 0
+    for block in cache.iterdir():  # what isn't as it was kept is fetched again
+        block.write_bytes(block.read_bytes()[:-1] + b"?")
+    assert bytes_of(far) == before
+    assert len(fetched) == 2 * len(far.cars())
+
+
+def test_the_cache_keeps_what_was_used_last_and_no_more_than_its_bound(tmp_path: Path) -> None:
+    cache = outline_cache.BlockCache(str(tmp_path / "cache"), most_bytes=3 * 42, most_files=3)
+
+    def block(key: str) -> None:
+        cache.get(key, lambda: bytes(10))
+        os.utime(tmp_path / "cache" / key, ns=(next(clock), next(clock)))
+
+    clock = iter(range(1, 100))
+    for key in "abc":
+        block(key)
+    block("a")
+    block("d")
+    assert sorted(os.listdir(tmp_path / "cache")) == ["a", "c", "d"]
+
+
+def test_a_cache_that_can_not_be_written_is_done_without(make: Any, bucket: Store, tmp_path: Path) -> None:
+    far = generated(make, bucket)
+    (tmp_path / "own").mkdir(exist_ok=True)
+    (tmp_path / "own" / "cache").write_text("not a folder")
+    assert far.problems() == []
+
+
+def test_a_damaged_or_lost_outline_in_a_store_is_an_error_and_rebuilt(make: Any, bucket: Store) -> None:
+    far = generated(make, bucket)
+    good = outlines(bucket)
+    [first, second] = sorted(good)
+    bucket.put({f"cars/outlines/far/{first}": good[first][:300] + b"?" + good[first][301:]})
+    bucket.client.delete_object(Bucket=bucket.bucket, Key=f"cars/outlines/far/{second}")
+    assert [outline_name(row.file_name) for row in missing(far.catalog, far.project)] == [second]
+    assert all(verdict.problems for verdict in far.verify(again=True))
+    with pytest.raises(OutlineError):
+        bytes_of(far)
+    for row in far.cars():
+        far.build(row.number, rebuild=True)
+    assert outlines(bucket) == good
+
+
+def test_an_outline_that_is_replaced_while_it_is_open_is_not_read_on(
+    make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    far = generated(make, bucket)
+    [row, *_] = far.cars()
+    name = outline_name(row.file_name)
+    monkeypatch.setattr(outline_object, "BLOCK", 64)
+    with stored_cars.of_row(far.project, row).open() as car:
+        bucket.put({f"cars/outlines/far/{name}": bytes(len(outlines(bucket)[name]))})
+        with pytest.raises(OutlineError, match="it was overwritten"):
+            car.read(0, car.size)
+
+
+def test_a_renamed_project_has_its_outlines_and_keys_under_its_new_name(
+    make: Any, bucket: Store, keyring: Keyring
+) -> None:
+    far = generated(make, bucket, encryption=ALIAS)
+    kept = outlines(bucket)
+    renamed = remove.rename(far.catalog, "far", "other")
+    assert outlines(bucket) == {}
+    assert outlines(bucket, "other") == kept
+    assert "manifests/other.keys.json" in objects(bucket, "cars/")
+    assert Scene(far.catalog, renamed).problems() == []
+
+
+def test_a_generated_car_of_a_store_is_released_and_its_project_deleted(make: Any, bucket: Store) -> None:
+    far = generated(make, bucket)
+    far.verify()
+    [first, *_] = far.cars()
+    release.release(far.catalog, [first], note="there", remove=True)
+    assert outline_name(first.file_name) not in outlines(bucket)
+    assert remove.delete(far.catalog, far.name, files=True, force=True).files
+    assert outlines(bucket) == {}
+
+
+def test_a_project_moves_to_a_store_only_with_its_outlines(make: Any, bucket: Store) -> None:
+    here = make("far", **GENERATED)
+    write(here.target, FILES)
+    run(here)
+    url = f"s3://{bucket.bucket}/cars"
+    with pytest.raises(SettingsError, match="2 CARs of project 'far' are not in s3://"):
+        change.change(here.catalog, "far", {"staging_dir": url})
+    folder = here.staging / "outlines" / "far"
+    bucket.put({f"cars/outlines/far/{one.name}": one.read_bytes() for one in folder.iterdir()})
+    moved = change.change(here.catalog, "far", {"staging_dir": url})
+    assert Scene(here.catalog, moved).problems() == []

@@ -13,7 +13,14 @@ from fastapi.testclient import TestClient
 from ptolemy_core.car.outlined import outline_name
 from ptolemy_core.catalog import containers, data_keys, stored_cars
 from ptolemy_core.dag import cid
-from ptolemy_core.errors import BusyError, OutlineError, SettingsError, SourceError, StagingError
+from ptolemy_core.errors import (
+    BusyError,
+    OutlineError,
+    ReceiptError,
+    SettingsError,
+    SourceError,
+    StagingError,
+)
 from ptolemy_core.gateway.access import Access
 from ptolemy_core.gateway.dag import Holdings
 from ptolemy_core.gateway.library import Library
@@ -21,7 +28,8 @@ from ptolemy_core.keys import Keyring
 from ptolemy_core.manifest.sealed import keys_json
 from ptolemy_core.restore.project import ProjectRestore
 from ptolemy_core.source.objects import ObjectSource
-from ptolemy_core.stages import change, release, remove
+from ptolemy_core.stages import build_job, change, release, remove
+from ptolemy_core.stages.build_job import BuildJob
 from ptolemy_core.stages.rewrap import rewrap_all
 from ptolemy_core.staging import outline_cache, outline_object, sent_outline
 from ptolemy_core.staging.store import StoreArea
@@ -33,7 +41,7 @@ from tests.remote.servers import Store
 from tests.remote.test_bucket import FILES, run, write
 from tests.remote.test_restore_to_store import objects
 from tests.remote.test_staged_in_store import in_store, own_home, staged
-from tests.stages.conftest import PROFILE, Scene
+from tests.stages.conftest import BUILDING, PROFILE, Scene
 
 __all__ = ["keyring", "own_home"]
 
@@ -218,6 +226,40 @@ def test_a_file_that_changed_after_a_killed_upload_never_meets_its_old_salt(
     assert set(headers(far)).isdisjoint(salts)
     with stored_cars.of_row(far.project, built).open() as car:
         assert car.size == len(car.read(0, car.size))
+
+
+def test_of_two_encrypted_builds_that_read_other_bytes_only_the_recorded_one_sends_anything(
+    make: Any, bucket: Store, keyring: Keyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two machines: the first lost its lock after it had hashed a file, which then changed behind its time."""
+    far = staged(make, bucket, encryption=ALIAS)
+    write(far.target, {"f": b"first content"})
+    far.scan()
+    far.plan()
+    [row] = containers.rows(far.catalog, far.name)
+    first, second = (build_job.load(far.catalog, far.project, row, PROFILE, None) for _ in range(2))
+
+    def build(job: BuildJob) -> None:
+        build_job.work(job, BUILDING.options, complete=build_job.before_name(far.catalog, job, 0.0))
+
+    real = build_job.keep_keys
+
+    def second_is_quicker(*given: Any) -> None:
+        monkeypatch.setattr(build_job, "keep_keys", real)
+        monkeypatch.setenv("PTOLEMY_KEYRING", str(tmp_path / "home" / "keyring.json"))
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "second"))
+        status = (far.target / "f").stat()
+        (far.target / "f").write_bytes(b"other content")
+        os.utime(far.target / "f", ns=(status.st_atime_ns, status.st_mtime_ns))
+        build(second)
+        real(*given)
+
+    monkeypatch.setattr(build_job, "keep_keys", second_is_quicker)
+    with pytest.raises(ReceiptError):
+        build(first)
+    [receipt] = far.cars()
+    assert list(in_store(bucket)) == [receipt.file_name]
+    assert list(outlines(bucket)) == [outline_name(receipt.file_name)]
 
 
 def test_an_outline_that_is_there_is_not_sent_again(

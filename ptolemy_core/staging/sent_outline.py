@@ -22,7 +22,7 @@ _READ = 16 << 20
 
 
 def send_outline(area: "StoreArea", name: str, output: OutlineOutput) -> None:
-    """Put a complete outline into a store, unless it is there already.
+    """Put a complete outline into a store, unless the same one already exists there.
 
     Args:
         area: where to.

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import obstore
 import pytest
 from fastapi.testclient import TestClient
 
@@ -39,11 +40,12 @@ from ptolemy_dagster.http.piece_app import PieceApp, PieceServer
 from tests.encrypted.conftest import ALIAS, keyring
 from tests.remote.servers import Store
 from tests.remote.test_bucket import FILES, run, write
+from tests.remote.test_clouds import Cloud, azure, azurite
 from tests.remote.test_restore_to_store import objects
 from tests.remote.test_staged_in_store import in_store, own_home, staged
 from tests.stages.conftest import BUILDING, PROFILE, Scene
 
-__all__ = ["keyring", "own_home"]
+__all__ = ["azure", "azurite", "keyring", "own_home"]
 
 GENERATED = {"car_storage": "generated"}
 
@@ -263,13 +265,20 @@ def test_of_two_encrypted_builds_that_read_other_bytes_only_the_recorded_one_sen
 
 
 def test_an_outline_that_is_there_is_not_sent_again(
-    make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    far = generated(make, bucket)
+    """As after a kill between its upload and its receipt; one with other times replaces it."""
+    area = StoreArea(f"s3://{store.bucket}/cars", None, str(tmp_path))
+    output: Any = SimpleNamespace(path=str(tmp_path / "ours"))
+    for content in (b"ours", b"same size"[:4], b"longer"):
+        (tmp_path / "ours").write_bytes(content)
+        area.publish_outline("p", output, "x.car")
+        assert outlines(store, "p") == {"x.outline": content}
     monkeypatch.setattr(WholeObjects, "put", None)
-    bad = outlines(bucket)
-    far.build(0, rebuild=True)
-    assert outlines(bucket) == bad
+    area.publish_outline("p", output, "x.car")
+    (tmp_path / "ours").unlink()  # by a later attempt on this machine
+    with pytest.raises(BusyError, match="took over"):
+        area.publish_outline("p", output, "x.car")
 
 
 def changed_put(monkeypatch: pytest.MonkeyPatch, before: Any) -> None:
@@ -464,3 +473,34 @@ def test_a_project_moves_to_a_store_only_with_its_outlines(make: Any, bucket: St
     bucket.put({f"cars/outlines/far/{one.name}": one.read_bytes() for one in folder.iterdir()})
     moved = change.change(here.catalog, "far", {"staging_dir": url})
     assert Scene(here.catalog, moved).problems() == []
+
+
+def test_outlines_and_data_keys_are_kept_in_azure_too(make: Any, azure: Cloud, keyring: Keyring) -> None:
+    place = azure.url.removesuffix("pre") + "cars"
+    far = make("far", staging_dir=place, encryption=ALIAS, **GENERATED)
+    write(far.target, FILES)
+    run(far)
+    renamed = Scene(far.catalog, remove.rename(far.catalog, "far", "other"))
+    assert [verdict.problems for verdict in renamed.verify(source=True, again=True)] == [[]] * len(
+        renamed.cars()
+    )
+    area = StoreArea(place, None, "")
+    assert (area.outlines("far"), len(area.outlines("other"))) == ({}, len(renamed.cars()))
+    assert area.look("manifests/other.keys.json")
+
+
+def test_a_store_without_conditional_requests_is_written_without_conditions(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = obstore.put
+
+    def put(*given: Any, mode: Any, **more: Any) -> Any:
+        if mode != "overwrite":
+            raise RuntimeError("status code: 501 <Code>NotImplemented</Code>")
+        return real(*given, mode=mode, **more)
+
+    monkeypatch.setattr(obstore, "put", put)
+    found = WholeObjects(f"s3://{bucket.bucket}/cars", None)
+    for content in (b"1", b"2"):
+        found.put("x", content, found.look("x"))
+        assert objects(bucket, "cars/") == {"x": content}

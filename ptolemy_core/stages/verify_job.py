@@ -200,7 +200,7 @@ def _read(
     before = stored.look()
     try:
         report = verify_car(
-            stored.open() if row.is_generated or stored.in_store else stored.path,
+            stored.for_reader(),
             job.profile,
             expect=expect,
             receiver=listing,

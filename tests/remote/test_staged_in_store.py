@@ -189,7 +189,6 @@ def test_a_store_that_can_not_be_written_is_refused_at_once(make: Any, bucket: S
     ("settings", "said"),
     [
         ({"staging_dir": "https://host/x"}, "can't be a https:// URL"),
-        ({"staging_dir": "s3://b/x", "car_storage": "generated"}, "car_storage generated keeps outlines"),
         ({"staging_dir": "s3://b/x/y", "target_dir": "s3://b/x"}, "is inside target_dir"),
     ],
 )

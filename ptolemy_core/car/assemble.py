@@ -80,7 +80,7 @@ class Assembler:
         blocks = slice(first, int(np.searchsorted(layout.offset, high, side="left")))
         out = Unit(number, self.buffers.take(), high - low, [])
         sections = layout.offset[blocks] - low
-        data = sections + cid.SIZE + varint.lengths(layout.size[blocks] + cid.SIZE)
+        data = sections + cid.SIZE + varint.lengths(layout.size[blocks].astype(np.int64) + cid.SIZE)
         kinds = layout.kind[blocks]
         leaves = np.flatnonzero(kinds == Block.LEAF)
         starts_here = sections[leaves] >= 0
@@ -115,9 +115,9 @@ class Assembler:
         if not len(leaves):
             return
         layout = self._layout
-        items = layout.item[first + leaves]
+        items = layout.item[first + leaves].astype(np.int64)
         done = np.zeros(len(items), dtype=np.bool_)
-        one_leaf = layout.count[layout.roots[items]] == 1
+        one_leaf = self._inputs.items.sizes[items] == layout.size[first + leaves]
         small = np.flatnonzero(one_leaf & starts_here)
         for low in range(0, len(small), _SMALL_BATCH):
             if stop.is_set():
@@ -159,7 +159,7 @@ class Assembler:
         """Hash the leaves that start in the unit, and write their section heads (length and CID)."""
         if not len(own):
             return
-        sizes = self._layout.size[first + own]
+        sizes = self._layout.size[first + own].astype(np.int64)
         rows = kernel.sha256_ranges(out.buffer, data[own], sizes)
         put_leaf_heads(out.buffer, data[own], sizes, rows)
         # consecutive blocks become one run of digests

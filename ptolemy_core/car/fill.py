@@ -61,7 +61,7 @@ def fill(
     Returns:
         the sha2-256 digest of every block, one per row; row 0 is that of the payload CID.
 
-    Memory: at most 2 * `threads` + 1 + MAX_OPEN_UNITS units (240 MiB with 4 threads), and about 150 bytes per block.
+    Memory: at most 2 * `threads` + 1 + MAX_OPEN_UNITS units (240 MiB with 4 threads), and about 60 bytes per block.
 
     Raises:
         SourceError: a source changed since the scan.
@@ -79,7 +79,7 @@ def fill(
         running: deque[Future[Unit]] = deque()
         submitted = 0
         for number in range(len(missing)):
-            while submitted < len(missing) and len(running) <= threads:
+            while submitted < len(missing) and (not running or len(running) + finisher.running() <= threads):
                 running.append(pool.submit(assembler.assemble, submitted, stop))
                 submitted += 1
             done = _result(running.popleft())
@@ -125,6 +125,12 @@ class _Finisher:
     def drop(self, unit: Unit) -> None:
         """Return a unit's buffer."""
         self._assembler.buffers.give(unit.buffer)
+
+    def running(self) -> int:
+        """How many units are being closed."""
+        while self._running and self._running[0].done():
+            _result(self._running.popleft())
+        return len(self._running)
 
     def wait(self) -> None:
         """Wait for all units; raises the first error."""
@@ -173,7 +179,8 @@ class _Placer:
         self._tree = tree
         self._finisher = finisher
         self._unit = unit
-        self._pending = deque(tree.completion())
+        self._pending = tree.completion()
+        self._next = next(self._pending, None)
         self._open: dict[int, _OpenUnit] = {}
 
     def add(self, unit: Unit, missing: int) -> None:
@@ -191,8 +198,9 @@ class _Placer:
     def place_nodes(self, blocks: int) -> None:
         """Place the nodes whose subtrees are within the first `blocks` blocks of the CAR."""
         complete = []
-        while self._pending and self._pending[0][0] <= blocks:
-            complete.append(self._pending.popleft()[1])
+        while self._next and self._next[0] <= blocks:
+            complete.append(self._next[1])
+            self._next = next(self._pending, None)
         for low in range(0, len(complete), _NODE_BATCH):
             numbers = np.array(complete[low : low + _NODE_BATCH], dtype=np.int64)
             self._place(self._layout.offset[numbers], self._tree.encode(numbers))
@@ -252,7 +260,7 @@ def _pool(threads: int, stop: threading.Event) -> Iterator[ThreadPoolExecutor]:
 def _spans(layout: Layout, blocks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last byte of the sections of these blocks."""
     first = layout.offset[blocks]
-    size = layout.size[blocks] + cid.SIZE
+    size = layout.size[blocks].astype(np.int64) + cid.SIZE
     return first, first + varint.lengths(size) + size - 1
 
 

@@ -1,7 +1,7 @@
 """Encoding nodes, once the digests of their children are known; CAR sections and the CAR header."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
 from ptolemy_core.kernel.encode import LinkColumns, NodeBatch, Sections, encode_nodes
 from ptolemy_core.layout import Block, Layout
+
+_PART = 10_000
+"""Nodes that are listed at once."""
 
 
 class NodeEncoder:
@@ -23,23 +26,19 @@ class NodeEncoder:
         """`digests` has the sha2-256 of every block, one per row, and is shared with the fill."""
         self._layout = layout
         self._digests = digests
-        self._children = np.argsort(layout.parent, kind="stable")[1:]  # without the root, which has no parent
-        self._first = np.searchsorted(layout.parent[self._children], np.arange(len(layout) + 1))
-        self.nodes = np.flatnonzero(
-            (layout.kind == Block.FILE) | (layout.kind == Block.DIRECTORY) | (layout.kind == Block.HAMT)
-        )
+        self.nodes = layout.nodes.at[layout.kind[layout.nodes.at] != Block.SYMLINK]
 
-    def completion(self) -> list[tuple[int, int]]:
+    def completion(self) -> Iterator[tuple[int, int]]:
         """(block after its subtree, node) of every node, children before parents."""
-        out: list[tuple[int, int]] = []
         stack: list[tuple[int, int]] = []
-        for node, count in zip(self.nodes.tolist(), self._layout.count[self.nodes].tolist(), strict=True):
-            while stack and stack[-1][0] <= node:
-                out.append(stack.pop())
-            stack.append((node + count, node))
+        for low in range(0, len(self.nodes), _PART):
+            some = self.nodes[low : low + _PART]
+            for node, count in zip(some.tolist(), self._layout.count[some].tolist(), strict=True):
+                while stack and stack[-1][0] <= node:
+                    yield stack.pop()
+                stack.append((node + count, node))
         while stack:
-            out.append(stack.pop())
-        return out
+            yield stack.pop()
 
     def encode(self, numbers: NDArray[np.int64]) -> Sections:
         """The sections of these nodes, children before parents; sets their digests. Those of other children are set.
@@ -48,9 +47,12 @@ class NodeEncoder:
             AssertionError: a node doesn't have the size that it was laid out with.
         """
         layout = self._layout
-        below = [self._children_of(number) for number in numbers.tolist()]
+        below = [layout.children(number) for number in numbers.tolist()]
         targets = np.concatenate(below)
-        names = self._names_of(targets)
+        names: list[bytes] = []
+        for kind, children in zip(layout.kind[numbers].tolist(), below, strict=True):
+            # links inside a file have no names
+            names += [b""] * len(children) if kind == Block.FILE else layout.link_names(children)
         links = LinkColumns(
             targets,
             layout.kind[targets],
@@ -60,17 +62,8 @@ class NodeEncoder:
             np.cumsum(np.fromiter(map(len, names), dtype=np.int64, count=len(names))),
         )
         edges = np.cumsum([0, *map(len, below)])
-        batch = NodeBatch(numbers, layout.kind[numbers], layout.size[numbers], edges, links)
+        batch = NodeBatch(numbers, layout.kind[numbers], layout.size[numbers].astype(np.int64), edges, links)
         return encode_nodes(batch, self._digests) or self._one_by_one(batch, names)
-
-    def _children_of(self, node: int) -> NDArray[np.int64]:
-        """The blocks that the node links to."""
-        return self._children[self._first[node] : self._first[node + 1]]
-
-    def _names_of(self, blocks: NDArray[np.int64]) -> list[bytes]:
-        """Names of the links to these blocks; links inside a file have none."""
-        names = self._layout.names
-        return [names[k] if k >= 0 else b"" for k in self._layout.name[blocks].tolist()]
 
     def _one_by_one(self, batch: NodeBatch, names: Sequence[bytes]) -> Sections:
         """`encode` without the compiled kernel."""

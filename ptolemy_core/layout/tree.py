@@ -254,6 +254,7 @@ def block_order(tree: Tree) -> list[tuple[int, int, bytes, "hamt.HamtNode | None
     have row -1.
     """
     children = _Children(tree)
+    is_folder = (tree.kind == Kind.DIRECTORY).tobytes()  # a byte is read faster than an array's element
     out: list[tuple[int, int, bytes, hamt.HamtNode | None]] = []
     todo: list[tuple[int, int, bytes, hamt.HamtNode | None]] = [
         (ROOT, -1, tree.names[ROOT], tree.hamts.get(ROOT))
@@ -269,7 +270,7 @@ def block_order(tree: Tree) -> list[tuple[int, int, bytes, "hamt.HamtNode | None
                     todo.append((target, place, name, tree.hamts.get(target)))
                 else:
                     todo.append((-1, place, name, target))
-        elif tree.kind[row] == Kind.DIRECTORY:
+        elif is_folder[row]:
             rows = children.of(row)
             if row in tree.unsorted:
                 rows.sort(key=lambda r: tree.names[r])

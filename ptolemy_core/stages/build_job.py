@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ptolemy_core import interrupts
+from ptolemy_core import garbage, interrupts
 from ptolemy_core.car import BuildOptions, BuiltCar
 from ptolemy_core.catalog import cars, containers, delivery, encrypted_cars, stored_cars, waiting
 from ptolemy_core.catalog.cars import CarRow
@@ -28,6 +28,9 @@ from ptolemy_core.staging.area import part_name
 from ptolemy_core.staging.build import Kept, build_car, build_car_in_store
 from ptolemy_core.staging.outlines import rebuild_outline
 from ptolemy_core.staging.store import StoreArea
+
+_MANY = 100_000
+"""Blocks of a layout whose making takes memory that is worth giving back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,8 @@ def _lay_out(job: BuildJob, form: CarForm) -> Layout:
     row = job.container
     with interrupts.let_through():
         layout = compute_layout(form.items, job.profile)
+        if len(layout) >= _MANY:
+            garbage.give_back()
     if layout.car_size != row.car_size:
         raise ReceiptError(
             f"container {row.number} of {job.project.name!r} was planned as {row.car_size} bytes and lays out as "

@@ -40,7 +40,7 @@ from ptolemy_dagster.http.piece_app import PieceApp, PieceServer
 from tests.encrypted.conftest import ALIAS, keyring
 from tests.remote.servers import Store
 from tests.remote.test_bucket import FILES, run, write
-from tests.remote.test_clouds import Cloud, azure, azurite
+from tests.remote.clouds import Cloud, azure, azurite
 from tests.remote.test_restore_to_store import objects
 from tests.remote.test_staged_in_store import in_store, own_home, staged
 from tests.stages.conftest import BUILDING, PROFILE, Scene

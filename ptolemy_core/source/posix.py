@@ -166,7 +166,7 @@ class PosixSource:
         except OSError:
             return np.zeros(len(names), dtype=np.bool_), np.zeros((len(names), 2), dtype=np.int64)
         same = stamps.same(Stamps(found[:, files.SIZE], found[:, files.MTIME]))
-        for device in np.unique(found[same, files.DEVICE]).tolist():
+        for device in set(found[same, files.DEVICE].tolist()):
             if not self._has_inodes(device):
                 found[found[:, files.DEVICE] == device, files.INODE] = 0
         return same & (found[:, files.DONE] == stamps.sizes), found[:, [files.CTIME, files.INODE]]

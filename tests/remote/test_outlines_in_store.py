@@ -38,14 +38,14 @@ from ptolemy_core.staging.whole_objects import WholeObjects
 from ptolemy_core.status.free_space import missing
 from ptolemy_dagster.http.piece_app import PieceApp, PieceServer
 from tests.encrypted.conftest import ALIAS, keyring
+from tests.remote.clouds import Cloud
 from tests.remote.servers import Store
 from tests.remote.test_bucket import FILES, run, write
-from tests.remote.test_clouds import Cloud, azure, azurite
 from tests.remote.test_restore_to_store import objects
 from tests.remote.test_staged_in_store import in_store, own_home, staged
 from tests.stages.conftest import BUILDING, PROFILE, Scene
 
-__all__ = ["azure", "azurite", "keyring", "own_home"]
+__all__ = ["keyring", "own_home"]
 
 GENERATED = {"car_storage": "generated"}
 

@@ -23,7 +23,17 @@ from setuptools.errors import CompileError
 
 NATIVE = Path("ptolemy_core/kernel/native")
 LIBRARY = "libkernel.dylib" if sys.platform == "darwin" else "libkernel.so"
-FLAGS = ["-O3", "-std=gnu11", "-g0", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra"]
+FLAGS = [
+    "-O3",
+    "-std=gnu11",
+    "-g0",
+    "-fPIC",
+    "-shared",
+    "-fvisibility=hidden",
+    "-pthread",
+    "-Wall",
+    "-Wextra",
+]
 if sys.platform == "linux":
     FLAGS.append("-s")
 OLDEST_GLIBC = (2, 17)

@@ -122,7 +122,7 @@ def _encrypted(plain: Inputs) -> Inputs:
     cipher = ProjectCipher(random_secret(32), random_secret(64))
     order = sorted(range(len(plain.items)), key=lambda k: cipher.car_path(plain.items.paths[k]))
     rows = np.array(order, dtype=np.int64)
-    content = Content(plain.items.take(order), plain.stamps.take(rows), {}, rows, random_headers(len(order)))
+    content = Content(plain.items.take(order), plain.stamps.take(rows), {}, random_headers(len(order)))
     return in_car(content, cipher).inputs(plain.source)
 
 

@@ -33,6 +33,8 @@ class Tally:
     unanswered: list[str] = field(default_factory=list)
     confirmed: set[str] = field(default_factory=set)
     found: set[str] = field(default_factory=set)
+    cpu: float = 0.0
+    """Processor seconds of the server while clients asked."""
 
     @property
     def lost(self) -> set[str]:
@@ -45,9 +47,22 @@ class Tally:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server: its address and its process."""
+
+    url: str
+    pid: int
+
+    def cpu(self) -> float:
+        """Processor seconds that it has taken, of all its threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def served(home: Path) -> Iterator[str]:
-    """A server of its own without Dagster beside it, and its address."""
+def served(home: Path) -> Iterator[Served]:
+    """A server of its own without Dagster beside it."""
     process = subprocess.Popen(
         [sys.executable, "-c", _SCRIPT, "serve", "--port", "0", *_OPTIONS],
         env=os.environ | {"DAGSTER_HOME": str(home)},
@@ -60,27 +75,32 @@ def served(home: Path) -> Iterator[str]:
         found = re.search(r"http://[^/\s]+", first)
         if not found:
             raise RuntimeError(f"the server doesn't start: {first}")
-        yield found[0]
+        yield Served(found[0], process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
         process.stdout.close()
 
 
-async def press(url: str, clients: int, seconds: float, folder: Path, reads: int = 2) -> Tally:
+async def press(server: Served, clients: int, seconds: float, folder: Path, reads: int = 2) -> Tally:
     """Let clients ask for a while, so many reads for each definition, then look what is there."""
-    tally = Tally()
-    (folder / "data").mkdir(exist_ok=True)
-    end = time.monotonic() + seconds
-    await asyncio.gather(*(_client(url, number, end, folder, tally, reads) for number in range(clients)))
+    tally, url, before = Tally(), server.url, server.cpu()
+    await press_for(url, clients, time.monotonic() + seconds, folder, tally, reads=reads)
+    tally.cpu = server.cpu() - before
     following: str | None = "/v0/projects?limit=10000"
-    async with _connected(url) as server:
+    async with _connected(url) as connection:
         while following:
-            _, head, body = await server.ask("GET", following)
+            _, head, body = await connection.ask("GET", following)
             tally.found.update(project["name"] for project in json.loads(body))
             link = re.search(r"(?im)^link: <([^>]+)>; rel=\"next\"", head)
             following = link[1] if link else None
     return tally
+
+
+async def press_for(url: str, clients: int, end: float, folder: Path, tally: Tally, *, reads: int) -> None:
+    """Let clients ask until a time of the monotonic clock, so many reads for each definition."""
+    (folder / "data").mkdir(exist_ok=True)
+    await asyncio.gather(*(_client(url, number, end, folder, tally, reads) for number in range(clients)))
 
 
 class _Server:
@@ -146,8 +166,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--reads", type=int, default=2, help="reads for each definition")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ptolemy-load-") as name, served(Path(name) / "home") as url:
-        tally = asyncio.run(press(url, arguments.clients, arguments.seconds, Path(name), arguments.reads))
+    with tempfile.TemporaryDirectory(prefix="ptolemy-load-") as name, served(Path(name) / "home") as server:
+        tally = asyncio.run(press(server, arguments.clients, arguments.seconds, Path(name), arguments.reads))
     requests = sum(tally.statuses.values())
     print(f"{arguments.clients} clients, {arguments.seconds:g} s: {requests} requests answered, ", end="")
     print(f"{requests / arguments.seconds:.0f} a second, by status {dict(tally.statuses)}")
@@ -155,6 +175,8 @@ def main() -> int:
         median, most, worst = (tally.quantile(method, share) for share in (0.5, 0.99, 1))
         rate = len(tally.seconds[method]) / arguments.seconds
         print(f"{what}: {rate:.0f} a second; seconds: median {median:.3f}, 99% {most:.3f}, most {worst:.3f}")
+    print(f"server: {1000 * tally.cpu / max(1, requests):.2f} ms of processor time a request, ", end="")
+    print(f"{tally.cpu / arguments.seconds:.2f} cores busy")
     print(
         f"projects confirmed {len(tally.confirmed)}, lost {len(tally.lost)}; unanswered {len(tally.unanswered)}"
     )

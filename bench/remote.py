@@ -1,4 +1,4 @@
-"""A build from a bucket against obstore's plain download of the same bytes plus a build from memory.
+"""A build from a bucket, and one into it, beside obstore's plain transfer of the same bytes plus a build from memory.
 
     python -m bench.remote [--mib 256] [--small 10000] [--keys 20000]
 
@@ -28,12 +28,16 @@ from ptolemy_core.layout import compute_layout
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source import Entry, Source, Stamp, Stamps, open_source
 from ptolemy_core.source.protocol import FolderSeen
-from ptolemy_core.staging.build import build_car
+from ptolemy_core.staging.build import build_car, build_car_in_store
+from ptolemy_core.staging.store import StoreArea
 from ptolemy_core.tree import Kind
 from tests.remote import servers
 
 _RANGE = 127 << 17
 """Bytes of a ranged read, those of a unit of a build."""
+
+_PART = 16 << 20
+"""Bytes of a part of an upload."""
 
 
 @dataclass
@@ -75,13 +79,14 @@ class Memory:
         raise NotImplementedError
 
 
-def cpu(work: Callable[[], Any], times: int = 3) -> float:
-    """The least CPU seconds of this process for some work."""
-    best = float("inf")
+def cpu(*works: Callable[[], Any], times: int = 3) -> list[float]:
+    """The least CPU seconds of this process for each of some works, which alternate."""
+    best = [float("inf")] * len(works)
     for _ in range(times):
-        before = time.process_time()
-        work()
-        best = min(best, time.process_time() - before)
+        for number, work in enumerate(works):
+            before = time.process_time()
+            work()
+            best[number] = min(best[number], time.process_time() - before)
     return best
 
 
@@ -109,9 +114,72 @@ def download_small(store: Any, keys: Sequence[str]) -> None:
         assert sum(pool.map(lambda key: len(obstore.get(store, key).bytes()), keys)) > 0
 
 
-def say(what: str, ours: float, peers: float, limit: float) -> None:
+def upload(store: Any, car: bytes) -> None:
+    """Obstore's upload of a CAR in parts, as staging does it."""
+    parts = (car[at : at + _PART] for at in range(0, len(car), _PART))
+    obstore.put(store, "plain/x.car", parts, use_multipart=True, chunk_size=_PART, max_concurrency=4)
+
+
+def stage(source: Source, area: StoreArea) -> str:
+    """A CAR of a source, built into a store; returns its name."""
+    items, inputs = whole(source)
+    layout = compute_layout(items)
+    return build_car_in_store(layout, inputs, area, ".bench.car.part", BuildOptions()).file_name
+
+
+def say(what: str, ours: float, peers: float, limit: float | None = None) -> None:
     """Print a ratio."""
-    print(f"{what}: {ours:.2f} s against {peers:.2f} s, {ours / peers:.2f} times (at most {limit})")
+    target = "" if limit is None else f" (at most {limit})"
+    print(f"{what}: {ours:.2f} s against {peers:.2f} s, {ours / peers:.2f} times{target}")
+
+
+def compare_big(server: servers.Store, store: Any, data: bytes, place: str) -> None:
+    """One large object: read into a CAR in a folder, and a CAR of it sent to the store."""
+    name = f"one object of {len(data) >> 20} MiB"
+    source = Memory({b"object": data})
+    bare, memory, ours = cpu(
+        lambda: download_ranges(store, "big/object", len(data)),
+        lambda: build(source, place),
+        lambda: build(open_source(f"s3://{server.bucket}/big".encode()), place),
+    )
+    print(f"download {bare:.2f} s, build from memory {memory:.2f} s")
+    say(name, ours, bare + memory, 1.15)
+
+    area = StoreArea(f"s3://{server.bucket}/cars", None, place)
+    car = bytes(obstore.get(store, f"cars/{stage(source, area)}").bytes())
+
+    def staged() -> None:
+        area.remove(stage(source, area))
+
+    area.remove(stage(source, area))
+    bare, memory, ours = cpu(lambda: upload(store, car), lambda: build(source, place), staged)
+    print(f"upload {bare:.2f} s, build from memory {memory:.2f} s")
+    say(f"{name}, from memory into a store", ours, bare + memory)
+
+
+def compare_small(server: servers.Store, store: Any, files: dict[str, bytes], place: str) -> None:
+    """Objects of 4 KiB."""
+    source = Memory({name.removeprefix("small/").encode(): content for name, content in files.items()})
+    bare, memory, ours = cpu(
+        lambda: download_small(store, list(files)),
+        lambda: build(source, place),
+        lambda: build(open_source(f"s3://{server.bucket}/small".encode()), place),
+        times=5,
+    )
+    print(f"download {bare:.2f} s, build from memory {memory:.2f} s")
+    say(f"{len(files)} objects of 4 KiB", ours, bare + memory, 1.3)
+
+
+def compare_listing(server: servers.Store, store: Any, count: int) -> None:
+    """Keys."""
+    source: Any = open_source(f"s3://{server.bucket}/keys".encode())
+    bare, listed, ours = cpu(
+        lambda: [one for page in obstore.list(store, "keys") for one in page],
+        lambda: [one for page in source._keys.objects("keys/") for one in page],
+        lambda: [one for page in source.entries() for one in page],
+    )
+    say(f"listing of {count} keys", listed, bare, 1.5)
+    print(f"the same as entries in the catalog's order: {ours:.2f} s")
 
 
 def main() -> None:
@@ -133,26 +201,9 @@ def main() -> None:
             list(pool.map(lambda name: obstore.put(store, name, small[name]), names))
             list(pool.map(lambda k: obstore.put(store, f"keys/{k % 100:03}/{k:06}", b""), range(chosen.keys)))
         build(Memory({b"object": data[: 16 << 20]}), place)  # warm
-
-        bare = cpu(lambda: download_ranges(store, "big/object", len(data)))
-        memory = cpu(lambda: build(Memory({b"object": data}), place))
-        ours = cpu(lambda: build(open_source(f"s3://{server.bucket}/big".encode()), place))
-        print(f"download {bare:.2f} s, build from memory {memory:.2f} s")
-        say(f"one object of {chosen.mib} MiB", ours, bare + memory, 1.15)
-
-        files = {name.removeprefix("small/").encode(): content for name, content in small.items()}
-        bare = cpu(lambda: download_small(store, names))
-        memory = cpu(lambda: build(Memory(files), place))
-        ours = cpu(lambda: build(open_source(f"s3://{server.bucket}/small".encode()), place))
-        print(f"download {bare:.2f} s, build from memory {memory:.2f} s")
-        say(f"{chosen.small} objects of 4 KiB", ours, bare + memory, 1.3)
-
-        source: Any = open_source(f"s3://{server.bucket}/keys".encode())
-        bare = cpu(lambda: [one for page in obstore.list(store, "keys") for one in page])
-        listed = cpu(lambda: [one for page in source._keys.objects("keys/") for one in page])
-        ours = cpu(lambda: [one for page in source.entries() for one in page])
-        say(f"listing of {chosen.keys} keys", listed, bare, 1.5)
-        print(f"the same as entries in the catalog's order: {ours:.2f} s")
+        compare_big(server, store, data, place)
+        compare_small(server, store, small, place)
+        compare_listing(server, store, chosen.keys)
 
 
 if __name__ == "__main__":

@@ -50,10 +50,10 @@ def scan(folder: str, home: str) -> dict[str, Any]:
 
 def walk(folder: str) -> dict[str, Any]:
     """Job: the walk alone, no catalog."""
-    from ptolemy_core.source.walk import walk as entries
+    from ptolemy_core.source.walk import walk_batches
 
     with Clock() as clock:
-        count = sum(1 for _ in entries(os.fsencode(folder)))
+        count = sum(map(len, walk_batches(os.fsencode(folder))))
     return clock.answer(files=count)
 
 

@@ -40,6 +40,11 @@ def whole_number(variable: str, default: int, most: int) -> int:
     return int(text)
 
 
+def staging(project: str) -> str:
+    """Folder of this machine for a project whose staging area is in a store: manifests, and what isn't complete."""
+    return os.path.join(home(), "staging", project)
+
+
 def home() -> str:
     """Folder of the embedded catalog and of Dagster's instance.
 

@@ -254,12 +254,6 @@ class Project(BaseModel):
                 f"source_profile {self.source_profile!r} goes with a URL, and target_dir {self.target_dir!r} is a "
                 "folder: leave it out"
             )
-        if self.stages_to_store and (self.is_encrypted or self.car_storage != "staged"):
-            kind = "an encrypted project" if self.is_encrypted else "car_storage generated"
-            raise ValueError(
-                f"staging_dir {self.staging_dir!r} is a URL, and {kind} keeps outlines, which need a folder: use a "
-                "folder"
-            )
         if _is_below(self.staging_dir, self.target_dir):
             raise ValueError(
                 f"staging_dir {self.staging_dir!r} is inside target_dir {self.target_dir!r}: "
@@ -282,7 +276,7 @@ class Project(BaseModel):
         """The folder of this machine for manifests and temporary files: staging_dir, if that isn't a URL."""
         if not self.stages_to_store:
             return self.staging_dir
-        return os.path.join(environment.home(), "staging", self.name)
+        return environment.staging(self.name)
 
     @property
     def target_bytes(self) -> bytes:

@@ -29,8 +29,8 @@ def run_lives(catalog: Catalog, run: RunFacts, state: ProjectState) -> bool:
     if run.status in ENDED:
         return False
     pid = run.tags.get(PID_TAG, "")  # anyone who launches a run may write anything there
-    if run.tags.get(HOST_TAG) == socket.gethostname() and re.fullmatch("[0-9]{1,9}", pid, re.ASCII):
-        return _exists(int(pid))
+    if run.tags.get(HOST_TAG) == socket.gethostname() and re.fullmatch("[1-9][0-9]{0,8}", pid, re.ASCII):
+        return process_exists(int(pid))
     if run.status == "QUEUED":
         return True
     if WATCHED_TAG in run.tags and holds_lock(catalog, run.run_id):
@@ -48,7 +48,7 @@ def holds_lock(catalog: Catalog, run_id: str) -> bool:
         return True
 
 
-def _exists(pid: int) -> bool:
+def process_exists(pid: int) -> bool:
     """Whether there is a process of this id."""
     try:
         os.kill(pid, 0)

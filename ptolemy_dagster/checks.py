@@ -10,9 +10,6 @@ from ptolemy_core.catalog import cars as receipts
 from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.catalog.skipped import not_stored
 from ptolemy_core.sizes import counted
-from ptolemy_core.stages.deal import settle_deals
-from ptolemy_core.stages.replication import replication
-from ptolemy_core.stages.verify import Verifying, verify
 from ptolemy_dagster import show
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.deals import deals
@@ -68,6 +65,8 @@ class VerifyOptions(dg.Config):
 )
 def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource) -> dg.AssetCheckResult:
     """Read all CARs of the project back that weren't since they changed."""
+    from ptolemy_core.stages.verify import Verifying, verify  # other jobs' runs need none of it
+
     config = VerifyOptions(**context.op_execution_context.op_config)
     problems: list[str] = []
     cars = known = away = dead = blocks = entries = size = compared = outdated = 0
@@ -128,6 +127,9 @@ def cars_verify(context: dg.AssetCheckExecutionContext, catalog: CatalogResource
 )
 def replicated(context: dg.AssetCheckExecutionContext, catalog: CatalogResource) -> dg.AssetCheckResult:
     """Compare the project's active deals with what it wants."""
+    from ptolemy_core.stages.deal import settle_deals  # other jobs' runs need none of it
+    from ptolemy_core.stages.replication import replication
+
     with as_failure():
         opened = catalog.open()
         settle_deals(opened, context.partition_key)

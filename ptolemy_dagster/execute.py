@@ -124,7 +124,9 @@ def execute_when_asked(line: socket.socket) -> None:
 
 def _import() -> None:
     """Import the pipeline."""
-    with imports_kept():
+    from ptolemy_dagster.internals.decoration import undecorated
+
+    with imports_kept(), undecorated():
         import ptolemy_dagster.definitions
         import ptolemy_dagster.internals.foreground
         import ptolemy_dagster.storage  # noqa: F401 named in dagster.yaml

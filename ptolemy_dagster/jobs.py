@@ -3,7 +3,6 @@
 import dagster as dg
 
 from ptolemy_core.project import parse_project
-from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_dagster import checks
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.dataset import dataset_root, manifest
@@ -94,6 +93,8 @@ verify = dg.define_asset_job(
 )
 def define_project(context: dg.OpExecutionContext, catalog: CatalogResource) -> None:
     """Create the project of these settings."""
+    from ptolemy_core.stages.deal_settings import wallet_warning  # other jobs' runs need none of it
+
     with as_failure():
         project = parse_project(context.op_config)
         new = define(catalog.open(), context.instance, project)

@@ -1,13 +1,13 @@
 """Partitions: a key per project, and a key per CAR, `delta|000003`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-from ptolemy_core.catalog import Catalog
-from ptolemy_core.errors import StageOrderError
+from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.errors import PtolemyError, StageOrderError
 from ptolemy_core.project import Project
-from ptolemy_core.stages.project_keys import define_project
+from ptolemy_core.stages.project_keys import define_project, prepare_project
 from ptolemy_dagster.roots import environment_roots, require_inside
 
 project_partitions = dg.DynamicPartitionsDefinition(name="projects")
@@ -76,6 +76,41 @@ def define(catalog: Catalog, instance: dg.DagsterInstance, project: Project) -> 
     return new
 
 
+def prepare_plain(catalog: Catalog, new: Sequence[Project]) -> dict[str, PtolemyError]:
+    """See that projects that aren't encrypted can be defined, and make their folders; errors by name."""
+    errors: dict[str, PtolemyError] = {}
+    roots = environment_roots()
+    for project in new:
+        try:
+            require_inside(project, roots)
+            prepare_project(catalog, project)
+        except PtolemyError as error:
+            errors[project.name] = error
+    return errors
+
+
+def define_plain(
+    catalog: Catalog, instance: dg.DagsterInstance, ready: Sequence[Project]
+) -> dict[str, PtolemyError]:
+    """`define` projects of different names in one transaction, after `prepare_plain`.
+
+    Returns:
+        by name the errors of those that can't be defined; none of them keeps the others back.
+    """
+    outcomes = dict(zip((p.name for p in ready), projects.create_all(catalog, ready), strict=True))
+    errors: dict[str, PtolemyError] = {
+        name: found for name, found in outcomes.items() if isinstance(found, PtolemyError)
+    }
+    register_all(instance, [name for name in outcomes if name not in errors])
+    return errors
+
+
 def register(instance: dg.DagsterInstance, name: str) -> None:
     """Make a project's partition known to Dagster; a catalog may be older than a Dagster home."""
-    instance.add_dynamic_partitions(project_partitions.name or "", [name])
+    register_all(instance, [name])
+
+
+def register_all(instance: dg.DagsterInstance, names: Sequence[str]) -> None:
+    """`register` several projects at once."""
+    if names:
+        instance.add_dynamic_partitions(project_partitions.name or "", names)

@@ -6,7 +6,6 @@ import dagster as dg
 from pydantic import Field
 
 from ptolemy_core.catalog import Catalog, projects
-from ptolemy_core.catalog.views import Entries, View
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.tree import paths
@@ -52,12 +51,8 @@ def restore(catalog: Catalog, name: str, settings: RestoreSettings) -> str:
         SettingsError: the folder isn't an absolute path, or is outside the roots.
         RestoreError: a CAR is missing, or something couldn't be restored.
     """
-    from ptolemy_core.restore.project import (
-        RestoreError,
-        Writing,
-        load,
-        work,
-    )  # other jobs' runs need none of it
+    from ptolemy_core.catalog.views import Entries, View  # other jobs' runs need none of it
+    from ptolemy_core.restore.project import RestoreError, Writing, load, work
 
     if not os.path.isabs(settings.to):
         raise SettingsError(f"to must be an absolute path, got {settings.to!r}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ptolemy_core import kernel
 from ptolemy_core.car import nodes
 from ptolemy_core.dag import cid, unixfs, varint
+from ptolemy_core.kernel.encode import Sections, copy_pieces, put_leaf_heads
 from ptolemy_core.layout import Block, Layout
 from ptolemy_core.source import Inputs
 from ptolemy_core.source.buffers import Buffers
@@ -40,9 +41,11 @@ class Unit:
 
     def copy_in(self, at: int, data: bytes) -> None:
         """Copy the part of `data`, which starts at offset `at`, that is inside the unit."""
-        low, high = max(0, -at), min(len(data), self.size - at)
-        if high > low:
-            self.buffer[at + low : at + high] = data[low:high]
+        self.copy_sections(np.array([at], dtype=np.int64), Sections.of([data]))
+
+    def copy_sections(self, places: NDArray[np.int64], sections: Sections) -> None:
+        """Copy the parts of sections, which start at these offsets, that are inside the unit."""
+        copy_pieces(self.buffer, self.size, places, sections)
 
 
 class Assembler:
@@ -77,7 +80,7 @@ class Assembler:
         blocks = slice(first, int(np.searchsorted(layout.offset, high, side="left")))
         out = Unit(number, self.buffers.take(), high - low, [])
         sections = layout.offset[blocks] - low
-        data = sections + cid.SIZE + varint.lengths(layout.size[blocks] + cid.SIZE)
+        data = sections + cid.SIZE + varint.lengths(layout.size[blocks].astype(np.int64) + cid.SIZE)
         kinds = layout.kind[blocks]
         leaves = np.flatnonzero(kinds == Block.LEAF)
         starts_here = sections[leaves] >= 0
@@ -111,46 +114,54 @@ class Assembler:
         """
         if not len(leaves):
             return
-        layout, read_into = self._layout, self._inputs.read_into
+        layout = self._layout
+        items = layout.item[first + leaves].astype(np.int64)
+        done = np.zeros(len(items), dtype=np.bool_)
+        one_leaf = self._inputs.items.sizes[items] == layout.size[first + leaves]
+        small = np.flatnonzero(one_leaf & starts_here)
+        for low in range(0, len(small), _SMALL_BATCH):
+            if stop.is_set():
+                return
+            some = small[low : low + _SMALL_BATCH]
+            done[some] = self._inputs.read_small(items[some], out.buffer, data[leaves[some]])
+        rest = leaves[~done]
+        if len(rest):
+            self._read_one_by_one(out, first, rest, data, stop)
+
+    def _read_one_by_one(
+        self,
+        out: Unit,
+        first: int,
+        leaves: NDArray[np.int64],
+        data: NDArray[np.int64],
+        stop: threading.Event,
+    ) -> None:
+        """Read these leaves into the unit, consecutive ones of a file in one read."""
+        layout = self._layout
         items = layout.item[first + leaves].tolist()
         starts = layout.start[first + leaves].tolist()
         sizes = layout.size[first + leaves].tolist()
         at = data[leaves].tolist()
         if at[0] < 0:  # started in the previous unit: only the part in this one
             starts[0] -= at[0]
-            sizes[0] = max(0, sizes[0] + at[0])
+            sizes[0] = min(max(0, sizes[0] + at[0]), out.size)
             at[0] = 0
-            sizes[0] = min(sizes[0], out.size)
         view = memoryview(out.buffer)
-        count = len(items)
-        done = np.zeros(count, dtype=np.bool_)
-        one_leaf = layout.count[layout.roots[layout.item[first + leaves]]] == 1
-        small = np.flatnonzero(one_leaf & starts_here)
-        for low in range(0, len(small), _SMALL_BATCH):
-            if stop.is_set():
-                return
-            some = small[low : low + _SMALL_BATCH]
-            done[some] = self._inputs.read_small(
-                layout.item[first + leaves[some]], out.buffer, data[leaves[some]]
-            )
         k = 0
-        while k < count and not stop.is_set():
-            if done[k]:
-                k += 1
-                continue
+        while k < len(items) and not stop.is_set():
             j = k + 1
-            while j < count and items[j] == items[k]:
+            while j < len(items) and items[j] == items[k]:
                 j += 1
-            read_into(items[k], starts[k], [view[at[i] : at[i] + sizes[i]] for i in range(k, j)])
+            self._inputs.read_into(items[k], starts[k], [view[at[i] : at[i] + sizes[i]] for i in range(k, j)])
             k = j
 
     def _hash_leaves(self, out: Unit, first: int, own: NDArray[np.int64], data: NDArray[np.int64]) -> None:
         """Hash the leaves that start in the unit, and write their section heads (length and CID)."""
         if not len(own):
             return
-        sizes = self._layout.size[first + own]
+        sizes = self._layout.size[first + own].astype(np.int64)
         rows = kernel.sha256_ranges(out.buffer, data[own], sizes)
-        nodes.put_leaf_heads(out.buffer, data[own], sizes, rows)
+        put_leaf_heads(out.buffer, data[own], sizes, rows)
         # consecutive blocks become one run of digests
         edges = [0, *(np.flatnonzero(np.diff(own) != 1) + 1).tolist(), len(own)]
         for low, high in itertools.pairwise(edges):

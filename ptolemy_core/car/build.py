@@ -69,7 +69,8 @@ def write_car(
         SourceError: a source can't be read or changed since the scan.
         OSError: writing to the output failed.
     """
-    piece = commp.PieceTree(layout.car_size, options.unit)
+    unit = options.unit_of(layout)
+    piece = commp.PieceTree(layout.car_size, unit)
     lock = threading.Lock()
 
     def commit(number: int, data: memoryview) -> None:
@@ -78,7 +79,7 @@ def write_car(
             piece.set(number, subtree)
 
     def close(number: int, data: memoryview) -> None:
-        output.write(data, number * options.unit)
+        output.write(data, number * unit)
         if not (options.sha256 and is_deferred(number)):
             commit(number, data)
 
@@ -86,7 +87,7 @@ def write_car(
     if digests_known:
         digests_known(digests)
     output.sync()
-    digest = read_back(output, layout.car_size, options.unit, commit) if options.sha256 else None
+    digest = read_back(output, layout.car_size, unit, commit) if options.sha256 else None
     root = piece.digest()
     v1 = commp.piece_cid_v1(root)
     built = BuiltCar(

@@ -22,6 +22,7 @@ from ptolemy_core.car import nodes
 from ptolemy_core.car.assemble import Assembler, Unit
 from ptolemy_core.car.options import DEFAULT_OPTIONS, BuildOptions
 from ptolemy_core.dag import cid, varint
+from ptolemy_core.kernel.encode import Sections
 from ptolemy_core.layout import HEADER_SIZE, Layout
 from ptolemy_core.source import Inputs
 
@@ -29,6 +30,9 @@ _T = TypeVar("_T")
 
 MAX_OPEN_UNITS = 6
 """Units kept in memory while they wait for nodes, at most."""
+
+_NODE_BATCH = 4096
+"""Nodes encoded in one call, at most."""
 
 _POLL_SECONDS = 0.2
 """Seconds between checks for an interrupt while waiting for a unit."""
@@ -57,7 +61,7 @@ def fill(
     Returns:
         the sha2-256 digest of every block, one per row; row 0 is that of the payload CID.
 
-    Memory: at most 2 * `threads` + 1 + MAX_OPEN_UNITS units (240 MiB with 4 threads), and about 150 bytes per block.
+    Memory: at most 2 * `threads` + 1 + MAX_OPEN_UNITS units (240 MiB with 4 threads), and about 60 bytes per block.
 
     Raises:
         SourceError: a source changed since the scan.
@@ -65,7 +69,7 @@ def fill(
     """
     digests = np.zeros((len(layout), 32), dtype=np.uint8)
     tree = nodes.NodeEncoder(layout, digests)
-    threads, unit = options.threads, options.unit
+    threads, unit = options.threads, options.unit_of(layout)
     assembler = Assembler(layout, inputs, unit)
     missing = _missing_nodes(layout, tree.nodes, unit)
     stop = threading.Event()
@@ -75,7 +79,7 @@ def fill(
         running: deque[Future[Unit]] = deque()
         submitted = 0
         for number in range(len(missing)):
-            while submitted < len(missing) and len(running) <= threads:
+            while submitted < len(missing) and (not running or len(running) + finisher.running() <= threads):
                 running.append(pool.submit(assembler.assemble, submitted, stop))
                 submitted += 1
             done = _result(running.popleft())
@@ -84,7 +88,7 @@ def fill(
             placer.add(done, int(missing[number]))
             if number == 0 and not tree.is_node(0):
                 # a root without children (one small file, a link): only the header is missing
-                placer.place(0, tree.header(digests[0].tobytes()))
+                placer.place_header()
             placer.place_nodes(assembler.blocks_before((number + 1) * unit))
             if progress:
                 progress(done.size)
@@ -114,13 +118,19 @@ class _Finisher:
         """Close a complete unit."""
         self._submit(self._close_unit, unit)
 
-    def reassemble(self, number: int, parts: list[tuple[int, bytes]]) -> None:
+    def reassemble(self, number: int, parts: list[tuple[NDArray[np.int64], Sections]]) -> None:
         """Assemble a dropped unit a second time, copy its nodes into it, and close it."""
         self._submit(self._reassemble, number, parts)
 
     def drop(self, unit: Unit) -> None:
         """Return a unit's buffer."""
         self._assembler.buffers.give(unit.buffer)
+
+    def running(self) -> int:
+        """How many units are being closed."""
+        while self._running and self._running[0].done():
+            _result(self._running.popleft())
+        return len(self._running)
 
     def wait(self) -> None:
         """Wait for all units; raises the first error."""
@@ -132,10 +142,10 @@ class _Finisher:
         while len(self._running) > self._most:
             _result(self._running.popleft())
 
-    def _reassemble(self, number: int, parts: list[tuple[int, bytes]]) -> None:
+    def _reassemble(self, number: int, parts: list[tuple[NDArray[np.int64], Sections]]) -> None:
         unit = self._assembler.assemble(number, self._stop)
-        for at, data in parts:
-            unit.copy_in(at, data)
+        for places, sections in parts:
+            unit.copy_sections(places, sections)
         self._close_unit(unit)
 
     def _close_unit(self, unit: Unit) -> None:
@@ -154,7 +164,7 @@ class _OpenUnit:
 
     unit: Unit | None
     missing: int
-    parts: list[tuple[int, bytes]]
+    parts: list[tuple[NDArray[np.int64], Sections]]
 
 
 class _Placer:
@@ -169,7 +179,8 @@ class _Placer:
         self._tree = tree
         self._finisher = finisher
         self._unit = unit
-        self._pending = deque(tree.completion())
+        self._pending = tree.completion()
+        self._next = next(self._pending, None)
         self._open: dict[int, _OpenUnit] = {}
 
     def add(self, unit: Unit, missing: int) -> None:
@@ -186,34 +197,44 @@ class _Placer:
 
     def place_nodes(self, blocks: int) -> None:
         """Place the nodes whose subtrees are within the first `blocks` blocks of the CAR."""
-        while self._pending and self._pending[0][0] <= blocks:
-            _, node = self._pending.popleft()
-            block = self._tree.block(node)
-            if len(block) != self._layout.size[node]:
-                raise AssertionError(
-                    f"block {node}: {len(block)} bytes, laid out as {self._layout.size[node]}"
-                )
-            digest = self._tree.set_digest(node, block)
-            section = nodes.section(cid.of_digest(cid.DAG_PB, digest), block)
-            self.place(int(self._layout.offset[node]), section)
-            if node == 0:
-                self.place(0, self._tree.header(digest))
+        complete = []
+        while self._next and self._next[0] <= blocks:
+            complete.append(self._next[1])
+            self._next = next(self._pending, None)
+        for low in range(0, len(complete), _NODE_BATCH):
+            numbers = np.array(complete[low : low + _NODE_BATCH], dtype=np.int64)
+            self._place(self._layout.offset[numbers], self._tree.encode(numbers))
+            if numbers[-1] == 0:
+                self.place_header()
 
-    def place(self, offset: int, data: bytes) -> None:
-        """Copy bytes to an offset of the CAR; units that lack nothing more are finished."""
-        for number in range(offset // self._unit, (offset + len(data) - 1) // self._unit + 1):
-            waiting = self._open[number]
-            at = offset - number * self._unit
-            waiting.parts.append((at, data))
-            if waiting.unit is not None:
-                waiting.unit.copy_in(at, data)
-            waiting.missing -= 1
-            if not waiting.missing:
-                del self._open[number]
-                if waiting.unit is not None:
-                    self._finisher.finish(waiting.unit)
-                else:
-                    self._finisher.reassemble(number, waiting.parts)
+    def place_header(self) -> None:
+        """Place the CAR's header, once the root is hashed."""
+        self._place(np.zeros(1, dtype=np.int64), Sections.of([self._tree.header()]))
+
+    def _place(self, offsets: NDArray[np.int64], sections: Sections) -> None:
+        """Copy sections to offsets of the CAR; units that lack nothing more are finished."""
+        first = offsets // self._unit
+        last = (offsets + np.diff(sections.ends, prepend=0) - 1) // self._unit
+        spans = set(zip(first.tolist(), last.tolist(), strict=True))
+        for number in sorted({unit for low, high in spans for unit in range(low, high + 1)}):
+            rows = np.flatnonzero((first <= number) & (number <= last))
+            own = sections if len(rows) == len(offsets) else sections.take(rows)
+            self._place_in(number, offsets[rows] - number * self._unit, own)
+
+    def _place_in(self, number: int, places: NDArray[np.int64], sections: Sections) -> None:
+        """Copy sections to these offsets of a unit, which lacks them."""
+        waiting = self._open[number]
+        if waiting.unit is not None:
+            waiting.unit.copy_sections(places, sections)
+        waiting.missing -= len(places)
+        if waiting.missing:
+            waiting.parts.append((places, sections))
+            return
+        del self._open[number]
+        if waiting.unit is not None:
+            self._finisher.finish(waiting.unit)
+        else:
+            self._finisher.reassemble(number, [*waiting.parts, (places, sections)])
 
 
 def _result(future: Future[_T]) -> _T:
@@ -239,7 +260,7 @@ def _pool(threads: int, stop: threading.Event) -> Iterator[ThreadPoolExecutor]:
 def _spans(layout: Layout, blocks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last byte of the sections of these blocks."""
     first = layout.offset[blocks]
-    size = layout.size[blocks] + cid.SIZE
+    size = layout.size[blocks].astype(np.int64) + cid.SIZE
     return first, first + varint.lengths(size) + size - 1
 
 

@@ -23,6 +23,7 @@ from ptolemy_core.car.outline_page import Children, Page
 from ptolemy_core.car.reading import check_range, read_bytes
 from ptolemy_core.dag import cid, unixfs
 from ptolemy_core.errors import OutlineError, SourceError
+from ptolemy_core.kernel.encode import put_leaf_heads
 from ptolemy_core.layout import HEADER_SIZE, WHOLE, Block, Items
 from ptolemy_core.source import Files, Inputs, Stamps, refusals
 from ptolemy_core.tree import Kind
@@ -197,7 +198,7 @@ class GeneratedCar:
             changed.other_content = tuple(int(page.rows.item[row]) for row in changed_rows)
             changed.item = changed.other_content[0]
             raise changed
-        nodes.put_leaf_heads(buffer, begins, sizes, digests)
+        put_leaf_heads(buffer, begins, sizes, digests)
 
     def _inputs(self, page: Page, rows: NDArray[np.int64]) -> Inputs:
         """The files of these rows. New for each read: a file's state may change between reads, its bytes may not."""

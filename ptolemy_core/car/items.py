@@ -14,6 +14,8 @@ from ptolemy_core.source import Inputs, State
 _PAGE = 20_000
 """Records that are made at once where all are wanted."""
 
+_PREFIXES = np.frombuffer(cid.RAW_PREFIX + cid.DAG_PB_PREFIX, dtype=np.uint8).reshape(2, -1)
+
 
 class BuiltItem(NamedTuple):
     """The record of one item of a built CAR.
@@ -37,21 +39,23 @@ class BuiltItems(Sequence[BuiltItem]):
     """All records of a CAR, in order: a record is made when it is asked for.
 
     Attributes:
-        cids: side by side.
-        offsets: `car_offset` of each.
+        roots: the root block of each.
+        kinds, offsets, digests: of all blocks: `Block`, `car_offset`, and sha2-256, a row each.
         nodes: of shards, by index.
         known: which of them have a state.
         states: the two numbers of each one's.
     """
 
-    cids: bytes
+    roots: NDArray[np.int32]
+    kinds: NDArray[np.int8]
     offsets: NDArray[np.int64]
+    digests: NDArray[np.uint8]
     nodes: Mapping[int, bytes]
     known: NDArray[np.bool_]
     states: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.roots)
 
     @overload
     def __getitem__(self, at: int) -> BuiltItem: ...
@@ -70,10 +74,12 @@ class BuiltItems(Sequence[BuiltItem]):
             yield from self._between(low, min(low + _PAGE, len(self)))
 
     def _between(self, low: int, high: int) -> Iterator[BuiltItem]:
-        cids, size = self.cids, cid.SIZE
-        columns = (self.offsets[low:high], self.known[low:high], *self.states[low:high].T)
+        roots, size = self.roots[low:high], cid.SIZE
+        is_node = (self.kinds[roots] != Block.LEAF).astype(np.int64)
+        cids = np.hstack([_PREFIXES[is_node], self.digests[roots]]).tobytes()
+        columns = (self.offsets[roots], self.known[low:high], *self.states[low:high].T)
         for k, offset, known, *state in zip(range(low, high), *(c.tolist() for c in columns), strict=True):
-            own = cids[k * size : (k + 1) * size]
+            own = cids[(k - low) * size : (k - low + 1) * size]
             yield BuiltItem(own, offset, self.nodes.get(k, b""), (state[0], state[1]) if known else None)
 
     def __repr__(self) -> str:
@@ -88,12 +94,12 @@ class BuiltItems(Sequence[BuiltItem]):
 def built_items(layout: Layout, inputs: Inputs, digests: NDArray[np.uint8]) -> BuiltItems:
     """The records of a CAR's items, from the digests of all its blocks."""
     roots = layout.roots
-    prefix = np.frombuffer(cid.RAW_PREFIX + cid.DAG_PB_PREFIX, dtype=np.uint8).reshape(2, -1)
-    is_node = (layout.kind[roots] != Block.LEAF).astype(np.int64)
     known, states = inputs.state_columns()
     return BuiltItems(
-        cids=np.hstack([prefix[is_node], digests[roots]]).tobytes(),
-        offsets=layout.offset[roots],
+        roots=roots,
+        kinds=layout.kind,
+        offsets=layout.offset,
+        digests=digests,
         nodes={
             k: _lowest_nodes(layout, int(roots[k]), digests)
             for k in np.flatnonzero(inputs.items.shards != WHOLE).tolist()

@@ -1,15 +1,18 @@
 """Encoding nodes, once the digests of their children are known; CAR sections and the CAR header."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core import kernel
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
+from ptolemy_core.kernel.encode import LinkColumns, NodeBatch, Sections, encode_nodes
 from ptolemy_core.layout import Block, Layout
+
+_PART = 10_000
+"""Nodes that are listed at once."""
 
 
 class NodeEncoder:
@@ -23,53 +26,72 @@ class NodeEncoder:
         """`digests` has the sha2-256 of every block, one per row, and is shared with the fill."""
         self._layout = layout
         self._digests = digests
-        self._children = np.argsort(layout.parent, kind="stable")[1:]  # without the root, which has no parent
-        self._first = np.searchsorted(layout.parent[self._children], np.arange(len(layout) + 1))
-        self.nodes = np.flatnonzero(
-            (layout.kind == Block.FILE) | (layout.kind == Block.DIRECTORY) | (layout.kind == Block.HAMT)
-        )
+        self.nodes = layout.nodes.at[layout.kind[layout.nodes.at] != Block.SYMLINK]
 
-    def completion(self) -> list[tuple[int, int]]:
+    def completion(self) -> Iterator[tuple[int, int]]:
         """(block after its subtree, node) of every node, children before parents."""
-        out: list[tuple[int, int]] = []
         stack: list[tuple[int, int]] = []
-        for node, count in zip(self.nodes.tolist(), self._layout.count[self.nodes].tolist(), strict=True):
-            while stack and stack[-1][0] <= node:
-                out.append(stack.pop())
-            stack.append((node + count, node))
+        for low in range(0, len(self.nodes), _PART):
+            some = self.nodes[low : low + _PART]
+            for node, count in zip(some.tolist(), self._layout.count[some].tolist(), strict=True):
+                while stack and stack[-1][0] <= node:
+                    yield stack.pop()
+                stack.append((node + count, node))
         while stack:
-            out.append(stack.pop())
-        return out
+            yield stack.pop()
 
-    def block(self, node: int) -> bytes:
-        """The node's block; the digests of its children must be set."""
+    def encode(self, numbers: NDArray[np.int64]) -> Sections:
+        """The sections of these nodes, children before parents; sets their digests. Those of other children are set.
+
+        Raises:
+            AssertionError: a node doesn't have the size that it was laid out with.
+        """
         layout = self._layout
-        children = self._children[self._first[node] : self._first[node + 1]]
-        kind = int(layout.kind[node])
-        return encode_node(
-            kind,
-            self._digests[children],
-            Links(
-                layout.kind[children],
-                layout.tsize[children],
-                layout.length[children] if kind == Block.FILE else None,
-                None if kind == Block.FILE else [layout.names[k] for k in layout.name[children].tolist()],
-            ),
+        below = [layout.children(number) for number in numbers.tolist()]
+        targets = np.concatenate(below)
+        names: list[bytes] = []
+        for kind, children in zip(layout.kind[numbers].tolist(), below, strict=True):
+            # links inside a file have no names
+            names += [b""] * len(children) if kind == Block.FILE else layout.link_names(children)
+        links = LinkColumns(
+            targets,
+            layout.kind[targets],
+            layout.tsize[targets],
+            layout.length[targets],
+            b"".join(names),
+            np.cumsum(np.fromiter(map(len, names), dtype=np.int64, count=len(names))),
         )
+        edges = np.cumsum([0, *map(len, below)])
+        batch = NodeBatch(numbers, layout.kind[numbers], layout.size[numbers].astype(np.int64), edges, links)
+        return encode_nodes(batch, self._digests) or self._one_by_one(batch, names)
+
+    def _one_by_one(self, batch: NodeBatch, names: Sequence[bytes]) -> Sections:
+        """`encode` without the compiled kernel."""
+        sections = []
+        columns = (batch.numbers, batch.kinds, batch.sizes, batch.edges[:-1], batch.edges[1:])
+        links = batch.links
+        for number, kind, size, low, high in zip(*(column.tolist() for column in columns), strict=True):
+            own = Links(
+                links.kinds[low:high],
+                links.tsizes[low:high],
+                links.lengths[low:high] if kind == Block.FILE else None,
+                None if kind == Block.FILE else names[low:high],
+            )
+            block = encode_node(kind, self._digests[links.targets[low:high]], own)
+            if len(block) != size:
+                raise AssertionError(f"block {number} isn't {size} bytes long, as it was laid out")
+            digest = hashlib.sha256(block).digest()
+            self._digests[number] = np.frombuffer(digest, dtype=np.uint8)
+            sections.append(section(cid.of_digest(cid.DAG_PB, digest), block))
+        return Sections.of(sections)
 
     def is_node(self, block: int) -> bool:
         """Whether a block is a node: a folder, a HAMT node, or a file of many leaves."""
         return self._layout.kind[block] not in (Block.LEAF, Block.SYMLINK)
 
-    def header(self, digest: bytes) -> bytes:
-        """The CAR's header, from the root's digest."""
-        return header(block_cid(self._layout, 0, digest))
-
-    def set_digest(self, node: int, block: bytes) -> bytes:
-        """Hash the node's block and store the digest for its parent."""
-        digest = hashlib.sha256(block).digest()
-        self._digests[node] = np.frombuffer(digest, dtype=np.uint8)
-        return digest
+    def header(self) -> bytes:
+        """The CAR's header; the root's digest must be set."""
+        return header(block_cid(self._layout, 0, self._digests[0].tobytes()))
 
 
 class Links(NamedTuple):
@@ -98,28 +120,6 @@ def encode_node(kind: int, digests: NDArray[np.uint8], links: Links) -> bytes:
         message = unixfs.DIRECTORY
     encoded = dagpb.encode_links(names, prefixes, digests.tobytes(), links.tsizes.tolist())
     return encoded + dagpb.data_field(message)
-
-
-def put_leaf_heads(
-    buffer: kernel.Buffer, begins: NDArray[np.int64], sizes: NDArray[np.int64], digests: NDArray[np.uint8]
-) -> None:
-    """Write what comes before the bytes of leaves in their sections: length and CID.
-
-    Args:
-        buffer: writable; holds the leaves.
-        begins: where the bytes of each begin in it.
-        sizes: bytes of each.
-        digests: of each, a row.
-    """
-    target = np.frombuffer(buffer, dtype=np.uint8)
-    target[begins[:, None] + np.arange(-32, 0)] = digests
-    target[begins[:, None] + np.arange(-36, -32)] = np.frombuffer(cid.RAW_PREFIX, dtype=np.uint8)
-    lengths = varint.lengths(sizes + cid.SIZE)
-    for length in np.unique(lengths).tolist():
-        same = lengths == length
-        groups = (sizes[same] + cid.SIZE)[:, None] >> np.arange(length) * 7 & 0x7F
-        groups[:, :-1] |= 0x80
-        target[begins[same][:, None] + np.arange(-36 - length, -36)] = groups
 
 
 def block_cid(layout: Layout, block: int, digest: bytes) -> bytes:

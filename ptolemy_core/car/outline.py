@@ -2,12 +2,10 @@
 
 With it and the source, any byte range of the CAR can be generated: `generate`. The format: `outline_file`.
 Only what is needed is read, and each part is checked when it is read: damage gives an error and never a wrong byte.
-The file isn't mapped into memory, because a mapped file that is cut off kills the process.
+The bytes are a file's, or come from elsewhere: `outline_bytes`.
 """
 
-import errno
 import hashlib
-import os
 import zlib
 from bisect import bisect_right
 from functools import lru_cache
@@ -17,6 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ptolemy_core.car.outline_bytes import FileBytes, OutlineBytes, unreadable
 from ptolemy_core.car.outline_file import CHUNK, HEADER_SIZE, PAGE, Header, checksum, damaged
 from ptolemy_core.car.outline_page import Page, Rows, Start
 from ptolemy_core.dag import cid
@@ -35,32 +34,29 @@ _INDEX_LIMIT = 1 << 30
 class Outline:
     """An open outline. Any thread may use it.
 
+    Args:
+        place: path of its file; or its bytes, which are closed with it.
+
     Attributes:
-        name: path of the file, for messages.
+        name: its path, or whatever else names it in messages.
         header: its header: the CAR's size, payload CID, and so on.
 
     Raises:
-        OutlineError: the file isn't an outline, or is damaged, or of another version, or can't be read.
+        OutlineError: it isn't an outline, or is damaged, or of another version, or can't be read.
     """
 
-    def __init__(self, path: str) -> None:
-        self.name = path
-        self._file = -1
+    def __init__(self, place: str | OutlineBytes) -> None:
+        self._bytes = FileBytes(place) if isinstance(place, str) else place
+        self.name = self._bytes.name
         try:
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            size = os.fstat(self._file).st_size
-            self.header = Header.decode(os.pread(self._file, HEADER_SIZE, 0), path)
-            self._check_size(size)
-            index = self._read(self.header.index_at, self.header.size - self.header.index_at)
-        except OSError as error:
-            self.close()
-            raise _unreadable(path, error) from error
+            self.header = Header.decode(self._bytes.read(0, HEADER_SIZE), self.name)
+            self._check_size(self._bytes.size)
+            index = self._bytes.read(self.header.index_at, self.header.size - self.header.index_at)
+            if hashlib.sha256(index).digest() != self.header.index_digest:
+                raise damaged(self.name, "its index")
         except BaseException:
             self.close()
             raise
-        if hashlib.sha256(index).digest() != self.header.index_digest:
-            self.close()
-            raise damaged(path, "its index")
         self._pages = np.frombuffer(index, PAGE, self.header.pages)
         self._checksums = index[self.header.pages * PAGE.itemsize :]
         self._starts: list[int] = self._pages["offset"].tolist()
@@ -76,10 +72,8 @@ class Outline:
         self.close()
 
     def close(self) -> None:
-        """Close the file; nothing may be read any more."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Close its bytes; nothing may be read any more."""
+        self._bytes.close()
 
     def page_at(self, offset: int) -> Page:
         """The page of the block whose section holds the CAR's byte `offset`, which lies after the CAR's header.
@@ -145,23 +139,12 @@ class Outline:
         return np.frombuffer(data, np.uint8).reshape(count, 32)
 
     def _checked(self, at: int, size: int, expected: bytes, what: str) -> bytes:
-        try:
-            data = self._read(at, size)
-        except OSError as error:
-            raise _unreadable(self.name, error) from error
+        data = self._bytes.read(at, size)
+        if len(data) < size:
+            raise unreadable(self.name, "it ends too early")
         if checksum(data) != expected:
             raise damaged(self.name, what)
         return data
-
-    def _read(self, at: int, size: int) -> bytes:
-        parts: list[bytes] = []
-        while size:
-            part = os.pread(self._file, size, at)
-            if not part:
-                raise OSError(errno.EIO, "it ends too early")
-            parts.append(part)
-            at, size = at + len(part), size - len(part)
-        return b"".join(parts)
 
     def _check_size(self, size: int) -> None:
         header = self.header
@@ -175,10 +158,3 @@ class Outline:
 
     def __repr__(self) -> str:
         return f"<Outline {self.name} of {cid.to_text(self.header.payload_cid)}>"
-
-
-def _unreadable(path: str, error: OSError) -> OutlineError:
-    return OutlineError(
-        f"the outline {path} can't be read ({error.strerror}): see that it is there and readable, "
-        "or rebuild it from the source"
-    )

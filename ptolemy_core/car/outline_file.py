@@ -10,10 +10,10 @@ header and the index alone; what is read later is checked then.
 """
 
 import hashlib
-import itertools
 import os
 import secrets
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -194,8 +194,8 @@ def replace_for_good(part: str, path: str) -> None:
 
 def most_bytes(layout: Layout, inputs: Inputs) -> int:
     """At most so many bytes has the outline of a CAR; most have half of it, since pages are compressed."""
-    rows = int(np.count_nonzero(layout.name >= 0)) + 1
-    names = sum(map(len, inputs.items.paths)) + sum(map(len, layout.names))
+    rows = len(layout.names) + 1
+    names = sum(map(len, inputs.items.paths)) + int(layout.names.lengths().sum())
     return 2 * HEADER_SIZE + 33 * len(layout) + (128 + PAGE.itemsize) * rows + names
 
 
@@ -210,22 +210,24 @@ def write_outline_to(
     file.write(bytes(HEADER_SIZE))
     checksums = []
     leaf = layout.kind == Block.LEAF
-    ordered = np.concatenate([digests[~leaf], digests[leaf]])
+    ordered = np.concatenate([np.flatnonzero(~leaf).astype(np.int32), np.flatnonzero(leaf).astype(np.int32)])
     for low in range(0, len(ordered), CHUNK):
-        chunk = ordered[low : low + CHUNK].tobytes()
+        chunk = digests[ordered[low : low + CHUNK]].tobytes()
         checksums.append(checksum(chunk))
         file.write(chunk)
-    rows = np.flatnonzero(layout.name >= 0)
-    rows_data = _rows_data(layout, inputs, rows)
-    edges = _page_edges(layout, rows, rows_data)
-    index = np.zeros(len(edges) - 1, dtype=PAGE)
-    for number, (low, high) in enumerate(itertools.pairwise(edges)):
-        page = _rows(layout, inputs, rows[low:high], rows_data[low:high]).encode()
-        first = int(rows[low])
-        place = file.tell()
-        leaves = int(np.count_nonzero(leaf[:first]))
-        index[number] = (int(layout.offset[first]), first, leaves, place, len(page), checksum(page))
+    del ordered
+    rows = layout.named
+    pages: list[tuple[int, int, int, int, int, bytes]] = []
+    leaves = 0
+    for low, data in _pages(layout, inputs, rows):
+        of_page = rows[low : low + len(data)]
+        page = _rows(layout, inputs, of_page, data).encode()
+        first = int(of_page[0])
+        pages.append((int(layout.offset[first]), first, leaves, file.tell(), len(page), checksum(page)))
+        end = int(rows[low + len(data)]) if low + len(data) < len(rows) else len(layout)
+        leaves += int(np.count_nonzero(leaf[first:end]))
         file.write(page)
+    index = np.array(pages, dtype=PAGE)
     index_at = file.tell()
     whole_index = index.tobytes() + b"".join(checksums)
     file.write(whole_index)
@@ -248,50 +250,44 @@ def write_outline_to(
     os.fsync(file.fileno())
 
 
-def _rows_data(layout: Layout, inputs: Inputs, rows: NDArray[np.int64]) -> list[bytes]:
-    """`Rows.data` of all rows: paths, targets, links."""
-    places = digest_places(layout.kind)
-    below = rows[1:]  # all but the root, which is nobody's child
-    order = np.argsort(layout.parent[below], kind="stable")
-    children = below[order]
-    parents = layout.parent[children]
-    out: list[bytes] = []
-    firsts = np.searchsorted(parents, rows, side="left").tolist()
-    ends = np.searchsorted(parents, rows, side="right").tolist()
-    kinds, items = layout.kind[rows].tolist(), layout.item[rows].tolist()
-    for node, kind, item, first, end in zip(rows.tolist(), kinds, items, firsts, ends, strict=True):
-        if kind in (Block.LEAF, Block.FILE):
-            out.append(inputs.kept_path(item))
-        elif kind == Block.SYMLINK:
-            out.append(inputs.targets[item])
-        else:
-            links = children[first:end]
-            names = [layout.names[k] for k in layout.name[links].tolist()]
-            out.append(
-                Children(places[links], layout.kind[links], layout.tsize[links], names).encode(
-                    int(places[node])
-                )
-            )
-    return out
-
-
-def _page_edges(layout: Layout, rows: NDArray[np.int64], rows_data: list[bytes]) -> list[int]:
-    """Where rows are cut into pages."""
-    counts = np.diff(rows, append=len(layout)).tolist()
-    edges = [0]
-    blocks = size = 0
-    for k, (count, data) in enumerate(zip(counts, rows_data, strict=True)):
-        full = k - edges[-1] >= _ROWS or blocks + count > _BLOCKS or size + len(data) > _BYTES
-        if full and k > edges[-1]:
-            edges.append(k)
+def _pages(layout: Layout, inputs: Inputs, rows: NDArray[np.int64]) -> Iterator[tuple[int, list[bytes]]]:
+    """The rows in pages: the number of a page's first row, and `Rows.data` of its rows."""
+    page: list[bytes] = []
+    first = blocks = size = 0
+    for count, data in _rows_data(layout, inputs, rows):
+        if page and (len(page) >= _ROWS or blocks + count > _BLOCKS or size + len(data) > _BYTES):
+            yield first, page
+            first, page = first + len(page), []
             blocks = size = 0
+        page.append(data)
         blocks += count
         size += len(data)
-    return [*edges, len(rows_data)]
+    yield first, page
+
+
+def _rows_data(layout: Layout, inputs: Inputs, rows: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
+    """Of each row, how many blocks it has, and `Rows.data`: a path, a target, or links."""
+    places = digest_places(layout.kind)
+    for low in range(0, len(rows), _ROWS):
+        some = rows[low : low + _ROWS]
+        end = int(rows[low + _ROWS]) if low + _ROWS < len(rows) else len(layout)
+        counts = np.diff(some, append=end).tolist()
+        kinds, items = layout.kind[some].tolist(), layout.item[some].tolist()
+        for node, count, kind, item in zip(some.tolist(), counts, kinds, items, strict=True):
+            if kind in (Block.LEAF, Block.FILE):
+                yield count, inputs.kept_path(item)
+            elif kind == Block.SYMLINK:
+                yield count, inputs.targets[item]
+            else:
+                links = layout.children(node)
+                children = Children(
+                    places[links], layout.kind[links], layout.tsize[links], layout.link_names(links)
+                )
+                yield count, children.encode(int(places[node]))
 
 
 def _rows(layout: Layout, inputs: Inputs, rows: NDArray[np.int64], data: list[bytes]) -> Rows:
-    kind, item = layout.kind[rows], layout.item[rows]
+    kind, item = layout.kind[rows], layout.item[rows].astype(np.int64)
     file = (kind == Block.LEAF) | (kind == Block.FILE)
     of_file = np.where(file, item, 0)
     items, stamps = inputs.items, inputs.stamps
@@ -301,7 +297,7 @@ def _rows(layout: Layout, inputs: Inputs, rows: NDArray[np.int64], data: list[by
 
     return Rows(
         kind=kind,
-        size=np.where(file, layout.length[rows], layout.size[rows]),
+        size=np.where(file, layout.length[rows], layout.size[rows].astype(np.int64)),
         start=where_file(items.starts),
         whole=where_file(stamps.sizes),
         token=where_file(stamps.tokens),

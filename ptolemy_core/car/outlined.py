@@ -72,7 +72,7 @@ class OutlineOutput:
 
     Args:
         file: open, empty, for writing; with a name of its own until the outline is published.
-        path: of it.
+        path: of it; afterwards an attribute.
         layout: of the CAR.
         inputs: of its items.
         profile: that the layout was made with.
@@ -81,8 +81,8 @@ class OutlineOutput:
     def __init__(
         self, file: BinaryIO, path: str, layout: Layout, inputs: Inputs, profile: Profile = UNIXFS_V1_2025
     ) -> None:
+        self.path = path
         self._file = file
-        self._path = path
         self._layout = layout
         self._inputs = inputs
         self._profile = profile
@@ -111,10 +111,10 @@ class OutlineOutput:
         """Generate bytes of the CAR; raises as `GeneratedCar.read_into`."""
         if self._car is None:
             try:
-                self._car = GeneratedCar(Outline(self._path), self._inputs.source)
+                self._car = GeneratedCar(Outline(self.path), self._inputs.source)
             except OutlineError:
-                if not os.path.exists(self._path):
-                    raise _taken_over(self._path) from None
+                if not os.path.exists(self.path):
+                    raise taken_over(self.path) from None
                 raise
         view = memoryview(buffer)[:size]
         self._car.read_into(offset, view)
@@ -127,9 +127,9 @@ class OutlineOutput:
             BusyError: a later attempt took over.
         """
         try:
-            replace_for_good(self._path, os.path.join(os.path.dirname(self._path), outline_name(name)))
+            replace_for_good(self.path, os.path.join(os.path.dirname(self.path), outline_name(name)))
         except FileNotFoundError:
-            raise _taken_over(name) from None
+            raise taken_over(name) from None
 
     def close(self) -> None:
         """Close what was opened for reading back."""
@@ -137,5 +137,6 @@ class OutlineOutput:
             self._car.close()
 
 
-def _taken_over(name: str) -> BusyError:
+def taken_over(name: str) -> BusyError:
+    """A later attempt removed what this one wrote."""
     return BusyError(f"{name} is being built by another process, which took over from this one")

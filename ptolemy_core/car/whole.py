@@ -6,6 +6,7 @@ from ptolemy_core.errors import SourceError
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.source import Inputs, Source, Stamps, open_source
 from ptolemy_core.tree import LEFT_OUT, Kind
+from ptolemy_core.tree.packed import PackedPaths
 
 
 def scan_path(path: bytes) -> tuple[Items, Inputs]:
@@ -28,7 +29,7 @@ def whole(source: Source) -> tuple[Items, Inputs]:
     entries = [entry for batch in source.entries() for entry in batch] if folder else [top]
     names, kinds, sizes, tokens, targets, _ = zip(*entries, strict=True) if entries else ((),) * 6
     items = Items(
-        list(names),
+        PackedPaths(names),
         np.array(kinds, dtype=np.int8),
         np.array(sizes, dtype=np.int64),
         np.zeros(len(entries), dtype=np.int64),

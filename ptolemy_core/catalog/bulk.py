@@ -1,6 +1,5 @@
-"""Many rows at once: COPY on Postgres, statements of many rows on SQLite."""
+"""Many rows at once: COPY in binary form on Postgres, prepared statements of many rows on SQLite."""
 
-import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,14 +9,22 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from ptolemy_core.catalog import copy_binary
 from ptolemy_core.catalog.outage import LostConnectionError
 from ptolemy_core.errors import SourceError
 from ptolemy_core.tree import paths
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_PART = 10_000
+"""Rows that are made columns at once."""
 
-_ROWS = 50
+_COPY_BYTES = 1 << 18
+"""Bytes that one message to Postgres holds at most."""
+
+_ROWS = 100
 """Rows of one SQLite statement: one row each costs twice the time."""
+
+_VALUES = 900
+"""Values of one SQLite statement: all versions take 999."""
 
 _LIMIT = "54000"
 """The SQLSTATE program_limit_exceeded: here, of an index entry (2,704 bytes once compressed)."""
@@ -45,28 +52,87 @@ def insert(
     Raises:
         LostConnectionError: the connection to the database broke.
     """
-    same = constants or {}
-    names = ", ".join(f'"{name}"' for name in (*same, *columns))
-    cursor: Any = connection.connection.cursor()
+    if scattered and connection.dialect.name == "sqlite":
+        # SQLite keeps a copy of each page that a statement of many rows changes
+        same = constants or {}
+        fixed = tuple(same.values())
+        marks = ", ".join("?" * (len(same) + len(columns)))
+        statement = f"{_into(table, (*same, *columns))} VALUES ({marks})"
+        cursor: Any = connection.connection.cursor()
+        try:
+            cursor.executemany(statement, ((*fixed, *row) for row in rows))
+        finally:
+            cursor.close()
+        return
+    waiting = iter(rows)
+    parts = iter(lambda: list(zip(*itertools.islice(waiting, _PART), strict=True)), [])
+    _insert(connection, table, (dict(zip(columns, part, strict=True)) for part in parts), constants or {})
+
+
+def insert_columns(
+    connection: Connection,
+    table: sa.Table,
+    columns: Mapping[str, Sequence[Any]],
+    constants: Mapping[str, Any] | None = None,
+) -> None:
+    """`insert` of rows that are given by their columns: lists or tuples of values, by name.
+
+    Raises:
+        LostConnectionError: the connection to the database broke.
+    """
+    _insert(connection, table, iter((columns,)), constants or {})
+
+
+def _insert(
+    connection: Connection,
+    table: sa.Table,
+    parts: Iterator[Mapping[str, Sequence[Any]]],
+    constants: Mapping[str, Any],
+) -> None:
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table, parts, constants)
+        return
+    cursor = connection.connection.cursor()
     try:
-        if connection.dialect.name == "postgresql":
-            head = "".join(_copy_text(value) + "\t" for value in same.values())
-            text = io.StringIO("".join(head + "\t".join(map(_copy_text, row)) + "\n" for row in rows))
-            try:
-                cursor.copy_expert(f'COPY "{table.name}" ({names}) FROM STDIN', text)
-            except connection.dialect.loaded_dbapi.Error as error:
-                if not connection.connection.closed:
-                    raise
-                connection.invalidate()
-                raise LostConnectionError(str(error)) from error
-        else:
-            insert_into = f'INSERT INTO "{table.name}" ({names}) VALUES'
-            if scattered:  # SQLite keeps a copy of each page that a statement of many rows changes
-                marks = ", ".join("?" * (len(same) + len(columns)))
-                fixed = tuple(same.values())
-                cursor.executemany(f"{insert_into} ({marks})", ((*fixed, *row) for row in rows))
-            else:
-                _insert_sqlite(cursor, insert_into, rows, len(columns), same)
+        for part in parts:
+            names = (*constants, *part)
+            _insert_sqlite(cursor, _into(table, names), list(part.values()), tuple(constants.values()))
+    finally:
+        cursor.close()
+
+
+def _into(table: sa.Table, names: Iterable[str]) -> str:
+    return f'INSERT INTO "{table.name}" ({_quoted(names)})'
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _copy(
+    connection: Connection,
+    table: sa.Table,
+    parts: Iterator[Mapping[str, Sequence[Any]]],
+    constants: Mapping[str, Any],
+) -> None:
+    """COPY into Postgres. All parts have the same columns."""
+    first = next(parts, None)
+    if first is None or not len(next(iter(first.values()))):
+        return
+    dbapi: Any = connection.dialect.loaded_dbapi
+    raw: Any = connection.connection
+    codec = dbapi.extensions.encodings[raw.encoding]
+    same = {name: (value,) for name, value in constants.items()}
+    packed = (copy_binary.pack(table, {**same, **part}, codec) for part in itertools.chain((first,), parts))
+    statement = f'COPY "{table.name}" ({_quoted((*same, *first))}) FROM STDIN (FORMAT BINARY)'
+    cursor = raw.cursor()
+    try:
+        cursor.copy_expert(statement, copy_binary.Stream(packed), _COPY_BYTES)
+    except dbapi.Error as error:
+        if not raw.closed:
+            raise
+        connection.invalidate()
+        raise LostConnectionError(str(error)) from error
     finally:
         cursor.close()
 
@@ -92,28 +158,31 @@ def indexed(rows: Sequence[bytes]) -> Iterator[None]:
 
 
 def _insert_sqlite(
-    cursor: Any, insert_into: str, rows: Iterable[Sequence[Any]], width: int, same: Mapping[str, Any]
+    cursor: Any, insert_into: str, columns: Sequence[Sequence[Any]], constants: tuple[Any, ...]
 ) -> None:
-    fixed = tuple(same.values())
-    waiting = iter(rows)
-    statement, size = "", 0
-    while part := list(itertools.islice(waiting, _ROWS)):
-        if len(part) != size:
-            size = len(part)
-            first = [f"?{1 + k}" for k in range(len(fixed))]
-            marks = (
-                ", ".join(first + [f"?{1 + len(fixed) + row * width + k}" for k in range(width)])
-                for row in range(size)
-            )
-            statement = f"{insert_into} " + ", ".join(f"({of})" for of in marks)
-        cursor.execute(statement, (*fixed, *itertools.chain.from_iterable(part)))
+    """Insert rows into SQLite; a value that is the same in all rows of a statement is bound once."""
+    count = len(columns[0])
+    step = max(1, min(_ROWS, (_VALUES - len(constants)) // len(columns)))
+    statements: dict[tuple[Any, ...], str] = {}
+    for low in range(0, count, step):
+        rows = min(step, count - low)
+        part = [column[low : low + rows] for column in columns]
+        once = tuple(values.count(values[0]) == rows for values in part)
+        statement = statements.get((rows, once))
+        if statement is None:
+            statement = statements[rows, once] = f"{insert_into} VALUES {_marks(len(constants), once, rows)}"
+        values = itertools.chain.from_iterable(
+            values[:1] if same else values for values, same in zip(part, once, strict=True)
+        )
+        cursor.execute(statement, (*constants, *values))
 
 
-def _copy_text(value: Any) -> str:
-    if value is None:
-        return "\\N"
-    if isinstance(value, bytes):
-        return "\\\\x" + value.hex()
-    if isinstance(value, str):
-        return value.translate(_ESCAPES)
-    return str(value)
+def _marks(constants: int, once: Sequence[bool], rows: int) -> str:
+    """The places of values in the rows of a statement: those of constants first, then column by column."""
+    starts = list(itertools.accumulate((1 if same else rows for same in once), initial=constants + 1))[:-1]
+    fixed = [f"?{1 + k}" for k in range(constants)]
+    numbers = [
+        [start if same else start + row for start, same in zip(starts, once, strict=True)]
+        for row in range(rows)
+    ]
+    return ", ".join(f"({', '.join(fixed + [f'?{number}' for number in row])})" for row in numbers)

@@ -161,12 +161,13 @@ def rows(
         after: leave out containers up to this number.
         limit: at most this many.
     """
-    wanted = container.c.project == project
-    if number is not None:
-        wanted &= container.c.number == number
-    if after is not None:
-        wanted &= container.c.number > after
-    yield from select(catalog, wanted, limit)
+    given = {
+        "wanted": project,
+        "first": number if number is not None else -1 if after is None else after + 1,
+        "last": _LAST if number is None else number,
+        "most": _LAST if limit is None else limit,
+    }
+    yield from _found(catalog, catalog.fetch(_OF_PROJECT, given))
 
 
 def of_containers(catalog: Catalog, ids: Iterable[int]) -> dict[int, CarRow]:
@@ -213,8 +214,23 @@ _SELECT = (
 
 def select(catalog: Catalog, wanted: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[CarRow]:
     """Built CARs for which a condition on tables `car` and `container` holds, by project and number."""
+    yield from _found(catalog, catalog.fetch(_SELECT.where(wanted).limit(limit)))
+
+
+_LAST = 2**31 - 1
+"""No container has a larger number; also a limit that is none."""
+
+_OF_PROJECT = _SELECT.where(
+    container.c.project == sa.bindparam("wanted"),
+    container.c.number >= sa.bindparam("first"),
+    container.c.number <= sa.bindparam("last"),
+).limit(sa.bindparam("most"))
+"""Made once: SQLAlchemy takes longer to make it than SQLite to answer it."""
+
+
+def _found(catalog: Catalog, found_rows: Iterable[sa.Row[Any]]) -> Iterator[CarRow]:
     wrapped: dict[str, tuple[WrappedKey, ...]] = {}
-    for row in catalog.fetch(_SELECT.where(wanted).limit(limit)):
+    for row in found_rows:
         values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
         found = CarRow(*values)
         if not found.is_generated:

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 PAGE = 10_000
@@ -46,6 +48,35 @@ class Packed(Sequence[bytes]):
     def __iter__(self) -> Iterator[bytes]:
         data, length = self._bytes, self._length
         return (bytes(data[at : at + length]) for at in range(0, len(data), length))
+
+
+class NumberColumn:
+    """Numbers, added page by page. Those that are all the same, as most are, take no memory."""
+
+    def __init__(self, dtype: type[np.signedinteger[Any]]) -> None:
+        """None yet, of this type."""
+        self._dtype = dtype
+        self._parts: list[NDArray[Any]] = []
+
+    def extend(self, values: Sequence[int]) -> None:
+        """Add numbers; at least one."""
+        part = np.array(values, dtype=self._dtype)
+        first = part[:1].copy()
+        self._parts.append(np.broadcast_to(first, part.shape) if (part == first).all() else part)
+
+    def whole(self) -> NDArray[Any]:
+        """All of them; they can't be changed, and can't be added to."""
+        parts, self._parts = self._parts, []
+        if not parts:
+            return np.zeros(0, dtype=self._dtype)
+        if all(part.strides == (0,) and part[0] == parts[0][0] for part in parts):
+            return np.broadcast_to(parts[0][:1], (sum(map(len, parts)),))
+        out = np.empty(sum(map(len, parts)), dtype=self._dtype)
+        at = 0
+        for part in parts:
+            out[at : at + len(part)] = part
+            at += len(part)
+        return out
 
 
 def pages(

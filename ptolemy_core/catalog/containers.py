@@ -2,23 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from ptolemy_core.catalog.columns import pages
+from ptolemy_core.catalog.columns import NumberColumn, pages
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import car, container, file, shard
 from ptolemy_core.catalog.schema import project as project_table
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.layout import Items
 from ptolemy_core.source import Stamps
+from ptolemy_core.tree.packed import PackedPaths
 
 _BATCH = 20_000
-_CONTENT_TYPES = (np.int8, np.int64, np.int64, np.int32, np.int64, np.int64, np.int64)
-"""Of the columns that `content` reads: kind, length, start, shard number, size, stamp's token, the file's id."""
+_CONTENT_TYPES = (np.int8, np.int64, np.int64, np.int32, np.int64, np.int64)
+"""Of the columns that `content` reads: kind, length, start, shard number, size, stamp's token."""
 
 
 IS_BUILT = sa.and_(car.c.container_id.is_not(None), car.c.named)
@@ -135,14 +135,13 @@ def totals(catalog: Catalog, project: str) -> Totals:
 class Content:
     """The items of one container and what the scan saw of their files; see `source.Inputs`.
 
-    `file_ids` are the catalog's ids of the items' files, `headers` those of encrypted files (None: not one). Ranges
-    and sizes are those of the source, also of an encrypted project.
+    `headers` are those of encrypted files (None: not one); without any there may be none at all. Ranges and sizes are
+    those of the source, also of an encrypted project.
     """
 
     items: Items
     stamps: Stamps
     targets: dict[int, bytes]
-    file_ids: NDArray[np.int64]
     headers: Sequence[bytes | None] = ()
 
 
@@ -158,7 +157,6 @@ def content(catalog: Catalog, container_id: int) -> Content:
             shard.c.number,
             file.c.size,
             file.c.mtime,
-            file.c.id,
             file.c.target,
             file.c.header,
         )
@@ -166,21 +164,36 @@ def content(catalog: Catalog, container_id: int) -> Content:
         .where(shard.c.container_id == container_id)
         .order_by(shard.c.position)
     )
-    paths: list[bytes] = []
-    numbers: list[list[NDArray[Any]]] = [[] for _ in _CONTENT_TYPES]
+    paths = PackedPaths()
+    numbers = [NumberColumn(dtype) for dtype in _CONTENT_TYPES]
     targets: dict[int, bytes] = {}
     headers: list[bytes | None] = []
+    count = 0
     with catalog.read() as connection:
         for some, *columns, leads_to, of_files in pages(connection, query, _BATCH):
-            base = len(paths)
-            paths += some
-            for of_column, dtype, column in zip(numbers, _CONTENT_TYPES, columns, strict=True):
-                of_column.append(np.array(column, dtype=dtype))
-            targets |= {base + k: target for k, target in enumerate(leads_to) if target is not None}
-            headers += of_files
-    kinds, lengths, starts, shards, sizes, tokens, file_ids = (
-        np.concatenate([np.zeros(0, dtype=dtype), *of_column])
-        for of_column, dtype in zip(numbers, _CONTENT_TYPES, strict=True)
+            paths.extend(some)
+            for of_column, column in zip(numbers, columns, strict=True):
+                of_column.extend(column)
+            targets |= {count + k: target for k, target in enumerate(leads_to) if target is not None}
+            if headers or any(header is not None for header in of_files):
+                headers += [None] * (count - len(headers))
+                headers += of_files
+            count += len(some)
+    kinds, lengths, starts, shards, sizes, tokens = (of_column.whole() for of_column in numbers)
+    if np.array_equal(sizes, lengths):  # nothing is split
+        sizes = lengths
+    return Content(
+        Items(paths.finish(), kinds, lengths, starts, shards), Stamps(sizes, tokens), targets, headers
     )
-    items = Items(paths, kinds, lengths, starts, shards)
-    return Content(items, Stamps(sizes, tokens), targets, file_ids, headers)
+
+
+@survives_outage
+def file_ids(catalog: Catalog, container_id: int) -> NDArray[np.int64]:
+    """The ids of the files of a container's items, in its order."""
+    query = sa.select(shard.c.file_id).where(shard.c.container_id == container_id).order_by(shard.c.position)
+    found = NumberColumn(np.int64)
+    with catalog.read() as connection:
+        for (ids,) in pages(connection, query, _BATCH):
+            found.extend(ids)
+    whole: NDArray[np.int64] = found.whole()
+    return whole

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from ptolemy_core.settings import CHANGEABLE
 from ptolemy_core.source import open_target
 
 _BY_NAME = sa.select(table).where(table.c.name == sa.bindparam("wanted"))
+_BY_NAMES = sa.select(table).where(table.c.name.in_(sa.bindparam("wanted", expanding=True)))
 _NAMED = 10
 """Projects that are named where the one asked for isn't there."""
 
@@ -28,20 +30,57 @@ def create(catalog: Catalog, project: Project) -> bool:
         ProjectExistsError: a project of this name has other settings.
     """
     prepare_folders(project)
+    (outcome,) = create_all(catalog, [project])
+    if isinstance(outcome, ProjectExistsError):
+        raise outcome
+    return outcome
+
+
+def create_all(catalog: Catalog, new: Sequence[Project]) -> list[bool | ProjectExistsError]:
+    """Define projects of different names in one transaction; their folders are ready.
+
+    Returns:
+        for each whether it is new, or why it can't be defined: one of its name has other settings.
+    """
+    named = {"wanted": [project.name for project in new]}
+    now = time.time()
     with catalog.write() as connection:
-        row = connection.execute(sa.select(table).where(table.c.name == project.name)).mappings().first()
-        if row is None:
-            connection.execute(table.insert().values(**project.model_dump(), created_at=time.time()))
-            return True
+        rows = {row["name"]: row for row in connection.execute(_BY_NAMES, named).mappings()}
+        missing = [project.model_dump() for project in new if project.name not in rows]
+        if missing:
+            connection.execute(_insert(catalog), [values | {"created_at": now} for values in missing])
+        if missing and catalog.is_postgres:  # another one may have been faster; SQLite has one writer
+            rows = {row["name"]: row for row in connection.execute(_BY_NAMES, named).mappings()}
+    return [_outcome(project, rows.get(project.name), now) for project in new]
+
+
+def _insert(catalog: Catalog) -> Any:
+    """Insert what nobody else has inserted meanwhile."""
+    if not catalog.is_postgres:
+        return table.insert()
+    from sqlalchemy.dialects import postgresql  # others need not import it
+
+    return postgresql.insert(table).on_conflict_do_nothing(index_elements=[table.c.name])
+
+
+def _outcome(project: Project, row: sa.RowMapping | None, now: float) -> bool | ProjectExistsError:
+    """Whether a project is new, given the row of its name (None: there was none), or why it can't be defined."""
+    if row is None or row["created_at"] == now:
+        return True
     new = project.model_dump()
     other = [f"{key} {row[key]!r}, not {value!r}" for key, value in new.items() if row[key] != value]
-    if other:
-        fixed = any(row[key] != value for key, value in new.items() if key not in CHANGEABLE)
-        remedy = "use another name" if fixed else f"use `ptolemy set {project.name}` to change that"
-        raise ProjectExistsError(
-            f"project {project.name!r} already exists, with {'; '.join(other)}: {remedy}"
-        )
-    return False
+    if not other:
+        return False
+    fixed = any(row[key] != value for key, value in new.items() if key not in CHANGEABLE)
+    remedy = "use another name" if fixed else f"use `ptolemy set {project.name}` to change that"
+    return ProjectExistsError(f"project {project.name!r} already exists, with {'; '.join(other)}: {remedy}")
+
+
+def get_all(catalog: Catalog, names: Sequence[str]) -> dict[str, Project]:
+    """The projects of these names, those that there are."""
+    with catalog.read() as connection:
+        found = connection.execute(_BY_NAMES, {"wanted": list(names)}).mappings()
+        return {row["name"]: of_row(row) for row in found}
 
 
 def prepare_folders(project: Project) -> None:

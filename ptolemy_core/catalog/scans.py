@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog import bulk, skipped
+from ptolemy_core.catalog.columns import pages
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import absence, car, deletion, shard
 from ptolemy_core.catalog.schema import file as files
@@ -18,6 +19,7 @@ from ptolemy_core.catalog.schema import scan as scans
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.encryption import random_headers
 from ptolemy_core.source.filesystem import Mounts, from_json
+from ptolemy_core.source.listed import Columns, Listed
 from ptolemy_core.tree import LEFT_OUT, Kind
 
 PAGE = 10_000
@@ -28,28 +30,37 @@ _MANY = 500
 
 _COLUMNS = ("path", "kind", "size", "mtime", "target", "reason")
 
-Values = tuple[Any, ...]
-"""An entry: path, kind, size, mtime, target and reason, as a walk's `Entry` has them."""
-
 
 class KnownPage(NamedTuple):
     """Live rows of the catalog, in path order; `withdrawn` are those that a build has dropped.
 
-    An entry is a tuple as a walk's `Entry` is, so that the two compare, many at once: most rows of most scans are as
-    they were. `stored` of them aren't left out.
+    Columns as a walk's `Listed`, so that the two compare, many at once: most rows of most scans are as they were.
+    `stored` of them aren't left out.
     """
 
-    entries: list[Values]
+    entries: Listed
     ids: Sequence[int]
     withdrawn: Sequence[bool]
     stored: int
 
 
-class Change(NamedTuple):
-    """Part of what a scan found: rows that are gone, by id, and the entries that are new in their place or beside."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Part of what a scan found.
+
+    Attributes:
+        gone: rows that are gone, by id.
+        new: the entries that are new in their place or beside.
+    """
 
     gone: list[int]
-    new: list[Values]
+    new: Columns
+
+    def __len__(self) -> int:
+        return len(self.gone) + len(self.new[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.gone, self.new))
 
 
 def begin(catalog: Catalog, project: str, started: float) -> int:
@@ -205,14 +216,15 @@ def known_pages(catalog: Catalog, project: str) -> Iterator[KnownPage]:
         if after is not None:
             query = query.where(files.c.path > after)
         with catalog.read() as connection:
-            rows = connection.execute(query).all()
-        if rows:
-            *values, ids, withdrawn = zip(*rows, strict=True)
-            stored = len(rows) - values[1].count(LEFT_OUT)
-            yield KnownPage(list(zip(*values, strict=True)), ids, withdrawn, stored)
-        if len(rows) < PAGE:
+            found = next(pages(connection, query, PAGE), None)
+        if found is None:
             return
-        after = rows[-1].path
+        *values, ids, withdrawn = found
+        entries = Listed(*map(list, values))
+        yield KnownPage(entries, ids, withdrawn, len(entries) - entries.kinds.count(LEFT_OUT))
+        if len(entries) < PAGE:
+            return
+        after = entries.paths[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,26 +257,25 @@ def write(connection: Connection, change: Change, how: Writing) -> int:
     """
     for part in _parts(change.gone):
         connection.execute(files.update().where(files.c.id.in_(part)).values(gone_scan=how.number))
-    back = _return(connection, change.new, how) if how.returning else set()
-    new = [entry for entry in change.new if entry[0] not in back] if back else change.new
-    columns, same = list(_COLUMNS), {"project": how.project, "first_scan": how.number}
+    new = Listed(*change.new)
+    back = _return(connection, new, how) if how.returning else set()
+    if back:
+        new = new.take([row for row, path in enumerate(new.paths) if path not in back])
+    columns: dict[str, Sequence[Any]] = dict(zip(_COLUMNS, new.columns, strict=True))
     if how.encrypted:
-        columns, new = [*columns, "header"], _with_headers(new)
-    with bulk.indexed([entry[0] for entry in new]):
-        bulk.insert(connection, files, columns, new, same)
+        columns["header"] = _headers(new)
+    with bulk.indexed(new.paths):
+        bulk.insert_columns(connection, files, columns, {"project": how.project, "first_scan": how.number})
     return len(back)
 
 
-def _with_headers(new: Sequence[Values]) -> list[Values]:
-    """Entries, each file with a header of its own: no two versions have the same."""
+def _headers(new: Listed) -> list[bytes | None]:
+    """For each file a header of its own: no two versions have the same."""
     headers = random_headers(len(new))
-    return [
-        (*entry, header if entry[1] == Kind.FILE else None)
-        for entry, header in zip(new, headers, strict=True)
-    ]
+    return [header if kind == Kind.FILE else None for header, kind in zip(headers, new.kinds, strict=True)]
 
 
-def _return(connection: Connection, new: Sequence[Values], how: Writing) -> set[bytes]:
+def _return(connection: Connection, new: Listed, how: Writing) -> set[bytes]:
     """Make versions current again that an earlier scan missed and this one met as they were.
 
     Only those that containers hold in full: any other is as good as new. An encrypted version must be in CARs, whose
@@ -275,8 +286,8 @@ def _return(connection: Connection, new: Sequence[Values], how: Writing) -> set[
     if how.encrypted:
         held = held.join(car, car.c.container_id == shard.c.container_id)
     planned = held.scalar_subquery()
-    found: dict[Values, Any] = {}
-    for part in _parts([entry[0] for entry in new]):
+    found: dict[tuple[Any, ...], Any] = {}
+    for part in _parts(new.paths):
         query = (
             sa.select(files)
             .where(files.c.project == project, files.c.path.in_(part))

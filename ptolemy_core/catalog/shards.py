@@ -17,6 +17,7 @@ from ptolemy_core.dag import cid
 from ptolemy_core.encryption import Form
 from ptolemy_core.layout import WHOLE
 from ptolemy_core.tree import Kind
+from ptolemy_core.tree.packed import PackedPaths
 
 _DELETED = sa.exists().where(deletion.c.file_id == file.c.id, deletion.c.deleted_at.is_not(None))
 _LIVE = sa.and_(file.c.gone_scan.is_(None), ~_DELETED)
@@ -126,8 +127,10 @@ class BuiltShards(Sequence[BuiltShard]):
 _FIELDS = list(BuiltShard.__dataclass_fields__)
 _LISTED = [_FIELDS.index(name) for name in ("path", "kind", "number", "length", "cid", "car_offset")]
 _PATH = _FIELDS.index("path")
-_OBJECTS = ("path", "read_ctime", "header")
-"""Columns that aren't plain numbers, or may be null."""
+_OBJECTS = ("read_ctime", "header")
+"""Columns of numbers and bytes that may be null."""
+_NARROW = {"kind": "b", "number": "i", "live": "b"}
+"""Types of columns of small numbers."""
 NONE = BuiltShards([[] for _ in BuiltShard.__dataclass_fields__])
 """No shards."""
 
@@ -135,13 +138,14 @@ NONE = BuiltShards([[] for _ in BuiltShard.__dataclass_fields__])
 @survives_outage
 def built(catalog: Catalog, container_id: int, *, listed: bool = False) -> BuiltShards:
     """All shards of a built container, in its order; if only `listed`, what that tells of them."""
-    found: list[Any] = [[] if name in _OBJECTS else array("q") for name in _FIELDS]
-    found[_FIELDS.index("cid")] = Packed(cid.SIZE)
+    found: list[Any] = [[] if name in _OBJECTS else array(_NARROW.get(name, "q")) for name in _FIELDS]
+    found[_PATH], found[_FIELDS.index("cid")] = PackedPaths(), Packed(cid.SIZE)
     columns = [found[k] for k in _LISTED] if listed else found
     with catalog.read() as connection:
         for page in pages(connection, _LISTED_ONLY if listed else _BUILT, key=container_id):
             for column, more in zip(columns, page, strict=True):
                 column.extend(more)
+    found[_PATH].finish()
     return BuiltShards(found)
 
 

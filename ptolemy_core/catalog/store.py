@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -74,10 +74,12 @@ class Catalog:
             yield connection
 
     @survives_outage
-    def fetch(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        """All rows of a query, in a transaction of its own."""
+    def fetch(
+        self, query: sa.Select[Any], given: Mapping[str, object] | None = None
+    ) -> Sequence[sa.Row[Any]]:
+        """All rows of a query with these values, in a transaction of its own."""
         with self.read() as connection:
-            return connection.execute(query).all()
+            return connection.execute(query, given).all()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

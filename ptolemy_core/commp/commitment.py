@@ -6,6 +6,9 @@ Specification: https://spec.filecoin.io/systems/filecoin_files/piece/ and FRC-00
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ptolemy_core import kernel
 from ptolemy_core.commp.sizes import MAX_PAYLOAD, height, piece_size
 from ptolemy_core.commp.tree import fold, payload_root
@@ -15,6 +18,11 @@ SUBTREE: Final = 127 << 13
 """Payload bytes hashed at a time: 1 MiB of tree leaves."""
 
 _SUBTREE_HEIGHT = height(128 << 13)
+
+
+def subtree_roots(whole: Buffer) -> NDArray[np.uint8]:
+    """The roots of complete subtrees that `PieceCommitment.take` gave."""
+    return kernel.subtree_roots(whole, SUBTREE)
 
 
 class PieceCommitment:
@@ -52,15 +60,30 @@ class PieceCommitment:
         Raises:
             ValueError: the payload would exceed MAX_PAYLOAD; nothing was added.
         """
+        for whole in self.take(data):
+            self.put(subtree_roots(whole))
+
+    def take(self, data: Buffer) -> list[Buffer]:
+        """Append bytes without hashing them: for callers that hash in threads of their own.
+
+        Returns:
+            complete subtrees, whose `subtree_roots` must be `put` in the order they were taken.
+
+        Raises:
+            ValueError: as `update`.
+        """
         view = kernel.as_bytes(data).data
         if self._size + len(view) > MAX_PAYLOAD:
             raise ValueError(
                 f"a piece holds at most {MAX_PAYLOAD} bytes of payload, got {self._size + len(view)}"
             )
         self._size += len(view)
-        for whole in self._whole_subtrees(view):
-            for root in kernel.subtree_roots(whole, SUBTREE):
-                self._push(root.tobytes())
+        return list(self._whole_subtrees(view))
+
+    def put(self, roots: NDArray[np.uint8]) -> None:
+        """Add the roots of the next subtrees that were taken."""
+        for root in roots:
+            self._push(root.tobytes())
 
     def digest(self) -> bytes:
         """The 32-byte root of the zero-padded piece. More data may follow."""

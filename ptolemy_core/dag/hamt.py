@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import mmh3
+import numpy as np
 
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
 
@@ -78,19 +79,27 @@ def _node(
 
 def measure(node: HamtNode, tsizes: Sequence[int], spans: Sequence[int], counts: Sequence[int]) -> None:
     """Set the sizes of `node` and its descendants from those of the folder's entries (bytes, blocks)."""
-    size = dagpb.data_size(unixfs.hamt_message_size(node.slots[-1]))
-    tsize = span = count = 0
-    for name, target in node.links:
-        if isinstance(target, HamtNode):
-            measure(target, tsizes, spans, counts)
-            link_tsize, link_span, blocks = target.tsize, target.span, target.count
-        else:
-            link_tsize, link_span, blocks = tsizes[target], spans[target], counts[target]
-        size += dagpb.link_size(len(name), link_tsize)
-        tsize += link_tsize
-        span += link_span
-        count += blocks
-    node.size = size
-    node.tsize = tsize + size
-    node.span = span + varint.length(cid.SIZE + size) + cid.SIZE + size
-    node.count = count + 1
+    nodes = list(node.nodes())
+    own = [(len(name), target) for each in nodes for name, target in each.links if isinstance(target, int)]
+    lengths, entries = np.array(own, dtype=np.int64).reshape(-1, 2).T
+    link_sizes = np.zeros(len(tsizes), dtype=np.int64)
+    link_sizes[entries] = dagpb.link_sizes(lengths, np.array(tsizes, dtype=np.int64)[entries])
+    of_entries = link_sizes.tolist()
+    for each in reversed(nodes):  # children before their parents
+        size = dagpb.data_size(unixfs.hamt_message_size(each.slots[-1]))
+        tsize = span = count = 0
+        for name, target in each.links:
+            if isinstance(target, HamtNode):
+                size += dagpb.link_size(len(name), target.tsize)
+                tsize += target.tsize
+                span += target.span
+                count += target.count
+            else:
+                size += of_entries[target]
+                tsize += tsizes[target]
+                span += spans[target]
+                count += counts[target]
+        each.size = size
+        each.tsize = tsize + size
+        each.span = span + varint.length(cid.SIZE + size) + cid.SIZE + size
+        each.count = count + 1

@@ -9,7 +9,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from ptolemy_core.catalog.served import HeldCar
 from ptolemy_core.errors import NotFoundError, PtolemyError
@@ -27,15 +26,34 @@ class FullError(PtolemyError):
     code = "too-many-cars"
 
 
-@dataclass(eq=False, slots=True)
 class _Open:
-    """An open CAR, how many use it, the file it came from, and that file's identity when it was opened."""
+    """A CAR, how many use it, the file it comes from, and that file's identity when it was asked for."""
 
-    car: OpenCar
-    path: str
-    identity: tuple[int, ...]
-    users: int = 0
-    dropped: bool = False
+    def __init__(self, stored: StoredCar, path: str, identity: tuple[int, ...]) -> None:
+        self.path = path
+        self.identity = identity
+        self.users = 0
+        self.dropped = False
+        self._stored = stored
+        self._car: OpenCar | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def car(self) -> OpenCar:
+        """The open CAR."""
+        return self.open()
+
+    def open(self) -> OpenCar:
+        """The open CAR: the first who asks opens it, who else wants it waits; raises as `StoredCar.open`."""
+        with self._opening:
+            if self._car is None:
+                self._car = self._stored.open()
+            return self._car
+
+    def close(self) -> None:
+        """Close it, if it was ever opened; nobody may use it."""
+        if self._car is not None:
+            self._car.close()
 
 
 class Library:
@@ -63,38 +81,30 @@ class Library:
             self.give_back(taken)
 
     def take(self, held: HeldCar) -> _Open:
-        """The CAR, open until it is given back.
+        """The CAR, open until it is given back. Opening one doesn't keep the others waiting.
 
         Raises:
             NotFoundError: its file was removed.
             StagingError, OutlineError: it can't be read, or has another size.
-        DeadCarError: its source changed.
+            DeadCarError: its source changed.
             FullError: too many are in use.
         """
-        stored = held.stored
-        path = stored.outline_path if stored.generated else stored.path
-        key = (path, stored.dead or "")
-        identity = _identity(stored)
-        with self._lock:
-            found = self._open.get(key)
-            if found is not None and identity != found.identity:
-                self._drop(key)
-                found = None
-            if found is None:
-                if not stored.generated and not any(identity):
-                    raise NotFoundError(f"{path} isn't there any more")
-                self._make_room()
-                found = self._open[key] = _Open(stored.open(), path, identity)
-            self._open.move_to_end(key)
-            found.users += 1
-            return found
+        taken = self._enter(held)
+        try:
+            taken.open()
+        except BaseException:
+            with self._lock:
+                self._forget(taken)
+            self.give_back(taken)
+            raise
+        return taken
 
     def give_back(self, taken: _Open) -> None:
         """Say that a CAR isn't used any more."""
         with self._lock:
             taken.users -= 1
             if taken.dropped and not taken.users:
-                taken.car.close()
+                taken.close()
 
     def first_of(self, choice: Sequence[HeldCar]) -> HeldCar:
         """The first of these that can be opened; raises as `take` what the last one did."""
@@ -113,6 +123,29 @@ class Library:
             for key in list(self._open):
                 self._drop(key)
 
+    def _enter(self, held: HeldCar) -> _Open:
+        stored = held.stored
+        path = stored.outline_path if stored.generated else stored.path
+        key = (path, stored.dead or "")
+        identity = _identity(stored)
+        with self._lock:
+            found = self._open.get(key)
+            if found is not None and identity != found.identity:
+                self._drop(key)
+                found = None
+            if found is None:
+                if not stored.generated and not any(identity):
+                    raise NotFoundError(f"{path} isn't there any more")
+                self._make_room()
+                found = self._open[key] = _Open(stored, path, identity)
+            self._open.move_to_end(key)
+            found.users += 1
+            return found
+
+    def _forget(self, taken: _Open) -> None:
+        for key in [key for key, one in self._open.items() if one is taken]:
+            self._drop(key)
+
     def _make_room(self) -> None:
         if len(self._open) < self._most:
             return
@@ -125,7 +158,7 @@ class Library:
         dropped = self._open.pop(key)
         dropped.dropped = True
         if not dropped.users:
-            dropped.car.close()
+            dropped.close()
 
 
 def _identity(stored: StoredCar) -> tuple[int, ...]:

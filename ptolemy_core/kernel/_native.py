@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-INTERFACE = 5
+INTERFACE = 6
 """The number that `ptolemy_kernel_interface` of native/kernel.h must return."""
 
 PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" else "libkernel.so")
@@ -177,6 +177,12 @@ def _declare(handle: ctypes.CDLL) -> None:
         number,
     ]
     handle.ptolemy_matching_leaves.restype = number
+    handle.ptolemy_put_heads.argtypes = [address, number, *[address] * 3, number]
+    handle.ptolemy_put_heads.restype = number
+    handle.ptolemy_copy_pieces.argtypes = [address, number, *[address] * 3, number]
+    handle.ptolemy_copy_pieces.restype = None
+    handle.ptolemy_encode_nodes.argtypes = [integer, address, address, number, address]
+    handle.ptolemy_encode_nodes.restype = number
 
 
 def _variants(handle: ctypes.CDLL) -> dict[str, int]:

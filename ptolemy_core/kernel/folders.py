@@ -50,7 +50,8 @@ def list_folder(descriptor: int, prefix: bytes) -> Listing:
             needed[1] + needed[1] // 8,
         )  # the folder may grow meanwhile
     modes, sizes, mtimes = columns[:, :found].tolist()
-    return Listing(bytes(paths).split(b"/", found)[:found], modes, sizes, mtimes)
+    names = bytes(memoryview(paths)[: needed[1]]).split(b"/", found)[:found]
+    return Listing(names, modes, sizes, mtimes)
 
 
 def fits(time: int) -> bool:

@@ -4,7 +4,10 @@ Rows are files (or shards), links and folders, a folder before its entries. Size
 up, because a link contains the size of its whole subtree.
 """
 
+import itertools
+import operator
 from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,10 +19,14 @@ from ptolemy_core.layout import names
 from ptolemy_core.layout.extents import item_extents
 from ptolemy_core.layout.items import WHOLE, Items
 from ptolemy_core.tree import SEPARATOR, Kind
+from ptolemy_core.tree.packed import PackedPaths, by_folder
 from ptolemy_core.tree.paths import common_folders
 
 ROOT = 0
 NO_ITEM = -1
+
+_PART = 1 << 16
+"""Rows that are measured together."""
 
 
 @dataclass(slots=True)
@@ -38,20 +45,20 @@ class Tree:
         hamts: the tries of the folders that need one, by row. Set by `measure_tree`.
     """
 
-    names: list[bytes]
-    parent: NDArray[np.int64]
-    depth: NDArray[np.int64]
+    names: PackedPaths
+    parent: NDArray[np.int32]
+    depth: NDArray[np.int16]
     kind: NDArray[np.int8]
-    item: NDArray[np.int64]
+    item: NDArray[np.int32]
     unsorted: set[int]
-    size: NDArray[np.int64]
+    size: NDArray[np.int32]
     tsize: NDArray[np.int64]
     span: NDArray[np.int64]
-    count: NDArray[np.int64]
+    count: NDArray[np.int32]
     hamts: dict[int, hamt.HamtNode] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.parent)
 
 
 def build_tree(items: Items, *, real_names: bool = False) -> Tree:
@@ -64,118 +71,166 @@ def build_tree(items: Items, *, real_names: bool = False) -> Tree:
     Raises:
         ValueError: the items aren't in path order, or two of them have the same path.
     """
-    row_names: list[bytes] = [b""]
-    parents, depths, row_items = array("q", [-1]), array("q", [0]), array("q", [NO_ITEM])
-    unsorted: set[int] = set()
+    rows = _Rows(real_names)
     if len(items) == 1 and items.paths[0] == b"":
-        row_items[0] = 0
-        return _finish(items, row_names, parents, depths, row_items, unsorted)
-
-    last_folder: bytes | None = b""
-    components: list[bytes] = []
-    rows = [ROOT]  # row of each open folder, the root first
-    previous = b""
-    shards = array("i", items.shards.astype(np.int32).tobytes())
-    for number, path in enumerate(items.paths):
-        shard = shards[number]
-        if path < previous or (path == previous and (shard == WHOLE or number == 0)):
-            raise ValueError(f"items are not in path order: {path!r} after {previous!r}")
-        previous = path
-        folder, _, name = path.rpartition(SEPARATOR)
-        if folder != last_folder:
-            wanted = folder.split(SEPARATOR) if folder else []
-            common = common_folders(components, wanted)
-            del rows[common + 1 :]
-            for component in wanted[common:]:
-                encoded = component if real_names else names.encode(component)
-                if encoded != component:
-                    unsorted.add(rows[-1])
-                row_names.append(encoded)
-                parents.append(rows[-1])
-                depths.append(len(rows))
-                row_items.append(NO_ITEM)
-                rows.append(len(row_names) - 1)
-            components, last_folder = wanted, folder
-        encoded = name if real_names else names.encode(name, shard if shard != WHOLE else None)
-        if encoded != name:
-            unsorted.add(rows[-1])
-        row_names.append(encoded)
-        parents.append(rows[-1])
-        depths.append(len(rows))
-        row_items.append(number)
-    return _finish(items, row_names, parents, depths, row_items, unsorted)
+        rows.items[ROOT] = 0
+        return rows.tree(items)
+    split = bool((items.shards != WHOLE).any())
+    previous: bytes | None = None
+    at = 0
+    for folder, group in by_folder(items.paths):
+        numbers = items.shards[at : at + len(group)].tolist() if split else None
+        previous = _require_order(previous, folder, group, numbers)
+        rows.enter(folder)
+        rows.add(group, numbers, at)
+        at += len(group)
+    return rows.tree(items)
 
 
-def _finish(
-    items: Items,
-    row_names: list[bytes],
-    parents: "array[int]",
-    depths: "array[int]",
-    row_items: "array[int]",
-    unsorted: set[int],
-) -> Tree:
-    item = np.frombuffer(row_items, dtype=np.int64)
-    kind = np.full(len(item), Kind.DIRECTORY, dtype=np.int8)
-    real = item != NO_ITEM
-    kind[real] = items.kinds[item[real]]
-    empty = np.zeros(len(item), dtype=np.int64)
-    return Tree(
-        row_names,
-        np.frombuffer(parents, dtype=np.int64),
-        np.frombuffer(depths, dtype=np.int64),
-        kind,
-        item,
-        unsorted,
-        empty,
-        empty.copy(),
-        empty.copy(),
-        empty.copy(),
-    )
+def _require_order(
+    previous: bytes | None, folder: bytes, names: list[bytes], shards: list[int] | None
+) -> bytes:
+    """See that paths of a folder are in order, after the path before them; returns the last of them.
+
+    Raises:
+        ValueError: they aren't.
+    """
+    before = previous
+    head = folder + SEPARATOR if folder else b""
+    ascending = all(map(operator.lt, names, itertools.islice(names, 1, None)))
+    for number, name in enumerate(names[:1] if ascending else names):
+        path = head + name
+        again = path == (before or b"") and (shards is None or shards[number] == WHOLE or before is None)
+        if again or (before is not None and path < before):
+            raise ValueError(f"items are not in path order: {path!r} after {before or b''!r}")
+        before = path
+    return head + names[-1]
+
+
+class _Rows:
+    """The rows of a tree, folder by folder."""
+
+    def __init__(self, real_names: bool) -> None:
+        self._real_names = real_names
+        self._names = PackedPaths()
+        self._names.extend([b""])
+        self._parents, self._depths = array("i", [-1]), array("h", [0])
+        self.items = array("i", [NO_ITEM])
+        self._unsorted: set[int] = set()
+        self._folder = b""
+        self._components: list[bytes] = []
+        self._open = [ROOT]  # row of each open folder, the root first
+
+    def enter(self, folder: bytes) -> None:
+        """Let a folder be the open one; adds rows for it and those that it is in, where they are new."""
+        if folder == self._folder:
+            return
+        wanted = folder.split(SEPARATOR) if folder else []
+        common = common_folders(self._components, wanted)
+        del self._open[common + 1 :]
+        for component in wanted[common:]:
+            encoded = component if self._real_names else names.encode(component)
+            row = len(self.items)
+            self._append([component], [encoded], [NO_ITEM])
+            self._open.append(row)
+        self._components, self._folder = wanted, folder
+
+    def add(self, entries: list[bytes], shards: list[int] | None, first: int) -> None:
+        """Add rows of items in the open folder; `first` is the first one's index."""
+        encoded = entries
+        if not self._real_names:
+            if shards is not None:
+                encoded = [
+                    names.encode(name, None if shard == WHOLE else shard)
+                    for name, shard in zip(entries, shards, strict=True)
+                ]
+            elif names.may_be_encoded(b"".join(entries)):
+                encoded = [names.encode(name) for name in entries]
+        self._append(entries, encoded, range(first, first + len(entries)))
+
+    def _append(self, entries: list[bytes], encoded: list[bytes], items: Iterable[int]) -> None:
+        if encoded != entries:
+            self._unsorted.add(self._open[-1])
+        self._names.extend(encoded)
+        self._parents.extend(itertools.repeat(self._open[-1], len(encoded)))
+        self._depths.extend(itertools.repeat(len(self._open), len(encoded)))
+        self.items.extend(items)
+
+    def tree(self, items: Items) -> Tree:
+        """The tree of all rows."""
+        item = np.frombuffer(self.items, dtype=np.int32)
+        kind = np.full(len(item), Kind.DIRECTORY, dtype=np.int8)
+        for part in _parts(len(item)):
+            real = item[part] != NO_ITEM
+            kind[part][real] = items.kinds[item[part][real]]
+        return Tree(
+            self._names.finish(),
+            np.frombuffer(self._parents, dtype=np.int32),
+            np.frombuffer(self._depths, dtype=np.int16),
+            kind,
+            item,
+            self._unsorted,
+            np.zeros(len(item), dtype=np.int32),
+            np.zeros(len(item), dtype=np.int64),
+            np.zeros(len(item), dtype=np.int64),
+            np.zeros(len(item), dtype=np.int32),
+        )
+
+
+def _parts(count: int) -> Iterator[slice]:
+    """So many rows, some at a time: what is computed of some is small."""
+    return (slice(low, min(low + _PART, count)) for low in range(0, count, _PART))
 
 
 def measure_tree(tree: Tree, items: Items, profile: Profile) -> Tree:
     """Set the sizes of all rows, and the tries of the folders whose plain block exceeds the threshold."""
     _measure_leaves(tree, items, profile)
-    name_lengths = np.fromiter(map(len, tree.names), dtype=np.int64, count=len(tree))
+    name_lengths = tree.names.lengths()
     links = np.zeros(len(tree), dtype=np.int64)
-    by_depth = np.argsort(tree.depth, kind="stable")
-    edges = np.searchsorted(tree.depth[by_depth], np.arange(tree.depth.max() + 2))
+    by_depth = np.argsort(tree.depth, kind="stable").astype(np.int32)
+    edges = np.cumsum(np.bincount(tree.depth)).tolist()
     children: _Children | None = None
-    for level in range(len(edges) - 2, -1, -1):
-        rows = by_depth[edges[level] : edges[level + 1]]
-        folders = rows[tree.kind[rows] == Kind.DIRECTORY]
-        if len(folders):
-            block = unixfs.PLAIN_DIRECTORY_DATA + links[folders]
-            tree.size[folders] = block
-            tree.tsize[folders] += block
-            tree.span[folders] += balanced.section_sizes(block)
-            tree.count[folders] += 1
-            for folder in folders[block > profile.hamt_threshold].tolist():
-                children = children or _Children(tree)
-                _measure_hamt(tree, folder, children.of(folder))
-        if level:
-            parent = tree.parent[rows]
-            np.add.at(links, parent, dagpb.link_sizes(name_lengths[rows], tree.tsize[rows]))
-            np.add.at(tree.tsize, parent, tree.tsize[rows])
-            np.add.at(tree.span, parent, tree.span[rows])
-            np.add.at(tree.count, parent, tree.count[rows])
+    for level in range(len(edges) - 1, -1, -1):
+        of_level = by_depth[edges[level - 1] if level else 0 : edges[level]]
+        for part in _parts(len(of_level)):
+            rows = of_level[part]
+            folders = rows[tree.kind[rows] == Kind.DIRECTORY]
+            if len(folders):
+                block = unixfs.PLAIN_DIRECTORY_DATA + links[folders]
+                tree.size[folders] = block
+                tree.tsize[folders] += block
+                tree.span[folders] += balanced.section_sizes(block)
+                tree.count[folders] += 1
+                for folder in folders[block > profile.hamt_threshold].tolist():
+                    children = children or _Children(tree)
+                    _measure_hamt(tree, folder, children.of(folder))
+            if level:
+                parent = tree.parent[rows]
+                np.add.at(
+                    links, parent, dagpb.link_sizes(name_lengths[rows].astype(np.int64), tree.tsize[rows])
+                )
+                np.add.at(tree.tsize, parent, tree.tsize[rows])
+                np.add.at(tree.span, parent, tree.span[rows])
+                np.add.at(tree.count, parent, tree.count[rows])
     return tree
 
 
 def _measure_leaves(tree: Tree, items: Items, profile: Profile) -> None:
     """Set the sizes of files and links."""
-    rows = np.flatnonzero((tree.item != NO_ITEM) & (tree.kind != Kind.DIRECTORY))
-    extents = item_extents(tree.kind[rows], items.sizes[tree.item[rows]], profile)
-    tree.size[rows], tree.tsize[rows] = extents.size, extents.tsize
-    tree.span[rows], tree.count[rows] = extents.span, extents.count
+    for part in _parts(len(tree)):
+        rows = part.start + np.flatnonzero((tree.item[part] != NO_ITEM) & (tree.kind[part] != Kind.DIRECTORY))
+        extents = item_extents(tree.kind[rows], items.sizes[tree.item[rows]], profile)
+        tree.size[rows], tree.tsize[rows] = extents.size, extents.tsize
+        tree.span[rows], tree.count[rows] = extents.span, extents.count
 
 
 class _Children:
     """The entries' rows of each folder."""
 
     def __init__(self, tree: Tree) -> None:
-        self._rows = np.argsort(tree.parent, kind="stable")
-        self._edges = np.searchsorted(tree.parent[self._rows], np.arange(len(tree) + 1))
+        self._rows = np.argsort(tree.parent, kind="stable").astype(np.int32)
+        counts = np.bincount(tree.parent[1:], minlength=len(tree))
+        self._edges = np.concatenate([[1], 1 + np.cumsum(counts)]).astype(np.int32)  # the root is nobody's
 
     def of(self, folder: int) -> list[int]:
         rows: list[int] = self._rows[self._edges[folder] : self._edges[folder + 1]].tolist()
@@ -199,6 +254,7 @@ def block_order(tree: Tree) -> list[tuple[int, int, bytes, "hamt.HamtNode | None
     have row -1.
     """
     children = _Children(tree)
+    is_folder = (tree.kind == Kind.DIRECTORY).tobytes()  # a byte is read faster than an array's element
     out: list[tuple[int, int, bytes, hamt.HamtNode | None]] = []
     todo: list[tuple[int, int, bytes, hamt.HamtNode | None]] = [
         (ROOT, -1, tree.names[ROOT], tree.hamts.get(ROOT))
@@ -214,7 +270,7 @@ def block_order(tree: Tree) -> list[tuple[int, int, bytes, "hamt.HamtNode | None
                     todo.append((target, place, name, tree.hamts.get(target)))
                 else:
                     todo.append((-1, place, name, target))
-        elif tree.kind[row] == Kind.DIRECTORY:
+        elif is_folder[row]:
             rows = children.of(row)
             if row in tree.unsorted:
                 rows.sort(key=lambda r: tree.names[r])

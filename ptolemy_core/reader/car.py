@@ -3,7 +3,7 @@
 Specification: https://ipld.io/specs/transport/car/ (CARv1, CARv2).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike, fsdecode
@@ -22,6 +22,9 @@ MAX_HEADER = 8 << 20
 """Limit of a header's bytes: about 200,000 roots."""
 READ_SIZE = 4 << 20
 """Bytes per read."""
+
+_FEW = 64
+"""Sections of which fewer fill one read are so large that copying a part of one counts."""
 
 _VARINT_MAX = 9
 _PRAGMA = bytes.fromhex("0aa16776657273696f6e02")
@@ -92,6 +95,7 @@ class CarReader:
         self._buffer = b""
         self._base = 0
         self._end: int | None = None
+        self._last = 0
         self.header = self._read_header()
         self.first_section = self._base
 
@@ -102,7 +106,7 @@ class CarReader:
         """Drop the buffer's first bytes and read more after its end; False at the end of the file or payload."""
         kept = self._buffer[consumed:] if consumed else self._buffer
         self._base += consumed
-        size = max(self._read_size, want)
+        size = self._next_read(len(kept), want)
         if self._end is not None:
             size = min(size, self._end - self._base - len(kept))
         chunk = self._source.read(size) if size > 0 else b""
@@ -110,6 +114,14 @@ class CarReader:
             self._tap(chunk)
         self._buffer = kept + chunk if kept else chunk
         return bool(chunk)
+
+    def _next_read(self, kept: int, want: int) -> int:
+        """Bytes to read: to the end of a section, if those to come are as large as the last: then none is copied."""
+        size = max(self._read_size, want)
+        if self._last * _FEW < self._read_size:
+            return size
+        sections = max(-(-self._read_size // self._last), -(-(kept + want) // self._last))
+        return max(1, sections * self._last - kept)
 
     def _take(self, size: int, what: str) -> bytes:
         """The next bytes of the file, for the header."""
@@ -180,6 +192,7 @@ class CarReader:
             sections, used, want, fault, zero = self._parse(run.end if run else 0, ended)
             if sections:
                 yield Batch(self._buffer, self._base, sections)
+            self._last = _last_size(sections or run, self._base, used) or self._last
             if zero:
                 self._buffer, self._base = self._buffer[used:], self._base + used
                 fault = self._zero_section()
@@ -302,6 +315,11 @@ def open_car(
     """
     with open_regular(path) as file:
         yield CarReader(file, fsdecode(path), max_section=max_section, zero_is_end=zero_is_end)
+
+
+def _last_size(sections: Sequence[Section] | None, base: int, end: int) -> int:
+    """Bytes of the last of these sections, which ends at offset `end` of the buffer; 0 if there are none."""
+    return base + end - sections[-1].offset if sections else 0
 
 
 def _head(body: bytes, at: int, major: int, what: str) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 The codes are stable; they follow the CAR specifications, dag-pb, UnixFS and the profile of IPIP-499.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -118,6 +119,11 @@ class Findings:
         """Add a finding, unless the limit is reached."""
         if not self.full:
             self._items.append(Finding(code, offset, message[:MAX_MESSAGE]))
+
+    def extend(self, found: Iterable[Finding]) -> None:
+        """Add findings, as far as the limit allows."""
+        for each in found:
+            self.add(each.code, each.offset, each.message)
 
     def add_error(self, error: CarError) -> None:
         """Add the error that ended the reading."""

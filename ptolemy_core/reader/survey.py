@@ -18,6 +18,7 @@ from ptolemy_core.reader.hashes import IDENTITY, cid_text, is_profile_cid, parse
 from ptolemy_core.reader.inspection import CarInspection, inspect_car
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
 from ptolemy_core.reader.sections import Batch, Section
+from ptolemy_core.reader.threads import shared
 from ptolemy_core.reader.tree import PreOrderWalk
 from ptolemy_core.sizes import counted
 
@@ -153,13 +154,13 @@ def survey_car(
         path: the CAR file.
         profile: of the CARs that Ptolemy builds.
         progress: called with the bytes read since the last call.
-        limits: of findings and sections.
+        limits: of findings, sections and threads.
 
     Raises:
         OSError: the file can't be opened or read.
     """
     dag = _Dag(profile)
-    with Digests(progress) as digests:
+    with shared(limits.threads) as threads, Digests(threads, progress) as digests:
         found = inspect_car(path, limits=limits, tap=digests.update, on_batch=dag.batch)
         totals = digests.finish()
     wanted = dag.linked.union(found.roots) - dag.seen

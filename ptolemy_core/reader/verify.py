@@ -1,10 +1,13 @@
 """Verifies a CAR that Ptolemy built, in one pass: every hash, the whole DAG, the piece commitment.
 
+One thread reads and follows the DAG, others hash what comes next. Memory doesn't grow with the CAR: see `threads`.
+
 Specification: CARv1 (https://ipld.io/specs/transport/car/carv1/), `version=1; order=dfs; dups=y`, one root,
 profile `unixfs-v1-2025` of IPIP-499, piece CIDs of FRC-0069. No code of the builder is used.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from os import PathLike, fsdecode
 from typing import BinaryIO, cast
@@ -12,23 +15,18 @@ from typing import BinaryIO, cast
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.reader import car as reader_car
+from ptolemy_core.reader.blocks import checked, hash_faults
 from ptolemy_core.reader.car import MAX_SECTION, CarReader
-from ptolemy_core.reader.digests import Digests
+from ptolemy_core.reader.digests import Digests, Totals
 from ptolemy_core.reader.entry import CarEntry, EachEntry, EntryReceiver, ExpectedEntry, FileRun
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
-from ptolemy_core.reader.hashes import (
-    cid_text,
-    hash_matches,
-    is_profile_cid,
-    mismatches,
-    mismatches_of_run,
-    parse_cid,
-)
+from ptolemy_core.reader.hashes import cid_text
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
 from ptolemy_core.reader.listing import ListingCheck
 from ptolemy_core.reader.opening import open_regular
 from ptolemy_core.reader.ranges import RangeFile, Ranges
-from ptolemy_core.reader.sections import Batch, Section, SectionRun
+from ptolemy_core.reader.sections import Batch
+from ptolemy_core.reader.threads import HashThreads, shared
 from ptolemy_core.reader.tree import PreOrderWalk
 
 _READ_FACTOR = 4
@@ -135,13 +133,13 @@ class _Blocks:
         self._findings = findings
         self._entries = entries
 
-    def read(self, file: BinaryIO, name: str, max_section: int, digests: Digests) -> None:
+    def read(self, file: BinaryIO, name: str, limits: Limits, digests: Digests, threads: HashThreads) -> None:
         """Read the whole file; all of its bytes go to `digests`, also those after a fault."""
         try:
             reader = CarReader(
                 file,
                 name,
-                max_section=max_section,
+                max_section=limits.section,
                 tap=digests.update,
                 read_size=_READ_FACTOR * reader_car.READ_SIZE,
             )
@@ -152,11 +150,12 @@ class _Blocks:
             return
         walk = self._start_walk(reader)
         try:
-            for batch in reader.batches():
-                self.count += len(batch.sections)
-                _check_hashes(batch, self._findings)
-                if walk is not None:
-                    _follow(batch, walk, self._findings)
+            with closing(checked(reader.batches(), threads, limits.findings)) as batches:
+                for batch, faults in batches:
+                    self.count += len(batch.sections)
+                    self._findings.extend(faults)
+                    if walk is not None:
+                        _follow(batch, walk, self._findings)
         except CarError as error:
             self._findings.add_error(error)
         reader.drain()
@@ -196,7 +195,7 @@ def verify_car(
         expect: the values to compare the CAR with.
         receiver: of the entries of the tree, after the hashes of their blocks are checked.
         progress: called with the bytes read since the last call, every few MiB.
-        limits: of findings (sizes and digests still cover the whole file) and sections.
+        limits: of findings (sizes and digests still cover the whole file), sections and threads.
         sha256: whether to compute the file's sha2-256, which takes as long as all blocks' hashes together; it is
             always computed if one is expected.
 
@@ -210,12 +209,21 @@ def verify_car(
     blocks = _Blocks(profile, findings, counts)
     whole = sha256 or wanted.sha256 is not None
     name = path.name if isinstance(path, Ranges) else fsdecode(path)
-    with _opened(path) as file, Digests(progress, sha256=whole) as digests:
-        blocks.read(file, name, limits.section, digests)
+    with ExitStack() as stack:
+        file = stack.enter_context(_opened(path))
+        pool = stack.enter_context(shared(limits.threads))
+        digests = stack.enter_context(Digests(pool, progress, sha256=whole))
+        blocks.read(file, name, limits, digests, pool)
         totals = digests.finish()
     if listing is not None:
         listing.finish(totals.size)
-    report = CarReport(
+    report = _report(name, blocks, counts, totals)
+    _compare(report, wanted, findings)
+    return replace(report, findings=findings.items())
+
+
+def _report(name: str, blocks: _Blocks, counts: _Counts, totals: Totals) -> CarReport:
+    return CarReport(
         name=name,
         findings=(),
         size=totals.size,
@@ -230,8 +238,6 @@ def verify_car(
         symlinks=counts.of_kind["symlink"],
         file_bytes=counts.file_bytes,
     )
-    _compare(report, wanted, findings)
-    return replace(report, findings=findings.items())
 
 
 def _opened(path: str | bytes | PathLike[str] | Ranges) -> BinaryIO:
@@ -264,7 +270,7 @@ def read_entries(
             raise CarError(Code.ROOTS, f"{len(reader.header.roots)} roots; there must be one", name, 0)
         walk = PreOrderWalk(reader.header.roots[0], profile, findings, EachEntry(entries.append))
         for batch in reader.batches():
-            _check_hashes(batch, findings)
+            findings.extend(hash_faults(batch, 1))
             _follow(batch, walk, findings)
             _raise_first(findings, name)
             yield from entries
@@ -276,39 +282,6 @@ def read_entries(
 def _raise_first(findings: Findings, name: str) -> None:
     for found in findings.items():
         raise CarError(found.code, found.message, name, found.offset)
-
-
-def _check_hashes(batch: Batch, findings: Findings) -> None:
-    """Check blocks with CIDs of the profile together, any others one by one."""
-    if findings.full:
-        return
-    buffer, base, sections = batch
-    if isinstance(sections, SectionRun):
-        for index in mismatches_of_run(buffer, sections.columns):
-            _hash_mismatch(sections[index], findings)
-        return
-    usual = [section for section in sections if is_profile_cid(section.cid)]
-    wrong = mismatches(
-        buffer,
-        [section.cid for section in usual],
-        [section.data_offset - base for section in usual],
-        [section.length for section in usual],
-    )
-    for index in wrong:
-        _hash_mismatch(usual[index], findings)
-    if len(usual) == len(sections):
-        return
-    for section in sections:
-        if not is_profile_cid(section.cid):
-            reason = f"{cid_text(section.cid)} isn't a CIDv1 of raw or dag-pb under sha2-256"
-            findings.add(Code.CID, section.offset, reason)
-            if hash_matches(parse_cid(section.cid), batch.data(section)) is False:
-                _hash_mismatch(section, findings)
-
-
-def _hash_mismatch(section: Section, findings: Findings) -> None:
-    reason = f"{cid_text(section.cid)}: the block of {section.length} bytes has another hash"
-    findings.add(Code.HASH_MISMATCH, section.offset, reason)
 
 
 def _follow(batch: Batch, walk: PreOrderWalk, findings: Findings) -> None:

@@ -100,14 +100,18 @@ def _at_servers(row: CarRow, servers: Servers) -> NeededCar:
 def _needed(project: Project, row: CarRow, folders: Sequence[str]) -> NeededCar:
     """Look for a CAR; a generated one needs no file, but may have been written as one into a folder."""
     stored = stored_cars.of_row(project, row)
-    if stored.in_store and not folders:
+    if stored.in_store and not folders and not row.is_generated:
         return _in_store(row, stored)
-    found = _found(row, folders or [project.staging_dir])
+    found = _found(row, folders or ([] if stored.in_store else [project.staging_dir]))
     if found.path is not None or folders or not row.is_generated:
         return found
     if stored.dead is not None:
         return NeededCar(row, None, f"it can't be generated any more: {stored.dead}")
-    if stored.look() is None:
+    try:
+        outline = stored.look()
+    except StagingError as error:
+        return NeededCar(row, None, str(error))
+    if outline is None:
         return NeededCar(row, None, f"its outline is missing: ptolemy rebuild {stored.label} makes it again")
     return NeededCar(row, stored.outline_path, stored=stored)
 

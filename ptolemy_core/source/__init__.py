@@ -6,12 +6,15 @@ folders of the engine use the protocol only. Which entries belong to a project i
 bytes is `car`.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ptolemy_core import urls
+from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source.inputs import Inputs
+from ptolemy_core.source.listed import Listed, listed
 from ptolemy_core.source.posix import PosixSource
-from ptolemy_core.source.protocol import Entry, Files, Source, State, Target
+from ptolemy_core.source.protocol import Entry, Files, FolderSeen, ListsColumns, Source, State, Target
 from ptolemy_core.source.stamps import Stamp, Stamps
 from ptolemy_core.source.walk import OwnFolders
 
@@ -27,6 +30,7 @@ __all__ = [
     "Stamps",
     "State",
     "Target",
+    "columns",
     "open_source",
     "open_target",
 ]
@@ -49,6 +53,15 @@ def open_source(place: bytes, profile: str | None = None, own: OwnFolders | None
 
         return open_remote(urls.parse(text), profile)
     return PosixSource(place, own or {})
+
+
+def columns(
+    source: Source, rules: Rules | None = None, *, folder: FolderSeen | None = None
+) -> Iterator[Listed]:
+    """The entries of a source as columns, in batches; see `Source.entries`."""
+    if isinstance(source, ListsColumns):
+        return source.listed(rules, folder=folder)
+    return map(listed, source.entries(rules, folder=folder))
 
 
 def open_target(project: "Project", own: OwnFolders | None = None) -> Target:

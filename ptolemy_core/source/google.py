@@ -1,9 +1,10 @@
-"""Google Cloud Storage, where its keys have names that the client which reads objects refuses to list.
+"""Google Cloud Storage, for what the client that reads objects doesn't do: odd keys, and unfinished uploads.
 
-Its XML interface lists as S3 does; only the authorization is another one: a token that the key of a service account
-signs, or none.
+Its XML interface lists both as S3 does; only the authorization is another one: a token that the key of a service
+account signs, or none.
 
 Listing: https://cloud.google.com/storage/docs/xml-api/get-bucket-list
+Uploads: https://cloud.google.com/storage/docs/xml-api/get-bucket-uploads
 Tokens: https://developers.google.com/identity/protocols/oauth2/service-account#jwt-auth
 """
 
@@ -19,7 +20,8 @@ from ptolemy_core.source.store_errors import StoreError
 
 ENDPOINT = "https://storage.googleapis.com"
 
-_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
+_READ = "https://www.googleapis.com/auth/devstorage.read_only"
+_WRITE = "https://www.googleapis.com/auth/devstorage.read_write"
 _VALID = 3600
 """Seconds that a token is valid."""
 
@@ -34,19 +36,21 @@ class GoogleAccount:
     Attributes:
         endpoint: of the store.
         key: the fields of a service account's key; None: requests aren't signed.
+        writes: whether its tokens are for writing too.
     """
 
     endpoint: str
     key: Mapping[str, str] | None
+    writes: bool = False
     region: str = ""
 
     def sign(self, request: Any) -> None:
         """Add a token that the key signs."""
         if self.key is not None:
-            request.headers["Authorization"] = f"Bearer {_token(self.key)}"
+            request.headers["Authorization"] = f"Bearer {_token(self.key, _WRITE if self.writes else _READ)}"
 
 
-def account(profile: Mapping[str, str]) -> GoogleAccount | None:
+def account(profile: Mapping[str, str], *, writes: bool = False) -> GoogleAccount | None:
     """The account that a profile or the environment names; None: it is of a kind that isn't known here."""
 
     def setting(name: str) -> str | None:
@@ -66,10 +70,12 @@ def account(profile: Mapping[str, str]) -> GoogleAccount | None:
     endpoint = (key.get("gcs_base_url") or ENDPOINT).rstrip("/")
     if key.get("disable_oauth"):
         return GoogleAccount(endpoint, None)
-    return GoogleAccount(endpoint, key) if key.get("private_key") and key.get("client_email") else None
+    if not key.get("private_key") or not key.get("client_email"):
+        return None
+    return GoogleAccount(endpoint, key, writes)
 
 
-def _token(key: Mapping[str, str]) -> str:
+def _token(key: Mapping[str, str], scope: str) -> str:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -77,7 +83,7 @@ def _token(key: Mapping[str, str]) -> str:
     now = int(time.time())
     who = key["client_email"]
     head = {"alg": "RS256", "typ": "JWT", "kid": key.get("private_key_id", "")}
-    claims = {"iss": who, "sub": who, "scope": _SCOPE, "iat": now, "exp": now + _VALID}
+    claims = {"iss": who, "sub": who, "scope": scope, "iat": now, "exp": now + _VALID}
     text = f"{_base64(json.dumps(head).encode())}.{_base64(json.dumps(claims).encode())}"
     try:
         private = load_pem_private_key(key["private_key"].encode(), None)

@@ -16,6 +16,7 @@ from ptolemy_core.source import refusals
 from ptolemy_core.source.protocol import Files, KeepsPaths, ReadsMany, State
 from ptolemy_core.source.stamps import Stamps
 from ptolemy_core.tree import Kind
+from ptolemy_core.tree.packed import paths_at
 
 
 class Inputs:
@@ -35,7 +36,7 @@ class Inputs:
         self.targets = targets
         self._many = source if isinstance(source, ReadsMany) else None
         self._keeps = source if isinstance(source, KeepsPaths) else None
-        self._states = _FileStates(_first_items(items))
+        self._states = _FileStates(len(items), _first_items(items))
 
     def read_into(self, item: int, start: int, buffers: Sequence[memoryview]) -> None:
         """Fill the buffers, in order, with the item's bytes from `start` (an offset in the shard, in bytes).
@@ -66,7 +67,7 @@ class Inputs:
             self.items.sizes[items] == self.stamps.sizes[items]
         )  # no shards of larger files
         rows = items[whole]
-        names = [self.items.paths[item] for item in rows.tolist()]
+        names = paths_at(self.items.paths, rows)
         good, states = self._many.read_many(names, buffer, offsets[whole], self.stamps.take(rows))
         if states is not None:
             good[good] = self._states.note_many(rows[good], states[good])
@@ -126,10 +127,13 @@ class Inputs:
         return error
 
 
-def _first_items(items: Items) -> NDArray[np.int64]:
-    """For each item, the index of its file's first item: shards of a file are consecutive."""
+def _first_items(items: Items) -> NDArray[np.int64] | None:
+    """For each item, the index of its file's first item: shards of a file are consecutive. None: its own."""
+    shards = np.flatnonzero(items.shards != WHOLE).tolist()
+    if not shards:
+        return None
     first = np.arange(len(items), dtype=np.int64)
-    for k in np.flatnonzero(items.shards != WHOLE).tolist():
+    for k in shards:
         if k and items.paths[k - 1] == items.paths[k]:
             first[k] = first[k - 1]
     return first
@@ -138,15 +142,16 @@ def _first_items(items: Items) -> NDArray[np.int64]:
 class _FileStates:
     """The state of each file at its first read, which later reads must find unchanged. Thread-safe."""
 
-    def __init__(self, file_of: NDArray[np.int64]) -> None:
+    def __init__(self, count: int, file_of: NDArray[np.int64] | None) -> None:
+        """Of so many items; each is of the file of `file_of`, or all are of different files."""
         self._file_of = file_of
-        self._states = np.zeros((len(file_of), 2), dtype=np.int64)
-        self._known = np.zeros(len(file_of), dtype=np.bool_)
+        self._states = np.zeros((count, 2), dtype=np.int64)
+        self._known = np.zeros(count, dtype=np.bool_)
         self._lock = threading.Lock()
 
     def note(self, item: int, state: State) -> bool:
         """Record the state that a read found; returns whether it is the state of earlier reads."""
-        row = self._file_of[item]
+        row = item if self._file_of is None else self._file_of[item]
         with self._lock:
             if self._known[row]:
                 return state == (self._states[row, 0], self._states[row, 1])
@@ -156,7 +161,7 @@ class _FileStates:
 
     def note_many(self, items: NDArray[np.int64], states: NDArray[np.int64]) -> NDArray[np.bool_]:
         """`note` for items of different files; a file in another state keeps its first state."""
-        rows = self._file_of[items]
+        rows = items if self._file_of is None else self._file_of[items]
         with self._lock:
             same: NDArray[np.bool_] = ~self._known[rows] | (self._states[rows] == states).all(axis=1)
             self._states[rows[same]] = states[same]
@@ -165,4 +170,6 @@ class _FileStates:
 
     def columns(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Which items have a state, and the states."""
+        if self._file_of is None:
+            return self._known, self._states
         return self._known[self._file_of], self._states[self._file_of]

@@ -4,8 +4,10 @@ A stamp's token stands for the object's ETag (`tokens`). Each answer to a read n
 brings, and is refused where that is another one; so no read can mix two versions, and there are no states.
 """
 
+import hashlib
 import itertools
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -104,10 +106,14 @@ class Client(Protocol):
 
 
 class Uploads:
-    """Unfinished uploads of a store that forgets them: Azure after a week, Google by a rule of the bucket."""
+    """Unfinished uploads that aren't deleted here: Azure does it after a week, others by a rule of the bucket."""
 
     def give_up(self, key: str) -> None:
         """Delete what earlier uploads of this key left. Raises StoreError."""
+
+    def since(self, prefix: str) -> dict[str, float]:
+        """Keys of this prefix with unfinished uploads, and when the last of each began. Raises StoreError."""
+        return {}
 
 
 class ObjectSource:
@@ -172,6 +178,25 @@ class ObjectSource:
             found = settled(belonging(runs, rules))
             while batch := list(itertools.islice(found, size)):
                 yield batch
+
+    def digest(self, most: int, seconds: float) -> str | None:
+        """A digest of all keys, sizes and tokens; None if there are more than `most`, or it takes too long.
+
+        Raises:
+            SourceError: the listing failed.
+        """
+        with self._listing():
+            self._keys.any(self.location.prefix, seconds)  # a store that is away isn't waited for
+            deadline = time.monotonic() + seconds
+            count = total = 0
+            for page in self._keys.objects(self.location.prefix):
+                count += len(page)
+                if count > most or time.monotonic() > deadline:
+                    return None
+                for one in page:  # a sum, as pages come in any order
+                    text = f"{one.size} {one.token} {one.key}".encode("utf-8", "surrogateescape")
+                    total += int.from_bytes(hashlib.sha256(text).digest(), "big")
+        return f"{count} {total % (1 << 256):x}"
 
     def _runs(self) -> SortedRuns:
         """All entries, from the lister that takes all keys there are."""

@@ -20,6 +20,7 @@ from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source import beneath, descriptors, filesystem, mounts, open_file, refusals
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.source.filesystem import Mounts
+from ptolemy_core.source.listed import Listed
 from ptolemy_core.source.protocol import BATCH, Entry, FolderSeen, State
 from ptolemy_core.source.stamps import Stamp, Stamps, wrapped
 from ptolemy_core.source.walk import OwnFolders, entry_at, walk_batches
@@ -56,6 +57,12 @@ class PosixSource:
     def entries(
         self, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
     ) -> Iterator[list[Entry]]:
+        """`walk_batches` of the folder, an object for each entry."""
+        return map(list, self.listed(rules, folder=folder, size=size))
+
+    def listed(
+        self, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
+    ) -> Iterator[Listed]:
         """`walk_batches` of the folder."""
         return walk_batches(self.root, rules, folder=folder, own=self.own, size=size)
 
@@ -159,7 +166,7 @@ class PosixSource:
         except OSError:
             return np.zeros(len(names), dtype=np.bool_), np.zeros((len(names), 2), dtype=np.int64)
         same = stamps.same(Stamps(found[:, files.SIZE], found[:, files.MTIME]))
-        for device in np.unique(found[same, files.DEVICE]).tolist():
+        for device in set(found[same, files.DEVICE].tolist()):
             if not self._has_inodes(device):
                 found[found[:, files.DEVICE] == device, files.INODE] = 0
         return same & (found[:, files.DONE] == stamps.sizes), found[:, [files.CTIME, files.INODE]]

@@ -6,7 +6,7 @@ contains another source and has the same methods; one for builds alone, such as 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from ptolemy_core.kernel import Buffer
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source.filesystem import Mounts
+from ptolemy_core.source.listed import Entry as Entry
+from ptolemy_core.source.listed import Listed
 from ptolemy_core.source.stamps import Stamp, Stamps
 
 BATCH = 2_000
@@ -25,21 +27,6 @@ State: TypeAlias = tuple[int, int]
 On a file system: ctime in nanoseconds and inode (0 if inode numbers aren't stable), each modulo 2^64. A chmod also
 changes it.
 """
-
-
-class Entry(NamedTuple):
-    """An entry found in a source.
-
-    `path` is relative to the source, NUL-joined; `kind` is a `Kind` or LEFT_OUT; `size` and `token` are its stamp (a
-    link's size is its target's length); `target` is a link's target; `reason` says why the entry is left out.
-    """
-
-    path: bytes
-    kind: int
-    size: int
-    token: int
-    target: bytes | None = None
-    reason: str | None = None
 
 
 FolderSeen: TypeAlias = Callable[[bytes, int], None]
@@ -135,6 +122,16 @@ class ReadsMany(Protocol):
             which files were read and have their stamps (`read` reports what is wrong with the others), and one row
             per file with its `State`; None if the source has no states.
         """
+
+
+@runtime_checkable
+class ListsColumns(Protocol):
+    """An optional capability of a source: its entries as columns."""
+
+    def listed(
+        self, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
+    ) -> Iterator[Listed]:
+        """The entries of `Source.entries`."""
 
 
 @runtime_checkable

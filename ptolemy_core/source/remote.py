@@ -54,11 +54,14 @@ def open_writer(location: Location, profile: str | None) -> Any:
 
 def unfinished_uploads(location: Location, profile: str | None) -> Uploads:
     """The uploads below a URL that were begun and never completed."""
-    if location.scheme != "s3":
-        return Uploads()
-    from ptolemy_core.source import s3
+    from ptolemy_core.source import google, s3
 
-    return s3.S3Uploads(_account(profile), location.place)
+    account = None
+    if location.scheme == "s3":
+        account = _account(profile)
+    elif location.scheme == "gs" and _has("botocore"):
+        account = google.account(read_profile(profile, "google_"), writes=True)
+    return s3.S3Uploads(account, location.place) if account else Uploads()
 
 
 def _open_store(location: Location, profile: str | None, retries: Any) -> Any:

@@ -7,9 +7,11 @@ reads objects: that one trims slashes and refuses whole listings for one odd key
 Listing: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 """
 
+import functools
 import html
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +31,9 @@ from ptolemy_core.source.tokens import token_of
 _DEFAULT_REGION = "us-east-1"
 _RENEWED = timedelta(minutes=5)
 """How long temporary credentials are used before they are asked for again."""
+
+_KEPT = 30.0
+"""Seconds that a session is used for what is opened anew: then changed files of credentials are read again."""
 
 _NEVER = "1970-01-01T00:00:00Z"
 
@@ -76,6 +81,13 @@ def account(profile: str | None) -> Account:
     Raises:
         SettingsError: there is no such profile, or its region or endpoint can't be.
     """
+    own = {name: value for name, value in os.environ.items() if name.startswith("AWS_") or name == "HOME"}
+    return _account(profile, tuple(sorted(own.items())), int(time.monotonic() // _KEPT))
+
+
+@functools.lru_cache(16)
+def _account(profile: str | None, environment: tuple[tuple[str, str], ...], period: int) -> Account:
+    """The same, kept for a while: a session takes as long as reading a dozen objects."""
     import botocore.exceptions
     import botocore.session
 
@@ -109,6 +121,7 @@ def account(profile: str | None) -> Account:
         )
     if not re.fullmatch(r"[a-z0-9-]{1,40}", region):
         raise SettingsError(f"the region of S3 (AWS_REGION) can't be {region!r}: use one such as us-east-1")
+    session.get_credentials()  # what a session makes when it is first asked, threads can't ask for at once
     return Account((endpoint or f"https://s3.{region}.amazonaws.com").rstrip("/"), region, session)
 
 
@@ -157,7 +170,7 @@ class S3Lister:
 class S3Uploads(Uploads):
     """The uploads of a bucket that were begun and never completed."""
 
-    def __init__(self, account: Account, bucket: str) -> None:
+    def __init__(self, account: SigningAccount, bucket: str) -> None:
         """Those of a bucket."""
         self._bucket = SignedHttp(account, bucket)
 
@@ -167,12 +180,35 @@ class S3Uploads(Uploads):
         Raises:
             StoreError: they can't be listed.
         """
-        text = retried(lambda: self._bucket.ask("GET", "", {"uploads": "", "prefix": key}))
-        for one in _root(text, "ListMultipartUploadsResult").iterfind("{*}Upload"):
-            number = one.findtext("{*}UploadId") or ""
+        for one in self._unfinished(key):
             if one.findtext("{*}Key") == key:
                 with suppress(StoreError):  # it may be gone by now
-                    self._delete(key, number)
+                    self._delete(key, one.findtext("{*}UploadId") or "")
+
+    def since(self, prefix: str) -> dict[str, float]:
+        """Keys of a prefix with unfinished uploads, and when the last of each began, in seconds since 1970.
+
+        Raises:
+            StoreError: they can't be listed.
+        """
+        found: dict[str, float] = {}
+        for one in self._unfinished(prefix):
+            key = one.findtext("{*}Key") or ""
+            with suppress(ValueError):  # who doesn't say since when is left alone
+                began = datetime.fromisoformat(one.findtext("{*}Initiated") or "").timestamp()
+                found[key] = max(found.get(key, 0.0), began)
+        return found
+
+    def _unfinished(self, prefix: str) -> Iterator[Any]:
+        query = {"uploads": "", "prefix": prefix}
+        while True:
+            root = _root(retried(lambda: self._bucket.ask("GET", "", query)), "ListMultipartUploadsResult")
+            yield from root.iterfind("{*}Upload")
+            following = root.findtext("{*}NextKeyMarker")
+            if (root.findtext("{*}IsTruncated") or "").strip().lower() != "true" or not following:
+                return
+            query["key-marker"] = following
+            query["upload-id-marker"] = root.findtext("{*}NextUploadIdMarker") or ""
 
     def _delete(self, key: str, number: str) -> None:
         retried(lambda: self._bucket.ask("DELETE", key, {"uploadId": number}))

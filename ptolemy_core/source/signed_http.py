@@ -1,5 +1,6 @@
 """Requests to a store's own HTTP interface, for what the client that reads objects doesn't do."""
 
+import functools
 import os
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -27,7 +28,11 @@ class SignedHttp:
         """Requests for a bucket."""
         self._account = account
         self._url = f"{account.endpoint}/{bucket}"
-        self._http = session(self._url)
+
+    @functools.cached_property
+    def _http(self) -> Any:
+        """Made for the first request: most sources that are opened only read."""
+        return session(self._url)
 
     def ask(self, method: str, key: str, query: dict[str, str]) -> str:
         """The answer to a request for the bucket, or for a key of it.

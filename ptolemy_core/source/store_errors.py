@@ -64,7 +64,7 @@ def of_exception(error: BaseException) -> StoreError:
         if code and code[1] == "NoSuchBucket":
             return _of_status(404, code[1])
         return GoneError("no such object", status=404)
-    if name == "PreconditionError" or status in (412, 416):
+    if name in ("PreconditionError", "AlreadyExistsError") or status in (412, 416):
         return ChangedError("it has another version", status=412)
     if status:
         return _of_status(status, code[1] if code else "")

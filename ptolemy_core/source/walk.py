@@ -4,20 +4,18 @@ No recursion, and no open descriptor per level: folders may be nested deeper tha
 """
 
 import errno
-import itertools
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
-
-import numpy as np
 
 from ptolemy_core.errors import SourceError, SourceUnreadableError
 from ptolemy_core.kernel.files import open_beneath
 from ptolemy_core.kernel.folders import NO_TIME, fits, list_folder
 from ptolemy_core.rules.selection import Rules, Scope
+from ptolemy_core.source.listed import Entry as Entry
+from ptolemy_core.source.listed import Listed
 from ptolemy_core.source.protocol import BATCH, FolderSeen
-from ptolemy_core.source.protocol import Entry as Entry
 from ptolemy_core.source.stamps import wrapped
 from ptolemy_core.tree import LEFT_OUT, Kind, paths
 
@@ -70,7 +68,7 @@ def walk_batches(
     folder: FolderSeen | None = None,
     own: OwnFolders | None = None,
     size: int = BATCH,
-) -> Iterator[list[Entry]]:
+) -> Iterator[Listed]:
     """`walk`, in batches of about `size` entries; the folders `own` are left out, with their reason.
 
     Raises:
@@ -109,14 +107,14 @@ def _walk(
     note: FolderSeen | None,
     own: OwnFolders | None,
     size: int,
-) -> Iterator[list[Entry]]:
+) -> Iterator[Listed]:
     """Walk the open folder `top`; folders beneath are opened from there, so that no link leads out of it."""
     pending = [first]
-    batch: list[Entry] = []
+    batch = Listed()
     while pending:
         current = pending[-1]
         plain, found = current.step()
-        batch += plain
+        batch.extend(plain)
         if found is None:
             pending.pop()
         else:
@@ -137,9 +135,11 @@ def _walk(
                     pending.append(subfolder)
                 elif scope is None or scope.included:
                     batch.append(found._replace(kind=LEFT_OUT) if found.reason else found)
-        while len(batch) >= size:
-            yield batch[:size]
-            batch = batch[size:]
+        if len(batch) >= size:
+            rest = len(batch) - len(batch) % size
+            for start in range(0, rest, size):
+                yield batch.part(start, start + size)
+            batch = batch.part(rest, len(batch))
     if batch:
         yield batch
 
@@ -149,40 +149,36 @@ class _Folder:
 
     __slots__ = ("_at", "_folders", "entries", "scopes")
 
-    def __init__(
-        self, entries: list[Entry], folders: list[int], rules: Rules | None, scope: Scope | None
-    ) -> None:
+    def __init__(self, entries: Listed, folders: list[int], rules: Rules | None, scope: Scope | None) -> None:
         self.scopes: dict[bytes, Scope] = {}
         if rules is not None and scope is not None:
             entries = _selected(entries, rules, scope, self.scopes)
-            folders = [k for k, entry in enumerate(entries) if entry.kind == Kind.DIRECTORY]
+            folders = [k for k, kind in enumerate(entries.kinds) if kind == Kind.DIRECTORY]
         self.entries = entries
         self._folders = iter(folders)
         self._at = 0
 
-    def step(self) -> tuple[list[Entry], Entry | None]:
+    def step(self) -> tuple[Listed, Entry | None]:
         """The entries before the next subfolder, and the subfolder; None at the end."""
         at, end = self._at, next(self._folders, len(self.entries))
         self._at = end + 1
-        return self.entries[at:end], self.entries[end] if end < len(self.entries) else None
+        return self.entries.part(at, end), self.entries[end] if end < len(self.entries) else None
 
 
-def _selected(
-    entries: Sequence[Entry], rules: Rules, scope: Scope, scopes: dict[bytes, Scope]
-) -> list[Entry]:
+def _selected(entries: Listed, rules: Rules, scope: Scope, scopes: dict[bytes, Scope]) -> Listed:
     """The entries in a folder with this scope that belong to the project; adds subfolders' scopes to `scopes`."""
     kept = []
-    for entry in entries:
-        name = paths.name(entry.path)
-        if entry.kind != Kind.DIRECTORY:
+    for row, (path, kind) in enumerate(zip(entries.paths, entries.kinds, strict=True)):
+        name = paths.name(path)
+        if kind != Kind.DIRECTORY:
             if rules.keeps(scope, name):
-                kept.append(entry)
+                kept.append(row)
             continue
         own = rules.enter(scope, name)
         if own is not None:
-            scopes[entry.path] = own
-            kept.append(entry)
-    return kept
+            scopes[path] = own
+            kept.append(row)
+    return entries.take(kept)
 
 
 def entry_at(path: bytes) -> Entry:
@@ -202,7 +198,7 @@ def entry_at(path: bytes) -> Entry:
 
 def _listing(
     descriptor: int, path: bytes, note: FolderSeen | None, own: OwnFolders | None
-) -> tuple[list[Entry], list[int]]:
+) -> tuple[Listed, list[int]]:
     """The entries of an open folder, sorted by name, and the indexes of those that are folders."""
     prefix = paths.prefix_below(path)
     if note is not None or own:
@@ -212,14 +208,16 @@ def _listing(
         if note is not None:
             note(path, wrapped(status.st_mtime_ns))
     found = list_folder(descriptor, prefix)
-    modes = np.array(found.modes, dtype=np.int64)
-    usual = modes & _USUAL_BITS == _USUAL
-    entries = list(map(Entry, found.paths, itertools.repeat(int(Kind.FILE)), found.sizes, found.mtimes))
+    count = len(found.paths)
+    entries = Listed(
+        found.paths, [int(Kind.FILE)] * count, found.sizes, found.mtimes, [None] * count, [None] * count
+    )
     folders = []
-    for k in np.flatnonzero(~usual).tolist():
-        name = found.paths[k][len(prefix) :]
-        entries[k] = _entry(entries[k], name, descriptor, found.modes[k])
-        if entries[k].kind == Kind.DIRECTORY:
+    unusual = {mode for mode in set(found.modes) if mode & _USUAL_BITS != _USUAL}
+    for k in [k for k, mode in enumerate(found.modes) if mode in unusual] if unusual else ():
+        entry = _entry(entries[k], found.paths[k][len(prefix) :], descriptor, found.modes[k])
+        entries[k] = entry
+        if entry.kind == Kind.DIRECTORY:
             folders.append(k)
     return entries, folders
 

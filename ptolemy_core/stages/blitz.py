@@ -13,6 +13,7 @@ from ptolemy_core.catalog import (
     encrypted_cars,
     file_digests,
     projects,
+    shards,
     skipped,
     stored_cars,
 )
@@ -209,7 +210,9 @@ def _hash_files(catalog: Catalog, job: BuildJob, deferral: Deferral) -> None:
             deferral.check()
             reporter.advance(done)
 
-        file_digests.keep(catalog, digests_of(job.project, job.content, chosen, report))
+        found = digests_of(job.project, job.content, chosen, report)
+        ids = containers.file_ids(catalog, job.container.id)[chosen].tolist()
+        file_digests.keep(catalog, dict(zip(ids, found, strict=True)))
 
 
 def _record_change(catalog: Catalog, job: BuildJob, error: SourceChangedError) -> None:
@@ -220,7 +223,7 @@ def _record_change(catalog: Catalog, job: BuildJob, error: SourceChangedError) -
         return
     if error.other_content:
         dead.content_changed(
-            catalog, job.project.name, [int(job.content.file_ids[k]) for k in error.other_content]
+            catalog, job.project.name, shards.file_ids(catalog, job.container.id, error.other_content)
         )
     if receipt is not None:
         dead.give_up(catalog, job.project, receipt)

@@ -22,7 +22,7 @@ from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.source import Inputs, open_target, refusals
 from ptolemy_core.stages.car_form import CarForm, in_car
-from ptolemy_core.stages.keys_file import keep_keys_file, keys_path
+from ptolemy_core.stages.keys_file import keep_keys
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 from ptolemy_core.staging.area import part_name
 from ptolemy_core.staging.build import Kept, build_car, build_car_in_store
@@ -183,7 +183,7 @@ def before_name(catalog: Catalog, job: BuildJob, started: float) -> Callable[[Bu
     def complete(built: BuiltCar) -> None:
         wrong = [k for k, cid in sorted(job.cids.items()) if built.items[k].cid != cid]
         if not wrong:
-            keep_keys_file(keys_path(job.project), job.wrapped)
+            keep_keys(job.project, job.wrapped)
             if job.receipt is None:
                 seconds = time.monotonic() - started
                 cars.write_receipt(catalog, job.container.id, built, seconds, job.car_storage, named=False)

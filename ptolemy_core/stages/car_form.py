@@ -60,7 +60,9 @@ def in_car(content: Content, cipher: "ProjectCipher | None") -> CarForm:
         cipher,
         {
             car_path: Original(path, car_path, header)
-            for car_path, path, header in zip(car_paths, items.paths, content.headers, strict=True)
+            for car_path, path, header in zip(
+                car_paths, items.paths, content.headers or [None] * len(items), strict=True
+            )
         },
     )
 

@@ -115,7 +115,7 @@ def require_cars(catalog: Catalog, now: Project, new: Project) -> None:
         raise SettingsError(
             f"{counted(len(lost), 'CAR')} of project {now.name!r} {'is' if len(lost) == 1 else 'are'} not in "
             f"{new.staging_dir}, the first is {lost[0]}: move the files there from {now.staging_dir} first, or "
-            "accept the loss (--accept-loss)"
+            "accept the loss (--accept-loss; over HTTP: accept_loss)"
         )
 
 

@@ -18,7 +18,14 @@ from ptolemy_core.catalog.shards import BuiltShard
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.encryption import Form, Header
 from ptolemy_core.encryption.opening import form_of
-from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError, SourceChangedError, SourceError
+from ptolemy_core.errors import (
+    DeadCarError,
+    EncryptionError,
+    OutlineError,
+    SourceChangedError,
+    SourceError,
+    StagingError,
+)
 from ptolemy_core.layout import item_extents
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
@@ -80,8 +87,8 @@ def compare_with_source(
         why = f"can't be compared with the source without the project's key, {project.encryption}: import it"
         return Comparison([why], None)
     try:
-        blocks = Blocks([stored_cars.of_row(project, row).path], index=False)
-    except (CarError, OSError) as error:
+        blocks = Blocks([stored_cars.of_row(project, row).for_reader()], index=False)
+    except (CarError, OSError, StagingError) as error:
         return Comparison([f"can't be compared with the source: {error}"], None)
     problems: list[str] = []
     faults: list[SourceFault] = []

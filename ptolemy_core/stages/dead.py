@@ -132,5 +132,5 @@ def drop_outlines(catalog: Catalog, project: Project, containers: Iterable[int])
     for row in cars.of_containers(catalog, containers).values():
         same = cars.same_file(catalog, row)
         if not any(one.project == project.name and one.is_generated and one.dead_at is None for one in same):
-            with suppress(OSError):  # it takes little space
+            with suppress(OSError, StagingError):  # it takes little space
                 area_of(project).remove(stored_cars.of_row(project, row).outline_name)

@@ -48,15 +48,23 @@ def _table(text: str) -> list[dict[str, Any]]:
         if not all(isinstance(row, dict) for row in value):
             raise SettingsError("allocations in JSON are a list of objects")
         return list(value)
-    return list(csv.DictReader(io.StringIO(stripped)))
+    table = csv.DictReader(io.StringIO(stripped))
+    header = {_plain(name) for name in table.fieldnames or ()}
+    missing = [name for name in _REQUIRED if header.isdisjoint(_NAMES[name])]
+    if missing:
+        raise SettingsError(
+            f"the first line of the allocations names no column for {', '.join(missing)}: a CSV file begins with "
+            f"the names of its columns, and needs {', '.join(_REQUIRED)}"
+        )
+    return list(table)
+
+
+def _plain(column: object) -> str:
+    return "".join(c for c in str(column).lower() if c not in "-_ ")
 
 
 def _allocation(number: int, row: dict[str, Any], network: Network) -> AllocationRow:
-    plain = {
-        "".join(c for c in str(key).lower() if c not in "-_ "): value
-        for key, value in row.items()
-        if value not in (None, "")
-    }
+    plain = {_plain(key): value for key, value in row.items() if value not in (None, "")}
     found: dict[str, Any] = {}
     for name, columns in _NAMES.items():
         value = next((plain[column] for column in columns if column in plain), None)

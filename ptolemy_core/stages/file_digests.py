@@ -29,8 +29,8 @@ def hashed(content: Content) -> list[int]:
 
 def file_digests(
     project: Project, content: Content, chosen: Sequence[int], progress: Progress
-) -> dict[int, bytes]:
-    """The SHA-256 of files of a container as the source has them, by the file's id.
+) -> list[bytes]:
+    """The SHA-256 of files of a container as the source has them.
 
     Each file is read once more than the build reads it, in one stream.
 
@@ -53,11 +53,10 @@ def file_digests(
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="sha256") as pool:
         try:
             with interrupts.let_through():
-                found = list(pool.map(lambda item: _digest(source, content, item, advance), chosen))
+                return list(pool.map(lambda item: _digest(source, content, item, advance), chosen))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return {int(content.file_ids[item]): digest for item, digest in zip(chosen, found, strict=True)}
 
 
 def _digest(source: Files, content: Content, item: int, advance: Progress) -> bytes:

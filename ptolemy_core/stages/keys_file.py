@@ -8,25 +8,28 @@ aside and not overwritten.
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from ptolemy_core.errors import StagingError
 from ptolemy_core.keys import WrappedKey
-from ptolemy_core.manifest import FOLDER
+from ptolemy_core.manifest.schema import FOLDER
 from ptolemy_core.project import Project
 
 _ENDING = ".keys.json"
 
 
 def keys_path(project: Project) -> str:
-    """Where the file is, absolute."""
-    return os.path.join(os.path.abspath(project.staging_dir), FOLDER, project.name + _ENDING)
+    """Where the file is: an absolute path, or a URL."""
+    if project.stages_to_store:
+        return f"{project.staging_dir}/{_name(project)}"
+    return os.path.join(os.path.abspath(project.staging_dir), _name(project))
 
 
-def keep_keys_file(path: str, wrapped: Sequence[WrappedKey], before: Sequence[WrappedKey] = ()) -> None:
-    """Write the file of a project's data keys, unless it says the same already; nothing of one that has none.
+def keep_keys(project: Project, wrapped: Sequence[WrappedKey], before: Sequence[WrappedKey] = ()) -> None:
+    """Write the file of a project's data keys beside its CARs, unless it says the same already.
 
     Args:
-        path: of the file.
+        project: nothing is written for one without data keys.
         wrapped: the data keys.
         before: the same as they were wrapped before: a file that has them is replaced.
 
@@ -35,45 +38,89 @@ def keep_keys_file(path: str, wrapped: Sequence[WrappedKey], before: Sequence[Wr
     """
     if not wrapped:
         return
-    from ptolemy_core.manifest.sealed import keys_json  # these take a while to load
-    from ptolemy_core.manifest.writers import whole_file
+    if project.stages_to_store:
+        from ptolemy_core.stages.keys_object import KeysObject  # it loads what opens URLs
 
-    there, content = _content(path), keys_json(wrapped)
-    if there == content:
-        return
-    if there not in (None, keys_json(before)):
-        _put_aside(path)
-    with whole_file(path) as out:
-        out.write(content)
+        _keep(KeysObject(project, _name(project)), wrapped, before)
+    else:
+        _keep(_File(keys_path(project)), wrapped, before)
+
+
+def keep_keys_file(path: str, wrapped: Sequence[WrappedKey]) -> None:
+    """Write the file of a project's data keys to a path; otherwise as `keep_keys`."""
+    if wrapped:
+        _keep(_File(path), wrapped, ())
 
 
 def rewrite_keys_file(project: Project, before: Sequence[WrappedKey], wrapped: Sequence[WrappedKey]) -> None:
-    """`keep_keys_file` of a project, if that can be done now: later stages write it too."""
+    """`keep_keys`, if that can be done now: later stages write it too."""
     with suppress(StagingError):
-        keep_keys_file(keys_path(project), wrapped, before)
+        keep_keys(project, wrapped, before)
 
 
-def _content(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return None
+class Place(Protocol):
+    """Where a file of data keys is. Each method raises StagingError."""
+
+    def content(self) -> bytes | None:
+        """What is there."""
+
+    def put_aside(self) -> None:
+        """Keep what is there under the first free name of `aside_name`."""
+
+    def replace(self, content: bytes) -> None:
+        """Put other content in its place."""
 
 
-def _put_aside(path: str) -> None:
-    """Give a file the first free name of `PROJECT.keys.before-N.json`.
+def aside_name(name: str, number: int) -> str:
+    """`PROJECT.keys.before-N.json`: the name of a file with the data keys of other CARs."""
+    return f"{name.removesuffix(_ENDING)}.keys.before-{number}.json"
 
-    Raises:
-        StagingError: that can't be done.
-    """
-    number = 1
-    while os.path.lexists(aside := f"{path.removesuffix(_ENDING)}.keys.before-{number}.json"):
-        number += 1
-    try:
-        os.link(path, aside, follow_symlinks=False)
-    except OSError as error:
-        raise StagingError(
-            f"{path} has the data keys of other CARs and can't be kept as {aside} ({error.strerror}): move it to "
-            "a safe place"
-        ) from error
+
+def _name(project: Project) -> str:
+    return f"{FOLDER}/{project.name}{_ENDING}"
+
+
+def _keep(place: Place, wrapped: Sequence[WrappedKey], before: Sequence[WrappedKey]) -> None:
+    from ptolemy_core.manifest.sealed import keys_json  # it takes a while to load
+
+    there, content = place.content(), keys_json(wrapped)
+    if there == content:
+        return
+    if there not in (None, keys_json(before)):
+        place.put_aside()
+    place.replace(content)
+
+
+class _File:
+    """A file of data keys."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def content(self) -> bytes | None:
+        """What is there; None also if it can't be read."""
+        try:
+            with open(self._path, "rb") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def put_aside(self) -> None:
+        """Link it under another name."""
+        number = 1
+        while os.path.lexists(aside := aside_name(self._path, number)):
+            number += 1
+        try:
+            os.link(self._path, aside, follow_symlinks=False)
+        except OSError as error:
+            raise StagingError(
+                f"{self._path} has the data keys of other CARs and can't be kept as {aside} ({error.strerror}): move "
+                "it to a safe place"
+            ) from error
+
+    def replace(self, content: bytes) -> None:
+        """Write it whole."""
+        from ptolemy_core.manifest.writers import whole_file  # it takes a while to load
+
+        with whole_file(self._path) as out:
+            out.write(content)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ptolemy_core.catalog.scans import Change, KnownPage, Values
+from ptolemy_core.catalog.scans import Change, KnownPage
 from ptolemy_core.rules.selection import Rules
-from ptolemy_core.source.walk import OWN, UNLISTED, Entry
+from ptolemy_core.source.listed import Entry, Listed
+from ptolemy_core.source.walk import OWN, UNLISTED
 from ptolemy_core.stages.spill import Spill
 from ptolemy_core.tree import Kind, paths
 
@@ -67,20 +68,19 @@ class Expected:
     mounts: tuple[bytes, ...] = ()
 
 
-_NONE = KnownPage([], (), (), 0)
+_NONE = KnownPage(Listed(), (), (), 0)
 
 
 class _Known(NamedTuple):
     """A row of the catalog."""
 
-    entry: Values
+    entry: Entry
     id: int
     withdrawn: bool
 
     @property
     def path(self) -> bytes:
-        path: bytes = self.entry[0]
-        return path
+        return self.entry.path
 
 
 class Merge:
@@ -98,7 +98,7 @@ class Merge:
         self._at = 0
         self._own: tuple[bytes, ...] = ()
         self._turn()
-        self._new: list[Values] = []
+        self._new = Listed()
         self._gone: list[int] = []
 
     def _turn(self) -> None:
@@ -115,12 +115,12 @@ class Merge:
         if self._at >= len(self._page.ids):
             self._turn()
 
-    def meet(self, batch: list[Entry]) -> None:
+    def meet(self, batch: Listed) -> None:
         """Take the walk's next entries."""
         at = 0
         while at < len(batch):
-            if self._next() is None:
-                self._new += map(tuple, batch[at:])
+            if self._at >= len(self._page.ids):
+                self._new.extend(batch.part(at, len(batch)) if at else batch)
                 self.counts.added += len(batch) - at
                 break
             same = self._unchanged(batch, at)
@@ -131,26 +131,29 @@ class Merge:
                 self._meet_news(batch[at])
                 at += 1
             # of several unchanged entries only the last can have rows below it that the walk doesn't meet
-            entry = batch[at - 1]
-            if entry.reason is not None:
-                if entry.reason.startswith(UNLISTED):
-                    self._pass_below(paths.prefix_below(entry.path))
-                elif entry.reason.startswith(OWN):
-                    self._own = (paths.prefix_below(entry.path),)
+            reason = batch.reasons[at - 1]
+            if reason is not None:
+                below = paths.prefix_below(batch.paths[at - 1])
+                if reason.startswith(UNLISTED):
+                    self._pass_below(below)
+                elif reason.startswith(OWN):
+                    self._own = (below,)
         if len(self._new) + len(self._gone) >= BATCH:
             self._flush()
 
-    def _unchanged(self, batch: list[Entry], at: int) -> int:
+    def _unchanged(self, batch: Listed, at: int) -> int:
         """How many entries from `at` on are the catalog's next rows; perhaps not all of them, but one if any is."""
         page, low = self._page, self._at
+        most = min(len(batch) - at, len(page.ids) - low)
         count, step = 0, 1
-        while True:
-            met = batch[at + count : at + count + step]
-            span = slice(low + count, low + count + len(met))
-            if not met or page.entries[span] != met or any(page.withdrawn[span]):
-                return count
-            count += len(met)
-            step *= 2
+        while count < most:
+            end = min(count + step, most)
+            if not batch.same(at + count, at + end, page.entries, low + count):
+                break
+            if any(page.withdrawn[low + count : low + end]):
+                break
+            count, step = end, 2 * step
+        return count
 
     def _meet_news(self, entry: Entry) -> None:
         """Take an entry that isn't what the catalog's next row says."""
@@ -166,7 +169,7 @@ class Merge:
             self.counts.retried += same
         else:
             self.counts.added += 1
-        self._new.append(tuple(entry))
+        self._new.append(entry)
 
     def _pass_below(self, prefix: bytes) -> None:
         """What is in a folder that can't be listed isn't known to be gone: it stays as it is."""
@@ -212,8 +215,8 @@ class Merge:
 
     def _flush(self) -> None:
         if self._new or self._gone:
-            self._changes.append(Change(self._gone, self._new), len(self._gone) + len(self._new))
-        self._new, self._gone = [], []
+            self._changes.append(Change(self._gone, self._new.columns), len(self._gone) + len(self._new))
+        self._new, self._gone = Listed(), []
 
 
 class FolderMerge:

@@ -10,7 +10,6 @@ from ptolemy_core.errors import EncryptionError
 from ptolemy_core.keys import KeyProvider, Use, WrappedKey, configured_keys, new_data_key
 from ptolemy_core.keys.providers import newest_key
 from ptolemy_core.project import Project
-from ptolemy_core.stages.deal_settings import check_settings
 from ptolemy_core.stages.keys_file import rewrite_keys_file
 
 if TYPE_CHECKING:  # it loads ciphers
@@ -24,12 +23,29 @@ def define_project(catalog: Catalog, project: Project, keys: KeyProvider | None 
         SettingsError, ProjectExistsError: as `projects.create`.
         EncryptionError: the key of its alias isn't there; nothing is defined then.
     """
-    check_settings(catalog, project)
+    _check_deals(catalog, project)
     if project.is_encrypted and not data_keys.data_keys(catalog, project.name):
         newest_key(keys or configured_keys(), project.encryption)
     new = projects.create(catalog, project)
     rewrite_keys_file(project, (), ensure_data_keys(catalog, project, keys))
     return new
+
+
+def prepare_project(catalog: Catalog, project: Project) -> None:
+    """See that a project that isn't encrypted can be defined, and make its staging folder.
+
+    Raises:
+        SettingsError: it can't.
+    """
+    _check_deals(catalog, project)
+    projects.prepare_folders(project)
+
+
+def _check_deals(catalog: Catalog, project: Project) -> None:
+    if project.providers:
+        from ptolemy_core.stages.deal_settings import check_settings  # few projects need all that it imports
+
+        check_settings(catalog, project)
 
 
 def ensure_data_keys(

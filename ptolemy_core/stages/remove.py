@@ -16,7 +16,6 @@ from ptolemy_core.sizes import counted
 from ptolemy_core.stages.change import require_idle
 from ptolemy_core.stages.keys_file import keys_path, rewrite_keys_file
 from ptolemy_core.staging.area import OUTLINES, StagingArea, area_of
-from ptolemy_core.staging.outline_folders import outlines_renamed
 from ptolemy_core.staging.store import StoreArea
 
 
@@ -156,7 +155,7 @@ def rename(catalog: Catalog, old: str, new: str, keys: KeyProvider | None = None
             kept = data_keys.data_keys(catalog, old)
             provider = keys or (configured_keys() if kept else None)
             wrapped = [rebind(provider, one, new) for one in kept] if provider else []
-            with outlines_renamed(renamed.staging_dir, old, new):
+            with area_of(renamed).outlines_renamed(old, new):
                 removal.rename(catalog, old, new, wrapped)
             rewrite_keys_file(renamed, [], wrapped)
     return renamed

@@ -1,5 +1,6 @@
 """The right to build a CAR: one process at a time builds a container, and a serial project one CAR at a time."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -47,7 +48,12 @@ def reserved(catalog: Catalog, project: Project, number: int, size: int, profile
 def drop_parts(catalog: Catalog, project: Project, but: int | None = None) -> None:
     """Remove what killed builds of the project left half done, except that of container `but`."""
     area = area_of(project)
-    for number, name in area.parts(project.name):
+    if but is None:
+        area.drop_uploads()
+    incomplete = area.incomplete
+    if incomplete is not area and not os.path.isdir(incomplete.folder):
+        return  # nothing was ever built on this machine
+    for number, name in incomplete.parts(project.name):
         if number != but:
             with suppress(BusyError, FileNotFoundError), catalog.lock(build_lock(project.name, number)):
-                area.remove(name)
+                incomplete.remove(name)

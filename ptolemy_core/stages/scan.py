@@ -26,9 +26,10 @@ from ptolemy_core.errors import LossError, PtolemyError, SourceError, Unreadable
 from ptolemy_core.prefetch import prefetch
 from ptolemy_core.progress import ScanProgress
 from ptolemy_core.project import Project
-from ptolemy_core.source import open_target
+from ptolemy_core.source import columns, open_target
 from ptolemy_core.source.filesystem import Mounts
-from ptolemy_core.source.walk import OWN, SPECIAL, Entry, OwnFolders
+from ptolemy_core.source.listed import Entry, Listed
+from ptolemy_core.source.walk import OWN, SPECIAL, OwnFolders
 from ptolemy_core.stages import dead, guard
 from ptolemy_core.stages.merge import Counts, Expected, FolderMerge, Losses, Merge
 from ptolemy_core.stages.own_folders import own_files, own_folders
@@ -272,17 +273,17 @@ def work(
     merge = Merge(known, job.expected, spills[0])
     unreadable: list[Entry] = []
     stored = unread = 0
-    walked = target.entries(project.rules, folder=folders.meet if folders else None)
+    walked = columns(target, project.rules, folder=folders.meet if folders else None)
     with closing(prefetch(walked)) as batches:
         for batch in batches:
             kept = _kept(batch, job)
             merge.meet(kept)
-            odd = [entry for entry in kept if entry.kind == LEFT_OUT]
+            odd = [kept[row] for row, kind in enumerate(kept.kinds) if kind == LEFT_OUT]
             stored += len(kept) - len(odd)
             bad = [entry for entry in odd if is_unreadable(entry.reason or "")]
             unread += len(bad)
             unreadable = (unreadable + bad)[:_SHOWN]
-            progress(len(kept), sum(entry.size for entry in kept if entry.kind == Kind.FILE))
+            progress(len(kept), _data_bytes(kept))
     merge.finish()
     if folders:
         folders.finish()
@@ -295,16 +296,25 @@ def work(
     return Found(spills[0], spills[1] if folders else None, merge.counts, merge.losses, after)
 
 
-def _kept(batch: list[Entry], job: ScanJob) -> list[Entry]:
+def _kept(batch: Listed, job: ScanJob) -> Listed:
     """Entries without folders that are empty because `delete_source` emptied them; own files are left out."""
     if job.emptied:
-        batch = [e for e in batch if e.kind != Kind.DIRECTORY or e.path not in job.emptied]
+        emptied = {
+            row
+            for row, path in enumerate(batch.paths)
+            if batch.kinds[row] == Kind.DIRECTORY and path in job.emptied
+        }
+        batch = batch.take([row for row in range(len(batch)) if row not in emptied])
     if job.own_files:
-        batch = [
-            e._replace(kind=LEFT_OUT, reason=f"{OWN} catalog") if e.path in job.own_files else e
-            for e in batch
-        ]
+        for row in [row for row, path in enumerate(batch.paths) if path in job.own_files]:
+            batch[row] = batch[row]._replace(kind=LEFT_OUT, reason=f"{OWN} catalog")
     return batch
+
+
+def _data_bytes(batch: Listed) -> int:
+    if batch.kinds.count(int(Kind.FILE)) == len(batch):
+        return sum(batch.sizes)
+    return sum(size for size, kind in zip(batch.sizes, batch.kinds, strict=True) if kind == Kind.FILE)
 
 
 def is_unreadable(reason: str) -> bool:
@@ -350,8 +360,9 @@ def record(
             ended = True
             rows = 0
             for change in rest:
-                rows += len(change[0]) + len(change[1])
-                found.counts.returned += scans.write(connection, Change(*change), how)
+                part = Change(*change)
+                rows += len(part)
+                found.counts.returned += scans.write(connection, part, how)
                 if rows >= _AT_ONCE:
                     ended = False
                     break

@@ -40,13 +40,13 @@ def drop_unreadable(
     form = job.car_form(keys)
     bad = _unreadable(job.inputs(form)) | {error.item: error.reason}
     kept = [item for item in range(len(content.items)) if item not in bad]
-    shards = content.items.shards
+    shards, ids = content.items.shards, containers.file_ids(catalog, row.id)
     dropped = [
-        container_plan.Dropped(int(content.file_ids[item]), int(shards[item]), reason)
+        container_plan.Dropped(int(ids[item]), int(shards[item]), reason)
         for item, reason in sorted(bad.items())
     ]
     planned = measured(form.items.take(kept), 0, len(kept), job.profile) if kept else None
-    left = container_plan.Left(planned, content.items.take(kept), content.file_ids[kept])
+    left = container_plan.Left(planned, content.items.take(kept), ids[kept])
     container_plan.drop(catalog, project.name, row, left, dropped)
     return next((new for new in containers.rows(catalog, project.name) if new.number == row.number), None)
 

@@ -4,7 +4,6 @@ A CAR that passed has the time in the catalog, and what its file was like: a ver
 with the others, and a file that changed since counts as unverified. `verify_job` has the verification of one CAR.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -18,6 +17,7 @@ from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.progress import Progress
+from ptolemy_core.reader.threads import HashThreads, usable_cores
 from ptolemy_core.stages import verify_job
 from ptolemy_core.stages.car_state import is_away, is_verified, look
 from ptolemy_core.stages.order import Stage, require
@@ -33,7 +33,7 @@ class Verifying:
     Attributes:
         again: read CARs too that passed an earlier verification and haven't changed since.
         source: compare the content of the CARs with the files in target_dir, too.
-        at_once: CARs that are read at once; by default as many as there are cores.
+        at_once: CARs that are read at once; by default as many as there are cores. Threads that hash serve them all.
         profile: of the DAG.
     """
 
@@ -83,7 +83,7 @@ def verify(
     if how.source:
         total += sum(row.data_bytes for row in rows if row.number not in away)
 
-    with Reporter(catalog, name, Task(Work.VERIFY), total) as reporter:
+    with HashThreads() as threads, Reporter(catalog, name, Task(Work.VERIFY), total) as reporter:
 
         def report(step: int) -> None:
             reporter.advance(step)
@@ -96,9 +96,9 @@ def verify(
             job = verify_job.load(
                 catalog, project, row, how.profile, known=row.number in known, source=how.source
             )
-            return verify_job.record(catalog, job, verify_job.work(job, advance))
+            return verify_job.record(catalog, job, verify_job.work(job, advance, threads))
 
-        yield from _in_threads(one, rows, how.at_once or os.cpu_count() or 1, report)
+        yield from _in_threads(one, rows, how.at_once or usable_cores(), report)
 
 
 class _StoppedError(Exception):

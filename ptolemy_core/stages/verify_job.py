@@ -16,7 +16,8 @@ from ptolemy_core.errors import DeadCarError, EncryptionError, OutlineError, Sou
 from ptolemy_core.keys import WrappedKey
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
-from ptolemy_core.reader import Expected, verify_car
+from ptolemy_core.reader import Expected, Limits, verify_car
+from ptolemy_core.reader.threads import HashThreads
 from ptolemy_core.source import refusals
 from ptolemy_core.stages import dead
 from ptolemy_core.stages.car_listing import CarListing
@@ -119,7 +120,7 @@ def load(
     return VerifyJob(project, row, found, profile, known, source, wrapped)
 
 
-def work(job: VerifyJob, progress: Progress) -> Checked:
+def work(job: VerifyJob, progress: Progress, threads: HashThreads | None = None) -> Checked:
     """Read a CAR, and compare it with the source where that is asked for. It needs no catalog.
 
     A CAR of an encrypted project is verified without its key too; then only names aren't compared.
@@ -127,6 +128,7 @@ def work(job: VerifyJob, progress: Progress) -> Checked:
     Args:
         job: what to verify.
         progress: called with bytes read since the last call.
+        threads: that hash, shared with other verifications; by default its own.
     """
     form = form_of(job.project, job.profile.chunk)
     cipher = cipher_if_any(job.wrapped, job.profile)
@@ -134,7 +136,7 @@ def work(job: VerifyJob, progress: Progress) -> Checked:
     if job.known:
         verdict, reading = Verdict(job.car, 0, 0, [], known=True), None
     else:
-        verdict, reading, changed = _read(job, CarListing(job.shards, form, cipher), progress)
+        verdict, reading, changed = _read(job, CarListing(job.shards, form, cipher), progress, threads)
     if not job.source or not (verdict.ok or job.car.is_generated):
         return Checked(verdict, reading, other_content=changed)
     if not job.car.is_generated:
@@ -181,7 +183,7 @@ def record(catalog: Catalog, job: VerifyJob, checked: Checked) -> Verdict:
 
 
 def _read(
-    job: VerifyJob, listing: CarListing, progress: Progress
+    job: VerifyJob, listing: CarListing, progress: Progress, threads: HashThreads | None
 ) -> tuple[Verdict, Reading | None, tuple[int, ...]]:
     """Read a CAR; no `Reading` if that couldn't be done. And the items that its source has other bytes of."""
     row = job.car
@@ -198,12 +200,13 @@ def _read(
     before = stored.look()
     try:
         report = verify_car(
-            stored.open() if row.is_generated or stored.in_store else stored.path,
+            stored.for_reader(),
             job.profile,
             expect=expect,
             receiver=listing,
             progress=progress,
             sha256=False,
+            limits=Limits(threads=threads),
         )
     except FileNotFoundError as error:
         problem = (

@@ -4,7 +4,7 @@ A look compares the modification times of folders with those that the last scan 
 bounded number of folders, going on where the look before it ended. A folder's time changes when entries come, go
 or are renamed in it, not when a file is written in place: what that leaves unseen is for a full rescan.
 
-A URL isn't looked at: a scan of it is due at an interval.
+A URL has no such times: a scan of it is due at an interval, unless a short listing is the one before the last scan.
 
 Where a folder changed, a scan is due once it rests: the sizes and times of its entries, and of all below new
 folders, must stay the same for some seconds.
@@ -18,8 +18,10 @@ import stat
 import time
 from dataclasses import dataclass, replace
 
+from ptolemy_core import urls
 from ptolemy_core.catalog import folders, scans
 from ptolemy_core.catalog.store import Catalog
+from ptolemy_core.errors import PtolemyError
 from ptolemy_core.kernel.files import open_beneath
 from ptolemy_core.project import Project
 from ptolemy_core.rules.selection import Rules
@@ -40,6 +42,12 @@ RETRY = 900.0
 
 _UNCHANGED = "nothing"
 """Stands for the signature of a target in which no change is seen."""
+
+_MANY = "many"
+"""Stands for the signature of a store with so many keys that a scan is as good as a look."""
+
+_LISTED = ("s3://", "gs://", "az://")
+"""What URLs begin with that are listed with a request for a thousand keys."""
 
 _MOST = 100
 """Changed folders that are kept in mind."""
@@ -118,17 +126,43 @@ def look(catalog: Catalog, project: Project, state: State, now: float, budget: i
 
 
 def _when_time_is_over(project: Project, state: State, newest: scans.LastScan | None, now: float) -> Look:
-    """A URL has no folders whose times could be looked at: a scan is due some minutes after the last one's start."""
-    if newest is None:
-        return _when_retried(replace(state, base=0), now, "there is no scan yet")
-    if newest.number != state.base:
-        state = State(newest.number)
-    wait = newest.started + 60 * project.rescan_minutes - now
-    if 0 < wait <= 60 * project.rescan_minutes:
-        return Look(
-            state, False, f"the next scan is due in {wait / 60:.0f} of {project.rescan_minutes} minutes"
-        )
-    return _when_retried(state, now, f"the last scan was {project.rescan_minutes} minutes ago or more")
+    """A URL is looked at some minutes after the start of its last scan, or the last look.
+
+    A short listing that is the same as before the last scan saves the next scan.
+    """
+    number = newest.number if newest else 0
+    if number != state.base:
+        holds = newest is not None and newest.finished and not newest.refused
+        state = State(number, signature=state.signature if holds else "")
+    why = "there is no scan yet"
+    if newest is not None:
+        wait = max(newest.started, state.moved_at) + 60 * project.rescan_minutes - now
+        if 0 < wait <= 60 * project.rescan_minutes:
+            said = f"the next look is due in {wait / 60:.0f} of {project.rescan_minutes} minutes"
+            return Look(state, False, said)
+        why = f"the last scan was {project.rescan_minutes} minutes ago or more"
+    found = _when_retried(state, now, why)
+    if not found.due or state.signature == _MANY:
+        return found
+    signature = _listing(project)
+    if signature and signature == state.signature and not state.asked:
+        return Look(replace(state, moved_at=now), False, "its listing is the one before the last scan")
+    return replace(found, state=replace(state, signature=signature))
+
+
+def _listing(project: Project) -> str:
+    """A digest of a store's listing and of what a scan makes of it; _MANY if that isn't cheap."""
+    if not project.target_dir.startswith(_LISTED):
+        return _MANY
+    from ptolemy_core.source.remote import open_remote  # it loads what opens URLs
+
+    try:
+        listed = open_remote(urls.parse(project.target_dir), project.source_profile).digest(BUDGET, SECONDS)
+    except PtolemyError:
+        return ""  # the scan will say it
+    rules = (project.include, project.exclude, project.hidden, project.on_error)
+    text = repr((project.target_dir, rules, listed))
+    return _MANY if listed is None else hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _compare(

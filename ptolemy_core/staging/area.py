@@ -19,6 +19,8 @@ from ptolemy_core.staging import attempts, output
 from ptolemy_core.staging.output import Output, Space
 
 if TYPE_CHECKING:
+    from ptolemy_core.car.outline import Outline
+    from ptolemy_core.car.outlined import OutlineOutput
     from ptolemy_core.project import Project  # pydantic takes a while to load
     from ptolemy_core.staging.store import StoreArea
 
@@ -126,6 +128,34 @@ class StagingArea:
         folder = outline_folder(self.folder, project)
         return StagingArea(folder).sizes() if os.path.isdir(folder) else {}
 
+    def outline_scratch(self, project: str) -> str:
+        """The folder where a project's outlines are written until they are complete."""
+        return outline_folder(self.folder, project)
+
+    def publish_outline(self, project: str, output: "OutlineOutput", car_name: str) -> None:
+        """Give a complete outline the name of its CAR's, in the folder where it is.
+
+        Raises:
+            BusyError: a later attempt took over.
+        """
+        output.publish(car_name)
+
+    def open_outline(self, name: str) -> "Outline | None":
+        """An outline by its path in the area; None if it isn't there.
+
+        Raises:
+            OutlineError: it is damaged, or can't be read.
+        """
+        from ptolemy_core.car.outline import Outline  # most areas open none
+
+        return None if self.look(name) is None else Outline(self.path(name))
+
+    def outlines_renamed(self, old: str, new: str) -> AbstractContextManager[None]:
+        """Rename the folder of a project's outlines while the block renames it; see `outline_folders`."""
+        from ptolemy_core.staging.outline_folders import outlines_renamed
+
+        return outlines_renamed(self.folder, old, new)
+
     def parts(self, project: str) -> Iterator[tuple[int, str]]:
         """Container numbers and names of a project's CARs and outlines being built, and of what killed builds left.
 
@@ -140,6 +170,14 @@ class StagingArea:
             match = pattern.fullmatch(os.path.basename(name))
             if match:
                 yield int(match[1]), name
+
+    @property
+    def incomplete(self) -> "StagingArea":
+        """Where files are that aren't complete: here."""
+        return self
+
+    def drop_uploads(self) -> None:
+        """Nothing: a folder has no uploads."""
 
     def free_space(self, part: str) -> Space:
         """Free space for the CAR whose file is called `part` while it is built.

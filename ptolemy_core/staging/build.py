@@ -15,7 +15,7 @@ from ptolemy_core.car.output import Output
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import Layout
 from ptolemy_core.source import Inputs
-from ptolemy_core.staging.area import StagingArea, outline_folder
+from ptolemy_core.staging.area import StagingArea
 from ptolemy_core.staging.outlines import partial_outline
 from ptolemy_core.staging.store import StoreArea, read_in_order
 
@@ -95,20 +95,20 @@ def build_car_in_store(
 ) -> BuiltCar:
     """Build the CAR of a layout into an object store.
 
-    It is read twice: once for its name and its outline, which this machine's folder holds meanwhile, and once to be
-    sent in order. A CAR that already exists there isn't sent again. Parameters and errors are those of `build_car`.
+    It is read for its name and its outline, which this machine's folder holds meanwhile. The outline is sent if it is
+    to be kept, and then the CAR: it is read again, to be sent in order. What already exists there isn't sent again.
+    Parameters and errors are those of `build_car`.
     """
-    halved = Halves(layout.car_size, progress) if progress else None
-    first = halved.advance if halved else None
-    folder = outline_folder(area.local, kept.project)
+    halved = Halves(layout.car_size, progress) if progress and kept.car else None
+    folder = area.outline_scratch(kept.project)
     with partial_outline(folder, part_name, layout, inputs, kept.profile) as outline:
-        output = _Sent(outline, area, layout.car_size, halved)
+        output = _Sent(outline, area, layout.car_size, kept, halved)
         return write_car(
             layout,
             inputs,
             output,
             options,
-            progress=first,
+            progress=halved.advance if halved else progress,
             digests_known=outline.take_digests,
             complete=kept.complete,
         )
@@ -136,12 +136,15 @@ class Halves:
 
 
 class _Sent:
-    """An `Output` of a CAR that is sent to a store once its name is known."""
+    """An `Output` of a CAR that is sent to a store once its name is known, or its outline, or both."""
 
-    def __init__(self, outline: OutlineOutput, area: StoreArea, size: int, halves: Halves | None) -> None:
+    def __init__(
+        self, outline: OutlineOutput, area: StoreArea, size: int, kept: Kept, halves: Halves | None
+    ) -> None:
         self._outline = outline
         self._area = area
         self._size = size
+        self._kept = kept
         self._halves = halves
 
     def write(self, data: memoryview, offset: int) -> None:
@@ -154,8 +157,10 @@ class _Sent:
         return self._outline.read(buffer, offset, size)
 
     def publish(self, name: str) -> None:
-        """Send the CAR, unless it is there whole."""
-        if not self._area.has(name, self._size):
+        """Send what isn't there; the outline first: no CAR is there without it."""
+        if self._kept.outline:
+            self._area.publish_outline(self._kept.project, self._outline, name)
+        if self._kept.car and not self._area.has(name, self._size):
             self._area.put(name, self._parts(), self._size)
         if self._halves:
             self._halves.finish()
@@ -179,7 +184,7 @@ def _outputs(
             yield car, None
         return
     with partial_outline(
-        outline_folder(staging_dir, kept.project), part_name, layout, inputs, kept.profile
+        area.outline_scratch(kept.project), part_name, layout, inputs, kept.profile
     ) as outline:
         if not kept.car:
             yield outline, outline.take_digests

@@ -97,8 +97,8 @@ def rebuild_outline(
         BusyError, StagingError: as `partial_outline`.
     """
     part = part_name(stored.project, stored.number or 0)
-    folder = os.path.dirname(stored.outline_path)
-    with partial_outline(folder, part, layout, inputs, profile) as output:
+    area = stored.area
+    with partial_outline(area.outline_scratch(stored.project), part, layout, inputs, profile) as output:
         digests = fill(layout, inputs, output.close_unit, options, progress=progress)
         found = block_cid(layout, 0, digests[0].tobytes())
         if found != stored.payload_cid:
@@ -106,7 +106,7 @@ def rebuild_outline(
             wrong = [k for k, known in sorted(cids.items()) if items[k].cid != known]
             raise _other_source(stored, inputs, found, wrong)
         output.take_digests(digests)
-        output.publish(stored.file_name)
+        area.publish_outline(stored.project, output, stored.file_name)
 
 
 def _other_source(

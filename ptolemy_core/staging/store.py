@@ -1,26 +1,34 @@
 """A staging area in an object store: a prefix where CARs appear whole, or not at all.
 
 It has the methods of `area.StagingArea`. A CAR is sent by multipart upload, so that a store shows it only when it is
-complete; what a cut upload left is given up before the next attempt. Outlines and other files of a build are in a
-local folder of each machine.
+complete; what a cut upload left is given up before the next attempt. Outlines are objects below `outlines/`. What
+isn't complete, as an outline while its CAR is built, is in a local folder of each machine.
 """
 
 import os
+import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ptolemy_core import commp, urls
-from ptolemy_core.car.reading import check_range, read_bytes
+from ptolemy_core.car.outline import Outline
+from ptolemy_core.car.outlined import OutlineOutput, outline_name
 from ptolemy_core.errors import SettingsError, SourceError, StagingError
 from ptolemy_core.prefetch import prefetch
 from ptolemy_core.source.objects import ObjectSource
 from ptolemy_core.source.remote import open_remote, open_writer, unfinished_uploads
 from ptolemy_core.source.stamps import Stamp
 from ptolemy_core.source.store_errors import StoreError, of_exception, retried
-from ptolemy_core.staging.area import StagedFile, StagingArea
+from ptolemy_core.staging.area import OUTLINES, StagedFile, StagingArea, outline_folder
+from ptolemy_core.staging.outline_cache import outline_cache
+from ptolemy_core.staging.outline_object import OutlineObject
 from ptolemy_core.staging.output import Output, Space
+from ptolemy_core.staging.sent_outline import send_outline
+from ptolemy_core.staging.store_car import StoreCar, entry_path, unreachable
+from ptolemy_core.staging.whole_objects import WholeObjects
 from ptolemy_core.tree import SEPARATOR, Kind
 
 _READ = 16 << 20
@@ -34,6 +42,10 @@ _PLENTY = 1 << 62
 """Free bytes of a store, as far as anybody knows."""
 
 _PROBE = ".ptolemy"
+
+_CAR = re.compile(r"baga[a-z2-7]+\.car")
+_GIVEN_UP = 24 * 3600.0
+"""Seconds after which an upload that isn't complete is dead: a CAR takes hours at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +103,9 @@ class StoreArea:
             StagingError: the store doesn't say.
         """
         try:
-            found = self._source().find(name.encode())
+            found = self.source().find(entry_path(name))
         except SourceError as error:
-            raise _unreachable(error) from error
+            raise unreachable(error) from error
         return None if found is None else _staged(found)
 
     def has(self, name: str, size: int) -> bool:
@@ -109,21 +121,88 @@ class StoreArea:
         """
         found: dict[str, int] = {}
         try:
-            for batch in self._source().entries():
+            for batch in self.source().entries():
                 for entry in batch:
                     if entry.kind == Kind.FILE and SEPARATOR not in entry.path:
                         found[os.fsdecode(entry.path)] = entry.size
         except SourceError as error:
-            raise _unreachable(error) from error
+            raise unreachable(error) from error
         return found
 
     def outlines(self, project: str) -> dict[str, int]:
-        """None: a store has no outlines."""
-        return {}
+        """Sizes of a project's outlines, by name.
 
-    def parts(self, project: str) -> Iterator[tuple[int, str]]:
-        """Nothing: what isn't complete has no name in a store."""
-        return iter(())
+        Raises:
+            StagingError: they can't be listed.
+        """
+        return replace(self, url=f"{self.url}/{OUTLINES}/{project}").sizes()
+
+    def outline_scratch(self, project: str) -> str:
+        """The folder of this machine where a project's outlines are written until they are complete."""
+        return outline_folder(self.local, project)
+
+    def publish_outline(self, project: str, output: OutlineOutput, car_name: str) -> None:
+        """Put a complete outline under the name of its CAR's.
+
+        Raises:
+            BusyError: another process put another one there meanwhile, or took over on this machine.
+            StagingError: it can't be written.
+        """
+        send_outline(self, f"{OUTLINES}/{project}/{outline_name(car_name)}", output)
+
+    def open_outline(self, name: str) -> Outline | None:
+        """An outline by its path in the area; None if it isn't there.
+
+        Raises:
+            OutlineError: it is damaged, or can't be read.
+            StagingError: the store doesn't say.
+        """
+        path, source = entry_path(name), self.source()
+        try:
+            found = source.find(path)
+        except SourceError as error:
+            raise unreachable(error) from error
+        return None if found is None else Outline(OutlineObject(source, path, found, outline_cache()))
+
+    @contextmanager
+    def outlines_renamed(self, old: str, new: str) -> Iterator[None]:
+        """Copy the outlines of a project while the block renames it, and then delete those of the old name.
+
+        A process that is killed within it leaves outlines of both names.
+
+        Raises:
+            StagingError: that can't be done; the block isn't run then.
+        """
+        names = list(self.outlines(old))
+        try:
+            objects = self.objects()
+            for name in names:
+                objects.copy(f"{OUTLINES}/{old}/{name}", f"{OUTLINES}/{new}/{name}")
+        except StoreError as error:
+            raise StagingError(
+                f"the outlines of project {old!r} in {self.url} can't be copied ({error}): the project keeps its "
+                "name; see that the credentials allow it"
+            ) from None
+        yield
+        with suppress(StoreError):  # nothing needs them any more
+            for name in names:
+                objects.remove(f"{OUTLINES}/{old}/{name}")
+
+    @property
+    def incomplete(self) -> StagingArea:
+        """Where outlines and files of CARs are that aren't complete."""
+        return StagingArea(self.local)
+
+    def drop_uploads(self) -> None:
+        """Delete unfinished uploads of CARs that began long ago: no process continues them.
+
+        The next attempt at the same CAR would do it too, but there may be none. What can't be listed stays.
+        """
+        pending = unfinished_uploads(urls.parse(self.url), self.profile)
+        with suppress(StoreError):
+            for key, began in pending.since(self._key("")).items():
+                if _CAR.fullmatch(key.removeprefix(self._key(""))) and time.time() - began > _GIVEN_UP:
+                    pending.give_up(key)
 
     def free_space(self, part: str) -> Space:
         """More than any CAR needs."""
@@ -218,10 +297,15 @@ class StoreArea:
         """Whether both are the same prefix."""
         return isinstance(other, StoreArea) and self.url == other.url
 
+    def objects(self) -> WholeObjects:
+        """Its small objects."""
+        return WholeObjects(self.url, self.profile)
+
     def _key(self, name: str) -> str:
         return urls.parse(self.url).prefix + name
 
-    def _source(self) -> ObjectSource:
+    def source(self) -> ObjectSource:
+        """What it is read by."""
         return open_remote(urls.parse(self.url), self.profile)
 
     def _unwritable(self, name: str, error: StoreError) -> StagingError:
@@ -229,58 +313,6 @@ class StoreArea:
             f"{self.path(name)} can't be written ({error}): nothing of it is there; check the store and the "
             "credentials, then run blitz again"
         )
-
-
-class StoreCar:
-    """A CAR in a store, read by ranges of the one version that was opened. Any thread may read.
-
-    Attributes:
-        size: bytes.
-        stamp: of the version that is read.
-
-    Raises:
-        StagingError: it isn't there, or can't be read.
-    """
-
-    def __init__(self, area: StoreArea, name: str) -> None:
-        self._source = area._source()
-        self._path = name.encode()
-        try:
-            found = self._source.find(self._path)
-        except SourceError as error:
-            raise _unreachable(error) from error
-        if found is None:
-            raise StagingError(f"the CAR {area.path(name)} isn't there: blitz again to rebuild it")
-        self.stamp = found
-        self.size = self.stamp.size
-
-    def __enter__(self) -> "StoreCar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes of the CAR; raises as `read_into` does."""
-        return read_bytes(self, offset, length)
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill the buffer with the CAR's bytes from `offset`.
-
-        Raises:
-            StagingError: it can't be read, or was replaced.
-            ValueError: the range isn't inside the CAR.
-        """
-        check_range(self.size, offset, len(buffer))
-        if not len(buffer):
-            return
-        try:
-            self._source.read(self._path, offset, [buffer], self.stamp)
-        except SourceError as error:
-            raise _unreachable(error) from error
 
 
 class StoredOutput:
@@ -337,7 +369,3 @@ class _Remembering:
 
 def _staged(stamp: Stamp) -> StagedFile:
     return StagedFile(stamp.size, stamp.token, 0, regular=True)
-
-
-def _unreachable(error: SourceError) -> StagingError:
-    return StagingError(f"staging_dir: {error}")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ptolemy_core import commp, urls
+from ptolemy_core import commp, environment, urls
 from ptolemy_core.car.generate import GeneratedCar
 from ptolemy_core.car.outline import Outline
 from ptolemy_core.car.outlined import outline_name
@@ -27,12 +27,13 @@ from ptolemy_core.car.reading import CarBytes, check_range
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import DeadCarError, OutlineError, StagingError
 from ptolemy_core.source import Files, open_source
-from ptolemy_core.staging.area import OUTLINES, StagedFile, area_at
+from ptolemy_core.staging.area import OUTLINES, StagedFile, StagingArea, area_at
 from ptolemy_core.staging.car import StagedCar
 
 if TYPE_CHECKING:
     from ptolemy_core.keys import KeyProvider, WrappedKey
-    from ptolemy_core.staging.store import StoreCar
+    from ptolemy_core.staging.store import StoreArea
+    from ptolemy_core.staging.store_car import StoreCar
 
 STEP = 1 << 20
 """Bytes of a part of `ranges`."""
@@ -85,7 +86,7 @@ class StoredCar:
 
     @property
     def outline_path(self) -> str:
-        """Its outline: of a generated CAR, or of a staged one that keeps an outline too."""
+        """Its outline, or the URL of it: of a generated CAR, or of a staged one that keeps an outline too."""
         return os.path.join(self.staging_dir, self.outline_name)
 
     def open(self, source: Files | None = None, keys: "KeyProvider | None" = None) -> "OpenCar":
@@ -109,12 +110,7 @@ class StoredCar:
                 "what is left",
                 reason=self.dead,
             )
-        if self.look() is None:
-            raise OutlineError(
-                f"the outline {self.outline_path} is missing: ptolemy rebuild {self.label} makes it again from the "
-                "source"
-            )
-        outline = Outline(self.outline_path)
+        outline = self._open_outline()
         if outline.header.payload_cid != self.payload_cid or outline.header.car_size != self.car_size:
             outline.close()
             raise OutlineError(
@@ -129,6 +125,19 @@ class StoredCar:
             outline.close()
             raise
         return OpenCar(self, GeneratedCar(outline, files))
+
+    def for_reader(self) -> "OpenCar | str":
+        """What readers of CARs take: the path of a file; anything else is opened, which raises as `open` does."""
+        return self.open() if self.generated or self.in_store else self.path
+
+    def _open_outline(self) -> Outline:
+        found = self.area.open_outline(self.outline_name)
+        if found is None:
+            raise OutlineError(
+                f"the outline {self.outline_path} is missing: ptolemy rebuild {self.label} makes it again from the "
+                "source"
+            )
+        return found
 
     def _encrypted(self, files: Files, segment: int, keys: "KeyProvider | None") -> Files:
         """The source as the CAR has it."""
@@ -146,7 +155,7 @@ class StoredCar:
         Raises:
             StagingError: lstat failed.
         """
-        area = area_at(self.staging_dir, self.profile)
+        area = self.area
         if not self.generated:
             return area.look(self.file_name)
         found = area.look(self.kept_name)
@@ -163,7 +172,7 @@ class StoredCar:
             return False
         if self.generated:
             try:
-                with Outline(self.outline_path) as outline:
+                with self._open_outline() as outline:
                     outline.check()
                     return outline.header.payload_cid == self.payload_cid
             except OutlineError:
@@ -188,7 +197,7 @@ class StoredCar:
             SourceError, OutlineError: it can't be generated.
         """
         if not self.generated:
-            return area_at(self.staging_dir, self.profile).piece_cid(self.file_name, progress)
+            return self.area.piece_cid(self.file_name, progress)
         before = self.look()
         piece = commp.PieceCommitment()
         with self.open() as car:
@@ -201,12 +210,19 @@ class StoredCar:
         return commp.piece_cid_v2(piece.digest(), self.car_size), before
 
     @property
+    def area(self) -> "StagingArea | StoreArea":
+        """Its staging area."""
+        local = environment.staging(self.project) if self.in_store else ""
+        return area_at(self.staging_dir, self.profile, local)
+
+    @property
     def in_store(self) -> bool:
         """Whether it is in an object store, and not a file."""
         return urls.is_url(self.staging_dir)
 
     def _open_object(self) -> "StoreCar":
-        from ptolemy_core.staging.store import StoreArea, StoreCar  # they load what opens URLs
+        from ptolemy_core.staging.store import StoreArea  # they load what opens URLs
+        from ptolemy_core.staging.store_car import StoreCar
 
         return StoreCar(StoreArea(self.staging_dir, self.profile, ""), self.file_name)
 

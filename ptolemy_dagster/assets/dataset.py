@@ -6,8 +6,6 @@ import dagster as dg
 
 from ptolemy_core.catalog import cars, waiting
 from ptolemy_core.manifest import default_format
-from ptolemy_core.stages.dataset import build_root
-from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster import data_versions, show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.cars import built_cars
@@ -33,6 +31,8 @@ def dataset_root(
     context: dg.AssetExecutionContext, catalog: CatalogResource
 ) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     """Put the tree of the project's last scan together."""
+    from ptolemy_core.stages.dataset import build_root  # other jobs' runs need none of it
+
     with as_failure():
         if waiting.rows(catalog.open(), context.partition_key):
             context.log.warning(
@@ -65,6 +65,11 @@ class ManifestSettings(dg.Config):
 )
 def manifest(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Write the project's manifest."""
+    from ptolemy_core.stages.manifest import (
+        ManifestOptions,
+        write_manifest,
+    )  # other jobs' runs need none of it
+
     config = ManifestSettings(**context.op_execution_context.op_config)
     form = config.format or default_format()
     with as_failure():

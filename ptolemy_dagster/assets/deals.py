@@ -8,8 +8,6 @@ from pydantic import Field
 from ptolemy_core.catalog import deal_counts, projects
 from ptolemy_core.errors import DealError
 from ptolemy_core.sizes import readable
-from ptolemy_core.stages.deal import expiring, record_plan, settle_deals
-from ptolemy_core.stages.replication import Replication, replication
 from ptolemy_dagster import show
 from ptolemy_dagster.assets import GROUP, OWNERS
 from ptolemy_dagster.assets.cars import built_cars
@@ -21,6 +19,7 @@ from ptolemy_dagster.resources import CatalogResource
 
 if TYPE_CHECKING:
     from ptolemy_core.stages.deal_round import RoundResult
+    from ptolemy_core.stages.replication import Replication
 
 _SOON = 60
 """Days within which a deal's end is worth a line."""
@@ -46,7 +45,13 @@ class DealOptions(dg.Config):
 )
 def deals(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Make one round of the project's deals."""
-    from ptolemy_core.stages.deal_round import make_round  # other jobs' runs need none of it
+    from ptolemy_core.stages.deal import (
+        expiring,
+        record_plan,
+        settle_deals,
+    )  # other jobs' runs need none of it
+    from ptolemy_core.stages.deal_round import make_round
+    from ptolemy_core.stages.replication import replication
     from ptolemy_dagster import deal_facts
 
     config = DealOptions(**context.op_execution_context.op_config)
@@ -77,7 +82,7 @@ def deals(context: dg.AssetExecutionContext, catalog: CatalogResource) -> dg.Mat
 def _metadata(
     context: dg.AssetExecutionContext,
     catalog: CatalogResource,
-    state: Replication,
+    state: "Replication",
     result: "RoundResult",
     more: tuple[list[tuple[str, str]], int],
 ) -> dict[str, dg.MetadataValue | int | str]:

@@ -45,7 +45,9 @@ def allocations(
         if chosen != network:
             raise SettingsError(f"no network {network[:40]!r}: networks are mainnet and calibration")
         with open_given(file) as stream:
-            data = stream.read(_LARGEST)
+            data = stream.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise SettingsError(f"{file} is larger than {_LARGEST >> 20} MiB: import it in parts")
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:

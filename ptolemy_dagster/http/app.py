@@ -32,6 +32,8 @@ from ptolemy_dagster.http.guard import SiteGuard, TokenGuard
 from ptolemy_dagster.http.limits import BodyLimit, PlainPath, RateLimit
 from ptolemy_dagster.http.pages.refused import refused
 from ptolemy_dagster.http.pages.routes import is_page, pages
+from ptolemy_dagster.http.short import Short
+from ptolemy_dagster.http.turns import Turns
 from ptolemy_dagster.http.web_ui import PAGE_HEADERS, SIGN_IN, Access, UiGuard
 
 _DESCRIPTION = (
@@ -49,7 +51,8 @@ def create_app(context: Context) -> ASGIApp:
     """The API as an ASGI application."""
     app = api(context)
     settings = context.settings
-    protected: ASGIApp = BodyLimit(PlainPath(app), settings.max_body)
+    short = Short(app, context, app.state.turns)
+    protected: ASGIApp = BodyLimit(PlainPath(short), settings.max_body)
     # what is refused for its site is no request of this address's user, and takes none of the rate
     guarded = SiteGuard(RateLimit(TokenGuard(protected, settings.token), settings.rate), settings)
     shown = PlainPath(pages(context))
@@ -90,6 +93,7 @@ def api(context: Context) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = context
+    app.state.turns = Turns.of(context)
     asking = anyio.CapacityLimiter(_ASKING)
     problems.install(app, lambda problem: refused(problem, context.dagster.ui_url))
     for resource in (projects, stages, carfile_meta, files, dataset, release, runs, workers, deals):

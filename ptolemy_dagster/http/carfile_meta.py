@@ -1,16 +1,20 @@
 """A project's CARs, and the plan that they are built from."""
 
+from functools import partial
 from typing import Annotated
 
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi import Path as InPath
-from pydantic import computed_field
+from pydantic import TypeAdapter, computed_field
+from starlette.types import Scope
 
 from ptolemy_core.catalog import cars, containers, projects
 from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts
 from ptolemy_dagster.http.context import Context, Name, opened
-from ptolemy_dagster.http.paging import LINK, Limit, NumberCursor, first_page, link_next
+from ptolemy_dagster.http.paging import LINK, USUAL, Limit, NumberCursor, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
+from ptolemy_dagster.http.turns import InTurn
 
 router = APIRouter(tags=["CARs"])
 Opened = Annotated[Context, Depends(opened)]
@@ -60,22 +64,40 @@ class PlannedCar(PlannedCarFacts):
         return self.piece_size
 
 
-@router.get("/carfile_meta/{project}", responses=LINK | documented(404, 422), summary="CARs of a project")
-def carfile_meta(
+_CARS: TypeAdapter[list[CarMeta]] = TypeAdapter(list[CarMeta])
+
+
+@router.get(
+    "/carfile_meta/{project}",
+    response_model=list[CarMeta],
+    responses=LINK | documented(404, 422),
+    summary="CARs of a project",
+)
+async def carfile_meta(
     project: Name,
     request: Request,
-    response: Response,
     context: Opened,
-    limit: Limit = 1000,
+    turns: InTurn,
+    limit: Limit = USUAL,
     cursor: NumberCursor = -1,
-) -> list[CarMeta]:
+) -> Response:
     """The built CARs by number, with their CIDs and sizes."""
+    page = partial(cars_page, context, request.scope, project, limit, cursor)
+    if limit > USUAL:
+        return await anyio.to_thread.run_sync(page)
+    return await turns.reads.ask(page)
+
+
+def cars_page(context: Context, scope: Scope, project: str, limit: int, cursor: int) -> Response:
+    """A page of the built CARs, as an answer."""
     page, more = first_page(list(cars.rows(context.catalog, project, after=cursor, limit=limit + 1)), limit)
     if not page:
         projects.get(context.catalog, project)  # says so if there is none
+    found = _CARS.dump_json([CarMeta.of(row) for row in page], by_alias=True)
+    response = Response(found, media_type="application/json")
     if more:
-        link_next(request, response, page[-1].number)
-    return [CarMeta.of(row) for row in page]
+        link_next(Request(scope), response, page[-1].number)
+    return response
 
 
 @router.get("/carfile_meta/{project}/{number}", responses=documented(404, 422), summary="One CAR")
@@ -96,7 +118,7 @@ def plan(
     request: Request,
     response: Response,
     context: Opened,
-    limit: Limit = 1000,
+    limit: Limit = USUAL,
     cursor: NumberCursor = -1,
 ) -> list[PlannedCar]:
     """The planned containers by number: each CAR's exact size, and whether it is built."""

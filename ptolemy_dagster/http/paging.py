@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, quote
 from fastapi import Query, Request, Response
 
 MAX_LIMIT = 10_000
+USUAL = 1000
+"""Rows of a page, if nothing else is asked for."""
 Limit = Annotated[
     int,
     Query(ge=1, le=MAX_LIMIT, description="Rows at most; the header Link has the next page."),

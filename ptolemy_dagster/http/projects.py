@@ -1,26 +1,27 @@
 """Projects: define one, list all, and ask how far one is."""
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ptolemy_core.catalog import projects
-from ptolemy_core.errors import UnknownProjectError
 from ptolemy_core.facts.projects import RemovedFacts, StatusFacts
 from ptolemy_core.padding import padding_warning
-from ptolemy_core.project import Project, parse_project
+from ptolemy_core.project import Project
 from ptolemy_core.setting_checks import MAX_GIB, MIN_GIB, NAME_PATTERN
 from ptolemy_core.settings import CHANGEABLE, SETTINGS, Setting
 from ptolemy_core.stages import change, remove
 from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_dagster import project_removal as removal
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
+from ptolemy_dagster.http.defining import AloneError, create_alone
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
 from ptolemy_dagster.http.problems import Problem, documented
+from ptolemy_dagster.http.turns import InTurn, as_json
 from ptolemy_dagster.http.waiting import Wait, once
-from ptolemy_dagster.partitions import define, register
 from ptolemy_dagster.project_removal import rename_project
 from ptolemy_dagster.roots import require_inside
 from ptolemy_dagster.status import Status, statuses_of
@@ -28,7 +29,6 @@ from ptolemy_dagster.status import Status, statuses_of
 router = APIRouter(tags=["projects"])
 Opened = Annotated[Context, Depends(opened)]
 
-_LOCK_SECONDS = 10.0
 _SIZES = ("shard_size", "car_size")
 _EXAMPLE = {
     "shard_size": 1,
@@ -115,19 +115,24 @@ _PTOLEMYS_WORDS = {
 
 @router.post(
     "/create/{project}",
+    response_model=ProjectOut,
     responses=documented(404, 409, 422),
     summary="Create a project",
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": _settings_schema()}}}
     },
 )
-async def create(project: Name, request: Request, context: Opened) -> ProjectOut:
+async def create(project: Name, request: Request, context: Opened, turns: InTurn) -> Response:
     """Create a project. Repeating it with the same settings changes nothing; other settings are refused.
 
     Numbers may be text. Folders must be below the roots that the server was started with, if it was.
     """
-    settings = _settings(await request.body())
-    return await in_thread(context, _create, context, {**settings, "name": project})
+    settings = _settings(await request.body()) | {"name": project}
+    try:
+        created = await turns.creating.ask(settings)
+    except AloneError:
+        created = await in_thread(context, create_alone, context, settings)
+    return as_json(_described(created, wallet_warning(created)))
 
 
 def _settings(body: bytes, *, renames: bool = False) -> dict[str, Any]:
@@ -145,22 +150,6 @@ def _settings(body: bytes, *, renames: bool = False) -> dict[str, Any]:
         if any(0xD800 <= ord(c) <= 0xDFFF for text in (key, value) if isinstance(text, str) for c in text):
             raise Problem(422, "bad-value", f"{key!r}: {value!r} isn't UTF-8: use a path that is")
     return settings
-
-
-def _create(context: Context, settings: dict[str, Any]) -> ProjectOut:
-    catalog, instance = context.catalog, context.dagster.instance
-    project = parse_project(settings)
-    require_inside(project, context.settings.roots)
-    with catalog.lock(f"create {project.name}", wait=_LOCK_SECONDS):
-        try:
-            same = projects.get(catalog, project.name).model_dump() == project.model_dump()
-        except UnknownProjectError:
-            same = False
-        if same:  # its folders may be away now, that changes nothing
-            register(instance, project.name)
-        else:
-            define(catalog, instance, project)
-    return _described(project, wallet_warning(project))
 
 
 @router.get("/projects", responses=LINK | documented(422), summary="All projects")
@@ -187,18 +176,28 @@ def list_projects(
     responses=documented(404, 422),
     summary="Status of a project",
 )
-async def get_project(project: Name, request: Request, context: Opened, wait: Wait = 0) -> Response:
+async def get_project(
+    project: Name,
+    request: Request,
+    context: Opened,
+    turns: InTurn,
+    wait: Wait = 0,
+) -> Response:
     """How far a project is, what runs now, how fast, and how long it will take."""
     settings, status = await once(
-        request, wait, lambda: _status(context, project), lambda found: not found[1].under_way
+        request, wait, partial(turns.statuses.ask, project), lambda found: not found[1].under_way
     )
+    return status_answer(context, settings, status)
+
+
+def status_answer(context: Context, settings: Project, status: Status) -> Response:
+    """How far a project is, as an answer."""
     answer = ProjectStatus(
         **dict(status.facts()),
         settings=_described(settings),
         run_url=context.dagster.run_url(status.run_id) if status.run_id else None,
     )
-    # as it is: FastAPI would check it once more
-    return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
+    return as_json(answer)
 
 
 @router.patch(
@@ -256,13 +255,6 @@ async def delete_project(
         return removed.facts(files=cars)
 
     return await in_thread(context, remove_it)
-
-
-def _status(context: Context, name: str) -> tuple[Project, Status]:
-    found = statuses_of(context.catalog, context.dagster.runs, [name])
-    if not found:
-        projects.get(context.catalog, name)  # says that there is none
-    return found[name]
 
 
 def _listed(project: Project, status: Status) -> ListedProject:

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import anyio.to_thread
 import dagster as dg
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import Field
@@ -71,7 +72,7 @@ async def get_run(
     return await once(
         request,
         wait,
-        lambda: _described(context, _record(context, run_id)),
+        lambda: anyio.to_thread.run_sync(lambda: _described(context, _record(context, run_id))),
         lambda run: run.status not in ("waiting", "running", "canceling"),
     )
 

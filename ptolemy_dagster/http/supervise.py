@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from ptolemy_core.errors import BusyError
+from ptolemy_dagster.alive import process_exists
 from ptolemy_dagster.http.settings import TOKEN_VARIABLE
 from ptolemy_dagster.instance import log_folder
 
@@ -96,7 +97,7 @@ class Child:
                 if _take(file.fileno()):
                     return None
             note = self._note()
-            if note is not None and exists(note.server):
+            if note is not None and process_exists(note.server):
                 return note
             self._end_orphan()
             if time.monotonic() > deadline:
@@ -154,7 +155,7 @@ class Child:
     def _end_orphan(self) -> None:
         """End the process of a server that was killed; another live server keeps its own."""
         note = self._note()
-        if note is not None and not exists(note.server):
+        if note is not None and not process_exists(note.server):
             self._ended_orphan = True
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(note.pid, signal.SIGTERM)
@@ -177,15 +178,4 @@ def _take(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    return True
-
-
-def exists(pid: int) -> bool:
-    """Whether there is a process of this id."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is another user's
     return True

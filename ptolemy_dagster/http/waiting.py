@@ -1,11 +1,10 @@
 """`?wait=60`: an answer that comes when work has ended, or after so many seconds as it is then."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import anyio
-import anyio.to_thread
 from fastapi import Query, Request
 
 MAX_WAIT = 300.0
@@ -24,14 +23,16 @@ Wait = Annotated[
 _T = TypeVar("_T")
 
 
-async def once(request: Request, seconds: float, ask: Callable[[], _T], is_over: Callable[[_T], bool]) -> _T:
+async def once(
+    request: Request, seconds: float, ask: Callable[[], Awaitable[_T]], is_over: Callable[[_T], bool]
+) -> _T:
     """What `ask` says when `is_over` holds of it, or when the seconds are up or the client is gone.
 
-    It asks in a thread, and keeps none while it waits: other requests are answered meanwhile.
+    `ask` runs in a thread, and keeps none while it waits: other requests are answered meanwhile.
     """
     end = time.monotonic() + seconds
     while True:
-        found = await anyio.to_thread.run_sync(ask)
+        found = await ask()
         left = end - time.monotonic()
         if left <= 0 or is_over(found) or await request.is_disconnected():
             return found

@@ -16,6 +16,9 @@ with imports_kept():  # so that what the steps' processes share stays shared
     import dagster._core.workspace.context  # noqa: F401
     from dagster._core.definitions.reconstruct import ReconstructableRepository
 
+    import ptolemy_core.stages.dataset
+    import ptolemy_core.stages.manifest
+    import ptolemy_core.stages.verify  # noqa: F401
     import ptolemy_dagster.storage
 
     if os.environ.get(PG_URL):

@@ -10,7 +10,6 @@ import dagster as dg
 
 from ptolemy_core.catalog import Catalog, containers, deal_counts, projects
 from ptolemy_core.sizes import counted
-from ptolemy_core.stages.replication import replication
 from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import missing
 from ptolemy_dagster.resources import SENSOR_SECONDS, CatalogResource
@@ -102,5 +101,7 @@ def _lacks(catalog: Catalog, name: str) -> bool:
     """Whether a project has pieces for which deals are to be made."""
     if not containers.totals(catalog, name).built:
         return False
+    from ptolemy_core.stages.replication import replication  # runs need none of it
+
     state = replication(catalog, name)
     return state.active + state.on_the_way < state.pieces * (state.replicas or 0)

@@ -1,13 +1,20 @@
 """The records of a built CAR's items: columns that read as a list of them."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ptolemy_core.car import items as module
 from ptolemy_core.car.items import BuiltItem, BuiltItems
 from ptolemy_core.dag import cid
+from ptolemy_core.layout import Block
 
-_CIDS = [cid.of_digest(cid.RAW, bytes([k]) * 32) for k in range(5)]
+_CODECS = [cid.RAW, cid.RAW, cid.DAG_PB, cid.DAG_PB, cid.RAW]
+_CIDS = [cid.of_digest(codec, bytes([k]) * 32) for k, codec in enumerate(_CODECS)]
+_BLOCKS = [5, 1, 2, 6, 3]
+"""The root block of each item, of seven blocks."""
 _RECORDS = [
     BuiltItem(_CIDS[0], 59, b"", (7, 1)),
     BuiltItem(_CIDS[1], 100, b"n" * 32),
@@ -17,10 +24,18 @@ _RECORDS = [
 ]
 
 
+def _of_blocks(values: Iterable[int]) -> NDArray[np.int64]:
+    out = np.full(7, Block.DIRECTORY, dtype=np.int64)
+    out[_BLOCKS] = list(values)
+    return out
+
+
 def columns() -> BuiltItems:
     return BuiltItems(
-        cids=b"".join(_CIDS),
-        offsets=np.array([one.car_offset for one in _RECORDS], dtype=np.int64),
+        roots=np.array(_BLOCKS, dtype=np.int32),
+        kinds=_of_blocks([Block.LEAF, Block.LEAF, Block.SYMLINK, Block.FILE, Block.LEAF]).astype(np.int8),
+        offsets=_of_blocks([one.car_offset for one in _RECORDS]),
+        digests=np.array([[k] * 32 for k in _of_blocks(range(5))], dtype=np.uint8),
         nodes={1: b"n" * 32, 3: b"m" * 64},
         known=np.array([one.state is not None for one in _RECORDS]),
         states=np.array([one.state or (0, 0) for one in _RECORDS], dtype=np.int64),

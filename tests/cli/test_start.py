@@ -19,11 +19,23 @@ NOT_FOR_A_SCAN = HEAVY - {"dagster", "sqlalchemy", "alembic", "numpy"} | {
     "dagster_postgres",
     "dask",
     "typer",
+    "pygments",
+    "rich",
+    "ptolemy_core.catalog.served",
+    "ptolemy_core.catalog.views",
+    "ptolemy_core.deals",
     "ptolemy_core.facts.deals",
     "ptolemy_core.facts.files",
     "ptolemy_core.facts.projects",
+    "ptolemy_core.gateway",
+    "ptolemy_core.keys.wallets",
+    "ptolemy_core.reader",
+    "ptolemy_core.restore.extract",
     "ptolemy_core.restore.project",
+    "ptolemy_core.stages.deal",
     "ptolemy_core.stages.deal_round",
+    "ptolemy_core.stages.manifest",
+    "ptolemy_core.stages.verify",
 }
 
 

@@ -316,7 +316,10 @@ def test_verified_deals_use_imported_allocations(one: Dealing) -> None:
     [
         ("[1]", "list of objects"),
         ("[", "look like JSON"),
-        ("id,provider,size\n1,f01,5\n", "allocation 1 has no piece"),
+        ("id,provider,size\n1,f01,5\n", "no column for piece"),
+        ("id,provider,data,size\n1,f01,,5\n", "allocation 1 has no piece"),
+        ("1,f01,baga,5\n", "first line of the allocations names no column for id, provider, piece, size"),
+        ("", "first line of the allocations"),
         ("id,provider,data,size\n-1,f01,baga,5\n", "id of allocation 1"),
         ("id,provider,data,size\n1,f01,baga,5\n", "no piece CID"),
         ("id,provider,data,size\n1,t01,baga,5\n", "calibration"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ptolemy_dagster.http.supervise import exists
+from ptolemy_dagster.alive import process_exists
 from tests.pipeline.backend import Backend
 
 
@@ -47,7 +47,7 @@ def test_the_web_ui_and_its_daemon_start_quietly_and_end_together(sqlite: Backen
             assert time.monotonic() < end
             time.sleep(0.5)
         daemon = int(re.findall(r'"pid": (\d+)', (home / "daemon.lock").read_text())[0])
-        assert exists(daemon)
+        assert process_exists(daemon)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -57,5 +57,5 @@ def test_the_web_ui_and_its_daemon_start_quietly_and_end_together(sqlite: Backen
                 os.killpg(process.pid, signal.SIGKILL)
             process.stdout.close()
     assert errors.read_text() == ""
-    assert not exists(daemon)
+    assert not process_exists(daemon)
     assert "enabled: false" in (home / "dagster.yaml").read_text().partition("telemetry:")[2]

@@ -32,7 +32,7 @@ from .test_kernel_variants import (  # noqa: F401
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 HERE = Path(__file__).parent
 NATIVE = HERE.parents[1] / "ptolemy_core" / "kernel" / "native"
-FLAGS = ("-O3", "-std=gnu11", "-static", "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}")
+FLAGS = ("-O3", "-std=gnu11", "-static", "-pthread", "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}")
 
 
 @pytest.fixture(scope="session")

@@ -78,3 +78,20 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
         assert error.value.errno == errno.ENOTDIR
     finally:
         os.close(descriptor)
+
+
+def test_entries_of_all_kinds_among_so_many_that_threads_share_them(tmp_path: Path) -> None:
+    for k in range(1500):
+        name = tmp_path / f"{k:04d}"
+        if k % 5 == 0:
+            name.symlink_to("nowhere")
+        elif k % 7 == 0:
+            os.mkfifo(name)
+        elif k % 11 == 0:
+            name.mkdir()
+        else:
+            name.write_bytes(b"x" * (k % 13))
+            os.utime(name, ns=(0, k))
+    found = listed(tmp_path, b"up\0")
+    assert found.paths == [b"up\0%04d" % k for k in range(1500)]
+    assert found.sizes[1492] == 1492 % 13

@@ -9,10 +9,21 @@ from typing import Any
 import pytest
 
 from tests.remote import servers
+from tests.remote.clouds import azure, azurite, cloud, fake_gcs, google, google_xml, writable_cloud
 from tests.remote.servers import Store
 from tests.stages.conftest import catalog_url, make
 
-__all__ = ["catalog_url", "make"]
+__all__ = [
+    "azure",
+    "azurite",
+    "catalog_url",
+    "cloud",
+    "fake_gcs",
+    "google",
+    "google_xml",
+    "make",
+    "writable_cloud",
+]
 
 _numbers = itertools.count()
 

@@ -77,7 +77,7 @@ class Proxy:
 
     def _pass_on(self, client: socket.socket) -> None:
         """One request and its answer; then the connection is closed."""
-        head = b""
+        head = bytearray()
         while b"\r\n\r\n" not in head:
             got = client.recv(65536)
             if not got:

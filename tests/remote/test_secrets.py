@@ -48,8 +48,10 @@ def test_no_command_leaves_a_secret_anywhere(
     assert ptolemy("scan", "p", AWS_ENDPOINT_URL="http://127.0.0.1:1", PTOLEMY_STORE_PATIENCE="0.1")
     assert b"in another store (s3 http://127.0.0.1:1/" in said
     far = f"s3://{store.bucket}/cars"
-    assert not ptolemy("create", "q", "-t", str(tmp_path / "cars"), "-s", far)
+    assert not ptolemy("keys", "create", "k")
+    assert not ptolemy("create", "q", "-t", str(tmp_path / "cars"), "-s", far, "--encryption", "k")
     assert not ptolemy("run", "q")
+    assert ptolemy("rename", "q", "r", AWS_ENDPOINT_URL="http://127.0.0.1:1", PTOLEMY_STORE_PATIENCE="0.1")
     assert ptolemy("blitz", "q", AWS_ENDPOINT_URL="http://127.0.0.1:1", PTOLEMY_STORE_PATIENCE="0.1") in (
         0,
         1,

@@ -1,6 +1,5 @@
 """staging_dir as a URL: CARs appear whole in a store, the same as in a folder, or not at all."""
 
-import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,8 +17,6 @@ from ptolemy_core.gateway.dag import Holdings
 from ptolemy_core.gateway.library import Library
 from ptolemy_core.restore.project import ProjectRestore
 from ptolemy_core.stages import release, remove
-from ptolemy_core.stages.blitz import Building, build_container, pending
-from ptolemy_core.stages.containerize import containerize
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_core.staging.store import StoreArea
@@ -30,7 +27,7 @@ from tests.remote.test_bucket import FILES, put, run, write
 from tests.remote.test_restore_to_store import objects
 from tests.stages.conftest import PROFILE, Scene
 
-_CUT = """
+CUT = """
 import os, sys
 from ptolemy_core.staging.store import StoreArea
 
@@ -41,26 +38,6 @@ def parts():
         yield bytes(16 << 20)
 
 StoreArea(sys.argv[1], None, "").put("x.car", parts(), 80 << 20)
-"""
-
-_BUILD = """
-import os, sys
-from ptolemy_core.catalog import Catalog
-from ptolemy_core.stages.blitz import Building, build_container
-from ptolemy_core.staging.store import StoreArea
-
-real = StoreArea.put
-
-def put(area, name, parts, size):
-    def cut():
-        for number, part in enumerate(parts):
-            if number == 2:
-                os.kill(os.getpid(), 9)
-            yield part
-    real(area, name, cut(), size)
-
-StoreArea.put = put
-build_container(Catalog(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Building())
 """
 
 
@@ -99,7 +76,8 @@ def test_cars_in_a_store_are_those_of_a_folder(make: Any, bucket: Store, tmp_pat
 
 
 def test_everything_can_be_read_back_from_the_store(make: Any, bucket: Store, tmp_path: Path) -> None:
-    far = staged(make, bucket)
+    """By a restore, as a CAR, and from the piece server."""
+    far = staged(make, bucket, public_pieces=True)
     write(far.target, FILES)
     run(far)
     restore = ProjectRestore(far.catalog, far.name, profile=PROFILE)
@@ -111,24 +89,30 @@ def test_everything_can_be_read_back_from_the_store(make: Any, bucket: Store, tm
         whole = in_store(bucket)[row.file_name]
         assert b"".join(car.ranges(0, car.size)) == whole
         assert car.read(7, 50) == whole[7:57]
+    server = PieceServer(Holdings(far.catalog, Library(), PROFILE), Access(()))
+    try:
+        http = TestClient(PieceApp(server), client=("203.0.113.5", 5000))
+        url = f"/piece/{cid.to_text(row.piece_cid_v2)}"
+        part = http.get(url, headers={"Range": "bytes=7-56"})
+        assert (part.status_code, part.content) == (206, whole[7:57])
+        assert part.headers["content-range"] == f"bytes 7-56/{len(whole)}"
+        assert http.get(url).content == whole
+    finally:
+        server.close()
     root, _ = build_root(far.catalog, far.name, profile=PROFILE)
     assert in_store(bucket)[root.file_name][:1]
     written = write_manifest(far.catalog, far.name, ManifestOptions("csv"), profile=PROFILE)
     assert written.manifest.startswith(str(tmp_path / "own" / "staging" / far.name))
 
 
-def test_a_car_from_a_bucket_goes_to_a_bucket(make: Any, bucket: Store) -> None:
+def test_a_car_from_a_bucket_goes_to_a_bucket_and_leaves_it_when_it_is_released(
+    make: Any, bucket: Store
+) -> None:
     put(bucket, FILES)
     far = staged(make, bucket, target_dir=f"s3://{bucket.bucket}/pre")
     run(far)
+    assert in_store(bucket)
     assert far.problems() == []
-
-
-def test_a_released_car_leaves_the_store(make: Any, bucket: Store) -> None:
-    far = staged(make, bucket)
-    write(far.target, FILES)
-    run(far)
-    far.verify()
     release.release(far.catalog, far.cars(), note="there", remove=True)
     assert in_store(bucket) == {}
     assert missing(far.catalog, far.project) == []
@@ -142,76 +126,37 @@ def test_a_project_is_deleted_with_its_cars_in_the_store(make: Any, bucket: Stor
     assert in_store(bucket) == {}
 
 
-def test_a_car_that_is_there_is_not_sent_again(make: Any, bucket: Store, monkeypatch: Any) -> None:
-    """As after a kill between its upload and its receipt."""
-    first = staged(make, bucket, "first")
-    write(first.target, FILES)
-    run(first)
-    second = staged(make, bucket, "second")
-    write(second.target, FILES)
-    monkeypatch.setattr(StoreArea, "put", None)
-    assert [row.file_name for row in run(second)] == [row.file_name for row in first.cars()]
-
-
-def test_a_car_of_another_size_under_its_name_is_replaced(make: Any, bucket: Store) -> None:
-    far = staged(make, bucket)
-    write(far.target, FILES)
-    [row, *_] = run(far)
+def test_a_car_is_sent_again_only_where_another_object_has_its_name(
+    make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there as after a kill between its upload and its receipt; then it is replaced, to be read by nobody."""
+    first, second = staged(make, bucket, "first"), staged(make, bucket, "second")
+    for scene in (first, second):
+        write(scene.target, FILES)
+    [row, *_] = run(first)
+    with monkeypatch.context() as unsent:
+        unsent.setattr(StoreArea, "put", None)
+        assert [one.file_name for one in run(second)] == [one.file_name for one in first.cars()]
     whole = in_store(bucket)[row.file_name]
     bucket.put({f"cars/{row.file_name}": whole[:-1]})
-    assert [one.number for one in missing(far.catalog, far.project)] == [row.number]
-    far.build(row.number, rebuild=True)
+    assert [one.number for one in missing(first.catalog, first.project)] == [row.number]
+    first.build(row.number, rebuild=True)
     assert in_store(bucket)[row.file_name] == whole
+    with stored_cars.of_row(first.project, row).open() as car:
+        bucket.put({f"cars/{row.file_name}": bytes(car.size)})
+        with pytest.raises(StagingError, match="it was overwritten"):
+            car.read(0, 10)
+    assert any("bad" in problem or row.file_name in problem for problem in first.problems())
 
 
 def test_an_upload_that_was_killed_leaves_no_car_and_is_given_up_by_the_next(bucket: Store) -> None:
     url = f"s3://{bucket.bucket}/cars"
-    assert subprocess.run([sys.executable, "-c", _CUT, url], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", CUT, url], check=False).returncode == -9
     assert uploads(bucket) == ["cars/x.car"]
     assert in_store(bucket) == {}
     StoreArea(url, None, "").put("x.car", iter([b"12", b"3"]), 3)
     assert in_store(bucket) == {"x.car": b"123"}
     assert uploads(bucket) == []
-
-
-@pytest.mark.slow
-def test_a_build_that_was_killed_while_it_sent_its_car_is_built_again_bit_by_bit(
-    make: Any, bucket: Store, catalog_url: str
-) -> None:
-    local, far = make("local", car_size=1), staged(make, bucket, car_size=1)
-    rows = []
-    for scene in (local, far):
-        write(scene.target, {"big": random.Random(1).randbytes(40 << 20), "a": b"1"})
-        scene.scan()
-        containerize(scene.catalog, scene.name)
-        rows += pending(scene.catalog, scene.name)
-    expected, _ = build_container(local.catalog, "local", rows[0].number, Building())
-    assert expected is not None
-    command = [sys.executable, "-c", _BUILD, catalog_url, "far", str(rows[1].number)]
-    assert subprocess.run(command, check=False).returncode == -9
-    assert in_store(bucket) == {}
-    assert [row.number for row in pending(far.catalog, "far")] == [rows[1].number]
-    built, _ = build_container(far.catalog, "far", rows[1].number, Building())
-    assert built is not None
-    assert in_store(bucket) == {built.file_name: (local.staging / expected.file_name).read_bytes()}
-    assert uploads(bucket) == []
-
-
-def test_ranges_of_a_piece_are_served_from_the_store(make: Any, bucket: Store) -> None:
-    far = staged(make, bucket, public_pieces=True)
-    write(far.target, FILES)
-    [row, *_] = run(far)
-    whole = in_store(bucket)[row.file_name]
-    server = PieceServer(Holdings(far.catalog, Library(), PROFILE), Access(()))
-    try:
-        http = TestClient(PieceApp(server), client=("203.0.113.5", 5000))
-        url = f"/piece/{cid.to_text(row.piece_cid_v2)}"
-        part = http.get(url, headers={"Range": "bytes=7-56"})
-        assert (part.status_code, part.content) == (206, whole[7:57])
-        assert part.headers["content-range"] == f"bytes 7-56/{len(whole)}"
-        assert http.get(url).content == whole
-    finally:
-        server.close()
 
 
 def test_a_source_that_changes_before_it_is_sent_leaves_nothing(
@@ -235,17 +180,6 @@ def test_a_source_that_changes_before_it_is_sent_leaves_nothing(
     assert uploads(bucket) == []
 
 
-def test_a_car_that_was_replaced_in_the_store_is_not_read_on(make: Any, bucket: Store) -> None:
-    far = staged(make, bucket)
-    write(far.target, FILES)
-    [row, *_] = run(far)
-    with stored_cars.of_row(far.project, row).open() as car:
-        bucket.put({f"cars/{row.file_name}": bytes(car.size)})
-        with pytest.raises(StagingError, match="it was overwritten"):
-            car.read(0, 10)
-    assert any("bad" in problem or row.file_name in problem for problem in far.problems())
-
-
 def test_a_store_that_can_not_be_written_is_refused_at_once(make: Any, bucket: Store) -> None:
     with pytest.raises(SettingsError, match="staging_dir 's3://no-such-bucket/x' can't be written"):
         make("p", staging_dir="s3://no-such-bucket/x")
@@ -255,7 +189,6 @@ def test_a_store_that_can_not_be_written_is_refused_at_once(make: Any, bucket: S
     ("settings", "said"),
     [
         ({"staging_dir": "https://host/x"}, "can't be a https:// URL"),
-        ({"staging_dir": "s3://b/x", "car_storage": "generated"}, "car_storage generated keeps outlines"),
         ({"staging_dir": "s3://b/x/y", "target_dir": "s3://b/x"}, "is inside target_dir"),
     ],
 )

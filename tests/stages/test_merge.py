@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import skipped
+from ptolemy_core.source.listed import Entry, Listed, listed
 from ptolemy_core.source.posix import PosixSource
-from ptolemy_core.source.walk import UNLISTED, Entry
+from ptolemy_core.source.walk import UNLISTED
 from ptolemy_core.tree import LEFT_OUT
 
 from .conftest import Scene, small_batches
@@ -45,11 +46,11 @@ def live(stage: Scene) -> dict[bytes, tuple[int, int]]:
 def once(
     stage: Scene, entries: list[Entry], size: int, monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> Any:
-    def batches(*args: Any, **named: Any) -> Iterator[list[Entry]]:
+    def batches(*args: Any, **named: Any) -> Iterator[Listed]:
         for low in range(0, len(entries), size):
-            yield entries[low : low + size]
+            yield listed(entries[low : low + size])
 
-    monkeypatch.setattr(PosixSource, "entries", batches)
+    monkeypatch.setattr(PosixSource, "listed", batches)
     return stage.scan(**options)
 
 

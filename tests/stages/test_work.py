@@ -11,6 +11,7 @@ from ptolemy_core.catalog.container_plan import Unplanned
 from ptolemy_core.catalog.scans import Change, KnownPage
 from ptolemy_core.errors import LossError, StagingError
 from ptolemy_core.project import Project, parse_project
+from ptolemy_core.source.listed import Entry, listed
 from ptolemy_core.stages import containerize, scan, spill
 from ptolemy_core.stages.merge import Expected
 from ptolemy_core.stages.spill import Spill
@@ -33,14 +34,16 @@ def test_a_scan_compares_a_folder_with_rows(project: Project, tmp_path: Path) ->
     for name in ("a", "b", "c"):
         (tmp_path / "t" / name).write_bytes(b"1")
         os.utime(tmp_path / "t" / name, ns=(0, 5))
-    known = [(b"a", 0, 1, 5, None, None), (b"b", 0, 2, 5, None, None), (b"gone", 0, 1, 5, None, None)]
-    page = KnownPage(known, [1, 2, 3], [False] * 3, 3)
+    known = [Entry(b"a", 0, 1, 5), Entry(b"b", 0, 2, 5), Entry(b"gone", 0, 1, 5)]
+    page = KnownPage(listed(known), [1, 2, 3], [False] * 3, 3)
     told = []
     spills: list[Spill[Change]] = [Spill(""), Spill("")]
     found = scan.work(job(project), iter([page]), None, spills, lambda *step: told.append(step))
-    assert list(found.changes) == [([2, 3], [(b"b", 0, 1, 5, None, None), (b"c", 0, 1, 5, None, None)])]
+    [change] = found.changes
+    assert change == Change([2, 3], listed([Entry(b"b", 0, 1, 5), Entry(b"c", 0, 1, 5)]).columns)
     assert (found.losses.known, found.losses.lost, told) == (3, 1, [(3, 3)])
-    page = KnownPage([(b"x%d" % k, 0, 1, 5, None, None) for k in range(9)], list(range(9)), [False] * 9, 9)
+    known = [Entry(b"x%d" % k, 0, 1, 5) for k in range(9)]
+    page = KnownPage(listed(known), list(range(9)), [False] * 9, 9)
     with pytest.raises(LossError, match="9 of 9 entries"):
         scan.work(job(project), iter([page]), None, [Spill(""), Spill("")], lambda *_: None)
     assert scan.work(job(project, True), iter([page]), None, spills, lambda *_: None).counts.gone == 9

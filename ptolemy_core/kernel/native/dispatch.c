@@ -1,7 +1,7 @@
 /* Which variants this CPU can run, and what each is made of. */
 #include "kernel.h"
 
-enum { INTERFACE = 5 };
+enum { INTERFACE = 6 };
 
 #if X86
 #include <cpuid.h>
@@ -11,7 +11,7 @@ struct cpu {
     int avx2, avx512, sha;
 };
 
-static struct cpu detect(void) {
+static struct cpu ask(void) {
     unsigned a, b, c, d, features, extended;
     struct cpu cpu = {0, 0, 0};
     if (!__get_cpuid(1, &a, &b, &c, &d)) return cpu;
@@ -26,6 +26,18 @@ static struct cpu detect(void) {
     cpu.avx2 = (saved & 0x06) == 0x06 && (extended >> 5 & 1);
     cpu.avx512 = (saved & 0xe6) == 0xe6 && (extended >> 16 & 1) && (extended >> 30 & 1); /* F, BW */
     return cpu;
+}
+
+/* Asked once: in a virtual machine the question costs microseconds. Threads that ask at once get the same answer. */
+static struct cpu detect(void) {
+    static int known; /* 0: not yet; else 8, and a bit for each */
+    int bits = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (!bits) {
+        struct cpu cpu = ask();
+        bits = 8 | cpu.avx2 << 2 | cpu.avx512 << 1 | cpu.sha;
+        __atomic_store_n(&known, bits, __ATOMIC_RELAXED);
+    }
+    return (struct cpu){bits >> 2 & 1, bits >> 1 & 1, bits & 1};
 }
 #elif ARM && defined(__linux__)
 #include <sys/auxv.h>
@@ -73,8 +85,7 @@ static const struct engine avx2 = {&avx2_tree, portable_parents, {{8, 2, avx2_ru
 static const struct engine arm_sha = {NULL, arm_parents, {{2, 2, arm_run_2}, {1, 1, arm_run_1}}, 2};
 #endif
 
-/* NULL: this CPU can't run it. */
-static const struct engine *engine_of(int variant) {
+const struct engine *engine_of(int variant) {
 #if X86
     struct cpu cpu = detect();
     if (variant == AVX512 && cpu.avx512) return cpu.sha ? &avx512_and_sha : &avx512_alone;

@@ -5,6 +5,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +15,10 @@
 #include "kernel.h"
 
 #define NO_TIME ((int64_t)1 << 32) /* in a mode: the mtime doesn't fit in 64 bits of nanoseconds */
+
+#define MOST_THREADS 4
+#define PER_THREAD 100 /* entries that are worth a thread */
+#define AT_ONCE 16     /* entries that a thread takes */
 
 typedef struct {
     int64_t at, length; /* of the name, in the arena */
@@ -54,25 +61,66 @@ static int read_names(DIR *folder, listing *out) {
     }
 }
 
-/* lstat each name in the folder's own order, which follows the disk; drop names that have vanished. */
-static void lstat_all(int folder, listing *out) {
-    int64_t kept = 0;
-    for (int64_t i = 0; i < out->count; i++) {
-        entry e = out->entries[i];
-        struct stat status;
-        e.name = out->arena + e.at;
-        if (fstatat(folder, e.name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-            e.mode = (int64_t)status.st_mode;
-            e.size = (int64_t)status.st_size;
-            if (!nanoseconds(status.MTIME, &e.mtime)) e.mode |= NO_TIME, e.mtime = 0;
-        } else if (errno == ENOENT) {
-            continue;
-        } else {
-            e.mode = -(int64_t)errno;
-            e.size = e.mtime = 0;
-        }
-        out->entries[kept++] = e;
+/* lstat one name: mode, size and mtime of its entry; mode is -errno where that failed. */
+static void lstat_one(int folder, const char *arena, entry *e) {
+    struct stat status;
+    e->name = arena + e->at;
+    if (fstatat(folder, e->name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        e->mode = (int64_t)status.st_mode;
+        e->size = (int64_t)status.st_size;
+        if (!nanoseconds(status.MTIME, &e->mtime)) e->mode |= NO_TIME, e->mtime = 0;
+    } else {
+        e->mode = -(int64_t)errno;
+        e->size = e->mtime = 0;
     }
+}
+
+typedef struct {
+    int folder;
+    listing *of;
+    int64_t next; /* entry that no thread has taken yet */
+} shared_work;
+
+static void *lstat_some(void *argument) {
+    shared_work *work = argument;
+    for (;;) {
+        int64_t low = __atomic_fetch_add(&work->next, AT_ONCE, __ATOMIC_RELAXED);
+        if (low >= work->of->count) return NULL;
+        int64_t high = low + AT_ONCE < work->of->count ? low + AT_ONCE : work->of->count;
+        for (int64_t i = low; i < high; i++) lstat_one(work->folder, work->of->arena, work->of->entries + i);
+    }
+}
+
+static int64_t usable_cpus(void) {
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+#endif
+    return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* lstat each name in the folder's own order, which follows the disk, on several threads if there are many; drop names
+ * that have vanished. */
+static void lstat_all(int folder, listing *out) {
+    shared_work work = {folder, out, 0};
+    pthread_t threads[MOST_THREADS - 1];
+    int started = 0;
+    int64_t wanted = out->count / PER_THREAD;
+    if (wanted > 1) {
+        int64_t cpus = usable_cpus();
+        if (wanted > cpus) wanted = cpus;
+        if (wanted > MOST_THREADS) wanted = MOST_THREADS;
+        sigset_t all, before; /* signals are for the caller's own threads */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        while (started + 1 < wanted && pthread_create(&threads[started], NULL, lstat_some, &work) == 0) started++;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    lstat_some(&work);
+    while (started > 0) pthread_join(threads[--started], NULL);
+    int64_t kept = 0;
+    for (int64_t i = 0; i < out->count; i++)
+        if (out->entries[i].mode != -ENOENT) out->entries[kept++] = out->entries[i];
     out->count = kept;
 }
 

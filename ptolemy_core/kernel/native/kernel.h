@@ -103,6 +103,11 @@ void hash_ranges(const struct engine *engine, const uint8_t *data, const int64_t
                  const int64_t *order, size_t count, uint8_t *digests);
 void subtree_root(const struct engine *engine, const uint8_t *payload, size_t blocks, uint8_t root[NODE]);
 
+/* ---- dispatch.c ---- */
+
+/* What a variant is made of; NULL: this CPU can't run it. */
+const struct engine *engine_of(int variant);
+
 /* ---- dispatch.c: what Python calls ---- */
 
 /* Changes when a function below changes. */

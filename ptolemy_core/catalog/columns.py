@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
+from ptolemy_core import garbage
+
 PAGE = 10_000
 """Rows of one page."""
 
@@ -103,6 +105,7 @@ def pages(
             result.close()
             if read >= _MANY:  # the cache holds rows that are read only once
                 connection.exec_driver_sql("PRAGMA shrink_memory")
+                garbage.give_back()
         return
     for page in connection.execute(query, values, execution_options={"yield_per": size}).partitions():
         yield list(zip(*page, strict=True))

@@ -20,6 +20,7 @@ from bench.plan import items as photos
 from bench.report import Section, mib
 from ptolemy_core import commp
 from ptolemy_core.catalog import bulk, container_plan, find, projects
+from ptolemy_core.catalog.container_plan import PlannedItems
 from ptolemy_core.catalog.schema import built_shard, car, container, file, scan, shard
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag import cid
@@ -107,7 +108,7 @@ def _fill(catalog: Catalog, count: int) -> list[dict[str, Any]]:
     for number, one in enumerate(planned):
         part = slice(one.start, one.stop)
         with catalog.write() as connection:
-            container_plan.save(connection, "bench", [one], items, origin + 1)
+            container_plan.save(connection, "bench", [one], [PlannedItems(items[part], origin[part] + 1)])
             key = connection.scalar(sa.select(container.c.id).where(container.c.number == number))
             offsets = HEADER_SIZE + np.cumsum(spans[part]) - spans[part]
             cids = [

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from ptolemy_core.car.root import root_cid
 from ptolemy_core.errors import SourceError
 from ptolemy_core.reader import CarEntry, EachEntry, verify_car
+from ptolemy_core.source.posix import PosixSource
 from ptolemy_core.source.walk import Entry, entry_at, walk
 from ptolemy_core.tree import LEFT_OUT, Kind, paths
 from tests.car import nobody, scene
@@ -281,3 +282,20 @@ def test_folder_of_100000_files_is_walked_built_and_verified(tmp_path: Path) -> 
     assert (report.files, report.blocks) == (100_000, len(layout))
     content = {b"file number %d" % k: oracle.raw(b"%d" % k) for k in range(100_000)}
     assert built.payload_cid == oracle.folder(content, oracle.Sizes(1 << 20, 1024)).cid
+
+
+def test_columns_are_those_of_the_entries_in_batches_of_any_size(tmp_path: Path) -> None:
+    for k in range(25):
+        folder = tmp_path / f"{k % 3}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{k}").write_bytes(b"x" * k)
+    (tmp_path / "1" / "link").symlink_to("nowhere")
+    (tmp_path / "2" / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    source = PosixSource(os.fsencode(tmp_path))
+    wanted = [entry for batch in source.entries() for entry in batch]
+    assert len(wanted) == 28  # 25 files, a link, an empty folder, a pipe
+    for size in (1, 2, 7, 28, 100):
+        batches = list(source.listed(size=size))
+        assert [entry for batch in batches for entry in batch] == wanted
+        assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)

@@ -1,9 +1,10 @@
 """The container plan of a project: what is still to be planned, and writing, dropping and taking back containers."""
 
+import bisect
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -29,7 +30,7 @@ _MANY = 500
 
 @dataclass(frozen=True, slots=True)
 class Unplanned:
-    """Live files, links and empty folders that aren't wholly in containers, in path order."""
+    """Some of the live files, links and empty folders that aren't wholly in containers, in path order."""
 
     ids: NDArray[np.int64]
     paths: list[bytes]
@@ -37,16 +38,12 @@ class Unplanned:
     sizes: NDArray[np.int64]
 
     @classmethod
-    def read(cls, connection: Connection, query: sa.Select[Any]) -> "Unplanned":
-        """Rows of a query with id, path, kind and size."""
-        paths: list[bytes] = []
-        numbers: list[tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]]] = []
+    def read(cls, connection: Connection, query: sa.Select[Any]) -> Iterator["Unplanned"]:
+        """Rows of a query with id, path, kind and size, so many at a time."""
         for ids, some, kinds, sizes in pages(connection, query, _BATCH):
-            paths += some
-            numbers.append((np.array(ids, np.int64), np.array(kinds, np.int8), np.array(sizes, np.int64)))
-        empty = (np.zeros(0, np.int64), np.zeros(0, np.int8), np.zeros(0, np.int64))
-        all_ids, all_kinds, all_sizes = map(np.concatenate, zip(*(numbers or [empty]), strict=True))
-        return cls(all_ids, paths, all_kinds, all_sizes)
+            yield cls(
+                np.array(ids, np.int64), list(some), np.array(kinds, np.int8), np.array(sizes, np.int64)
+            )
 
     def merged(self, other: "Unplanned") -> "Unplanned":
         """All of both."""
@@ -63,6 +60,27 @@ class Unplanned:
     def take(self, rows: Sequence[int]) -> "Unplanned":
         """Those with these indexes, in this order."""
         return Unplanned(self.ids[rows], [self.paths[k] for k in rows], self.kinds[rows], self.sizes[rows])
+
+
+class PlannedItems(NamedTuple):
+    """Items of a plan, and the catalog's id of each one's file."""
+
+    items: Items
+    file_ids: NDArray[np.int64]
+
+
+NOTHING = Unplanned(np.zeros(0, np.int64), [], np.zeros(0, np.int8), np.zeros(0, np.int64))
+
+
+def merge(batches: Iterable[Unplanned], others: Unplanned) -> Iterator[Unplanned]:
+    """Batches with those of `others` in between, all in path order."""
+    done = 0
+    for batch in batches:
+        upto = bisect.bisect_left(others.paths, batch.paths[-1], done)
+        yield batch.merged(others.take(range(done, upto))) if upto > done else batch
+        done = upto
+    if done < len(others.paths):
+        yield others.take(range(done, len(others.paths)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +108,8 @@ def unplanned(connection: Connection, project: str, *, built_only: bool = False)
     )
 
 
-def read_unplanned(connection: Connection, project: str, *, built_only: bool) -> Unplanned:
-    """What `unplanned` selects."""
+def read_unplanned(connection: Connection, project: str, *, built_only: bool) -> Iterator[Unplanned]:
+    """What `unplanned` selects, in batches."""
     return Unplanned.read(connection, unplanned(connection, project, built_only=built_only))
 
 
@@ -110,7 +128,9 @@ def partly_built(connection: Connection, project: str) -> PartlyBuilt:
         .having(sa.func.sum(shard.c.length) < file.c.size)
     )
     files = sa.select(file.c.id, file.c.path, file.c.kind, file.c.size).where(file.c.id.in_(partly))
-    found = Unplanned.read(connection, files.order_by(file.c.path))
+    found = NOTHING
+    for batch in Unplanned.read(connection, files.order_by(file.c.path)):
+        found = found.merged(batch)
     built_numbers = sa.select(shard.c.number).where(built)
     shards = {
         key: frozenset(connection.scalars(built_numbers.where(shard.c.file_id == key)))
@@ -163,20 +183,22 @@ def save(
     connection: Connection,
     project: str,
     planned: Sequence[PlannedContainer],
-    items: Items,
-    file_ids: NDArray[np.int64],
+    items: Iterable[PlannedItems],
 ) -> int:
     """Write a plan; containers are numbered on from the project's last one.
 
     Args:
-        file_ids: the catalog's id of each item's file.
+        connection: of the catalog, in a transaction.
+        project: the project's name.
+        planned: its new containers.
+        items: of all of them, from the first one's start on, in batches of any sizes.
 
     Returns:
         the first number.
     """
     last = connection.scalar(sa.select(sa.func.max(container.c.number)).where(container.c.project == project))
     first = 0 if last is None else last + 1
-    _insert(connection, project, first, planned, items, file_ids)
+    _insert(connection, project, first, planned, items)
     return first
 
 
@@ -198,6 +220,7 @@ class Dropped:
     reason: str
 
 
+_SHARD = ("container_id", "position", "file_id", "number", "start", "length")
 _DROPPED = ("file_id", "shard", "reason", "project", "container", "skipped_at")
 
 
@@ -216,7 +239,9 @@ def drop(catalog: Catalog, project: str, row: ContainerRow, left: Left, dropped:
             )
         scans.set_planned(connection, project, None)
         if left.planned is not None:
-            _insert(connection, project, row.number, [left.planned], left.items, left.file_ids)
+            _insert(
+                connection, project, row.number, [left.planned], [PlannedItems(left.items, left.file_ids)]
+            )
         same = (project, row.number, time.time())
         bulk.insert(
             connection,
@@ -231,8 +256,7 @@ def _insert(
     project: str,
     first: int,
     planned: Sequence[PlannedContainer],
-    items: Items,
-    file_ids: NDArray[np.int64],
+    items: Iterable[PlannedItems],
 ) -> None:
     """Insert containers, the first of them under that number, and their shards."""
     now = time.time()
@@ -249,27 +273,18 @@ def _insert(
     )
     keys = np.array(connection.scalars(new.order_by(container.c.number)).all(), dtype=np.int64)
     starts = np.array([one.start for one in planned], dtype=np.int64)
-    counts = np.array([one.stop for one in planned], dtype=np.int64) - starts
-    ends = np.cumsum(counts)
-    for low in range(0, int(counts.sum()), _BATCH):
-        row = np.arange(low, min(low + _BATCH, int(ends[-1])))
-        of = np.searchsorted(ends, row, side="right")
-        position = row - (ends[of] - counts[of])
-        item = starts[of] + position
-        bulk.insert(
-            connection,
-            shard,
-            ("container_id", "position", "file_id", "number", "start", "length"),
-            zip(
-                keys[of].tolist(),
-                position.tolist(),
-                file_ids[item].tolist(),
-                items.shards[item].tolist(),
-                items.starts[item].tolist(),
-                items.sizes[item].tolist(),
-                strict=True,
-            ),
-        )
+    stops = np.array([one.stop for one in planned], dtype=np.int64)
+    at = planned[0].start if planned else 0
+    for part, file_ids in items:
+        for low in range(0, len(file_ids), _BATCH):
+            some = slice(low, min(low + _BATCH, len(file_ids)))
+            row = np.arange(at + some.start, at + some.stop)
+            of = np.searchsorted(stops, row, side="right")
+            columns_of: list[NDArray[Any]] = [keys[of], row - starts[of], file_ids[some]]
+            columns_of += [part.shards[some], part.starts[some], part.sizes[some]]
+            rows = zip(*(column.tolist() for column in columns_of), strict=True)
+            bulk.insert(connection, shard, _SHARD, rows)
+        at += len(file_ids)
 
 
 @survives_outage

@@ -42,7 +42,7 @@ def pack(table: sa.Table, columns: dict[str, Sequence[Any]], codec: str) -> byte
     pieces: list[Sequence[bytes]] = []
     fixed: list[_Bytes] = [_once(struct.pack(">h", len(columns)))]
     for name, values in columns.items():
-        kind = _number(table.c[name])
+        kind = form(table.c[name])
         first = values[0]
         if len(values) < count or values.count(first) == count:
             fixed.append(_once(_field(first, kind, codec)))
@@ -61,7 +61,7 @@ def pack(table: sa.Table, columns: dict[str, Sequence[Any]], codec: str) -> byte
     return b"".join(itertools.chain.from_iterable(zip(*pieces, strict=True)))
 
 
-def _number(column: sa.Column[Any]) -> str | None:
+def form(column: sa.Column[Any]) -> str | None:
     """NumPy's name of the binary form of a column's numbers; None for texts and bytes."""
     return next((form for of, form in _NUMBERS if isinstance(column.type, of)), None)
 

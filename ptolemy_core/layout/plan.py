@@ -3,30 +3,30 @@
 Containers are contiguous ranges in path order. The cuts are chosen from an estimate of the bytes that each item adds
 to a CAR. Then each container's exact size is computed from its layout; if one exceeds its piece, all are planned
 again with a lower limit.
+
+Items come in batches, more than once, so that a plan takes memory for a few numbers an item, not for their names.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core import commp
-from ptolemy_core.dag import balanced, dagpb
+from ptolemy_core.dag.hamt_sizes import SameHashError, hashes_of
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import PlanError
-from ptolemy_core.layout import HEADER_SIZE, WHOLE, Items, build_tree, measure_tree
-from ptolemy_core.tree import SEPARATOR, Kind
-from ptolemy_core.tree.paths import common_folders
-
-_NODE = 90
-"""Bytes that a folder adds besides its name: its own empty block and section, and the link to it."""
-
-_HAMT_SHARE = 30
-"""Approximate bytes that an entry of a large folder adds to HAMT nodes."""
+from ptolemy_core.layout import HEADER_SIZE, WHOLE, Items, names
+from ptolemy_core.layout.measure import CarMeasure
+from ptolemy_core.layout.weights import NODE, Weights
+from ptolemy_core.tree import Kind, paths
 
 _MAX_ATTEMPTS = 50
+
+Batches = Callable[[], Iterable[Items]]
+"""Gives the same items again each time, in path order and some at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +72,35 @@ def split(files: Items, shard_bytes: int) -> tuple[Items, NDArray[np.int64]]:
 
 
 def plan(items: Items, car_bytes: int, profile: Profile = UNIXFS_V1_2025) -> list[PlannedContainer]:
+    """`plan_batches` of items that are in memory."""
+    return plan_batches(lambda: (items,), car_bytes, profile)
+
+
+def plan_batches(
+    batches: Batches, car_bytes: int, profile: Profile = UNIXFS_V1_2025
+) -> list[PlannedContainer]:
     """Group all items into containers.
 
     Args:
-        items: shards and whole entries in path order.
+        batches: shards and whole entries in path order.
         car_bytes: bytes of data in one container, at most.
         profile: of the DAG.
 
     Raises:
         PlanError: an item doesn't fit any CAR.
-        ValueError: the items aren't in path order.
+        ValueError: the items aren't in path order, or names in a large folder have the same hash.
     """
-    if not len(items):
+    weights = Weights(profile)
+    for items in batches():
+        weights.add(items)
+    if not weights.items:
         return []
     capacity = commp.capacity(commp.piece_size(car_bytes))
-    data = np.where(items.kinds == Kind.FILE, items.sizes, 0)
-    if int(data.max()) > car_bytes:
-        raise PlanError(f"a shard of {int(data.max())} bytes is larger than car_size, {car_bytes} bytes")
-    weight, opening = _weights(items, profile)
-    limit = capacity - HEADER_SIZE - _NODE
+    if weights.largest > car_bytes:
+        raise PlanError(f"a shard of {weights.largest} bytes is larger than car_size, {car_bytes} bytes")
+    limit = capacity - HEADER_SIZE - NODE
     for _ in range(_MAX_ATTEMPTS):
-        cuts = _cut(data, weight, opening, car_bytes, limit)
-        planned = [measured(items, a, b, profile) for a, b in itertools.pairwise(cuts)]
+        planned = list(_measured_all(batches, _cut(weights, car_bytes, limit), profile))
         over = max(container.car_size for container in planned) - capacity
         if over <= 0:
             return planned
@@ -108,70 +115,57 @@ def plan(items: Items, car_bytes: int, profile: Profile = UNIXFS_V1_2025) -> lis
 
 def measured(items: Items, start: int, stop: int, profile: Profile = UNIXFS_V1_2025) -> PlannedContainer:
     """The container of items `[start, stop)`, with its exact size."""
-    part = items[start:stop]
-    tree = measure_tree(build_tree(part), part, profile)
-    size = HEADER_SIZE + int(tree.span[0])
-    return PlannedContainer(start, stop, part.data_bytes, size, commp.piece_size(size))
+    (only,) = _measured_all(lambda: (items[:stop],), [start, stop], profile)
+    return only
 
 
-def _weights(items: Items, profile: Profile) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Estimated bytes that each item adds to a CAR after the item before it; and the bytes of its parent folders."""
-    weight = balanced.section_sizes(items.sizes)
-    tsize = items.sizes.copy()
-    large = (items.kinds == Kind.FILE) & (items.sizes > profile.chunk)
-    extents = balanced.extents(items.sizes[large], profile)
-    weight[large], tsize[large] = extents.span, extents.tsize
-    names, new, above = _folder_bytes(items.paths)
-    link = dagpb.link_sizes(names, tsize)
-    flat = profile.hamt_threshold // int(link.min())  # no folder of so few entries needs a HAMT
-    share = _HAMT_SHARE if len(items) > flat else 0
-    weight += link
-    weight += new
-    weight += share
-    return weight, above
+def _measured_all(batches: Batches, cuts: Sequence[int], profile: Profile) -> Iterator[PlannedContainer]:
+    """The containers between cuts; items before the first cut are passed over."""
+    ends = iter(itertools.pairwise(cuts))
+    start, stop = next(ends)
+    measure, at = CarMeasure(profile), 0
+    for items in batches():
+        low = max(0, start - at)
+        while low < len(items):
+            part = items[low : stop - at]
+            measure.add(part)
+            low += len(part)
+            if at + low < stop:
+                break
+            try:
+                size = measure.finish()
+            except SameHashError as error:
+                raise ValueError(_same_hash(batches, error.hash)) from error
+            yield PlannedContainer(start, stop, measure.data_bytes, size, commp.piece_size(size))
+            start, stop = next(ends, (stop, stop))
+            if start == stop:
+                return
+            measure = CarMeasure(profile)
+        at += len(items)
 
 
-def _folder_bytes(
-    paths: Sequence[bytes],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """For each path: its name's length, the bytes of folders not shared with the path before, of all its folders."""
-    names = np.empty(len(paths), dtype=np.int64)
-    new = np.zeros(len(paths), dtype=np.int64)
-    above = np.empty(len(paths), dtype=np.int64)
-    last: bytes | None = None
-    opened: list[bytes] = []
-    depth_bytes = 0
-    for k, path in enumerate(paths):
-        folder, _, name = path.rpartition(SEPARATOR)
-        names[k] = len(name)
-        if folder != last:
-            wanted = folder.split(SEPARATOR) if folder else []
-            common = common_folders(opened, wanted)
-            new[k] = sum(_NODE + len(component) for component in wanted[common:])
-            depth_bytes = len(folder) + _NODE * len(wanted)
-            opened, last = wanted, folder
-        above[k] = depth_bytes
-    return names, new, above
+def _same_hash(batches: Batches, clash: int) -> str:
+    """What to say of names with the same hash."""
+    found = {
+        name
+        for items in batches()
+        for path in items.paths
+        for name in map(names.encode, paths.names(path))
+        if int(hashes_of([name])[0]) == clash
+    }
+    return f"these names in one folder have the same hash, rename one of them: {b', '.join(sorted(found))!r}"
 
 
-def _cut(
-    data: NDArray[np.int64],
-    weight: NDArray[np.int64],
-    opening: NDArray[np.int64],
-    car_bytes: int,
-    limit: int,
-) -> list[int]:
+def _cut(weights: Weights, car_bytes: int, limit: int) -> list[int]:
     """Ends of containers: as few as possible, each cut as close to an equal share as the limits allow."""
-    total = len(data)
-    data_sum = np.concatenate([[0], np.cumsum(data)])
-    weight_sum = np.concatenate([[0], np.cumsum(weight)])
+    total = weights.items
 
     def reach(start: int) -> int:
         """The largest possible end of a container that starts here."""
-        by_data = np.searchsorted(data_sum, data_sum[start] + car_bytes, side="right") - 1
-        budget = weight_sum[start] + limit - opening[start]
-        by_weight = np.searchsorted(weight_sum, budget, side="right") - 1
-        return max(start + 1, int(min(by_data, by_weight)))  # one item alone: measured afterwards
+        by_data = weights.first("data", weights.data(start) + car_bytes, "right") - 1
+        budget = weights.weight(start) + limit - weights.opening(start)
+        by_weight = weights.first("weight", budget, "right") - 1
+        return max(start + 1, min(by_data, by_weight))  # one item alone: measured afterwards
 
     latest = [0]
     while latest[-1] < total:
@@ -185,11 +179,15 @@ def _cut(
         earliest.append(low)
     earliest.reverse()
     cuts = [0]
+    all_bytes = weights.weight(total)
     for k, first in enumerate(earliest):
+        if cuts[-1] >= total:  # too early: a container would be too large
+            return latest
         left = len(earliest) - k
-        fair = weight_sum[cuts[-1]] + (weight_sum[total] - weight_sum[cuts[-1]]) / left
-        nearest = int(np.searchsorted(weight_sum, fair, side="left"))
-        if nearest > 0 and fair - weight_sum[nearest - 1] < weight_sum[nearest] - fair:
+        so_far = weights.weight(cuts[-1])
+        fair = so_far + (all_bytes - so_far) / left
+        nearest = weights.first("weight", fair, "left")
+        if nearest > 0 and fair - weights.weight(nearest - 1) < weights.weight(nearest) - fair:
             nearest -= 1
         cuts.append(max(first, min(nearest, reach(cuts[-1])), cuts[-1] + 1))
     # a container that starts in deeper folders holds slightly less, so equal shares may not suffice: use the longest

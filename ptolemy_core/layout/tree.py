@@ -178,7 +178,7 @@ class _Rows:
 
 
 def _parts(count: int) -> Iterator[slice]:
-    """So many rows, some at a time: what is computed of some is small."""
+    """Slices of all rows: what is computed of one slice at a time stays small."""
     return (slice(low, min(low + _PART, count)) for low in range(0, count, _PART))
 
 

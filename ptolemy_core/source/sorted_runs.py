@@ -60,8 +60,8 @@ class SortedRuns:
                 f"{tempfile.gettempdir()} can't take the temporary file of a listing ({error.strerror}): free space "
                 "there, or set TMPDIR to another folder, then run this again"
             ) from error
-        self._in_order = self._in_order and (len(self._starts) == 1 or self._last <= run[0].path)
-        self._last = max(self._last, run[-1].path)
+        self._in_order = self._in_order and (len(self._starts) == 1 or self._last <= run[0][0])
+        self._last = max(self._last, run[-1][0])
 
     def __iter__(self) -> Iterator[Entry]:
         self._run.sort()
@@ -69,7 +69,7 @@ class SortedRuns:
             yield from self._run
             return
         runs = [self._read(start, end) for start, end in self._starts]
-        if self._in_order and (not self._run or self._last <= self._run[0].path):
+        if self._in_order and (not self._run or self._last <= self._run[0][0]):
             for one in runs:
                 yield from one
             yield from self._run

@@ -173,11 +173,15 @@ class StoreArea:
         Raises:
             StagingError: that can't be done; the block isn't run then.
         """
-        names = list(self.outlines(old))
+        names = self.outlines(old)
         try:
             objects = self.objects()
-            for name in names:
-                objects.copy(f"{OUTLINES}/{old}/{name}", f"{OUTLINES}/{new}/{name}")
+            for name, size in names.items():
+                copied = f"{OUTLINES}/{new}/{name}"
+                objects.copy(f"{OUTLINES}/{old}/{name}", copied)
+                there = objects.look(copied)
+                if there is None or there.size != size:
+                    raise StoreError(f"the copy of {name} is incomplete")
         except StoreError as error:
             raise StagingError(
                 f"the outlines of project {old!r} in {self.url} can't be copied ({error}): the project keeps its "

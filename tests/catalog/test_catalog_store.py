@@ -13,7 +13,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from ptolemy_core.catalog import PG_URL, Catalog, bulk, default_url, delivery, home, progress, projects
+from ptolemy_core.catalog import (
+    PG_URL,
+    Catalog,
+    bulk,
+    copy_binary,
+    default_url,
+    delivery,
+    home,
+    progress,
+    projects,
+)
 from ptolemy_core.catalog.migrations import VERSION_TABLE
 from ptolemy_core.catalog.schema import file, metadata, scan
 from ptolemy_core.catalog.schema import progress as progress_table
@@ -119,7 +129,7 @@ def test_many_rows_keep_their_order(catalog: Catalog, project: str) -> None:
     assert insert_files(catalog, rows) == rows
 
 
-@pytest.mark.parametrize("count", [49, 50, 51, 149])
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 249])
 def test_rows_that_fill_statements_or_don_t(catalog: Catalog, project: str, count: int) -> None:
     rows = [("p", b"%d" % k, 0, k, k, None, None) for k in range(count)]
     assert insert_files(catalog, rows) == rows
@@ -288,3 +298,32 @@ def test_only_some_settings_can_be_changed(catalog: Catalog, project: str) -> No
     assert not projects.get(catalog, project).watch
     with pytest.raises(UnknownProjectError):
         projects.change(catalog, "other", {"watch": True})
+
+
+def test_values_that_are_missing_in_some_rows_or_the_same_in_many_survive(
+    catalog: Catalog, project: str
+) -> None:
+    rows: list[tuple[Any, ...]] = [
+        ("p", b"%03d" % k, k % 3 - 1, 2**62 if k > 120 else 7, -k, b"to" if k % 7 == 0 else None, None)
+        for k in range(250)
+    ]
+    rows[170] = (*rows[170][:6], "it isn't \N{SNOWMAN}")
+    assert insert_files(catalog, rows) == rows
+
+
+def test_the_binary_form_of_a_column_is_that_of_its_type_on_postgres(catalog: Catalog) -> None:
+    if not catalog.is_postgres:
+        pytest.skip("of Postgres alone")
+    forms = {"smallint": ">i2", "integer": ">i4", "bigint": ">i8", "double precision": ">f8", "boolean": "?"}
+    query = sa.text(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
+    )
+    with catalog.read() as connection:
+        types = {(row[0], row[1]): row[2] for row in connection.execute(query)}
+    for table in metadata.tables.values():
+        for column in table.columns:
+            assert copy_binary.form(column) == forms.get(types[table.name, column.name]), column
+
+
+def test_no_rows_are_inserted_as_none(catalog: Catalog, project: str) -> None:
+    assert insert_files(catalog, []) == []

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ptolemy_dagster.http import projects as project_pages
 from ptolemy_dagster.http import runs as run_pages
+from ptolemy_dagster.http import turns
 from tests.cli.test_schemas import is_as_published
 from tests.http_api.client import Api
 from tests.pipeline.backend import in_process
@@ -100,7 +100,7 @@ def test_a_get_of_a_project_waits_until_no_run_is_under_way(
     assert api.get("/v0/projects/delta?wait=60")["status"] == "defined"
     run_id = api.post("/v0/scan/delta")["run_id"]
     assert api.get("/v0/projects/delta?wait=0.01")["status"] == "waiting for scan"
-    ask = project_pages.statuses_of
+    ask = turns.statuses_of
 
     def and_cancel(*arguments: Any) -> Any:
         found = ask(*arguments)
@@ -108,7 +108,7 @@ def test_a_get_of_a_project_waits_until_no_run_is_under_way(
             api.dagster.cancel(run_id)
         return found
 
-    monkeypatch.setattr(project_pages, "statuses_of", and_cancel)
+    monkeypatch.setattr(turns, "statuses_of", and_cancel)
     assert api.get("/v0/projects/delta?wait=60")["status"] == "scan canceled"
 
 

@@ -50,12 +50,12 @@ seen = []
 def state():
     return gc.get_threshold(), gc.isenabled(), resource.getrlimit(resource.RLIMIT_NOFILE)
 from ptolemy_core.source.posix import PosixSource
-inner = PosixSource.entries
+inner = PosixSource.listed
 def watched(*args, **options):
     for batch in inner(*args, **options):
         seen.append(state())
         yield batch
-PosixSource.entries = watched
+PosixSource.listed = watched
 before = state()
 sys.argv = ["run_project.py", {str(tmp_path / "data")!r}, {str(tmp_path / "state")!r}]
 try:

@@ -14,6 +14,7 @@ import dagster as dg
 import numpy as np
 
 from ptolemy_core.catalog import Catalog, cars, container_plan, projects, roots
+from ptolemy_core.catalog.container_plan import PlannedItems
 from ptolemy_core.layout import WHOLE, Items
 from ptolemy_core.layout.plan import plan, split
 from ptolemy_core.project import parse_project
@@ -145,7 +146,7 @@ def plan_small(catalog: Catalog, project: str, car_bytes: int) -> int:
         items, origin = split(files, settings.shard_bytes())
         planned = plan(items, car_bytes)
         ids = np.array([row.id for row in found], dtype=np.int64)
-        container_plan.save(connection, project, planned, items, ids[origin])
+        container_plan.save(connection, project, planned, [PlannedItems(items, ids[origin])])
     return len(planned)
 
 

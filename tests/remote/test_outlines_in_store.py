@@ -38,14 +38,14 @@ from ptolemy_core.staging.whole_objects import WholeObjects
 from ptolemy_core.status.free_space import missing
 from ptolemy_dagster.http.piece_app import PieceApp, PieceServer
 from tests.encrypted.conftest import ALIAS, keyring
+from tests.remote.clouds import Cloud
 from tests.remote.servers import Store
 from tests.remote.test_bucket import FILES, run, write
-from tests.remote.test_clouds import Cloud, azure, azurite
 from tests.remote.test_restore_to_store import objects
 from tests.remote.test_staged_in_store import in_store, own_home, staged
 from tests.stages.conftest import BUILDING, PROFILE, Scene
 
-__all__ = ["azure", "azurite", "keyring", "own_home"]
+__all__ = ["keyring", "own_home"]
 
 GENERATED = {"car_storage": "generated"}
 
@@ -452,6 +452,19 @@ def test_a_renamed_project_has_its_outlines_and_keys_under_its_new_name(
     assert Scene(far.catalog, renamed).problems() == []
 
 
+def test_a_project_keeps_its_name_and_outlines_where_a_store_copies_them_wrongly(
+    make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a server that doesn't know the header of a copy, and takes the request for an empty object."""
+    far = generated(make, bucket)
+    kept = outlines(bucket)
+    monkeypatch.setattr(WholeObjects, "copy", lambda _, name, to: bucket.put({f"cars/{to}": b""}))
+    with pytest.raises(StagingError, match="is incomplete.*the project keeps its name"):
+        remove.rename(far.catalog, "far", "other")
+    assert outlines(bucket) == kept
+    assert far.problems() == []
+
+
 def test_a_generated_car_of_a_store_is_released_and_its_project_deleted(make: Any, bucket: Store) -> None:
     far = generated(make, bucket)
     far.verify()
@@ -487,6 +500,18 @@ def test_outlines_and_data_keys_are_kept_in_azure_too(make: Any, azure: Cloud, k
     area = StoreArea(place, None, "")
     assert (area.outlines("far"), len(area.outlines("other"))) == ({}, len(renamed.cars()))
     assert area.look("manifests/other.keys.json")
+
+
+def test_generated_cars_of_an_encrypted_project_are_verified_in_other_clouds(
+    make: Any, writable_cloud: Cloud, keyring: Keyring
+) -> None:
+    far = make("far", staging_dir=f"{writable_cloud.url}/cars", encryption=ALIAS, **GENERATED)
+    write(far.target, FILES)
+    run(far)
+    assert [verdict.problems for verdict in far.verify(source=True, again=True)] == [[]] * len(far.cars())
+    area = StoreArea(far.project.staging_dir, None, "")
+    assert len(area.outlines("far")) == len(far.cars())
+    assert area.look("manifests/far.keys.json")
 
 
 def test_a_store_without_conditional_requests_is_written_without_conditions(

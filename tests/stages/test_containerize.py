@@ -1,15 +1,17 @@
 """Plans in the catalog: complete, kept, made anew only where nothing is built yet."""
 
 import os
+from dataclasses import astuple
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from ptolemy_core.catalog import containers
+from ptolemy_core.catalog import container_plan, containers
 from ptolemy_core.catalog.coverage import uncovered
 from ptolemy_core.catalog.schema import container, file, shard
 from ptolemy_core.errors import BusyError, StageOrderError, UnknownProjectError
+from ptolemy_core.stages import spill
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_core.status.state import project_state
 
@@ -283,3 +285,49 @@ def test_coverage_finds_a_lost_container(split_plan: Scene) -> None:
     with split_plan.catalog.write() as connection:
         connection.execute(container.delete())
     assert len(uncovered(split_plan.catalog, split_plan.name)) >= 4
+
+
+def test_plan_read_in_many_batches_from_a_file_is_the_plan_read_in_one(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {b"d%d" % d: {b"f%02d" % k: bytes(UNIT * (k % 4) + k) for k in range(20)} for d in range(3)}
+    plans = []
+    for name, batch, in_memory in (("one", 20_000, 100_000), ("many", 3, 7)):
+        monkeypatch.setattr(container_plan, "_BATCH", batch)
+        monkeypatch.setattr(spill, "IN_MEMORY", in_memory)
+        stage = make(name)
+        stage.put(content)
+        stage.scan()
+        containers_of = [row[1:] for row in map(astuple, stage.plan().containers)]
+        shards = [(row.position, row.path, row.number, row.start, row.length) for row in planned(stage)]
+        plans.append((containers_of, shards))
+        assert uncovered(stage.catalog, stage.name) == []
+    assert len(plans[0][0]) > 2
+    assert plans[0] == plans[1]
+
+
+def test_plan_that_breaks_off_while_it_is_written_leaves_nothing(
+    stage: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.put({b"f%d" % k: bytes(UNIT) for k in range(9)})
+    stage.scan()
+    monkeypatch.setattr(container_plan, "_BATCH", 2)
+    insert = container_plan.bulk.insert
+    calls: list[str] = []
+
+    class Crash(Exception):
+        pass
+
+    def breaking(connection: Any, table: Any, *rest: Any, **more: Any) -> None:
+        calls.append(table.name)
+        if calls.count("shard") == 3:
+            raise Crash
+        insert(connection, table, *rest, **more)
+
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(container_plan.bulk, "insert", breaking)
+        stage.plan()
+    assert containers.rows(stage.catalog, stage.name) == []
+    assert planned(stage) == []
+    assert stage.plan().new > 1
+    assert uncovered(stage.catalog, stage.name) == []

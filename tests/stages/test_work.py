@@ -1,6 +1,7 @@
 """The work of scan and containerize by itself: no catalog, no database."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -51,13 +52,20 @@ def test_a_scan_compares_a_folder_with_rows(project: Project, tmp_path: Path) ->
 def test_a_plan_is_made_of_rows(project: Project) -> None:
     sizes = np.array([1024, 0, 2048], dtype=np.int64)
     files = Unplanned(np.array([5, 6, 7]), [b"a", b"b", b"c"], np.zeros(3, dtype=np.int8), sizes)
-    whole = containerize.work(containerize.PlanJob(project, PROFILE, frozenset(), files))
-    assert whole.file_ids.tolist() == [5, 6, 7, 7]
-    assert sum(one.data_bytes for one in whole.containers) == 3072
-    kept = {7: frozenset({0})}
-    rest = containerize.work(containerize.PlanJob(project, PROFILE, frozenset({1}), files, kept))
-    assert list(zip(rest.file_ids.tolist(), rest.items.shards.tolist(), strict=True))[-1] == (7, 1)
-    assert len(rest.file_ids) == 3
+    for batches in ([files], [files.take([0]), files.take([1, 2])]):
+        with ExitStack() as stack:
+            job = containerize.PlanJob(project, PROFILE, frozenset(), batches)
+            whole = containerize.work(job, None, stack)
+            assert np.concatenate([part.file_ids for part in whole.items()]).tolist() == [5, 6, 7, 7]
+            assert sum(one.data_bytes for one in whole.containers) == 3072
+            kept = {7: frozenset({0})}
+            job = containerize.PlanJob(project, PROFILE, frozenset({1}), batches, kept)
+            rest = list(containerize.work(job, None, stack).items())
+            shards = [
+                (key, n) for part in rest for key, n in zip(part.file_ids, part.items.shards, strict=True)
+            ]
+            assert shards[-1] == (7, 1)
+            assert len(shards) == 3
 
 
 def test_many_values_are_kept_in_a_file_without_a_name(

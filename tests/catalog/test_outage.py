@@ -177,7 +177,7 @@ def test_a_scan_and_a_plan_outlast_broken_connections(
 
     from ptolemy_core.stages import containerize as stage
 
-    real = stage.plan
+    real = stage.plan_batches
     again = iter([True])
 
     def breaking(*arguments: Any) -> Any:
@@ -185,7 +185,7 @@ def test_a_scan_and_a_plan_outlast_broken_connections(
             break_connections(catalog)
         return real(*arguments)
 
-    monkeypatch.setattr(stage, "plan", breaking)
+    monkeypatch.setattr(stage, "plan_batches", breaking)
     assert [row.items for row in containerize(catalog, "p").containers] == [2500]
 
 

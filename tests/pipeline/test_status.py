@@ -83,7 +83,7 @@ def held(backend: Backend, job: str, monkeypatch: pytest.MonkeyPatch, target: st
         ("scan", "ptolemy_core.stages.scan.open_target", [], "executing scan", "scan completed"),
         (
             "containerize",
-            "ptolemy_core.stages.containerize.plan",
+            "ptolemy_core.stages.containerize.plan_batches",
             ["scan"],
             "executing containerization",
             "containerization complete",
@@ -138,7 +138,7 @@ def test_a_failed_stage_says_so_until_it_is_run_again(
         raise PlanError("no container can hold it")
 
     with monkeypatch.context() as patched:
-        patched.setattr("ptolemy_core.stages.containerize.plan", refuse)
+        patched.setattr("ptolemy_core.stages.containerize.plan_batches", refuse)
         assert not run(backend, "containerize")
     assert project() == "containerization failed"
     assert run(backend, "containerize")

@@ -33,8 +33,8 @@ class Trie:
         slot: of that link.
         level: nodes above each.
         last_slot: the highest slot in use in each.
-        size, tsize, span, count: bytes of the block of each, of all blocks of its subtree, of their CAR sections; number
-            of those blocks. Set by `measure`.
+        size, tsize, span, count: of each: bytes of its block, of all blocks of its subtree, of their CAR sections;
+            and how many blocks those are. Set by `measure`.
     """
 
     order: NDArray[np.int32]

@@ -95,8 +95,10 @@ class CarFacts(Facts):
 class StagedCarFacts(CarFacts):
     """A built CAR, and whether its file is in staging_dir."""
 
-    in_staging: bool = field(
-        "in staging", "Whether a file of its name is in staging_dir; of a generated CAR: its outline."
+    in_staging: bool | None = field(
+        "in staging",
+        "Whether a file of its name is in staging_dir; of a generated CAR: its outline. "
+        "Null: staging_dir can't be listed.",
     )
 
 

@@ -217,7 +217,9 @@ def work(
     here = [one for one in job.needs.cars if one.path is not None]
     try:
         blocks = Blocks([one.open() for one in here], index=False)
-    except (CarError, OSError, OutlineError, SourceError) as error:
+    except OSError as error:
+        raise RestoreError(f"a CAR can't be opened: {error.filename}: {error.strerror}") from None
+    except (CarError, OutlineError, SourceError) as error:
         raise RestoreError(f"a CAR can't be opened: {error}") from None
     try:
         for one, opened in zip(here, blocks.cars, strict=True):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ptolemy_core.car.reading import check_range, read_bytes
-from ptolemy_core.errors import SourceError, StagingError
+from ptolemy_core.errors import SourceError, SourceUnreadableError, StagingError
 from ptolemy_core.tree import SEPARATOR
 
 if TYPE_CHECKING:
@@ -69,4 +69,7 @@ def entry_path(name: str) -> bytes:
 
 def unreachable(error: SourceError) -> StagingError:
     """The store doesn't answer, or not as it should."""
-    return StagingError(f"staging_dir: {error}")
+    text = str(error)
+    if isinstance(error, SourceUnreadableError) and error.reason:  # its advice is for files of the source
+        text = f"{text.partition(error.reason)[0]}{error.reason}: see that the store answers, then run this again"
+    return StagingError(f"staging_dir: {text}")

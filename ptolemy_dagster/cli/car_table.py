@@ -17,7 +17,8 @@ def car_facts(catalog: Catalog, project: str) -> list[StagedCarFacts]:
     """A project's CARs, and whether they are in staging_dir."""
     there = _in_staging(catalog, project)
     return [
-        StagedCarFacts.of(row, in_staging=_kept_name(row) in there) for row in cars.rows(catalog, project)
+        StagedCarFacts.of(row, in_staging=None if there is None else _kept_name(row) in there)
+        for row in cars.rows(catalog, project)
     ]
 
 
@@ -26,15 +27,17 @@ def _kept_name(row: CarRow) -> str:
     return outline_name(row.file_name) if row.is_generated else row.file_name
 
 
-def _in_staging(catalog: Catalog, project: str) -> dict[str, int]:
-    """Sizes of the files in staging_dir, and of the outlines there, by name."""
+def _in_staging(catalog: Catalog, project: str) -> dict[str, int] | None:
+    """Sizes of the files in staging_dir, and of the outlines there, by name; None if it can't be listed."""
     area = area_of(projects.get(catalog, project))
     try:
         return area.sizes() | area.outlines(project)
     except StagingError as error:
         output.say(f"warning: {error}")
-        return {}
+        return None
 
+
+_UNKNOWN = "unknown: staging_dir can't be listed"
 
 CAR_COLUMNS = ("CAR", "payload CID", "piece CID", "CAR size", "piece size", "items")
 """Of what is known of any CAR: `car_cells` and `root_cells` are their cells."""
@@ -82,14 +85,16 @@ def show_cars(catalog: Catalog, project: str, as_json: bool) -> None:
     output.say(f"staging_dir is {projects.get(catalog, project).staging_dir}")
 
 
-def _root_row(root: RootFacts, there: Mapping[str, int]) -> tuple[str, ...]:
+def _root_row(root: RootFacts, there: Mapping[str, int] | None) -> tuple[str, ...]:
     """The row of a data set's root."""
     return (*root_cells(root), "", _places(_file_state(root.file_name, root.car_size, there), root))
 
 
-def _where(car: CarFacts, there: Mapping[str, int]) -> str:
+def _where(car: CarFacts, there: Mapping[str, int] | None) -> str:
     if car.dead_at is not None:
         staged = f"dead: {car.dead_reason}"
+    elif there is None:
+        staged = _UNKNOWN
     elif car.car_storage == cars.GENERATED:
         is_there = outline_name(car.file_name) in there
         staged = (
@@ -108,8 +113,10 @@ def _places(staged: str, car: CarFacts | RootFacts) -> str:
     return ", ".join(places) or "missing: neither in staging nor marked as delivered"
 
 
-def _file_state(name: str, expected: int, there: Mapping[str, int]) -> str:
+def _file_state(name: str, expected: int, there: Mapping[str, int] | None) -> str:
     """Whether a CAR's file is in staging_dir, in words; empty if it isn't."""
+    if there is None:
+        return _UNKNOWN
     size = there.get(name)
     if size is None:
         return ""

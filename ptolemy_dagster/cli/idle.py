@@ -2,8 +2,9 @@
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ptolemy_core.catalog import Catalog, cars, container_plan, containers, place, projects, roots, scans
@@ -19,8 +20,13 @@ from ptolemy_core.status.state import project_state
 if TYPE_CHECKING:
     from ptolemy_dagster.status import Runs
 
-_COMPARED = 200_000
-"""Entries of a project that are compared with the target before a run is launched: more take longer than a launch."""
+_COMPARED = 2_000_000
+"""Entries of a project that are compared with the target before a run is launched: some 4 s a million, while the root
+and the manifest of a new scan take 12. The comparison ends at the first change."""
+
+_COMPARED_FIRST = 200_000
+"""The same in the first look, after which the command looks again: more would be compared twice."""
+
 _ONLY_SHOW = frozenset({"--json", "--wait"})
 """Options with which a command has no more to do than without."""
 
@@ -37,25 +43,27 @@ def seems_done(arguments: Sequence[str]) -> bool:
             return False
         catalog = Catalog()
         try:
-            return nothing_to_do(catalog, "onboard" if command == "run" else command, *rest) is not None
+            job = "onboard" if command == "run" else command
+            return nothing_to_do(catalog, job, *rest, at_most=_COMPARED_FIRST) is not None
         finally:
             catalog.engine.dispose()
     return False
 
 
-def nothing_to_do(catalog: Catalog, job: str, name: str) -> str | None:
-    """Why a stage has nothing to do; None if it has, or perhaps has.
+def nothing_to_do(catalog: Catalog, job: str, name: str, *, at_most: int = _COMPARED) -> str | None:
+    """Why a stage has nothing to do; None if it has, or perhaps has: a project of more than `at_most` entries has.
 
     Only after a run that succeeded: one that failed or was killed may have left something that the next one settles,
     and it is that run's end that `status` shows.
     """
-    find = {
+    finds: dict[str, Callable[[Catalog, str], str | None]] = {
         "containerize": _planned,
         "blitz": _built,
         "verify": _verified,
         "root": _rooted,
-        "onboard": _onboarded,
-    }.get(job)
+        "onboard": partial(_onboarded, at_most=at_most),
+    }
+    find = finds.get(job)
     runs = runs_of(catalog) if find else None
     if find is None or runs is None:
         return None
@@ -65,13 +73,13 @@ def nothing_to_do(catalog: Catalog, job: str, name: str) -> str | None:
     return find(catalog, name)
 
 
-def _onboarded(catalog: Catalog, name: str) -> str | None:
+def _onboarded(catalog: Catalog, name: str, *, at_most: int) -> str | None:
     """Why all stages have nothing to do. What needs no look at the target comes first."""
     if not (_planned(catalog, name) and (built := _built(catalog, name)) and _verified(catalog, name)):
         return None
     if not (_rooted(catalog, name) and _manifest_is_newest(catalog, name)):
         return None
-    if not is_unchanged(catalog, name, _COMPARED):
+    if not is_unchanged(catalog, name, at_most):
         return None
     return f"nothing changed since the last scan, and {built} and verified"
 

@@ -120,6 +120,18 @@ def test_create_refuses_a_budget_that_holds_no_car(sqlite: Backend) -> None:
     assert "staging_budget 99 GiB needs load_type serial" in error_of(*arguments, 99, code=2)
 
 
+def test_a_staging_dir_that_can_not_be_listed_leaves_open_where_cars_are(sqlite: Backend) -> None:
+    files = built(sqlite)
+    folder = files[0].parent
+    folder.rename(folder.with_name("away"))
+    folder.write_bytes(b"no folder")
+    back = ptolemy("cars", "delta")
+    assert back.stdout.count("unknown: staging_dir can't be listed") == len(files)
+    assert "missing" not in back.stdout
+    assert "warning: " in back.stderr
+    assert {row["in_staging"] for row in printed("cars", "delta")} == {None}
+
+
 def test_release_marks_removes_and_takes_back(backend: Backend) -> None:
     files = built(backend)
     rows = printed("cars", "delta")

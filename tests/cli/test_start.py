@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 
+from ptolemy_dagster.cli import idle
 from ptolemy_dagster.cli.commands import COMMANDS
 from ptolemy_dagster.cli.idle import seems_done
 from tests.cli.commands import ptolemy
@@ -170,6 +171,18 @@ def test_the_first_look_knows_what_is_done_and_leaves_the_rest_to_the_command(de
         assert not seems_done(other), other
     (delta.root / "data" / "new.txt").write_bytes(b"new")
     assert not seems_done(["run", "delta"])
+
+
+def test_a_large_project_is_compared_once_by_the_command_alone(
+    delta: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ptolemy("run", "delta")
+    monkeypatch.setattr(idle, "_COMPARED_FIRST", 0)
+    assert not seems_done(["run", "delta"])
+    assert "nothing changed since the last scan" in (
+        idle.nothing_to_do(delta.catalog, "onboard", "delta") or ""
+    )
+    assert idle.nothing_to_do(delta.catalog, "onboard", "delta", at_most=0) is None
 
 
 def test_a_failed_run_is_done_again_though_nothing_seems_left_to_do(delta: Backend) -> None:

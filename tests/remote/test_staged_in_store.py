@@ -16,10 +16,12 @@ from ptolemy_core.gateway.access import Access
 from ptolemy_core.gateway.dag import Holdings
 from ptolemy_core.gateway.library import Library
 from ptolemy_core.restore.project import ProjectRestore
+from ptolemy_core.source.refusals import unreadable
 from ptolemy_core.stages import release, remove
 from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_core.staging.store import StoreArea
+from ptolemy_core.staging.store_car import unreachable
 from ptolemy_core.status.free_space import missing
 from ptolemy_dagster.http.piece_app import PieceApp, PieceServer
 from tests.remote.servers import Store
@@ -195,3 +197,11 @@ def test_a_store_that_can_not_be_written_is_refused_at_once(make: Any, bucket: S
 def test_what_can_not_be_staged_in_a_store_is_refused(make: Any, settings: Any, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         make("p", **settings)
+
+
+def test_a_store_that_fails_is_said_to_and_not_to_be_made_readable() -> None:
+    told = str(unreachable(unreadable("s3://b/cars/x.car", "the connection failed: try again")))
+    assert told == (
+        "staging_dir: s3://b/cars/x.car can't be read (the connection failed: try again): see that the store "
+        "answers, then run this again"
+    )

@@ -69,7 +69,7 @@ def measure(hashes: NDArray[np.uint64], links: NDArray[np.int64], tsizes: NDArra
             continue
         ends = np.append(starts[1:], len(keys))
         last_slot = (keys[ends[chosen] - 1] >> np.uint64(8 * (HASH_BYTES - 1 - level))) & np.uint64(0xFF)
-        body = np.add.reduceat(link, starts)[chosen] + _message_sizes(last_slot.astype(np.int64))
+        body = np.add.reduceat(link, starts)[chosen] + message_sizes(last_slot.astype(np.int64))
         total = np.add.reduceat(tsize, starts)
         total[chosen] += body
         size += int(body.sum())
@@ -97,7 +97,7 @@ def _groups(
 _BY_SLOT = np.array([dagpb.data_size(unixfs.hamt_message_size(slot)) for slot in range(256)], dtype=np.int64)
 
 
-def _message_sizes(last_slots: NDArray[np.int64]) -> NDArray[np.int64]:
+def message_sizes(last_slots: NDArray[np.int64]) -> NDArray[np.int64]:
     """Bytes of the Data fields of nodes whose highest slots are these."""
     sizes: NDArray[np.int64] = _BY_SLOT[last_slots]
     return sizes

@@ -9,11 +9,12 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.dag import balanced, cid, hamt, varint
+from ptolemy_core.dag import balanced, cid, varint
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout.columns import NodeColumns, Sparse, Spread
 from ptolemy_core.layout.items import Items
-from ptolemy_core.layout.tree import NO_ITEM, Tree, block_order, build_tree, measure_tree
+from ptolemy_core.layout.order import block_order
+from ptolemy_core.layout.tree import NO_ITEM, Tree, build_tree, measure_tree
 from ptolemy_core.tree.packed import PackedPaths, paths_at
 
 HEADER_SIZE = 59
@@ -220,18 +221,13 @@ class _Rows:
             columns = (tree.parent, tree.size, tree.tsize, tree.count, tree.item)
             return cls._chosen(kinds[tree.kind], *columns, tree.names)
         order = block_order(tree)
-        rows = np.array([row for row, _, _, _ in order], dtype=np.int64)
-        inner = rows < 0
-        kind = kinds[tree.kind[rows]]
-        item = np.where(inner, NO_ITEM, tree.item[rows]).astype(np.int32)
+        rows, real = order.rows, order.rows >= 0
+        kind, item = kinds[tree.kind[rows]], np.where(real, tree.item[rows], NO_ITEM).astype(np.int32)
         size, tsize, count = tree.size[rows], tree.tsize[rows], tree.count[rows]
-        for place, (_, _, _, node) in enumerate(order):
-            if isinstance(node, hamt.HamtNode):
-                kind[place] = Block.HAMT
-                size[place], tsize[place], count[place] = node.size, node.tsize, node.count
-        parent = np.array([above for _, above, _, _ in order], dtype=np.int32)
-        names = PackedPaths(name for _, _, name, _ in order)
-        return cls._chosen(kind, parent, size, tsize, count, item, names)
+        places, *of_hamts = order.hamts
+        kind[places] = Block.HAMT
+        size[places], tsize[places], count[places] = of_hamts
+        return cls._chosen(kind, order.parent, size, tsize, count, item, order.names(tree.names))
 
     @classmethod
     def _chosen(

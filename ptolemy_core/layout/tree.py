@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.dag import balanced, dagpb, hamt, unixfs
+from ptolemy_core.dag import balanced, dagpb, hamt_trie, unixfs
+from ptolemy_core.dag.hamt_sizes import SameHashError, hashes_of
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.layout import names
 from ptolemy_core.layout.extents import item_extents
 from ptolemy_core.layout.items import WHOLE, Items
 from ptolemy_core.tree import SEPARATOR, Kind
-from ptolemy_core.tree.packed import PackedPaths, by_folder
+from ptolemy_core.tree.packed import PackedPaths, by_folder, paths_at
 from ptolemy_core.tree.paths import common_folders
 
 ROOT = 0
@@ -55,7 +56,7 @@ class Tree:
     tsize: NDArray[np.int64]
     span: NDArray[np.int64]
     count: NDArray[np.int32]
-    hamts: dict[int, hamt.HamtNode] = field(default_factory=dict)
+    hamts: dict[int, hamt_trie.Trie] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.parent)
@@ -189,7 +190,7 @@ def measure_tree(tree: Tree, items: Items, profile: Profile) -> Tree:
     links = np.zeros(len(tree), dtype=np.int64)
     by_depth = np.argsort(tree.depth, kind="stable").astype(np.int32)
     edges = np.cumsum(np.bincount(tree.depth)).tolist()
-    children: _Children | None = None
+    children: Children | None = None
     for level in range(len(edges) - 1, -1, -1):
         of_level = by_depth[edges[level - 1] if level else 0 : edges[level]]
         for part in _parts(len(of_level)):
@@ -202,8 +203,8 @@ def measure_tree(tree: Tree, items: Items, profile: Profile) -> Tree:
                 tree.span[folders] += balanced.section_sizes(block)
                 tree.count[folders] += 1
                 for folder in folders[block > profile.hamt_threshold].tolist():
-                    children = children or _Children(tree)
-                    _measure_hamt(tree, folder, children.of(folder))
+                    children = children or Children(tree)
+                    _measure_hamt(tree, folder, children.of(folder), name_lengths)
             if level:
                 parent = tree.parent[rows]
                 np.add.at(
@@ -224,7 +225,7 @@ def _measure_leaves(tree: Tree, items: Items, profile: Profile) -> None:
         tree.span[rows], tree.count[rows] = extents.span, extents.count
 
 
-class _Children:
+class Children:
     """The entries' rows of each folder."""
 
     def __init__(self, tree: Tree) -> None:
@@ -232,48 +233,23 @@ class _Children:
         counts = np.bincount(tree.parent[1:], minlength=len(tree))
         self._edges = np.concatenate([[1], 1 + np.cumsum(counts)]).astype(np.int32)  # the root is nobody's
 
-    def of(self, folder: int) -> list[int]:
-        rows: list[int] = self._rows[self._edges[folder] : self._edges[folder + 1]].tolist()
-        return rows
+    def of(self, folder: int) -> NDArray[np.int32]:
+        """The rows of a folder's entries, in path order."""
+        return self._rows[self._edges[folder] : self._edges[folder + 1]]
 
 
-def _measure_hamt(tree: Tree, folder: int, rows: list[int]) -> None:
-    root = hamt.trie([tree.names[row] for row in rows])
-    hamt.measure(root, tree.tsize[rows].tolist(), tree.span[rows].tolist(), tree.count[rows].tolist())
-    for node in root.nodes():  # entries become rows of the tree
-        node.links = [(name, rows[t] if isinstance(t, int) else t) for name, t in node.links]
-    tree.hamts[folder] = root
-    tree.size[folder], tree.tsize[folder] = root.size, root.tsize
-    tree.span[folder], tree.count[folder] = root.span, root.count
-
-
-def block_order(tree: Tree) -> list[tuple[int, int, bytes, "hamt.HamtNode | None"]]:
-    """All rows and HAMT nodes in the order of their blocks.
-
-    Each is (row, index of the parent in this list, name of the link to it, its HAMT node or None); inner HAMT nodes
-    have row -1.
-    """
-    children = _Children(tree)
-    is_folder = (tree.kind == Kind.DIRECTORY).tobytes()  # a byte is read faster than an array's element
-    out: list[tuple[int, int, bytes, hamt.HamtNode | None]] = []
-    todo: list[tuple[int, int, bytes, hamt.HamtNode | None]] = [
-        (ROOT, -1, tree.names[ROOT], tree.hamts.get(ROOT))
-    ]
-    while todo:
-        entry = todo.pop()
-        place = len(out)
-        out.append(entry)
-        row, _, _, node = entry
-        if node is not None:
-            for name, target in reversed(node.links):
-                if isinstance(target, int):
-                    todo.append((target, place, name, tree.hamts.get(target)))
-                else:
-                    todo.append((-1, place, name, target))
-        elif is_folder[row]:
-            rows = children.of(row)
-            if row in tree.unsorted:
-                rows.sort(key=lambda r: tree.names[r])
-            for target in reversed(rows):
-                todo.append((target, place, tree.names[target], tree.hamts.get(target)))
-    return out
+def _measure_hamt(tree: Tree, folder: int, rows: NDArray[np.int32], name_lengths: NDArray[np.int32]) -> None:
+    hashes = np.empty(len(rows), dtype=np.uint64)
+    for part in _parts(len(rows)):
+        hashes[part] = hashes_of(paths_at(tree.names, rows[part]))
+    try:
+        trie = hamt_trie.trie(hashes)
+    except SameHashError as error:
+        clash = b", ".join(paths_at(tree.names, rows[hashes == error.hash]))
+        raise ValueError(
+            f"these names in one folder have the same hash, rename one of them: {clash!r}"
+        ) from error
+    trie.measure(name_lengths[rows], tree.tsize[rows], tree.span[rows], tree.count[rows])
+    tree.hamts[folder] = trie
+    tree.size[folder], tree.tsize[folder] = trie.size[0], trie.tsize[0]
+    tree.span[folder], tree.count[folder] = trie.span[0], trie.count[0]

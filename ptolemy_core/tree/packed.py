@@ -4,7 +4,7 @@ import itertools
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,7 @@ def by_folder(paths: Sequence[bytes]) -> Iterator[Group]:
         yield from _Page.of(part).groups(0, len(part))
 
 
-def paths_at(paths: Sequence[bytes], rows: NDArray[np.int64]) -> list[bytes]:
+def paths_at(paths: Sequence[bytes], rows: NDArray[np.signedinteger[Any]]) -> list[bytes]:
     """The paths with these numbers: quickest if they are consecutive."""
     low, high = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
     if isinstance(paths, PackedPaths) and high - low == len(rows) and (np.diff(rows) == 1).all():

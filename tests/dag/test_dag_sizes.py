@@ -1,14 +1,17 @@
 """Sizes known before the bytes: links, messages, varints, file shapes, HAMT nodes."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptolemy_core.dag import balanced, cid, dagpb, hamt, unixfs, varint
+from ptolemy_core.dag import balanced, cid, dagpb, hamt, hamt_sizes, hamt_trie, unixfs, varint
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
+from ptolemy_core.layout import ItemsBuilder, Kind, compute_layout, tree
 
-from . import oracle
+from . import hamt_nodes, oracle
 
 NUMBERS = st.integers(0, 2**63 - 1) | st.sampled_from(
     [2 ** (7 * k) + d for k in range(1, 9) for d in (-1, 0)]
@@ -143,16 +146,16 @@ def test_shapes_that_are_asked_for_twice_are_equal() -> None:
 @settings(deadline=None, max_examples=40)
 def test_hamt_measures_are_those_of_the_encoded_nodes(names: set[bytes], length: int) -> None:
     entries = [(name, oracle.raw(name * length)) for name in sorted(names)]
-    trie = hamt.trie([name for name, _ in entries])
-    leaves = [len(node.block) for _, node in entries]
-    spans = [len(oracle.section(node)) for _, node in entries]
-    hamt.measure(trie, leaves, spans, [1] * len(entries))
+    trie = hamt_trie.trie(hamt_sizes.hashes_of([name for name, _ in entries]))
+    leaves = np.array([len(node.block) for _, node in entries], dtype=np.int64)
+    spans = np.array([len(oracle.section(node)) for _, node in entries], dtype=np.int64)
+    lengths = np.array([len(name) for name, _ in entries], dtype=np.int32)
+    trie.measure(lengths, leaves, spans, np.ones(len(entries), dtype=np.int32))
     expected = [node for node in oracle.hamt(entries, 0).preorder() if node.cid[1] == 0x70]
-    measured = list(trie.nodes())
-    assert [node.size for node in measured] == [len(node.block) for node in expected]
-    assert [node.tsize for node in measured] == [node.tsize for node in expected]
-    assert [node.count for node in measured] == [len(list(node.preorder())) for node in expected]
-    assert [node.span for node in measured] == [
+    assert trie.size.tolist() == [len(node.block) for node in expected]
+    assert trie.tsize.tolist() == [node.tsize for node in expected]
+    assert trie.count.tolist() == [len(list(node.preorder())) for node in expected]
+    assert trie.span.tolist() == [
         sum(len(oracle.section(below)) for below in node.preorder()) for node in expected
     ]
 
@@ -164,9 +167,34 @@ def test_name_hash_is_murmur3_x64_64() -> None:
 
 
 def test_names_of_one_hash_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hamt, "name_hash", lambda name: bytes(8))
+    monkeypatch.setattr(tree, "hashes_of", lambda names: np.zeros(len(names), dtype=np.uint64))
+    rows = [(b"d\0one", Kind.FILE, 1), (b"d\0two", Kind.FILE, 1)]
+    items = ItemsBuilder().extend(rows).build()
     with pytest.raises(ValueError, match="same hash, rename one of them.*one.*two"):
-        hamt.trie([b"one", b"two"])
+        compute_layout(items, Profile(hamt_threshold=20))
+
+
+@given(
+    st.sets(
+        st.integers(0, 2**64 - 1) | st.integers(0, 600) | st.integers(0, 9).map(lambda k: k << 56), min_size=1
+    )
+)
+@settings(deadline=None, max_examples=60)
+def test_trie_in_columns_is_the_one_made_entry_by_entry(hashes: set[int]) -> None:
+    """Also where hashes share many bytes, so that the trie is deep."""
+    keys = sorted(hashes)
+    names = [b"%d" % key for key in keys]
+    root = hamt_nodes.trie_of([(key.to_bytes(8, "big"), k) for k, key in enumerate(keys)], names)
+    shuffled = random.Random(1).sample(range(len(keys)), len(keys))
+    trie = hamt_trie.trie(np.array([keys[k] for k in shuffled], dtype=np.uint64))
+    of_nodes, of_entries = trie.places()
+    found: dict[int, bytes | None] = dict.fromkeys(of_nodes.tolist())
+    links = zip(of_entries.tolist(), trie.slots.tolist(), trie.order.tolist(), strict=True)
+    found |= {place: b"%02X" % slot + names[shuffled[entry]] for place, slot, entry in links}
+    assert [found[place] for place in range(len(found))] == hamt_nodes.in_order(root)
+    nodes = list(root.nodes())
+    assert trie.last_slot.tolist() == [node.slots[-1] for node in nodes]
+    assert len(trie.first) == len(nodes)
 
 
 @given(

@@ -13,6 +13,7 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import PlanError
 from ptolemy_core.layout import Items, ItemsBuilder, Kind, measure, weights
 from ptolemy_core.layout.plan import PlannedContainer, measured, plan, plan_batches, split
+from tests.dag import hamt_nodes
 from tests.layout import reference_plan
 
 UNIT = UNIXFS_V1_2025.size_unit
@@ -136,8 +137,8 @@ def test_sizes_of_a_trie_from_hashes_alone_are_those_of_its_nodes(hashes: set[in
     keys = sorted(hashes)
     names = [b"%d" % key for key in keys]
     tsizes = [1 + key % 100_000 for key in keys]
-    root = hamt._node([(key.to_bytes(8, "big"), k) for k, key in enumerate(keys)], 0, len(keys), 0, names)
-    hamt.measure(root, tsizes, [0] * len(keys), [0] * len(keys))
+    root = hamt_nodes.trie_of([(key.to_bytes(8, "big"), k) for k, key in enumerate(keys)], names)
+    hamt_nodes.measure(root, tsizes, [0] * len(keys), [0] * len(keys))
     shuffled = random.Random(1).sample(range(len(keys)), len(keys))
     lengths = np.array([len(names[k]) for k in shuffled], dtype=np.int64)
     all_tsizes = np.array([tsizes[k] for k in shuffled], dtype=np.int64)

@@ -5,9 +5,6 @@ import threading
 
 PAGE = mmap.PAGESIZE
 
-_PRIVATE = mmap.MAP_PRIVATE | getattr(mmap, "MAP_ANONYMOUS", 0)
-"""Shared memory, the default, costs half as much again per page fault."""
-
 
 def whole_pages(size: int) -> int:
     """`size` bytes rounded up to whole pages."""
@@ -27,7 +24,7 @@ class Buffers:
         with self._lock:
             if self._free:
                 return self._free.pop()
-        return mmap.mmap(-1, self.size, flags=_PRIVATE)
+        return mmap.mmap(-1, self.size)  # shared: a fork during a direct read would split a private page
 
     def give(self, buffer: mmap.mmap) -> None:
         """Return a buffer that is no longer in use."""

@@ -282,8 +282,8 @@ def _insert(
             of = np.searchsorted(stops, row, side="right")
             columns_of: list[NDArray[Any]] = [keys[of], row - starts[of], file_ids[some]]
             columns_of += [part.shards[some], part.starts[some], part.sizes[some]]
-            rows = zip(*(column.tolist() for column in columns_of), strict=True)
-            bulk.insert(connection, shard, _SHARD, rows)
+            values = (column.tolist() for column in columns_of)
+            bulk.insert_columns(connection, shard, dict(zip(_SHARD, values, strict=True)))
         at += len(file_ids)
 
 

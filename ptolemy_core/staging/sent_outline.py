@@ -36,9 +36,8 @@ def send_outline(area: "StoreArea", name: str, output: OutlineOutput) -> None:
     try:
         size = os.stat(output.path).st_size
         objects = area.objects()
-        for _ in range(
-            2
-        ):  # after a refusal it may be there: an answer was lost, or somebody else was quicker
+        # after a refusal it may be there: an answer was lost, or somebody else was quicker
+        for _ in range(2):
             there = objects.look(name)
             if there is not None and there.size == size and _is_same(area, name, output.path):
                 return

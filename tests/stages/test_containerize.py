@@ -312,7 +312,7 @@ def test_plan_that_breaks_off_while_it_is_written_leaves_nothing(
     stage.put({b"f%d" % k: bytes(UNIT) for k in range(9)})
     stage.scan()
     monkeypatch.setattr(container_plan, "_BATCH", 2)
-    insert = container_plan.bulk.insert
+    insert = container_plan.bulk.insert_columns
     calls: list[str] = []
 
     class Crash(Exception):
@@ -325,7 +325,7 @@ def test_plan_that_breaks_off_while_it_is_written_leaves_nothing(
         insert(connection, table, *rest, **more)
 
     with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(container_plan.bulk, "insert", breaking)
+        patch.setattr(container_plan.bulk, "insert_columns", breaking)
         stage.plan()
     assert containers.rows(stage.catalog, stage.name) == []
     assert planned(stage) == []

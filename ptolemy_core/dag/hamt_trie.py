@@ -10,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.dag import cid, dagpb, varint
-from ptolemy_core.dag.hamt import HASH_BYTES
-from ptolemy_core.dag.hamt_sizes import SameHashError, link_sizes, message_sizes
-
-_PREFIX = 2
-"""Bytes of a slot in a link's name."""
+from ptolemy_core.dag.hamt import HASH_BYTES, PREFIX, SameHashError, link_sizes, message_sizes
 
 _PART = 1 << 16
 """Entries that are measured together."""
@@ -80,7 +76,7 @@ class Trie:
             self.count[nodes] += 1
             if level:
                 parent, tsize = self.parent[nodes], self.tsize[nodes]
-                np.add.at(self.size, parent, dagpb.link_sizes(_PREFIX, tsize))
+                np.add.at(self.size, parent, dagpb.link_sizes(PREFIX, tsize))
                 np.add.at(self.tsize, parent, tsize)
                 np.add.at(self.span, parent, self.span[nodes])
                 np.add.at(self.count, parent, self.count[nodes])

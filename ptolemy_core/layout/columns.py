@@ -56,14 +56,13 @@ class NodeColumns:
 
     Attributes:
         at: the block.
-        parent, tsize, count, start, length: see `Layout`.
+        parent, tsize, count, length: see `Layout`.
     """
 
     at: NDArray[np.int64]
     parent: NDArray[np.int64]
     tsize: NDArray[np.int64]
     count: NDArray[np.int64]
-    start: NDArray[np.int64]
     length: NDArray[np.int64]
 
     @classmethod
@@ -75,7 +74,7 @@ class NodeColumns:
         order = np.argsort(at)
         rest = (
             np.concatenate([getattr(part, name) for part in parts])[order]
-            for name in ("parent", "tsize", "count", "start", "length")
+            for name in ("parent", "tsize", "count", "length")
         )
         return cls(at[order], *rest)
 

@@ -3,21 +3,21 @@
 The same sizes as `tree.measure_tree`, which has all rows of a container at once.
 """
 
-import operator
-from collections.abc import Sequence
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.dag import balanced, dagpb, hamt_sizes, unixfs
+from ptolemy_core.dag import balanced, dagpb, hamt, hamt_trie, unixfs
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.layout import names
 from ptolemy_core.layout.extents import item_extents
-from ptolemy_core.layout.folder_runs import folder_runs
 from ptolemy_core.layout.items import WHOLE, Items
 from ptolemy_core.layout.table import HEADER_SIZE
+from ptolemy_core.layout.tree import encoded_names, require_order
 from ptolemy_core.tree import SEPARATOR
+from ptolemy_core.tree.packed import by_folder
 from ptolemy_core.tree.paths import common_folders
 
 _Numbers = NDArray[np.int64]
@@ -41,7 +41,7 @@ class _Folder:
     waiting: list[tuple[list[bytes], _Numbers]] = field(default_factory=list)
     waiting_entries: int = 0
     hashes: list[NDArray[np.uint64]] = field(default_factory=list)
-    hamt_links: list[_Numbers] = field(default_factory=list)
+    lengths: list[NDArray[np.int32]] = field(default_factory=list)
     tsizes: list[_Numbers] = field(default_factory=list)
 
     def keep(self, some: list[bytes], tsizes: _Numbers) -> None:
@@ -57,22 +57,25 @@ class _Folder:
             return
         some = [name for part, _ in self.waiting for name in part]
         tsizes = np.concatenate([part for _, part in self.waiting])
-        lengths = np.fromiter(map(len, some), dtype=np.int64, count=len(some))
-        self.hashes.append(hamt_sizes.hashes_of(some))
-        self.hamt_links.append(hamt_sizes.link_sizes(lengths, tsizes).astype(np.int32))
+        self.hashes.append(hamt.hashes_of(some))
+        self.lengths.append(np.fromiter(map(len, some), dtype=np.int32, count=len(some)))
         self.tsizes.append(tsizes)
         self.waiting.clear()
         self.waiting_entries = 0
 
-    def hamt_nodes(self) -> hamt_sizes.Nodes:
-        """The nodes of its HAMT.
+    def trie(self) -> hamt_trie.Trie:
+        """Its HAMT, measured without what is below the entries but their tsizes.
 
         Raises:
             SameHashError: names have the same hash.
         """
         self._pack()
-        links = np.concatenate(self.hamt_links).astype(np.int64)
-        return hamt_sizes.measure(np.concatenate(self.hashes), links, np.concatenate(self.tsizes))
+        trie = hamt_trie.trie(np.concatenate(self.hashes))
+        nothing = np.broadcast_to(np.int64(0), (len(trie.order),))
+        trie.measure(
+            np.concatenate(self.lengths), np.concatenate(self.tsizes), nothing, nothing.astype(np.int32)
+        )
+        return trie
 
 
 class CarMeasure:
@@ -86,7 +89,7 @@ class CarMeasure:
         self._open = [_Folder()]
         self._components: list[bytes] = []
         self._folder = b""
-        self._previous = b""
+        self._previous: bytes | None = None
         self._only_span: int | None = None
 
     def add(self, items: Items) -> None:
@@ -101,9 +104,7 @@ class CarMeasure:
         if not self.items and items.paths[0] == b"" and len(items) == 1:
             self._only_span = int(extents.span[0])
         else:
-            self._check_order(items)
             self._take(items, extents)
-        self._previous = items.paths[-1]
         self.items += len(items)
         self.data_bytes += items.data_bytes
 
@@ -125,25 +126,27 @@ class CarMeasure:
         return HEADER_SIZE + root.span
 
     def _take(self, items: Items, extents: balanced.Extents) -> None:
-        runs = folder_runs(items.paths)
-        encoded = _encoded_names(items)
-        lengths = runs.name_lengths
-        if encoded is not None:
-            lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
-        links = dagpb.link_sizes(lengths, extents.tsize)
+        split = bool((items.shards != WHOLE).any())
+        edges = [0]
+        groups: list[tuple[bytes, list[bytes]]] = []
+        for folder, entries in by_folder(items.paths):
+            low, high = edges[-1], edges[-1] + len(entries)
+            shards = items.shards[low:high].tolist() if split else None
+            self._previous = require_order(self._previous, folder, entries, shards)
+            groups.append((folder, encoded_names(entries, shards)))
+            edges.append(high)
+        lengths = map(len, itertools.chain.from_iterable(entries for _, entries in groups))
+        links = dagpb.link_sizes(np.fromiter(lengths, dtype=np.int64, count=len(items)), extents.tsize)
         columns = (links, extents.tsize, extents.span, extents.count)
-        sums = [np.add.reduceat(column, runs.starts).tolist() for column in columns]
-        edges = [*runs.starts.tolist(), len(items)]
-        for k, folder in enumerate(runs.folders):
+        sums = [np.add.reduceat(column, edges[:-1]).tolist() for column in columns]
+        for k, (folder, entries) in enumerate(groups):
             self._enter(folder)
             top = self._open[-1]
             top.links += sums[0][k]
             top.tsize += sums[1][k]
             top.span += sums[2][k]
             top.count += sums[3][k]
-            part = slice(edges[k], edges[k + 1])
-            some = encoded[part] if encoded is not None else _last_names(items.paths[part], folder)
-            top.keep(some, extents.tsize[part])
+            top.keep(entries, extents.tsize[edges[k] : edges[k + 1]])
 
     def _enter(self, folder: bytes) -> None:
         """Close and open folders so that this one is the last."""
@@ -175,35 +178,7 @@ class CarMeasure:
             folder.span += int(balanced.section_sizes(np.array([block]))[0])
             folder.count += 1
             return
-        nodes = folder.hamt_nodes()
-        folder.tsize += nodes.size
-        folder.span += nodes.span
-        folder.count += nodes.count
-
-    def _check_order(self, items: Items) -> None:
-        paths = items.paths
-        first = self.items == 0
-        if self._previous < paths[0] and all(map(operator.lt, paths, paths[1:])):
-            return
-        previous, shards = self._previous, items.shards.tolist()
-        for k, path in enumerate(paths):
-            if path < previous or (path == previous and (shards[k] == WHOLE or (first and k == 0))):
-                raise ValueError(f"items are not in path order: {path!r} after {previous!r}")
-            previous = path
-
-
-def _last_names(paths: Sequence[bytes], folder: bytes) -> list[bytes]:
-    start = len(folder) + 1 if folder else 0
-    return [path[start:] for path in paths]
-
-
-def _encoded_names(items: Items) -> list[bytes] | None:
-    """The names of items inside the CAR; None if they are the real ones."""
-    if not (items.shards != WHOLE).any() and not names.may_be_encoded(SEPARATOR.join(items.paths)):
-        return None
-    last = [path.rpartition(SEPARATOR)[2] for path in items.paths]
-    numbers = items.shards.tolist()
-    return [
-        names.encode(name, shard if shard != WHOLE else None)
-        for name, shard in zip(last, numbers, strict=True)
-    ]
+        trie = folder.trie()
+        folder.tsize = int(trie.tsize[0])
+        folder.span += int(trie.span[0])
+        folder.count += int(trie.count[0])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core import commp
-from ptolemy_core.dag.hamt_sizes import SameHashError, hashes_of
+from ptolemy_core.dag.hamt import SameHashError, hashes_of
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import PlanError
 from ptolemy_core.layout import HEADER_SIZE, WHOLE, Items, names
@@ -135,7 +135,7 @@ def _measured_all(batches: Batches, cuts: Sequence[int], profile: Profile) -> It
             try:
                 size = measure.finish()
             except SameHashError as error:
-                raise ValueError(_same_hash(batches, error.hash)) from error
+                raise error.naming(_names_of_hash(batches, error.hash)) from error
             yield PlannedContainer(start, stop, measure.data_bytes, size, commp.piece_size(size))
             start, stop = next(ends, (stop, stop))
             if start == stop:
@@ -144,8 +144,8 @@ def _measured_all(batches: Batches, cuts: Sequence[int], profile: Profile) -> It
         at += len(items)
 
 
-def _same_hash(batches: Batches, clash: int) -> str:
-    """What to say of names with the same hash."""
+def _names_of_hash(batches: Batches, clash: int) -> list[bytes]:
+    """The names of files and folders that have a hash."""
     found = {
         name
         for items in batches()
@@ -153,7 +153,7 @@ def _same_hash(batches: Batches, clash: int) -> str:
         for name in map(names.encode, paths.names(path))
         if int(hashes_of([name])[0]) == clash
     }
-    return f"these names in one folder have the same hash, rename one of them: {b', '.join(sorted(found))!r}"
+    return sorted(found)
 
 
 def _cut(weights: Weights, car_bytes: int, limit: int) -> list[int]:

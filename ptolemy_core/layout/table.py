@@ -45,7 +45,7 @@ class Layout:
         size: of the block itself.
         item: index of the item that it belongs to, or -1.
         nodes: what is known of the blocks that aren't leaves.
-        parts: the leaves of files of more than one, in order, and the offset of each within its item.
+        parts: the blocks of files of more than one leaf, in order, and `start` of each.
         spread: where the blocks are that are linked to by a name.
         names: of those, in order.
         items: how many items there are.
@@ -140,7 +140,7 @@ def compute_layout(items: Items, profile: Profile = UNIXFS_V1_2025, *, real_name
     kind, size, item = rows.kind, rows.size, rows.item
     spread = Spread.of(rows.large, rows.count_of_large)
     parts = [rows.nodes(spread)]
-    leaves: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    starts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     if len(rows.large):
         blocks = np.ones(len(kind), dtype=np.int64)
         blocks[rows.large] = rows.count_of_large
@@ -152,8 +152,7 @@ def compute_layout(items: Items, profile: Profile = UNIXFS_V1_2025, *, real_name
             kind[part] = np.where(shape.height == 0, Block.LEAF, Block.FILE)
             size[part] = shape.size
             parts.append(_file_nodes(shape, base, parent))
-            of_leaves = np.flatnonzero(shape.height == 0)
-            leaves.append((base + of_leaves, shape.start[of_leaves]))
+            starts.append((np.arange(part.start, part.stop), shape.start))
     none = np.zeros(0, dtype=np.int64)
     return Layout(
         kind=kind,
@@ -162,8 +161,8 @@ def compute_layout(items: Items, profile: Profile = UNIXFS_V1_2025, *, real_name
         item=item,
         nodes=NodeColumns.joined(parts),
         parts=(
-            np.concatenate([none, *(at for at, _ in leaves)]),
-            np.concatenate([none, *(s for _, s in leaves)]),
+            np.concatenate([none, *(at for at, _ in starts)]),
+            np.concatenate([none, *(start for _, start in starts)]),
         ),
         spread=spread,
         names=rows.names,
@@ -191,7 +190,7 @@ def _file_nodes(shape: balanced.Shape, base: int, parent: int) -> NodeColumns:
     inner = np.flatnonzero(shape.height > 0)
     parents = shape.parent[inner] + base
     parents[0] = parent
-    columns = (shape.tsize, shape.count, shape.start, shape.length)
+    columns = (shape.tsize, shape.count, shape.length)
     return NodeColumns(base + inner, parents, *(column[inner] for column in columns))
 
 
@@ -261,4 +260,4 @@ class _Rows:
         """The folders, HAMT nodes and links."""
         parent = np.where(self.parent < 0, -1, spread.blocks(self.parent))
         nothing = np.zeros(len(self.inner), dtype=np.int64)
-        return NodeColumns(spread.blocks(self.inner), parent, self.tsize, self.count, nothing, nothing)
+        return NodeColumns(spread.blocks(self.inner), parent, self.tsize, self.count, nothing)

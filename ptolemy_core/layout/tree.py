@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.dag import balanced, dagpb, hamt_trie, unixfs
-from ptolemy_core.dag.hamt_sizes import SameHashError, hashes_of
+from ptolemy_core.dag.hamt import SameHashError, hashes_of
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.layout import names
 from ptolemy_core.layout.extents import item_extents
@@ -48,7 +48,7 @@ class Tree:
 
     names: PackedPaths
     parent: NDArray[np.int32]
-    depth: NDArray[np.int16]
+    depth: NDArray[np.int32]
     kind: NDArray[np.int8]
     item: NDArray[np.int32]
     unsorted: set[int]
@@ -81,17 +81,20 @@ def build_tree(items: Items, *, real_names: bool = False) -> Tree:
     at = 0
     for folder, group in by_folder(items.paths):
         numbers = items.shards[at : at + len(group)].tolist() if split else None
-        previous = _require_order(previous, folder, group, numbers)
+        previous = require_order(previous, folder, group, numbers)
         rows.enter(folder)
         rows.add(group, numbers, at)
         at += len(group)
     return rows.tree(items)
 
 
-def _require_order(
+def require_order(
     previous: bytes | None, folder: bytes, names: list[bytes], shards: list[int] | None
 ) -> bytes:
-    """See that paths of a folder are in order, after the path before them; returns the last of them.
+    """See that paths of a folder are in order, after the path before them (None: there is none).
+
+    Returns:
+        the last of them.
 
     Raises:
         ValueError: they aren't.
@@ -108,6 +111,16 @@ def _require_order(
     return head + names[-1]
 
 
+def encoded_names(entries: list[bytes], shards: list[int] | None) -> list[bytes]:
+    """The names inside a CAR of items; `shards` are their shards' numbers (None: all are whole)."""
+    if shards is not None:
+        return [
+            names.encode(name, None if shard == WHOLE else shard)
+            for name, shard in zip(entries, shards, strict=True)
+        ]
+    return [names.encode(name) for name in entries] if names.may_be_encoded(b"".join(entries)) else entries
+
+
 class _Rows:
     """The rows of a tree, folder by folder."""
 
@@ -115,7 +128,7 @@ class _Rows:
         self._real_names = real_names
         self._names = PackedPaths()
         self._names.extend([b""])
-        self._parents, self._depths = array("i", [-1]), array("h", [0])
+        self._parents, self._depths = array("i", [-1]), array("i", [0])
         self.items = array("i", [NO_ITEM])
         self._unsorted: set[int] = set()
         self._folder = b""
@@ -138,15 +151,7 @@ class _Rows:
 
     def add(self, entries: list[bytes], shards: list[int] | None, first: int) -> None:
         """Add rows of items in the open folder; `first` is the first one's index."""
-        encoded = entries
-        if not self._real_names:
-            if shards is not None:
-                encoded = [
-                    names.encode(name, None if shard == WHOLE else shard)
-                    for name, shard in zip(entries, shards, strict=True)
-                ]
-            elif names.may_be_encoded(b"".join(entries)):
-                encoded = [names.encode(name) for name in entries]
+        encoded = entries if self._real_names else encoded_names(entries, shards)
         self._append(entries, encoded, range(first, first + len(entries)))
 
     def _append(self, entries: list[bytes], encoded: list[bytes], items: Iterable[int]) -> None:
@@ -167,7 +172,7 @@ class _Rows:
         return Tree(
             self._names.finish(),
             np.frombuffer(self._parents, dtype=np.int32),
-            np.frombuffer(self._depths, dtype=np.int16),
+            np.frombuffer(self._depths, dtype=np.int32),
             kind,
             item,
             self._unsorted,
@@ -245,10 +250,7 @@ def _measure_hamt(tree: Tree, folder: int, rows: NDArray[np.int32], name_lengths
     try:
         trie = hamt_trie.trie(hashes)
     except SameHashError as error:
-        clash = b", ".join(paths_at(tree.names, rows[hashes == error.hash]))
-        raise ValueError(
-            f"these names in one folder have the same hash, rename one of them: {clash!r}"
-        ) from error
+        raise error.naming(paths_at(tree.names, rows[hashes == error.hash])) from error
     trie.measure(name_lengths[rows], tree.tsize[rows], tree.span[rows], tree.count[rows])
     tree.hamts[folder] = trie
     tree.size[folder], tree.tsize[folder] = trie.size[0], trie.tsize[0]

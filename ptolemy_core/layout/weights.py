@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ptolemy_core.dag import balanced, dagpb
 from ptolemy_core.dag.profile import Profile
-from ptolemy_core.layout.folder_runs import folder_runs
 from ptolemy_core.layout.items import Items
 from ptolemy_core.tree import SEPARATOR, Kind
+from ptolemy_core.tree.packed import by_folder
 from ptolemy_core.tree.paths import common_folders
 
 NODE = 90
@@ -102,19 +102,21 @@ class Weights:
 
     def _folder_bytes(self, items: Items) -> tuple[_Numbers, _Numbers, _Numbers]:
         """Of each item: the length of its name, the bytes of its folders that the one before isn't in, of all."""
-        runs = folder_runs(items.paths)
+        lengths: list[int] = []
         new = np.zeros(len(items), dtype=np.int64)
-        depths = []
-        for at, folder in zip(runs.starts.tolist(), runs.folders, strict=True):
+        above: list[int] = []
+        counts: list[int] = []
+        for folder, entries in by_folder(items.paths):
             if folder != self._folder:
                 wanted = folder.split(SEPARATOR) if folder else []
                 common = common_folders(self._components, wanted)
-                new[at] = sum(NODE + len(component) for component in wanted[common:])
+                new[len(lengths)] = sum(NODE + len(component) for component in wanted[common:])
                 self._above = len(folder) + NODE * len(wanted)
                 self._components, self._folder = wanted, folder
-            depths.append(self._above)
-        counts = np.diff(np.append(runs.starts, len(items)))
-        return runs.name_lengths, new, np.repeat(np.array(depths, dtype=np.int64), counts)
+            lengths += map(len, entries)
+            above.append(self._above)
+            counts.append(len(entries))
+        return np.array(lengths, dtype=np.int64), new, np.repeat(np.array(above, dtype=np.int64), counts)
 
     @property
     def _share(self) -> int:

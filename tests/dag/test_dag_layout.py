@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptolemy_core.dag.profile import Profile
-from ptolemy_core.layout import HEADER_SIZE, ItemsBuilder, compute_layout
+from ptolemy_core.layout import HEADER_SIZE, Block, ItemsBuilder, compute_layout
 from ptolemy_core.layout.items import Items
+from ptolemy_core.layout.plan import measured
 from ptolemy_core.tree import Kind
 
 from . import oracle
@@ -80,3 +82,18 @@ def test_folder_of_exactly_the_threshold_stays_flat_and_one_byte_more_does_not()
         else:
             assert len(layout) > len(names) + 2
             assert layout.size[0] < 262_144
+
+
+def test_data_of_a_file_node_starts_where_that_of_its_first_block_does() -> None:
+    profile = Profile(chunk=256, width=2)
+    layout = compute_layout(ItemsBuilder().extend([(b"a", Kind.FILE, 256 * 11 + 5)]).build(), profile)
+    nodes = np.flatnonzero(layout.kind == Block.FILE)
+    assert layout.start[nodes].tolist() == layout.start[nodes + 1].tolist()
+    assert layout.start[nodes].max() > 0
+
+
+def test_folders_may_be_nested_deeper_than_a_short_number_counts() -> None:
+    depth = 33_000
+    items = ItemsBuilder().extend([(b"d\0" * depth + b"f", Kind.FILE, 1)]).build()
+    layout = compute_layout(items)
+    assert (len(layout), layout.car_size) == (depth + 2, measured(items, 0, 1).car_size)

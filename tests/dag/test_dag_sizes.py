@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptolemy_core.dag import balanced, cid, dagpb, hamt, hamt_sizes, hamt_trie, unixfs, varint
+from ptolemy_core.dag import balanced, cid, dagpb, hamt, hamt_trie, unixfs, varint
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.layout import ItemsBuilder, Kind, compute_layout, tree
 
@@ -146,7 +146,7 @@ def test_shapes_that_are_asked_for_twice_are_equal() -> None:
 @settings(deadline=None, max_examples=40)
 def test_hamt_measures_are_those_of_the_encoded_nodes(names: set[bytes], length: int) -> None:
     entries = [(name, oracle.raw(name * length)) for name in sorted(names)]
-    trie = hamt_trie.trie(hamt_sizes.hashes_of([name for name, _ in entries]))
+    trie = hamt_trie.trie(hamt.hashes_of([name for name, _ in entries]))
     leaves = np.array([len(node.block) for _, node in entries], dtype=np.int64)
     spans = np.array([len(oracle.section(node)) for _, node in entries], dtype=np.int64)
     lengths = np.array([len(name) for name, _ in entries], dtype=np.int32)

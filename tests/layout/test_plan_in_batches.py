@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptolemy_core.dag import hamt, hamt_sizes
+from ptolemy_core.dag import hamt
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import PlanError
 from ptolemy_core.layout import Items, ItemsBuilder, Kind, measure, weights
@@ -140,24 +140,23 @@ def test_sizes_of_a_trie_from_hashes_alone_are_those_of_its_nodes(hashes: set[in
     root = hamt_nodes.trie_of([(key.to_bytes(8, "big"), k) for k, key in enumerate(keys)], names)
     hamt_nodes.measure(root, tsizes, [0] * len(keys), [0] * len(keys))
     shuffled = random.Random(1).sample(range(len(keys)), len(keys))
-    lengths = np.array([len(names[k]) for k in shuffled], dtype=np.int64)
-    all_tsizes = np.array([tsizes[k] for k in shuffled], dtype=np.int64)
-    found = hamt_sizes.measure(
-        np.array([keys[k] for k in shuffled], dtype=np.uint64),
-        hamt_sizes.link_sizes(lengths, all_tsizes),
-        all_tsizes,
+    folder = measure._Folder(
+        hashes=[np.array([keys[k] for k in shuffled], dtype=np.uint64)],
+        lengths=[np.array([len(names[k]) for k in shuffled], dtype=np.int32)],
+        tsizes=[np.array([tsizes[k] for k in shuffled], dtype=np.int64)],
     )
-    assert (found.size + sum(tsizes), found.span, found.count) == (root.tsize, root.span, root.count)
+    found = folder.trie()
+    assert (found.tsize[0], found.span[0], found.count[0]) == (root.tsize, root.span, root.count)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=20))
 def test_hashes_of_many_names_are_those_of_each(names: list[bytes]) -> None:
     wanted = [int.from_bytes(hamt.name_hash(name), "big") for name in names]
-    assert hamt_sizes.hashes_of(names).tolist() == wanted
+    assert hamt.hashes_of(names).tolist() == wanted
 
 
 def test_names_of_the_same_hash_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hamt_sizes.mmh3, "mmh3_x64_128_digest", lambda name: bytes([name[0]] * 16))
+    monkeypatch.setattr(hamt.mmh3, "mmh3_x64_128_digest", lambda name: bytes([name[0]] * 16))
     rows = [
         (b"a\0one", Kind.FILE, 1),
         (b"a\0two", Kind.FILE, 1),

@@ -19,7 +19,6 @@ from ptolemy_dagster.http.projects import status_answer
 from ptolemy_dagster.http.turns import Turns
 
 _PATH = re.compile(rf"/v0/(projects|carfile_meta)/({NAME_PATTERN.strip('^$')})", re.ASCII)
-_LONGEST_NAME = 63
 
 
 class Short:
@@ -39,7 +38,7 @@ class Short:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["query_string"]:
             return None
         asked = _PATH.fullmatch(scope["path"])
-        if asked is None or len(asked[2]) > _LONGEST_NAME:
+        if asked is None:
             return None
         try:
             if asked[1] == "projects":

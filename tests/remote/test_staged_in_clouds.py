@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ptolemy_core.errors import SettingsError, SourceError, StagingError
+from ptolemy_core.errors import SettingsError, StagingError
 from ptolemy_core.restore.project import ProjectRestore
 from ptolemy_core.stages import release
 from ptolemy_core.staging.store import StoreArea, StoreCar
@@ -17,7 +17,7 @@ from ptolemy_core.status.free_space import missing
 from tests.remote.clouds import Cloud
 from tests.remote.servers import Store
 from tests.remote.test_bucket import FILES, run, write
-from tests.remote.test_staged_in_store import CUT, own_home
+from tests.remote.test_staged_in_store import CUT, blitz_while_files_change, own_home
 from tests.stages.conftest import PROFILE
 
 __all__ = ["own_home"]
@@ -62,19 +62,7 @@ def test_a_source_that_changes_before_it_is_sent_leaves_nothing(
     make: Any, writable_cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     far = make("far", staging_dir=f"{writable_cloud.root}/cars")
-    write(far.target, FILES)
-    far.scan()
-    far.plan()
-    real = StoreArea.put
-
-    def change_first(area: StoreArea, name: str, parts: Iterator[bytes], size: int) -> None:
-        for key in FILES:
-            (far.target / key).write_bytes(b"other" + FILES[key])
-        real(area, name, parts, size)
-
-    monkeypatch.setattr(StoreArea, "put", change_first)
-    with pytest.raises(SourceError, match="changed since the scan"):
-        far.blitz()
+    blitz_while_files_change(far, monkeypatch)
     assert cars_in(writable_cloud) == {}
 
 

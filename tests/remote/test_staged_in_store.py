@@ -161,10 +161,8 @@ def test_an_upload_that_was_killed_leaves_no_car_and_is_given_up_by_the_next(buc
     assert uploads(bucket) == []
 
 
-def test_a_source_that_changes_before_it_is_sent_leaves_nothing(
-    make: Any, bucket: Store, monkeypatch: Any
-) -> None:
-    far = staged(make, bucket, car_sha256=False)
+def blitz_while_files_change(far: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file changes between the build of a CAR and its upload, which is refused."""
     write(far.target, FILES)
     far.scan()
     far.plan()
@@ -178,6 +176,13 @@ def test_a_source_that_changes_before_it_is_sent_leaves_nothing(
     monkeypatch.setattr(StoreArea, "put", change_first)
     with pytest.raises(SourceError, match="changed since the scan"):
         far.blitz()
+
+
+def test_a_source_that_changes_before_it_is_sent_leaves_nothing(
+    make: Any, bucket: Store, monkeypatch: Any
+) -> None:
+    far = staged(make, bucket, car_sha256=False)
+    blitz_while_files_change(far, monkeypatch)
     assert in_store(bucket) == {}
     assert uploads(bucket) == []
 

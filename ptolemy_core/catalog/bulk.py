@@ -183,14 +183,14 @@ def _insert_sqlite(
     for low in range(0, count, step):
         rows = min(step, count - low)
         part = [column[low : low + rows] for column in columns]
-        once = tuple(values.count(values[0]) == rows for values in part)
+        once = tuple(map(_are_same, part))
         statement = statements.get((rows, once))
         if statement is None:
             statement = statements[rows, once] = f"{insert_into} VALUES {_marks(len(constants), once, rows)}"
-        values = itertools.chain.from_iterable(
-            values[:1] if same else values for values, same in zip(part, once, strict=True)
-        )
-        cursor.execute(statement, (*constants, *values))
+        bound = [*constants]
+        for values, same in zip(part, once, strict=True):
+            bound += values[:1] if same else values
+        cursor.execute(statement, bound)
 
 
 def _marks(constants: int, once: Sequence[bool], rows: int) -> str:

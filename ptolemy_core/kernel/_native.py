@@ -120,8 +120,8 @@ def library(path: Path = PATH) -> Library | str:
         return f"{path.name} can't be loaded ({error})"
     if interface != INTERFACE:
         return f"{path.name} was built from other sources (interface {interface}, not {INTERFACE})"
-    _declare(handle)
-    return Library(handle, _variants(handle))
+    declare(handle)
+    return Library(handle, variants(handle))
 
 
 def _order(lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -135,7 +135,7 @@ def _order(lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
     return np.argsort((group << 48) - lengths)
 
 
-def _declare(handle: ctypes.CDLL) -> None:
+def declare(handle: ctypes.CDLL) -> None:
     number, address = ctypes.c_int64, ctypes.c_void_p
     text, integer = ctypes.c_char_p, ctypes.c_int
     handle.ptolemy_variant_name.argtypes = [ctypes.c_int]
@@ -185,7 +185,7 @@ def _declare(handle: ctypes.CDLL) -> None:
     handle.ptolemy_encode_nodes.restype = number
 
 
-def _variants(handle: ctypes.CDLL) -> dict[str, int]:
+def variants(handle: ctypes.CDLL) -> dict[str, int]:
     variants = {}
     number = 0
     while name := handle.ptolemy_variant_name(number):

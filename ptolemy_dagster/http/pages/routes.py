@@ -23,6 +23,7 @@ from ptolemy_dagster.http.pages.overview import Line, overview
 from ptolemy_dagster.http.pages.project import RunLine, Shown, project_page
 from ptolemy_dagster.http.pages.refused import refused
 from ptolemy_dagster.http.paging import first_page
+from ptolemy_dagster.run_facts import stage_name
 from ptolemy_dagster.status import project_status, statuses_of
 
 Opened = Annotated[Context, Depends(opened)]
@@ -116,7 +117,7 @@ def _runs(instance: dg.DagsterInstance, name: str) -> list[RunLine]:
     return [
         RunLine(
             one.dagster_run.run_id,
-            one.dagster_run.job_name,
+            stage_name(one.dagster_run.job_name),
             one.dagster_run.status.value.lower(),
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.create_timestamp.timestamp())),
             one.dagster_run.tags.get("progress", ""),

@@ -1,4 +1,4 @@
-"""The addresses of our own pages, as an application that answers GET alone."""
+"""The addresses of our own pages, as an application that answers GET and HEAD alone."""
 
 import itertools
 import time
@@ -126,13 +126,13 @@ def _runs(instance: dg.DagsterInstance, name: str) -> list[RunLine]:
     ]
 
 
-@router.get("/projects/{project}/manifest")
+@router.api_route("/projects/{project}/manifest", methods=["GET", "HEAD"])
 def manifest(project: Name, context: Opened) -> FileResponse:
     """The newest manifest."""
     return downloads.manifest(context, project)
 
 
-@router.get("/projects/{project}/summary")
+@router.api_route("/projects/{project}/summary", methods=["GET", "HEAD"])
 def summary(project: Name, context: Opened) -> FileResponse:
     """The summary of its CARs."""
     return downloads.summary(context, project)

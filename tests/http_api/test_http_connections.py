@@ -1,6 +1,7 @@
 """What clients may hold of a server: connections, heads that don't end, bodies that don't come."""
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -119,6 +120,29 @@ def test_a_head_without_end_is_cut_off_at_its_limit(line: bytes) -> None:
                 sent += 17_000
         assert sent < (64 << 20)
         assert answered(port)
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "detail"),
+    [
+        (request(headers="X: " + "x" * 5000 + "\r\n"), 431, "line and headers are longer than 4096 bytes"),
+        (request(headers="X: x\r\n" * 900), 431, "longer than 4096 bytes"),
+        (request("/" + "x" * 5000), 431, "longer than 4096 bytes"),
+        (
+            request(headers="Content-Length: 4\r\nTransfer-Encoding: chunked\r\n") + b"0\r\n\r\n" + request(),
+            400,
+            "exclude each other",
+        ),
+        (b"SSH-2.0-client\r\n\r\n", 400, "isn't an HTTP request"),
+    ],
+    ids=["one header", "many headers", "line", "two lengths", "no HTTP"],
+)
+def test_a_refused_head_is_a_problem_and_ends_the_connection(head: bytes, status: int, detail: str) -> None:
+    with serving(ROOMY) as port, connected(port, head) as client:
+        answer, _, body = read(client).partition(b"\r\n\r\n")
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+        assert b"content-type: application/problem+json" in answer
+        assert detail in json.loads(body)["detail"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -235,10 +236,21 @@ def test_a_connection_serves_one_request_after_another() -> None:
             got += client.recv(1 << 16)
 
 
+@contextmanager
+def without_failure(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What a running server logs as an error is one here."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(caplog.handler)
+    with caplog.at_level(logging.ERROR, logger.name):
+        yield
+    logger.removeHandler(caplog.handler)
+    assert not caplog.records
+
+
 def test_a_body_that_cannot_be_understood_after_the_answer_ends_the_connection_without_a_failure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with serving(ROOMY) as port:
+    with serving(ROOMY) as port, without_failure(caplog):
         with connected(port, request("/early", "Transfer-Encoding: chunked\r\n")) as client:
             got = b""
             while not got.endswith(b"\r\n\r\n0"):
@@ -246,7 +258,16 @@ def test_a_body_that_cannot_be_understood_after_the_answer_ends_the_connection_w
             client.sendall(b"no chunk\r\n")
             assert read(client) == b""
         assert answered(port)
-    assert not caplog.records
+
+
+@pytest.mark.parametrize("path", ["/", "/early", "/slow"])
+def test_a_body_that_cannot_be_understood_before_the_answer_is_no_failure(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(ROOMY) as port, without_failure(caplog):
+        with connected(port, request(path, "Transfer-Encoding: chunked\r\n") + b"no chunk\r\n") as client:
+            assert read(client).startswith(b"HTTP/1.1 400")
+        assert answered(port)
 
 
 def test_one_address_cannot_take_the_places_of_another() -> None:

@@ -65,7 +65,7 @@ def test_several_buffers_are_filled_by_one_direct_read(file: Path, monkeypatch: 
         calls.append(sum(map(len, buffers)))
         return real(descriptor, buffers, *rest)
 
-    monkeypatch.setattr(descriptors.os, "preadv", counted)
+    monkeypatch.setattr(os, "preadv", counted)
     with file.open("rb") as opened:
         views = [memoryview(bytearray(MIB)) for _ in range(8)]
         assert descriptors._read_direct(opened.fileno(), 0, views, Buffers(descriptors.BOUNCE)) == 8 * MIB

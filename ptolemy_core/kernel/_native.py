@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-INTERFACE = 6
+INTERFACE = 7
 """The number that `ptolemy_kernel_interface` of native/kernel.h must return."""
 
 PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" else "libkernel.so")
@@ -183,6 +183,8 @@ def _declare(handle: ctypes.CDLL) -> None:
     handle.ptolemy_copy_pieces.restype = None
     handle.ptolemy_encode_nodes.argtypes = [integer, address, address, number, address]
     handle.ptolemy_encode_nodes.restype = number
+    handle.ptolemy_gather_links.argtypes = [address, address, number, address, address]
+    handle.ptolemy_gather_links.restype = number
 
 
 def _variants(handle: ctypes.CDLL) -> dict[str, int]:

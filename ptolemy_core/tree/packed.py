@@ -94,6 +94,12 @@ class PackedPaths(Sequence[bytes]):
                 return
             yield from pages[k].groups(max(0, low - first), min(len(pages[k]), high - first))
 
+    def pages(self) -> tuple[list[int], list[bytes], list["array[int]"]]:
+        """What it is made of, to be read without a path being made: the number of the first name in each page, the
+        names of each page side by side, and where each of them begins and the last one ends."""
+        pages = self._pages
+        return self._firsts, [page.names for page in pages], [page.ends for page in pages]
+
     def lengths(self) -> NDArray[np.int32]:
         """Bytes of the name of each."""
         out = np.zeros(len(self), dtype=np.int32)

@@ -66,7 +66,7 @@ class LinkGatherer:
     def __init__(self, table: NodeTable) -> None:
         self._table = table
         before = np.concatenate([[0], np.cumsum(table.extra)])
-        firsts, names, ends = table.names.pages()
+        pages = table.names.pages()
         columns: list[NDArray[Any]] = [
             np.ascontiguousarray(table.kinds, dtype=np.int8),
             np.ascontiguousarray(table.sizes, dtype=np.int32),
@@ -75,18 +75,18 @@ class LinkGatherer:
                 for column in (table.at, table.counts, table.tsizes, table.lengths, table.bases, before)
             ),
         ]
-        edges = np.array([*firsts, len(table.names)], dtype=np.int64)
+        firsts = np.cumsum([0, *map(len, pages)])
         # addresses of what `table` keeps alive
-        texts = (ctypes.c_char_p * len(names))(*names)
-        places = np.array([column.buffer_info()[0] for column in ends], dtype=np.uintp)
-        self._kept = (columns, edges, texts, places)
+        texts = (ctypes.c_char_p * len(pages))(*(page.names for page in pages))
+        places = np.array([page.ends.buffer_info()[0] for page in pages], dtype=np.uintp)
+        self._kept = (columns, firsts, texts, places)
         self._layout = _Layout(
             len(columns[0]),
             len(columns[2]),
             len(table.bases),
             *(column.ctypes.data for column in columns),
-            len(names),
-            edges.ctypes.data,
+            len(pages),
+            firsts.ctypes.data,
             ctypes.addressof(texts),
             places.ctypes.data,
         )

@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field
 from ptolemy_core.catalog import Catalog, projects
 from ptolemy_core.errors import BusyError, EmptyProjectError, StageOrderError
 from ptolemy_core.stages import order
-from ptolemy_core.stages.order import Stage
+from ptolemy_core.stages.order import UNTIL_OF_JOB, Stage
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.problems import Problem
 from ptolemy_dagster.partitions import register
 from ptolemy_dagster.roots import require_inside
 from ptolemy_dagster.status import live_run
 
-JOBS = ("scan", "containerize", "blitz", "verify", "root", "restore", "onboard")
+JOBS = ("scan", "containerize", "blitz", "verify", "root", "restore", *UNTIL_OF_JOB)
 """Jobs that the API launches, by the names that it has for them too."""
 
 _LOCK_SECONDS = 10.0

@@ -38,7 +38,9 @@ class Run(Facts):
     run_id: str
     run_url: str = Field(description="Its page in the web UI.")
     project: str
-    stage: str = Field(description="scan, containerize, blitz, verify or onboard.")
+    stage: str = Field(
+        description="scan, containerize, blitz, verify, root, restore, onboard or onboard_until_STAGE."
+    )
     status: Literal["waiting", "running", "succeeded", "failed", "canceling", "canceled", "lost"] = Field(
         description="lost: its process ended without saying why; retry it."
     )

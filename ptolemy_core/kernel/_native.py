@@ -189,12 +189,12 @@ def declare(handle: ctypes.CDLL) -> None:
         address,
     ]
     handle.ptolemy_list_folder.restype = number
-    handle.ptolemy_car_sections.argtypes = [text, *[number] * 4, *[address] * 3]
+    handle.ptolemy_car_sections.argtypes = [address, *[number] * 4, *[address] * 3]
     handle.ptolemy_car_sections.restype = number
     handle.ptolemy_dag_links.argtypes = [text, number, number, *[address] * 5]
     handle.ptolemy_dag_links.restype = number
     handle.ptolemy_matching_leaves.argtypes = [
-        text,
+        address,
         address,
         address,
         number,

@@ -68,6 +68,16 @@ def test_a_launched_run_is_in_dagster_with_its_partition(both: Api) -> None:
     assert both.get(f"/v0/runs/{answer['run_id']}")["status"] == "waiting"
 
 
+def test_a_run_of_several_stages_ends_after_the_one_that_is_asked_for(api: Api) -> None:
+    api.create()
+    api.post("/v0/onboard/delta?until=deal", 422)
+    run_id = api.post("/v0/onboard/delta?until=blitz")["run_id"]
+    launched = api.dagster.instance.get_run_by_id(run_id)
+    assert launched is not None
+    assert launched.job_name == "onboard_until_blitz"
+    assert api.get(f"/v0/runs/{run_id}")["stage"] == "onboard_until_blitz"
+
+
 def test_a_second_stage_of_a_project_is_409_with_the_first_ones_run(both: Api) -> None:
     both.create()
     first = both.post("/v0/scan/delta")

@@ -22,6 +22,7 @@ from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import batch, blitz, reservation
 from ptolemy_core.stages.blitz import Building
+from ptolemy_core.stages.order import Until
 from ptolemy_core.status import free_space
 from ptolemy_core.status.builds import last_build_period
 from ptolemy_dagster import charts, data_versions, lost_cars, show
@@ -41,7 +42,7 @@ MAX_BATCHES = 256
 """Steps of one blitz at most: more cost Dagster far more than they give (each step resolves the fan-out)."""
 
 
-_BUILD_ONLY = ("blitz", "carry_on")
+_BUILD_ONLY = ("blitz", "carry_on", Until.BLITZ.job)
 """Jobs in which nothing comes after the CARs."""
 _BATCHES_PER_PROCESS = 4
 _BATCH_BYTES = 1 << 30

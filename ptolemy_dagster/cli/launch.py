@@ -19,6 +19,7 @@ from typing import IO
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import PtolemyError, UnavailableError
 from ptolemy_core.interrupts import interruptible
+from ptolemy_core.stages.order import UNTIL_OF_JOB, Stage
 from ptolemy_core.status.state import project_state
 from ptolemy_dagster import warm, weight
 from ptolemy_dagster.cli import following, output
@@ -116,7 +117,8 @@ def _forks(catalog: Catalog, job: str, project: str, config: Mapping[str, object
     """Whether steps of a job are expected to get processes of their own on this machine."""
     if os.environ.get(SCHEDULER):
         return False
-    if job == "onboard" and project_state(catalog, project).done != "blitz":
+    stages = UNTIL_OF_JOB[job].stages if job in UNTIL_OF_JOB else ()
+    if Stage.BLITZ in stages and project_state(catalog, project).done != "blitz":
         return True
     try:
         if job == "verify":

@@ -332,9 +332,9 @@ class StoredOutput:
 
 def read_in_order(file: Any, size: int) -> Iterator[bytes]:
     """All bytes of an output, from its start to its end."""
-    from ptolemy_core.source.buffers import Buffers
+    from ptolemy_core.source.buffers import new_buffer
 
-    buffer = Buffers(_READ).take()
+    buffer = new_buffer(_READ)
     for at in range(0, size, _READ):
         yield bytes(file.read(buffer, at, min(_READ, size - at)))
 

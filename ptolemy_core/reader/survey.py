@@ -111,7 +111,9 @@ class _Dag:
         """Feed the walk that knows Ptolemy's order; it starts at the first block, which must be the root."""
         if self._walk is None:
             self._root = section.cid
-            self._walk = PreOrderWalk(section.cid, self._profile, self._faults, EachEntry(_ignore))
+            self._walk = PreOrderWalk(
+                section.cid, self._profile, self._faults, EachEntry(_ignore), in_parts=True
+            )
         if self._faults.full:
             return
         if is_profile_cid(section.cid):

@@ -33,7 +33,7 @@ from ptolemy_dagster.internals.events import CarEvents
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
-from ptolemy_dagster.weight import ENTRIES
+from ptolemy_dagster.weight import BUILDS, ENTRIES
 
 # data versions of outputs are a beta of Dagster; pyproject.toml holds Dagster to versions where they were tested
 warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer `Output")
@@ -127,6 +127,7 @@ def _batches(total: int) -> int:
 
 @dg.op(
     retry_policy=AGAIN,
+    tags=BUILDS,
     description="Builds the CARs of one batch, and records each as a materialization of asset car.",
 )
 def build_batch(

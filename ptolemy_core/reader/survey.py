@@ -87,7 +87,6 @@ class _Dag:
 
     def batch(self, batch: Batch) -> None:
         for section in batch.sections:
-            at = section.data_offset - batch.base
             self.large += section.length > _EXCHANGED
             new = section.cid not in self.seen
             self.repeated += not new
@@ -95,7 +94,7 @@ class _Dag:
             codec = parse_cid(section.cid).codec
             data = b""
             if codec == profile_cid.DAG_PB:
-                data = batch.buffer[at : at + section.length]
+                data = batch.data(section)
                 if new:
                     self._links(data)
             elif codec != profile_cid.RAW:

@@ -87,7 +87,9 @@ class Library:
         )
         return roots
 
-    def read_files(self, root: int, page: Page, into: FileRanges, results: NDArray[np.int64], by_steps: bool) -> None:
+    def read_files(
+        self, root: int, page: Page, into: FileRanges, results: NDArray[np.int64], by_steps: bool
+    ) -> None:
         """Read the files of a page beneath an open folder into ranges of a buffer that the caller has checked; six
         numbers each."""
         folders = b"".join(page.folders)

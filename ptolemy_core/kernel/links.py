@@ -56,7 +56,10 @@ class _Links(ctypes.Structure):
     _fields_ = (
         ("room", ctypes.c_int64),
         ("bytes", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("targets", "tsizes", "lengths", "name_ends", "kinds", "names")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("targets", "tsizes", "lengths", "name_ends", "kinds", "names")
+        ),
     )
 
 

@@ -62,11 +62,11 @@ _MUST_BE = {
 
 
 _MAY_BE_EMPTY = {"what", "retrieval_url", "access_log"}
-"""Parameters for which an empty text has a meaning; so it has for those whose default it is."""
+"""Parameters for which an empty value means something; so it does for those whose default it is."""
 
 
 def _refuse_empty(parameters: list[Any], given: Mapping[str, Any]) -> None:
-    """Refuse empty texts, as unset variables of scripts give them: an empty path would be the current folder.
+    """Refuse empty values, as unset variables of scripts give them: an empty path would be the current folder.
 
     Raises:
         SettingsError: one is empty.

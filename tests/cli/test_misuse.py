@@ -119,7 +119,7 @@ def test_a_full_disk_is_json_where_errors_are_json(delta: Backend, monkeypatch: 
         ["keys", "create", "my-key", "--backup", ""],
     ],
 )
-def test_an_empty_text_is_refused_and_never_means_the_current_folder(
+def test_an_empty_value_is_refused_and_never_means_the_current_folder(
     delta: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     (tmp_path / "cwd" / "data").mkdir(parents=True)

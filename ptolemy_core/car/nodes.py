@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
-from ptolemy_core.kernel.encode import LinkColumns, NodeBatch, Sections, encode_nodes
+from ptolemy_core.kernel.encode import NodeBatch, Sections, encode_nodes
+from ptolemy_core.kernel.links import LinkGatherer, NodeTable
 from ptolemy_core.layout import Block, Layout
 
 _PART = 10_000
@@ -27,6 +28,19 @@ class NodeEncoder:
         self._layout = layout
         self._digests = digests
         self.nodes = layout.nodes.at[layout.kind[layout.nodes.at] != Block.SYMLINK]
+        self._links = LinkGatherer(
+            NodeTable(
+                layout.kind,
+                layout.size,
+                layout.nodes.at,
+                layout.nodes.count,
+                layout.nodes.tsize,
+                layout.nodes.length,
+                layout.spread.bases,
+                layout.spread.extra,
+                layout.names,
+            )
+        )
 
     def completion(self) -> Iterator[tuple[int, int]]:
         """(block after its subtree, node) of every node, children before parents."""
@@ -47,43 +61,32 @@ class NodeEncoder:
             AssertionError: a node doesn't have the size that it was laid out with.
         """
         layout = self._layout
-        below = [layout.children(number) for number in numbers.tolist()]
-        targets = np.concatenate(below)
-        names: list[bytes] = []
-        for kind, children in zip(layout.kind[numbers].tolist(), below, strict=True):
-            # links inside a file have no names
-            names += [b""] * len(children) if kind == Block.FILE else layout.link_names(children)
-        links = LinkColumns(
-            targets,
-            layout.kind[targets],
-            layout.tsize[targets],
-            layout.length[targets],
-            b"".join(names),
-            np.cumsum(np.fromiter(map(len, names), dtype=np.int64, count=len(names))),
-        )
-        edges = np.cumsum([0, *map(len, below)])
-        batch = NodeBatch(numbers, layout.kind[numbers], layout.size[numbers].astype(np.int64), edges, links)
-        return encode_nodes(batch, self._digests) or self._one_by_one(batch, names)
+        kinds, sizes = layout.kind[numbers], layout.size[numbers].astype(np.int64)
+        gathered = self._links.gather(numbers, sizes)
+        if gathered is not None:
+            sections = encode_nodes(NodeBatch(numbers, kinds, sizes, *gathered), self._digests)
+            if sections is not None:
+                return sections
+        columns = zip(numbers.tolist(), kinds.tolist(), sizes.tolist(), strict=True)
+        return Sections.of([self._encode_one(*one) for one in columns])
 
-    def _one_by_one(self, batch: NodeBatch, names: Sequence[bytes]) -> Sections:
-        """`encode` without the compiled kernel."""
-        sections = []
-        columns = (batch.numbers, batch.kinds, batch.sizes, batch.edges[:-1], batch.edges[1:])
-        links = batch.links
-        for number, kind, size, low, high in zip(*(column.tolist() for column in columns), strict=True):
-            own = Links(
-                links.kinds[low:high],
-                links.tsizes[low:high],
-                links.lengths[low:high] if kind == Block.FILE else None,
-                None if kind == Block.FILE else names[low:high],
-            )
-            block = encode_node(kind, self._digests[links.targets[low:high]], own)
-            if len(block) != size:
-                raise AssertionError(f"block {number} isn't {size} bytes long, as it was laid out")
-            digest = hashlib.sha256(block).digest()
-            self._digests[number] = np.frombuffer(digest, dtype=np.uint8)
-            sections.append(section(cid.of_digest(cid.DAG_PB, digest), block))
-        return Sections.of(sections)
+    def _encode_one(self, number: int, kind: int, size: int) -> bytes:
+        """`encode` of one node, without the compiled kernel."""
+        layout = self._layout
+        below = layout.children(number)
+        is_file = kind == Block.FILE  # links inside a file have no names
+        links = Links(
+            layout.kind[below],
+            layout.tsize[below],
+            layout.length[below] if is_file else None,
+            None if is_file else layout.link_names(below),
+        )
+        block = encode_node(kind, self._digests[below], links)
+        if len(block) != size:
+            raise AssertionError(f"block {number} isn't {size} bytes long, as it was laid out")
+        digest = hashlib.sha256(block).digest()
+        self._digests[number] = np.frombuffer(digest, dtype=np.uint8)
+        return section(cid.of_digest(cid.DAG_PB, digest), block)
 
     def is_node(self, block: int) -> bool:
         """Whether a block is a node: a folder, a HAMT node, or a file of many leaves."""

@@ -2,14 +2,18 @@
 
 import ctypes
 import functools
+import itertools
 import sys
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-INTERFACE = 6
+from ptolemy_core.tree.packed import Page
+
+INTERFACE = 7
 """The number that `ptolemy_kernel_interface` of native/kernel.h must return."""
 
 PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" else "libkernel.so")
@@ -17,11 +21,30 @@ PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" el
 
 @dataclass(frozen=True, slots=True)
 class FileRanges:
-    """Where files are read to: `lengths` bytes of each, at `offsets` in `data`."""
+    """Where files are read to: `lengths` bytes of each, at `offsets` in `data`.
+
+    `seen` has a row of four numbers for each file, if anything is known of it: see `kernel.files.read_files`.
+    """
 
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    seen: NDArray[np.int64] | None = None
+
+    def part(self, low: int, high: int) -> "FileRanges":
+        """Those from `low` up to `high`."""
+        seen = None if self.seen is None else self.seen[low:high]
+        return FileRanges(self.data, self.offsets[low:high], self.lengths[low:high], seen)
+
+
+class _Paths(ctypes.Structure):
+    """`struct paths` of native/files.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("count", "runs")),
+        *((name, ctypes.c_char_p) for name in ("names", "folders")),
+        *((name, ctypes.c_void_p) for name in ("ends", "starts", "folder_ends")),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +88,29 @@ class Library:
         return roots
 
     def read_files(
-        self, root: int, paths: bytes, ends: NDArray[np.int64], into: FileRanges, by_steps: bool
-    ) -> NDArray[np.int64]:
-        """Read files beneath an open folder into ranges of a buffer that the caller has checked; six numbers each."""
-        results = np.zeros((ends.size, 6), dtype=np.int64)
+        self, root: int, page: Page, into: FileRanges, results: NDArray[np.int64], by_steps: bool
+    ) -> None:
+        """Read the files of a page beneath an open folder into ranges of a buffer that the caller has checked; six
+        numbers each."""
+        folders = b"".join(page.folders)
+        ends = array("q", itertools.accumulate(map(len, page.folders)))
+        paths = _Paths(
+            len(page),
+            len(page.runs),
+            page.names,
+            folders,
+            *(column.buffer_info()[0] for column in (page.ends, page.runs, ends)),
+        )
         self.handle.ptolemy_read_files(
             root,
-            paths,
-            ends.ctypes.data,
+            ctypes.byref(paths),
             into.data.ctypes.data,
             into.offsets.ctypes.data,
             into.lengths.ctypes.data,
-            ends.size,
+            None if into.seen is None else into.seen.ctypes.data,
             results.ctypes.data,
             by_steps,
         )
-        return results
 
     def open_beneath(self, root: int, path: bytes, flags: int, by_steps: bool) -> int:
         """Open an entry beneath an open folder; -errno if that fails."""
@@ -120,8 +150,8 @@ def library(path: Path = PATH) -> Library | str:
         return f"{path.name} can't be loaded ({error})"
     if interface != INTERFACE:
         return f"{path.name} was built from other sources (interface {interface}, not {INTERFACE})"
-    _declare(handle)
-    return Library(handle, _variants(handle))
+    declare(handle)
+    return Library(handle, variants(handle))
 
 
 def _order(lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -135,7 +165,7 @@ def _order(lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
     return np.argsort((group << 48) - lengths)
 
 
-def _declare(handle: ctypes.CDLL) -> None:
+def declare(handle: ctypes.CDLL) -> None:
     number, address = ctypes.c_int64, ctypes.c_void_p
     text, integer = ctypes.c_char_p, ctypes.c_int
     handle.ptolemy_variant_name.argtypes = [ctypes.c_int]
@@ -146,7 +176,7 @@ def _declare(handle: ctypes.CDLL) -> None:
     handle.ptolemy_sha256_ranges.restype = None
     handle.ptolemy_subtree_roots.argtypes = [ctypes.c_int, address, number, number, address]
     handle.ptolemy_subtree_roots.restype = None
-    handle.ptolemy_read_files.argtypes = [integer, text, *[address] * 4, number, address, integer]
+    handle.ptolemy_read_files.argtypes = [integer, *[address] * 6, integer]
     handle.ptolemy_read_files.restype = None
     handle.ptolemy_open_beneath.argtypes = [integer, text, integer, integer]
     handle.ptolemy_open_beneath.restype = integer
@@ -161,12 +191,12 @@ def _declare(handle: ctypes.CDLL) -> None:
         address,
     ]
     handle.ptolemy_list_folder.restype = number
-    handle.ptolemy_car_sections.argtypes = [text, *[number] * 4, *[address] * 3]
+    handle.ptolemy_car_sections.argtypes = [address, *[number] * 4, *[address] * 3]
     handle.ptolemy_car_sections.restype = number
     handle.ptolemy_dag_links.argtypes = [text, number, number, *[address] * 5]
     handle.ptolemy_dag_links.restype = number
     handle.ptolemy_matching_leaves.argtypes = [
-        text,
+        address,
         address,
         address,
         number,
@@ -183,9 +213,11 @@ def _declare(handle: ctypes.CDLL) -> None:
     handle.ptolemy_copy_pieces.restype = None
     handle.ptolemy_encode_nodes.argtypes = [integer, address, address, number, address]
     handle.ptolemy_encode_nodes.restype = number
+    handle.ptolemy_gather_links.argtypes = [address, address, number, address, address]
+    handle.ptolemy_gather_links.restype = number
 
 
-def _variants(handle: ctypes.CDLL) -> dict[str, int]:
+def variants(handle: ctypes.CDLL) -> dict[str, int]:
     variants = {}
     number = 0
     while name := handle.ptolemy_variant_name(number):

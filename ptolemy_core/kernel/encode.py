@@ -34,7 +34,7 @@ class LinkColumns:
     kinds: NDArray[np.int8]
     tsizes: Column
     lengths: Column
-    names: bytes
+    names: Buffer
     name_ends: Column
 
 
@@ -87,7 +87,7 @@ class _Nodes(ctypes.Structure):
         ("count", ctypes.c_int64),
         ("blocks", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in (*_NUMBERS, *_KINDS)),
-        ("names", ctypes.c_char_p),
+        ("names", ctypes.c_void_p),
         ("digests", ctypes.c_void_p),
     )
 
@@ -124,8 +124,9 @@ def encode_nodes(batch: NodeBatch, digests: NDArray[np.uint8]) -> Sections | Non
         *(np.ascontiguousarray(column, dtype=np.int64) for column in numbers),
         *(np.ascontiguousarray(column, dtype=np.int8) for column in (batch.kinds, links.kinds)),
     ]
+    columns.append(as_bytes(links.names))
     addresses = (column.ctypes.data for column in columns)
-    nodes = _Nodes(len(ends), len(digests), *addresses, links.names, digests.ctypes.data)
+    nodes = _Nodes(len(ends), len(digests), *addresses, digests.ctypes.data)
     done = library.handle.ptolemy_encode_nodes(
         library.variants[variant()], ctypes.byref(nodes), out.ctypes.data, len(out), ends.ctypes.data
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ptolemy_core.kernel import Buffer, _native, as_bytes, check_ranges, variant
 from ptolemy_core.tree import SEPARATOR
+from ptolemy_core.tree.packed import PackedPaths
 
 DONE, SIZE, MTIME, CTIME, INODE, DEVICE = range(6)
 """Columns of the result of `read_files`: bytes read (or -errno), then the file's status after the read."""
@@ -68,6 +69,7 @@ def read_files(
     buffer: Buffer,
     places: NDArray[np.int64],
     lengths: NDArray[np.int64],
+    seen: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Read the first bytes of many small files beneath a folder into one buffer, without the GIL.
 
@@ -77,6 +79,8 @@ def read_files(
         buffer: writable.
         places: offset in the buffer for each file, in bytes.
         lengths: bytes to read of each file.
+        seen: the status that each file had at some time before, the columns SIZE to INODE; INODE is 0 where it isn't
+            known. It saves a look at the file before it is read.
 
     Returns:
         a row per file, columns as above. DONE is negative for files that aren't regular, changed while they were
@@ -91,6 +95,18 @@ def read_files(
         return np.full((len(paths), 6), -errno.ENOSYS, dtype=np.int64)
     data = as_bytes(buffer)
     check_ranges(data.size, places, lengths)
-    ends = np.cumsum(np.fromiter(map(len, paths), dtype=np.int64, count=len(paths)))
-    columns = (np.ascontiguousarray(column, dtype=np.int64) for column in (places, lengths))
-    return loaded.read_files(root, b"".join(paths), ends, _native.FileRanges(data, *columns), BY_STEPS)
+    if not len(paths) == len(places) == (len(places) if seen is None else len(seen)):
+        raise ValueError("paths, places and seen differ in length")
+    into = _native.FileRanges(
+        data,
+        np.ascontiguousarray(places, dtype=np.int64),
+        np.ascontiguousarray(lengths, dtype=np.int64),
+        None if seen is None else np.ascontiguousarray(seen, dtype=np.int64),
+    )
+    results = np.zeros((len(paths), 6), dtype=np.int64)
+    at = 0
+    for page in (paths if isinstance(paths, PackedPaths) else PackedPaths(paths)).pages():
+        end = at + len(page)
+        loaded.read_files(root, page, into.part(at, end), results[at:end], BY_STEPS)
+        at = end
+    return results

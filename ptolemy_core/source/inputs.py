@@ -16,7 +16,7 @@ from ptolemy_core.source import refusals
 from ptolemy_core.source.protocol import Files, KeepsPaths, ReadsMany, State
 from ptolemy_core.source.stamps import Stamps
 from ptolemy_core.tree import Kind
-from ptolemy_core.tree.packed import paths_at
+from ptolemy_core.tree.packed import some_of
 
 
 class Inputs:
@@ -67,7 +67,7 @@ class Inputs:
             self.items.sizes[items] == self.stamps.sizes[items]
         )  # no shards of larger files
         rows = items[whole]
-        names = paths_at(self.items.paths, rows)
+        names = some_of(self.items.paths, rows)
         good, states = self._many.read_many(names, buffer, offsets[whole], self.stamps.take(rows))
         if states is not None:
             good[good] = self._states.note_many(rows[good], states[good])

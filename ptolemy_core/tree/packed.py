@@ -2,7 +2,7 @@
 
 import itertools
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
@@ -26,7 +26,7 @@ class PackedPaths(Sequence[bytes]):
 
     def __init__(self, paths: Iterable[bytes] = ()) -> None:
         """Pack these paths; more can be added."""
-        self._pages: list[_Page] = []
+        self._pages: list[Page] = []
         self._firsts: list[int] = []
         self._packed = 0
         self._waiting: list[bytes] = []
@@ -38,11 +38,11 @@ class PackedPaths(Sequence[bytes]):
         self._waiting += paths
         whole = len(self._waiting) - len(self._waiting) % _PAGE
         for low in range(0, whole, _PAGE):
-            self._add(_Page.of(self._waiting[low : low + _PAGE]))
+            self._add(Page.of(self._waiting[low : low + _PAGE]))
         if whole:
             del self._waiting[:whole]
 
-    def _add(self, page: "_Page") -> None:
+    def _add(self, page: "Page") -> None:
         self._pages.append(page)
         self._firsts.append(self._packed)
         self._packed += len(page)
@@ -50,7 +50,7 @@ class PackedPaths(Sequence[bytes]):
     def finish(self) -> "PackedPaths":
         """Pack the last of them."""
         if self._waiting:
-            self._add(_Page.of(self._waiting))
+            self._add(Page.of(self._waiting))
             self._waiting = []
         return self
 
@@ -66,12 +66,17 @@ class PackedPaths(Sequence[bytes]):
     def __getitem__(self, at: int | slice) -> "bytes | PackedPaths":
         if isinstance(at, slice):
             low, high, step = at.indices(len(self))
-            return PackedPaths(
-                self.between(low, high) if step == 1 else (self[k] for k in range(len(self))[at])
-            )
+            return self._part(low, high) if step == 1 else PackedPaths(self[k] for k in range(len(self))[at])
         number = range(len(self))[at]
         page = bisect_right(self._firsts, number) - 1
         return self._pages[page].path(number - self._firsts[page])
+
+    def _part(self, low: int, high: int) -> "PackedPaths":
+        """The paths from `low` up to `high`; their names aren't copied."""
+        out = PackedPaths()
+        for number, first, last in self._pages_of(low, high):
+            out._add(self._pages[number].part(first, last))
+        return out
 
     def __iter__(self) -> Iterator[bytes]:
         return self.between(0, len(self))
@@ -85,14 +90,22 @@ class PackedPaths(Sequence[bytes]):
 
     def groups(self, low: int = 0, high: int | None = None) -> Iterator[Group]:
         """The paths from `low` up to `high`, by folder; a folder may come several times in a row."""
-        pages = self._pages
-        high = len(self) if high is None else high
-        page = max(0, bisect_right(self._firsts, low) - 1)
-        for k in range(page, len(pages)):
-            first = self._firsts[k]
+        for number, first, last in self._pages_of(low, len(self) if high is None else high):
+            yield from self._pages[number].groups(first, last)
+
+    def _pages_of(self, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+        """The numbers of the pages with the paths from `low` up to `high`, and what part of each they are."""
+        for number in range(max(0, bisect_right(self._firsts, low) - 1), len(self._pages)):
+            first = self._firsts[number]
             if first >= high:
                 return
-            yield from pages[k].groups(max(0, low - first), min(len(pages[k]), high - first))
+            start, stop = max(0, low - first), min(len(self._pages[number]), high - first)
+            if start < stop:
+                yield number, start, stop
+
+    def pages(self) -> Sequence["Page"]:
+        """What it is made of, to be read without an object for each path."""
+        return self._pages
 
     def lengths(self) -> NDArray[np.int32]:
         """Bytes of the name of each."""
@@ -117,7 +130,7 @@ def by_folder(paths: Sequence[bytes]) -> Iterator[Group]:
         return
     for low in range(0, len(paths), _PAGE):
         part = paths[low : low + _PAGE]
-        yield from _Page.of(part).groups(0, len(part))
+        yield from Page.of(part).groups(0, len(part))
 
 
 def paths_at(paths: Sequence[bytes], rows: NDArray[np.signedinteger[Any]]) -> list[bytes]:
@@ -128,11 +141,19 @@ def paths_at(paths: Sequence[bytes], rows: NDArray[np.signedinteger[Any]]) -> li
     return [paths[row] for row in rows.tolist()]
 
 
-class _Page:
+def some_of(paths: Sequence[bytes], rows: NDArray[np.signedinteger[Any]]) -> Sequence[bytes]:
+    """`paths_at`, still packed if they are consecutive paths that are."""
+    if isinstance(paths, PackedPaths) and len(rows) and int(rows[-1]) + 1 - int(rows[0]) == len(rows):
+        if (rows[1:] > rows[:-1]).all():
+            return paths[int(rows[0]) : int(rows[-1]) + 1]
+    return paths_at(paths, rows)
+
+
+class Page:
     """Some thousands of paths.
 
-    `names` are side by side, and `ends` says where each of them ends, after a 0. Those from `runs[k]` on are in
-    folder `folders[k]`.
+    `names` are side by side, and `ends` says where the first of them begins and each of them ends. Those from
+    `runs[k]` on are in folder `folders[k]`; `runs[0]` is 0.
     """
 
     __slots__ = ("ends", "folders", "names", "runs")
@@ -144,7 +165,7 @@ class _Page:
         self.folders = folders
 
     @classmethod
-    def of(cls, paths: Sequence[bytes]) -> "_Page":
+    def of(cls, paths: Sequence[bytes]) -> "Page":
         if SEPARATOR not in (data := b"".join(paths)):  # all in one folder, the topmost
             ends = array("I", itertools.accumulate(map(len, paths), initial=0))
             return cls(data, ends, array("I", [0]), [b""])
@@ -169,6 +190,14 @@ class _Page:
         folder = self.folders[bisect_right(self.runs, number) - 1]
         name = self.names[self.ends[number] : self.ends[number + 1]]
         return folder + SEPARATOR + name if folder else name
+
+    def part(self, low: int, high: int) -> "Page":
+        """The paths from `low` up to `high`, of which there is at least one."""
+        if high - low == len(self):
+            return self
+        first, last = bisect_right(self.runs, low) - 1, bisect_left(self.runs, high)
+        runs = array("I", [0, *(run - low for run in self.runs[first + 1 : last])])
+        return Page(self.names, self.ends[low : high + 1], runs, self.folders[first:last])
 
     def groups(self, low: int, high: int) -> Iterator[Group]:
         run = max(0, bisect_right(self.runs, low) - 1)

@@ -1,7 +1,7 @@
 /* Which variants this CPU can run, and what each is made of. */
 #include "kernel.h"
 
-enum { INTERFACE = 6 };
+enum { INTERFACE = 7 };
 
 #if X86
 #include <cpuid.h>

@@ -70,7 +70,7 @@ class Source(Files, Protocol):
 
         Args:
             rules: which entries belong to the project.
-            folder: called with each folder before it is listed, if the source has folders.
+            folder: called with each folder, if the source has folders, and its token from before it was listed.
             size: approximate number of entries per batch.
         """
 

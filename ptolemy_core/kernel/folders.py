@@ -73,10 +73,14 @@ class _Walked(ctypes.Structure):
     )
 
 
+ROOM = 8192
+"""Entries that come at once."""
+
+
 class _Room:
     """What a walk writes some thousands of entries to, again and again."""
 
-    def __init__(self, entries: int = 8192) -> None:
+    def __init__(self, entries: int) -> None:
         self._names = np.empty(entries * 64, dtype=np.uint8)
         self._folders = np.empty(entries * 128, dtype=np.uint8)
         self._ends, self._starts = np.empty((2, entries + 1), dtype=np.uint32)
@@ -142,7 +146,7 @@ def walk_folder(descriptor: int) -> Iterator[Walked]:
     if not walk:
         raise SpecialEntryError
     try:
-        room = _Room()
+        room = _Room(ROOM)
         while loaded.handle.ptolemy_walk_next(walk, ctypes.byref(room.target)) == 0:
             if not room.target.count:
                 return

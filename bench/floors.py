@@ -1,7 +1,6 @@
 """Floors: what this machine does at best with nothing of ours in the way."""
 
 import hashlib
-import mmap
 import os
 import threading
 from functools import partial
@@ -14,6 +13,7 @@ from bench.jobs import Clock, timed
 from bench.machine import cores
 from bench.measure import Sample, alternate, job, spread
 from bench.report import Section
+from ptolemy_core.source.buffers import new_buffer
 
 _BLOCK = 8 << 20
 
@@ -76,7 +76,7 @@ def _read(path: str, direct: bool) -> int:
     descriptor = os.open(path, os.O_RDONLY | (os.O_DIRECT if direct else 0))
     total = 0
     try:
-        with mmap.mmap(-1, _BLOCK) as buffer:  # aligned, as O_DIRECT wants
+        with new_buffer(_BLOCK) as buffer:  # aligned, as O_DIRECT wants
             while got := os.preadv(descriptor, [buffer], total):
                 total += got
     finally:
@@ -90,7 +90,7 @@ def _write(path: str, size: int, direct: bool) -> None:
     try:
         if direct:
             os.posix_fallocate(descriptor, 0, size)
-        with mmap.mmap(-1, _BLOCK) as buffer:
+        with new_buffer(_BLOCK) as buffer:
             buffer.write(np.random.default_rng(3).bytes(_BLOCK))
             for at in range(0, size, _BLOCK):
                 os.pwritev(descriptor, [buffer], at)

@@ -14,6 +14,7 @@ from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.rules import selection
 from ptolemy_core.setting_checks import MAX_GIB
+from ptolemy_core.wrong_values import wrong_value
 
 
 def _setting(default: Any, description: str, *, changeable: bool = False) -> Any:
@@ -333,10 +334,8 @@ def parse_project(settings: dict[str, Any]) -> Project:
 
 def _reason(error: Any) -> str:
     field = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "missing":
-        return f"{field} is missing"
     if error["type"] == "extra_forbidden":
         return f"{field} is not a setting; the settings are {', '.join(Project.model_fields)}"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
-    return f"{field}: {error['msg']}, got {error['input']!r}"
+    return wrong_value(field, error)

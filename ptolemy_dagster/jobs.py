@@ -1,8 +1,12 @@
 """Jobs: a stage each, all of them in a row, verification, and the definition of projects."""
 
+import functools
+import operator
+
 import dagster as dg
 
 from ptolemy_core.project import parse_project
+from ptolemy_core.stages.order import Stage, Until
 from ptolemy_dagster import checks
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.dataset import dataset_root, manifest
@@ -54,12 +58,29 @@ blitz = dg.define_asset_job(
     tags=_TAGS,
     description="Build all CARs of a project that aren't built yet.",
 )
-onboard = dg.define_asset_job(
-    "onboard",
-    selection=[scan_result, container_plan, built_cars, dataset_root, manifest],
-    tags=_TAGS,
-    description="Scan, containerize, blitz and verify a project; then make its root and manifest.",
+_OF_STAGE = {
+    Stage.SCAN: dg.AssetSelection.assets(scan_result),
+    Stage.CONTAINERIZE: dg.AssetSelection.assets(container_plan),
+    Stage.BLITZ: dg.AssetSelection.assets(built_cars).without_checks(),
+    Stage.VERIFY: _verification,
+    Stage.ROOT: dg.AssetSelection.assets(dataset_root),
+    Stage.MANIFEST: dg.AssetSelection.assets(manifest),
+}
+
+
+def _in_a_row(until: Until, description: str) -> AnyJob:
+    """A job of all stages up to one."""
+    selection = functools.reduce(operator.or_, (_OF_STAGE[stage] for stage in until.stages))
+    return dg.define_asset_job(until.job, selection=selection, tags=_TAGS, description=description)
+
+
+onboard = _in_a_row(
+    Until.MANIFEST, "Scan, containerize, blitz and verify a project; then make its root and manifest."
 )
+parts_of_onboard = [
+    _in_a_row(until, f"As onboard, and end after {until.value}: ptolemy run --until {until.value}.")
+    for until in (Until.CONTAINERIZE, Until.BLITZ, Until.VERIFY, Until.ROOT)
+]
 root = dg.define_asset_job(
     "root",
     selection=[dataset_root],
@@ -130,6 +151,7 @@ ALL: list[AnyJob] = [
     containerize,
     blitz,
     onboard,
+    *parts_of_onboard,
     carry_on,
     root,
     verify,

@@ -9,6 +9,7 @@ from ptolemy_core.stages import remove
 from ptolemy_core.stages.remove import Removal
 from ptolemy_dagster import show
 from ptolemy_dagster.partitions import car_key, register, register_cars, unregister
+from ptolemy_dagster.run_facts import stage_name
 from ptolemy_dagster.status import live_run
 
 
@@ -65,5 +66,6 @@ def _require_no_run(catalog: Catalog, instance: dg.DagsterInstance, name: str) -
     run = live_run(catalog, instance, name)
     if run is not None:
         raise BusyError(
-            f"{run.job_name} of project {name!r} is under way (run {run.run_id}): wait for it, or cancel it"
+            f"{stage_name(run.job_name)} of project {name!r} is under way (run {run.run_id}): wait for it, "
+            "or cancel it"
         )

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MATERIALIZE = "materialize"
+"""What a run is called whose assets somebody chose in Dagster's web UI: it has no job of its own."""
+
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 """Statuses of runs that are over."""
 
@@ -23,3 +26,8 @@ class RunFacts:
     status: str
     updated: float
     tags: Mapping[str, str]
+
+
+def stage_name(job: str) -> str:
+    """What people call a run of this job."""
+    return MATERIALIZE if job.startswith("__") else job

@@ -98,7 +98,7 @@ def test_good_settings_are_taken(settings: dict[str, Any]) -> None:
         ({"target_dir": "in"}, "target_dir must be an absolute path, got 'in'"),
         ({"staging_dir": ""}, "staging_dir must be an absolute path, got ''"),
         ({"target_dir": "/a\0b"}, "target_dir contains a NUL character"),
-        ({"target_dir": 5}, "target_dir: Input should be a valid string, got 5"),
+        ({"target_dir": 5}, "target_dir must be text, got 5"),
         ({"target_dir": "/data/\udcff"}, "target_dir"),
         (
             {"staging_dir": "/data/in"},

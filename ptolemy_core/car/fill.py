@@ -61,7 +61,7 @@ def fill(
     Returns:
         the sha2-256 digest of every block, one per row; row 0 is that of the payload CID.
 
-    Memory: at most 2 * `threads` + 1 + MAX_OPEN_UNITS units (240 MiB with 4 threads), and about 60 bytes per block.
+    Memory: at most 2 * `threads` + 1 + MAX_OPEN_UNITS units (270 MiB with 4 threads), and about 60 bytes per block.
 
     Raises:
         SourceError: a source changed since the scan.

@@ -95,10 +95,26 @@ def _insert(
     cursor = connection.connection.cursor()
     try:
         for part in parts:
-            names = (*constants, *part)
-            _insert_sqlite(cursor, _into(table, names), list(part.values()), tuple(constants.values()))
+            if not len(next(iter(part.values()))):
+                continue
+            same = {name: values[0] for name, values in part.items() if _are_same(values)}
+            if len(same) == len(part):  # else nothing would say how many rows there are
+                same.popitem()
+            other = {name: _bound(values) for name, values in part.items() if name not in same}
+            fixed = {**constants, **same}
+            into = _into(table, (*fixed, *other))
+            _insert_sqlite(cursor, into, list(other.values()), tuple(fixed.values()))
     finally:
         cursor.close()
+
+
+def _are_same(values: Sequence[Any]) -> bool:
+    return bool(values[0] == values[-1]) and values.count(values[0]) == len(values)
+
+
+def _bound(values: Sequence[Any]) -> Sequence[Any]:
+    """Values as Python's sqlite3 binds them soonest: it looks for an adapter of each bytes, but of no bytearray."""
+    return list(map(bytearray, values)) if set(map(type, values)) == {bytes} else values
 
 
 def _into(table: sa.Table, names: Iterable[str]) -> str:
@@ -167,14 +183,14 @@ def _insert_sqlite(
     for low in range(0, count, step):
         rows = min(step, count - low)
         part = [column[low : low + rows] for column in columns]
-        once = tuple(values.count(values[0]) == rows for values in part)
+        once = tuple(map(_are_same, part))
         statement = statements.get((rows, once))
         if statement is None:
             statement = statements[rows, once] = f"{insert_into} VALUES {_marks(len(constants), once, rows)}"
-        values = itertools.chain.from_iterable(
-            values[:1] if same else values for values, same in zip(part, once, strict=True)
-        )
-        cursor.execute(statement, (*constants, *values))
+        bound = [*constants]
+        for values, same in zip(part, once, strict=True):
+            bound += values[:1] if same else values
+        cursor.execute(statement, bound)
 
 
 def _marks(constants: int, once: Sequence[bool], rows: int) -> str:

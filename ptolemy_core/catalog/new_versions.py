@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ptolemy_core.catalog import bulk
+from ptolemy_core.catalog import bulk, projects
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.scans import set_planned
 from ptolemy_core.catalog.schema import file, scan
@@ -45,6 +45,7 @@ def renew_in(connection: Connection, file_ids: Iterable[int], *, other_content: 
         rows = connection.execute(sa.select(file).where(chosen)).mappings().all()
         if not rows:
             continue
+        projects.hold(connection, rows[0]["project"])
         newest = sa.select(sa.func.max(scan.c.id)).where(scan.c.project == rows[0]["project"])
         number = connection.execute(newest.where(scan.c.refused.is_(None))).scalar_one()
         gone = {"gone_scan": number, "other_content": True if other_content else None}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import project as table
@@ -141,6 +142,35 @@ def change(catalog: Catalog, name: str, settings: dict[str, Any]) -> Project:
         with catalog.write() as connection:
             connection.execute(table.update().where(table.c.name == name).values(values))
     return get(catalog, name)
+
+
+def hold(connection: Connection, name: str) -> None:
+    """Keep a project from being removed or renamed until the connection's transaction ends.
+
+    For rows without a foreign key to it: files, where the database's own check costs more than the rows. Whoever
+    removes or renames a project calls `claim` before anything else.
+
+    Raises:
+        UnknownProjectError: it is gone already.
+    """
+    _lock(connection, name, key_share=True)
+
+
+def claim(connection: Connection, name: str) -> None:
+    """Wait for all that hold a project, and let nobody hold it until the connection's transaction ends.
+
+    Raises:
+        UnknownProjectError: it is gone already.
+    """
+    _lock(connection, name)
+
+
+def _lock(connection: Connection, name: str, *, key_share: bool = False) -> None:
+    """Lock a project's row: SQLite's transactions that write exclude each other anyway."""
+    query = sa.select(table.c.name).where(table.c.name == name)
+    locked = query.with_for_update(read=key_share, key_share=key_share)
+    if connection.scalar(locked) is None:
+        raise UnknownProjectError(f"project {name!r} was removed or renamed meanwhile: nothing was recorded")
 
 
 @survives_outage

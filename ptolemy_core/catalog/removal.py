@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ptolemy_core.catalog import data_keys
+from ptolemy_core.catalog import data_keys, projects
 from ptolemy_core.catalog.schema import metadata, project
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import ProjectExistsError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def delete(catalog: Catalog, name: str) -> None:
     """Remove a project and all that is known of it, in one transaction."""
     with catalog.write() as connection:
+        projects.claim(connection, name)
         for table in reversed(metadata.sorted_tables):
             mine = _belongs(table, name)
             if mine is not None:
@@ -35,6 +36,7 @@ def rename(catalog: Catalog, old: str, new: str, wrapped: "Sequence[WrappedKey]"
         ProjectExistsError: another project has it.
     """
     with catalog.write() as connection:
+        projects.claim(connection, old)
         if connection.scalar(sa.select(project.c.name).where(project.c.name == new)) is not None:
             raise ProjectExistsError(f"there is a project {new!r} already: use another name")
         row = connection.execute(sa.select(project).where(project.c.name == old)).mappings().one()

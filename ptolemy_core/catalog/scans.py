@@ -4,7 +4,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -77,9 +77,12 @@ def refuse(catalog: Catalog, number: int, reason: str) -> None:
         connection.execute(scans.update().where(scans.c.id == number).values(refused=reason))
 
 
-def finish(connection: Connection, number: int, mounts: Mounts, *, news: bool = True) -> None:
-    """Record that a scan is done, the file systems that it found, and whether it changed any entry."""
+def finish(
+    connection: Connection, number: int, mounts: Mounts, live: "LiveTotals", *, news: bool = True
+) -> None:
+    """Record that a scan is done, the file systems that it found, what is live, and whether it changed any entry."""
     values: dict[str, Any] = {"finished_at": time.time(), "mounts": json.dumps(mounts.as_json())}
+    values["live"] = json.dumps(asdict(live))
     if not news:
         mine = sa.select(scans.c.project).where(scans.c.id == number).scalar_subquery()
         before = scans.alias()
@@ -205,21 +208,19 @@ def deleted_live(catalog: Catalog, project: str) -> frozenset[int]:
 
 def known_pages(catalog: Catalog, project: str) -> Iterator[KnownPage]:
     """Rows that earlier scans left live, in path order."""
+    columns = [files.c[name] for name in (*_COLUMNS, "id")]
     after = None
     while True:
-        query = (
-            sa.select(*(files.c[name] for name in (*_COLUMNS, "id")), skipped.withdrawn())
-            .where(*_live(project))
-            .order_by(files.c.path)
-            .limit(PAGE)
-        )
-        if after is not None:
-            query = query.where(files.c.path > after)
         with catalog.read() as connection:
+            any_dropped = skipped.any_dropped_in(connection, project)
+            wanted = (*columns, skipped.withdrawn()) if any_dropped else columns
+            query = sa.select(*wanted).where(*_live(project)).order_by(files.c.path).limit(PAGE)
+            if after is not None:
+                query = query.where(files.c.path > after)
             found = next(pages(connection, query, PAGE), None)
         if found is None:
             return
-        *values, ids, withdrawn = found
+        *values, ids, withdrawn = found if any_dropped else (*found, (False,) * len(found[0]))
         entries = Listed(*map(list, values))
         yield KnownPage(entries, ids, withdrawn, len(entries) - entries.kinds.count(LEFT_OUT))
         if len(entries) < PAGE:
@@ -324,7 +325,16 @@ class LiveTotals:
 
 @survives_outage
 def totals(catalog: Catalog, project: str) -> LiveTotals:
-    """What the last scan left live."""
+    """What the last scan left live: as it counted, else as its rows are."""
+    with catalog.read() as connection:
+        newest = connection.execute(newest_merged(project)).first()
+    if newest is None or newest.finished_at is None or newest.live is None:
+        return counted(catalog, project)  # of a scan that was cut off, or an earlier version's
+    return LiveTotals(**json.loads(newest.live))
+
+
+def counted(catalog: Catalog, project: str) -> LiveTotals:
+    """Counts over the live rows of a project."""
     query = sa.select(
         files.c.kind,
         sa.func.count(),

@@ -83,27 +83,31 @@ scan = Table(
     Column("mounts", String),  # JSON, see `source.filesystem`: the file systems that it found
     Column("refused", String),  # why nothing of it was recorded
     Column("planned", Boolean),  # true: all that it left is in containers; null: that isn't known
+    Column(
+        "live", String
+    ),  # JSON, see `scans.LiveTotals`: counts over the entries that it left; null: not known
 )
 
-file = Table(
+file = Table(  # no foreign keys, which cost more than the rows: see `projects.hold`
     "file",
     metadata,
     Column("id", _BIG_ID, primary_key=True, autoincrement=True),
-    Column("project", ForeignKey("project.name"), nullable=False),
+    Column("project", String, nullable=False),
     Column("path", LargeBinary, nullable=False),
     Column("kind", SmallInteger, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime", BigInteger, nullable=False),
     Column("target", LargeBinary),
     Column("reason", String),
-    Column("first_scan", ForeignKey("scan.id"), nullable=False),
-    Column("gone_scan", ForeignKey("scan.id")),
+    Column("first_scan", _BIG_ID, nullable=False),
+    Column("gone_scan", _BIG_ID),
     Column("cid", LargeBinary),
     Column("sha256", LargeBinary),  # of the file in the source, if the project's file_sha256 says so
     Column("header", LargeBinary),  # of an encrypted file: salt and nonce prefix, see `encryption.Header`
     # true: of a version that is gone since its source has other bytes, though size and time stayed
     Column("other_content", Boolean),
 )
+file.add_is_dependent_on(scan)  # where SQLite still has the keys of earlier versions, files are deleted first
 Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)
 _KNOWN = text("cid IS NOT NULL")
 Index("file_by_cid", file.c.cid, postgresql_where=_KNOWN, sqlite_where=_KNOWN)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.schema import file, scan
@@ -105,7 +106,7 @@ def left_out(catalog: Catalog, project: str, limit: int) -> list[tuple[str, str]
     query = (
         sa.select(file.c.path, file.c.reason)
         .where(file.c.project == project, file.c.gone_scan.is_(None), file.c.kind < zero)
-        .order_by(file.c.path)
+        .order_by(sa.func.coalesce(file.c.path, file.c.path))  # else each row of the project is looked at
         .limit(limit)
     )
     with catalog.read() as connection:
@@ -119,11 +120,16 @@ def withdrawn() -> sa.ColumnElement[bool]:
 
 def any_dropped(catalog: Catalog, project: str, number: int | None = None) -> bool:
     """Whether a build has dropped something of a project, or of its container of that number."""
+    with catalog.read() as connection:
+        return any_dropped_in(connection, project, number)
+
+
+def any_dropped_in(connection: Connection, project: str, number: int | None = None) -> bool:
+    """`any_dropped` within a transaction."""
     query = sa.select(table.c.id).where(table.c.project == project).limit(1)
     if number is not None:
         query = query.where(table.c.container == number)
-    with catalog.read() as connection:
-        return connection.scalar(query) is not None
+    return connection.scalar(query) is not None
 
 
 def rows(catalog: Catalog, project: str, *, current: bool = False) -> Iterator[Skipped]:

@@ -19,7 +19,7 @@ from ptolemy_core.errors import BusyError, ReadOnlyStateError, SettingsError, St
 
 __all__ = ["PG_URL", "REVISION", "Catalog", "default_url", "home"]
 
-REVISION = "0020"
+REVISION = "0021"
 """Revision of the schema that this version reads and writes."""
 
 _POLL = 0.2

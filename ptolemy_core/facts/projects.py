@@ -179,8 +179,12 @@ class RunFacts(Facts):
 
     project: str = field("project", "Name of the project.")
     cars: list[StagedCarFacts] = field("CARs", "All built CARs of the project.")
-    manifest: str | None = field("manifest", "Path of the manifest; null: none is written yet.")
-    root: RootFacts | None = field("root", "The root of the data set; null: nothing is stored.")
+    manifest: str | None = field(
+        "manifest", "Path of the manifest; null: none is written yet, or the run ended earlier."
+    )
+    root: RootFacts | None = field(
+        "root", "The root of the data set; null: nothing is stored, or the run ended earlier."
+    )
     not_stored: NotStoredFacts = field("in no CAR", "Entries that are in no CAR and won't be.")
 
 

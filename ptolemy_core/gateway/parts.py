@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ptolemy_core.source.buffers import new_buffer
+
 _MIB = 1 << 20
 _SLACK = 64 << 10
 """What the heads of sections and small nodes need beside leaves of whole MiB."""
@@ -163,7 +165,7 @@ class Parts:
             gone = self._blank.pop() if self._blank else self._drop(next(iter(self._idle.values())))
             self._mapped -= len(gone or b"")
         self._mapped += size
-        return _mapped(size)
+        return new_buffer(size)
 
     def _drop(self, part: SharedPart) -> mmap.mmap | None:
         assert part.key is not None
@@ -175,12 +177,3 @@ class Parts:
         self._blank += [buffer for part in list(self._idle.values()) if (buffer := self._drop(part))]
         while self._mapped > _KEPT and self._blank:
             self._mapped -= len(self._blank.pop())
-
-
-def _mapped(size: int) -> mmap.mmap:
-    """New memory, which the system gets back when it is dropped."""
-    flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_ANONYMOUS", 0)
-    made = mmap.mmap(-1, size, flags=flags)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        made.madvise(mmap.MADV_HUGEPAGE)
-    return made

@@ -66,7 +66,9 @@ def answer_piece(
         held = choose(found)
     except NotFoundError:
         return Refusal(
-            404, "piece-away", f"the CAR of the piece {request.text} was removed from here after its delivery"
+            404,
+            "piece-away",
+            f"the CAR of the piece {request.text} isn't here: it was removed after its delivery, or is lost",
         )
     caching = f"{'public' if held.public else 'private'}, {IMMUTABLE}"
     return answer_car(held, request.method, request.headers, {**SHARED, "Cache-Control": caching})

@@ -116,7 +116,9 @@ def _find(holdings: Holdings, request: PathRequest, root: bytes, steps: Sequence
             roots.append(target.cid)
     except NotFoundError:
         return Refusal(
-            404, "car-away", f"the CAR of {cid.to_text(root)} was removed from here after its delivery"
+            404,
+            "car-away",
+            f"the CAR of {cid.to_text(root)} isn't here: it was removed after its delivery, or is lost",
         )
     return _Found(target, way, roots)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-INTERFACE = 7
+INTERFACE = 8
 """The number that `ptolemy_kernel_interface` of native/kernel.h must return."""
 
 PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" else "libkernel.so")
@@ -93,8 +93,8 @@ def library(path: Path = PATH) -> Library | str:
         return f"{path.name} can't be loaded ({error})"
     if interface != INTERFACE:
         return f"{path.name} was built from other sources (interface {interface}, not {INTERFACE})"
-    _declare(handle)
-    return Library(handle, _variants(handle))
+    declare(handle)
+    return Library(handle, variants(handle))
 
 
 def _order(lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -108,31 +108,30 @@ def _order(lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
     return np.argsort((group << 48) - lengths)
 
 
-def _declare(handle: ctypes.CDLL) -> None:
+def declare(handle: ctypes.CDLL) -> None:
+    """State the types of all functions."""
+    number, address, integer = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
+    handle.ptolemy_variant_name.argtypes = [integer]
+    handle.ptolemy_variant_name.restype = ctypes.c_char_p
+    handle.ptolemy_variant_available.argtypes = [integer]
+    handle.ptolemy_variant_available.restype = integer
+    handle.ptolemy_sha256_ranges.argtypes = [integer, *[address] * 4, number, address]
+    handle.ptolemy_sha256_ranges.restype = None
+    handle.ptolemy_subtree_roots.argtypes = [integer, address, number, number, address]
+    handle.ptolemy_subtree_roots.restype = None
+    _declare_files(handle)
+    _declare_blocks(handle)
+
+
+def _declare_files(handle: ctypes.CDLL) -> None:
     number, address = ctypes.c_int64, ctypes.c_void_p
     text, integer = ctypes.c_char_p, ctypes.c_int
-    handle.ptolemy_variant_name.argtypes = [ctypes.c_int]
-    handle.ptolemy_variant_name.restype = ctypes.c_char_p
-    handle.ptolemy_variant_available.argtypes = [ctypes.c_int]
-    handle.ptolemy_variant_available.restype = ctypes.c_int
-    handle.ptolemy_sha256_ranges.argtypes = [ctypes.c_int, *[address] * 4, number, address]
-    handle.ptolemy_sha256_ranges.restype = None
-    handle.ptolemy_subtree_roots.argtypes = [ctypes.c_int, address, number, number, address]
-    handle.ptolemy_subtree_roots.restype = None
     handle.ptolemy_read_files.argtypes = [integer, *[address] * 6, integer]
     handle.ptolemy_read_files.restype = None
     handle.ptolemy_open_beneath.argtypes = [integer, text, integer, integer]
     handle.ptolemy_open_beneath.restype = integer
-    handle.ptolemy_list_folder.argtypes = [
-        ctypes.c_int,
-        text,
-        number,
-        address,
-        number,
-        *[address] * 3,
-        number,
-        address,
-    ]
+    into = [address, number, *[address] * 3, number, address]
+    handle.ptolemy_list_folder.argtypes = [integer, text, number, *into]
     handle.ptolemy_list_folder.restype = number
     handle.ptolemy_walk_start.argtypes = [integer]
     handle.ptolemy_walk_start.restype = address
@@ -140,21 +139,17 @@ def _declare(handle: ctypes.CDLL) -> None:
     handle.ptolemy_walk_next.restype = number
     handle.ptolemy_walk_end.argtypes = [address]
     handle.ptolemy_walk_end.restype = None
-    handle.ptolemy_car_sections.argtypes = [text, *[number] * 4, *[address] * 3]
+
+
+def _declare_blocks(handle: ctypes.CDLL) -> None:
+    number, address = ctypes.c_int64, ctypes.c_void_p
+    text, integer = ctypes.c_char_p, ctypes.c_int
+    handle.ptolemy_car_sections.argtypes = [address, *[number] * 4, *[address] * 3]
     handle.ptolemy_car_sections.restype = number
     handle.ptolemy_dag_links.argtypes = [text, number, number, *[address] * 5]
     handle.ptolemy_dag_links.restype = number
-    handle.ptolemy_matching_leaves.argtypes = [
-        text,
-        address,
-        address,
-        number,
-        text,
-        address,
-        address,
-        number,
-        number,
-    ]
+    leaves = [*[address] * 3, number]
+    handle.ptolemy_matching_leaves.argtypes = [*leaves, text, address, address, number, number]
     handle.ptolemy_matching_leaves.restype = number
     handle.ptolemy_put_heads.argtypes = [address, number, *[address] * 3, number]
     handle.ptolemy_put_heads.restype = number
@@ -162,19 +157,12 @@ def _declare(handle: ctypes.CDLL) -> None:
     handle.ptolemy_copy_pieces.restype = None
     handle.ptolemy_encode_nodes.argtypes = [integer, address, address, number, address]
     handle.ptolemy_encode_nodes.restype = number
-    handle.ptolemy_layout_nodes.argtypes = [
-        integer,
-        address,
-        address,
-        number,
-        *[address] * 3,
-        number,
-        address,
-    ]
+    into = [address, address, number, address]
+    handle.ptolemy_layout_nodes.argtypes = [integer, address, address, number, address, *into]
     handle.ptolemy_layout_nodes.restype = number
 
 
-def _variants(handle: ctypes.CDLL) -> dict[str, int]:
+def variants(handle: ctypes.CDLL) -> dict[str, int]:
     variants = {}
     number = 0
     while name := handle.ptolemy_variant_name(number):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.kernel import _native, as_bytes, variant
+from ptolemy_core.kernel import Buffer, _native, as_bytes, variant
 
 _SMALLEST_SECTION = 37
 """Bytes of a section without data."""
@@ -66,7 +66,7 @@ def compiled() -> _native.Library | None:
     return loaded if isinstance(loaded, _native.Library) and variant() != "python" else None
 
 
-def car_sections(buffer: bytes, limit: int) -> SectionColumns | None:
+def car_sections(buffer: Buffer, limit: int) -> SectionColumns | None:
     """The complete sections at the start of a buffer, of at most `limit` bytes of CID and data each.
 
     Returns:
@@ -75,9 +75,10 @@ def car_sections(buffer: bytes, limit: int) -> SectionColumns | None:
     library = compiled()
     if library is None:
         return None
-    columns = np.empty((3, len(buffer) // _SMALLEST_SECTION), dtype=np.int64)
+    data = as_bytes(buffer)
+    columns = np.empty((3, data.size // _SMALLEST_SECTION), dtype=np.int64)
     count = library.handle.ptolemy_car_sections(
-        buffer, 0, len(buffer), limit, columns.shape[1], *(column.ctypes.data for column in columns)
+        data.ctypes.data, 0, data.size, limit, columns.shape[1], *(column.ctypes.data for column in columns)
     )
     return SectionColumns(*columns[:, :count].copy()) if count else None
 
@@ -104,7 +105,7 @@ def dag_links(block: bytes) -> LinkColumns | None:
 
 
 def matching_leaves(
-    buffer: bytes, sections: SectionColumns, first: int, links: LinkColumns, link: int, chunk: int
+    buffer: Buffer, sections: SectionColumns, first: int, links: LinkColumns, link: int, chunk: int
 ) -> int:
     """How many sections are, one after another, what the links name: raw blocks with their sizes as Tsizes.
 
@@ -120,9 +121,10 @@ def matching_leaves(
     left = min(len(sections.ends) - first, links.named - link)
     if library is None or left <= 0:
         return 0
+    data = as_bytes(buffer)
     return int(
         library.handle.ptolemy_matching_leaves(
-            buffer,
+            data.ctypes.data,
             sections.contents[first:].ctypes.data,
             sections.ends[first:].ctypes.data,
             left,
@@ -135,7 +137,7 @@ def matching_leaves(
     )
 
 
-def gathered(buffer: bytes, offsets: Column, size: int) -> NDArray[np.uint8]:
+def gathered(buffer: Buffer, offsets: Column, size: int) -> NDArray[np.uint8]:
     """`size` bytes at each offset of a buffer, of shape (n, size)."""
     data: NDArray[np.uint8] = as_bytes(buffer)
     return np.take(data, offsets[:, None] + np.arange(size))

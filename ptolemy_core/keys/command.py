@@ -13,6 +13,10 @@ MAX_OUTPUT = 1 << 20
 """Bytes that a command may print."""
 
 
+_OURS = "PYTHONSAFEPATH"
+"""Set for Ptolemy's own processes; a command may be a script that imports what is beside it."""
+
+
 class SecretCommand:
     """A command line from an environment variable that prints what belongs to an alias.
 
@@ -56,6 +60,7 @@ class SecretCommand:
         try:
             process = subprocess.Popen(
                 arguments,
+                env={name: text for name, text in os.environ.items() if name != _OURS},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

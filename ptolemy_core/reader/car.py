@@ -11,7 +11,9 @@ from typing import BinaryIO
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag import varint
+from ptolemy_core.kernel import Buffer
 from ptolemy_core.reader.findings import CarError, Code
+from ptolemy_core.reader.forward import ForwardFile
 from ptolemy_core.reader.hashes import parse_cid
 from ptolemy_core.reader.opening import open_regular
 from ptolemy_core.reader.sections import Batch, Block, Section, SectionRun
@@ -60,12 +62,12 @@ class CarReader:
     checked against their CIDs here.
 
     Args:
-        source: the stream, at the CAR's first byte.
+        source: the stream, or the file that is read forward, at the CAR's first byte.
         name: the file's name, for errors.
         max_section: limit of a section's bytes; a longer section is refused before it is read.
         zero_is_end: treat a section of length zero as the end of the CAR, not as an error.
         tap: called with every chunk of bytes that is read, in order.
-        read_size: bytes per read from the stream, by default READ_SIZE.
+        read_size: bytes per read from a stream, by default READ_SIZE.
 
     Attributes:
         header: the CAR's header.
@@ -78,12 +80,12 @@ class CarReader:
 
     def __init__(
         self,
-        source: BinaryIO,
+        source: BinaryIO | ForwardFile,
         name: str,
         *,
         max_section: int = MAX_SECTION,
         zero_is_end: bool = False,
-        tap: Callable[[bytes], None] | None = None,
+        tap: Callable[[Buffer], None] | None = None,
         read_size: int | None = None,
     ) -> None:
         self._read_size = read_size or READ_SIZE
@@ -92,7 +94,7 @@ class CarReader:
         self._max_section = max_section
         self._zero_is_end = zero_is_end
         self._tap = tap
-        self._buffer = b""
+        self._buffer: Buffer = b""
         self._base = 0
         self._end: int | None = None
         self._last = 0
@@ -105,14 +107,23 @@ class CarReader:
     def _more(self, consumed: int, want: int = 0) -> bool:
         """Drop the buffer's first bytes and read more after its end; False at the end of the file or payload."""
         kept = self._buffer[consumed:] if consumed else self._buffer
+        self._buffer = kept
         self._base += consumed
         size = self._next_read(len(kept), want)
         if self._end is not None:
             size = min(size, self._end - self._base - len(kept))
-        chunk = self._source.read(size) if size > 0 else b""
+        if size <= 0:
+            return False
+        if isinstance(self._source, ForwardFile):
+            self._buffer = self._source.read_after(kept)
+            chunk = self._buffer[len(kept) :]
+            if self._end is not None:  # what comes after the payload isn't parsed
+                self._buffer = self._buffer[: self._end - self._base]
+        else:
+            chunk = self._source.read(size)
+            self._buffer = kept + chunk if kept else chunk
         if chunk and self._tap is not None:
             self._tap(chunk)
-        self._buffer = kept + chunk if kept else chunk
         return bool(chunk)
 
     def _next_read(self, kept: int, want: int) -> int:
@@ -131,7 +142,7 @@ class CarReader:
                 raise self._error(Code.TRUNCATED, f"the file ends inside {what}", at)
         taken, self._buffer = self._buffer[:size], self._buffer[size:]
         self._base += size
-        return taken
+        return bytes(taken)
 
     def _read_header(self) -> Header:
         while len(self._buffer) < len(_PRAGMA) and self._more(0):
@@ -275,7 +286,7 @@ class CarReader:
                     after = parse_cid(buffer, start, end).end
                 except ValueError as error:
                     return found, at, 0, self._error(Code.CID, f"a section's CID: {error}", base + at), False
-            found.append(Section(base + at, buffer[start:after], base + after, end - after))
+            found.append(Section(base + at, bytes(buffer[start:after]), base + after, end - after))
             at = end
         if ended and self._end is not None and base + size < self._end and at == size:
             reason = f"the CARv2 payload ends {self._end - base - size} bytes early"
@@ -287,7 +298,7 @@ class CarReader:
         if self._zero_is_end:
             return None
         start = self._base
-        while self._buffer.count(0) == len(self._buffer):
+        while bytes(self._buffer).count(0) == len(self._buffer):
             if not self._more(len(self._buffer)):
                 count = self._base - start
                 reason = f"{count} zero bytes after the last section"

@@ -59,7 +59,7 @@ class Digests:
         self._roots.__exit__(kind, error, trace)
         self._hashing.shutdown()
 
-    def update(self, chunk: bytes) -> None:
+    def update(self, chunk: Buffer) -> None:
         """Add the file's next chunk; waits until earlier ones are done."""
         self._size += len(chunk)
         if self._sha256 is not None:

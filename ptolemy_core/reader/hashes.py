@@ -11,7 +11,7 @@ import numpy as np
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag import varint
-from ptolemy_core.kernel import sha256_ranges
+from ptolemy_core.kernel import Buffer, sha256_ranges
 from ptolemy_core.kernel.blocks import SectionColumns, gathered
 
 SHA2_256 = 0x12
@@ -123,9 +123,7 @@ def hash_matches(cid: ParsedCid, data: bytes) -> bool | None:
     return data == cid.digest
 
 
-def mismatches(
-    buffer: bytes | memoryview, cids: Sequence[bytes], offsets: list[int], lengths: list[int]
-) -> list[int]:
+def mismatches(buffer: Buffer, cids: Sequence[bytes], offsets: list[int], lengths: list[int]) -> list[int]:
     """Indexes of the blocks in `buffer` that don't match their CIDs, which must be CIDs of the profile."""
     if not cids:
         return []
@@ -135,7 +133,7 @@ def mismatches(
     return differs
 
 
-def mismatches_of_run(buffer: bytes, sections: SectionColumns) -> list[int]:
+def mismatches_of_run(buffer: Buffer, sections: SectionColumns) -> list[int]:
     """Indexes of the sections in `buffer` whose data don't match their CIDs."""
     want = gathered(buffer, sections.contents - _DIGEST_SIZES[SHA2_256], _DIGEST_SIZES[SHA2_256])
     got = sha256_ranges(buffer, sections.contents, sections.ends - sections.contents)

@@ -6,10 +6,11 @@ Specification: https://ipld.io/specs/transport/car/ (CARv1, CARv2), https://gith
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike, fsdecode
-from typing import BinaryIO
 
-from ptolemy_core.reader.car import READ_SIZE, CarReader, Header
+from ptolemy_core.kernel import Buffer
+from ptolemy_core.reader.car import CarReader, Header
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
+from ptolemy_core.reader.forward import ChunkBuffers, ForwardFile
 from ptolemy_core.reader.hashes import cid_text, hash_matches, is_profile_cid, mismatches, parse_cid
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
 from ptolemy_core.reader.opening import open_regular
@@ -60,24 +61,23 @@ class _Tally:
         self._findings = findings
 
     def batch(self, batch: Batch) -> None:
-        buffer, base, sections = batch
+        base, sections = batch.base, batch.sections
         usual = [section for section in sections if is_profile_cid(section.cid)]
         wrong = {
             usual[at].offset
             for at in mismatches(
-                buffer,
+                batch.buffer,
                 [section.cid for section in usual],
                 [section.data_offset - base for section in usual],
                 [section.length for section in usual],
             )
         }
         for section in sections:
-            at = section.data_offset - base
             cid = parse_cid(section.cid)
             if is_profile_cid(section.cid):
                 matches: bool | None = section.offset not in wrong
             else:
-                matches = hash_matches(cid, buffer[at : at + section.length])
+                matches = hash_matches(cid, batch.data(section))
             if matches is False:
                 reason = f"{cid_text(section.cid)}: the block of {section.length} bytes has another hash"
                 self._findings.add(Code.HASH_MISMATCH, section.offset, reason)
@@ -94,7 +94,7 @@ def inspect_car(
     progress: Callable[[int], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     zero_is_end: bool = False,
-    tap: Callable[[bytes], None] | None = None,
+    tap: Callable[[Buffer], None] | None = None,
     on_batch: Callable[[Batch], None] | None = None,
 ) -> CarInspection:
     """Read a whole CAR, version 1 or 2, and check each block whose hash function is supported.
@@ -115,13 +115,13 @@ def inspect_car(
     findings = Findings(limits.findings)
     tally = _Tally(findings)
 
-    def passed(chunk: bytes) -> None:
+    def passed(chunk: Buffer) -> None:
         if progress is not None:
             progress(len(chunk))
         if tap is not None:
             tap(chunk)
 
-    with open_regular(path) as file:
+    with open_regular(path) as opened, ForwardFile(opened.fileno(), ChunkBuffers()) as file:
         reader: CarReader | None = None
         try:
             reader = CarReader(
@@ -153,9 +153,9 @@ def _result(name: str, findings: Findings, tally: _Tally, header: Header | None)
     )
 
 
-def _read_to_end(file: BinaryIO, reader: CarReader | None, passed: Callable[[bytes], None]) -> None:
+def _read_to_end(file: ForwardFile, reader: CarReader | None, passed: Callable[[Buffer], None]) -> None:
     if reader is not None:
         reader.drain()
         return
-    while chunk := file.read(READ_SIZE):
+    while chunk := file.read():
         passed(chunk)

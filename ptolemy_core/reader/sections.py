@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
 from ptolemy_core.dag import cid as profile_cid
+from ptolemy_core.kernel import Buffer
 from ptolemy_core.kernel.blocks import SectionColumns, car_sections
 
 
@@ -37,7 +38,7 @@ class SectionRun(Sequence[Section]):
 
     __slots__ = ("_base", "_buffer", "columns", "end")
 
-    def __init__(self, buffer: bytes, base: int, columns: SectionColumns) -> None:
+    def __init__(self, buffer: Buffer, base: int, columns: SectionColumns) -> None:
         """Sections at these positions in a buffer whose first byte is byte `base` of the file."""
         self._buffer = buffer
         self._base = base
@@ -45,7 +46,7 @@ class SectionRun(Sequence[Section]):
         self.end = int(columns.ends[-1])
 
     @classmethod
-    def at_start(cls, buffer: bytes, base: int, limit: int) -> "SectionRun | None":
+    def at_start(cls, buffer: Buffer, base: int, limit: int) -> "SectionRun | None":
         """The sections at the start of a buffer, of at most `limit` bytes each; None if there are none."""
         columns = car_sections(buffer, limit)
         return None if columns is None else cls(buffer, base, columns)
@@ -81,22 +82,25 @@ class SectionRun(Sequence[Section]):
         """Sizes of data, CIDs and offsets in the CAR of some consecutive sections."""
         of, taken = self.columns, slice(first, first + count)
         contents, buffer = of.contents[taken], self._buffer
-        cids = [buffer[at - profile_cid.SIZE : at] for at in contents.tolist()]
+        cids = [bytes(buffer[at - profile_cid.SIZE : at]) for at in contents.tolist()]
         return (of.ends[taken] - contents).tolist(), cids, (of.starts[taken] + self._base).tolist()
 
     def _section(self, start: int, content: int, end: int) -> Section:
-        cid = self._buffer[content - profile_cid.SIZE : content]
+        cid = bytes(self._buffer[content - profile_cid.SIZE : content])
         return Section(self._base + start, cid, self._base + content, end - content)
 
 
 class Batch(NamedTuple):
-    """Consecutive complete sections in `buffer`, whose first byte is byte `base` of the file."""
+    """Consecutive complete sections in `buffer`, whose first byte is byte `base` of the file.
 
-    buffer: bytes
+    The buffer's memory isn't used for other bytes of the file as long as there is a reference to it.
+    """
+
+    buffer: Buffer
     base: int
     sections: Sequence[Section]
 
     def data(self, section: Section) -> bytes:
         """The data of one of its sections."""
         at = section.data_offset - self.base
-        return self.buffer[at : at + section.length]
+        return bytes(self.buffer[at : at + section.length])

@@ -87,7 +87,6 @@ class _Dag:
 
     def batch(self, batch: Batch) -> None:
         for section in batch.sections:
-            at = section.data_offset - batch.base
             self.large += section.length > _EXCHANGED
             new = section.cid not in self.seen
             self.repeated += not new
@@ -95,7 +94,7 @@ class _Dag:
             codec = parse_cid(section.cid).codec
             data = b""
             if codec == profile_cid.DAG_PB:
-                data = batch.buffer[at : at + section.length]
+                data = batch.data(section)
                 if new:
                     self._links(data)
             elif codec != profile_cid.RAW:
@@ -112,7 +111,9 @@ class _Dag:
         """Feed the walk that knows Ptolemy's order; it starts at the first block, which must be the root."""
         if self._walk is None:
             self._root = section.cid
-            self._walk = PreOrderWalk(section.cid, self._profile, self._faults, EachEntry(_ignore))
+            self._walk = PreOrderWalk(
+                section.cid, self._profile, self._faults, EachEntry(_ignore), in_parts=True
+            )
         if self._faults.full:
             return
         if is_profile_cid(section.cid):

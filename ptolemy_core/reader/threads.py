@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Generic, NamedTuple, Self, TypeVar
 
+from ptolemy_core.reader.forward import ChunkBuffers
+
 _Kept = TypeVar("_Kept")
 _Result = TypeVar("_Result")
 
@@ -28,7 +30,8 @@ def usable_cores() -> int:
 class HashThreads:
     """A number of threads, and how many jobs may hold memory at once; used as a context manager, which ends them.
 
-    Memory: of what is read, at most `count` + READ_AHEAD chunks in all, and one more for each queue.
+    Memory: of what is read, at most `count` + READ_AHEAD chunks in all, one more for each queue, and one that is read
+    ahead for each file.
 
     Args:
         count: of threads; by default as many as there are cores.
@@ -38,6 +41,7 @@ class HashThreads:
         self.count = count or usable_cores()
         self.pool = ThreadPoolExecutor(self.count, thread_name_prefix="hash")
         self.slots = threading.Semaphore(self.count + READ_AHEAD)
+        self.chunks = ChunkBuffers()
 
     def __enter__(self) -> Self:
         return self

@@ -39,12 +39,23 @@ class PreOrderWalk:
         findings: receives everything that is wrong.
         receiver: told of each entry when its root block is read, a folder before its entries. The root itself is an
             entry, with an empty path, only if it isn't a folder.
+        in_parts: other CARs may hold some of the blocks, as those of a data set's root do: any number may be
+            missing, and the rest must be in order.
     """
 
-    def __init__(self, root: bytes, profile: Profile, findings: Findings, receiver: EntryReceiver) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        profile: Profile,
+        findings: Findings,
+        receiver: EntryReceiver,
+        *,
+        in_parts: bool = False,
+    ) -> None:
         self._profile = profile
         self._findings = findings
         self._receiver = receiver
+        self._in_parts = in_parts
         self._stack = [Frame(ROOT, (Link(root, b"", None),), 0, 0)]
         self._path = bytearray()
         self._path_bytes = 0
@@ -128,12 +139,7 @@ class PreOrderWalk:
 
     def _resume(self, section: Section) -> bool:
         """Find the position in the DAG of a block that isn't the expected one; False if there is none."""
-        if self._pending is None:
-            self._pending = {}
-            for depth, frame in enumerate(self._stack):
-                for at in range(len(frame.links) - 1, frame.next - 1, -1):
-                    self._pending[frame.links[at].cid] = (depth, at)
-        place = self._pending.get(section.cid)
+        place = self._place(section.cid)
         if place is None:
             if self._passed.pop(section.cid, None) is not None:
                 reason = f"{cid_text(section.cid)} is after its position in depth-first order"
@@ -157,11 +163,28 @@ class PreOrderWalk:
         self._lost, self._pending = False, None
         return not self._stopped
 
+    def _place(self, cid: bytes) -> tuple[int, int] | None:
+        """The first link that is left to this block: its frame's index in the stack, and its own in the frame."""
+        if self._pending is not None:
+            return self._pending.get(cid)
+        for depth in range(len(self._stack) - 1, -1, -1):
+            frame = self._stack[depth]
+            for at in range(frame.next, len(frame.links)):
+                if frame.links[at].cid == cid:
+                    return depth, at
+        self._pending = {}  # so that the blocks after one that isn't linked to are found without a search
+        for depth, frame in enumerate(self._stack):
+            for at in range(len(frame.links) - 1, frame.next - 1, -1):
+                self._pending[frame.links[at].cid] = (depth, at)
+        return None
+
     def _pass(self, frame: Frame, until: int) -> None:
         for link in frame.links[frame.next : until]:
+            if self._in_parts and len(self._passed) == MAX_PASSED:
+                return
             self._passed[link.cid] = frame.offset
             self._passes += 1
-            if self._passes == MAX_PASSED:
+            if self._passes == MAX_PASSED and not self._in_parts:
                 reason = f"{MAX_PASSED} blocks are out of order; the DAG isn't checked from here"
                 self._findings.add(Code.ORDER, frame.offset, reason)
                 self._stopped = True

@@ -14,12 +14,12 @@ from typing import BinaryIO, cast
 
 from ptolemy_core.dag import cid as profile_cid
 from ptolemy_core.dag.profile import UNIXFS_V1_2025, Profile
-from ptolemy_core.reader import car as reader_car
 from ptolemy_core.reader.blocks import checked, hash_faults
 from ptolemy_core.reader.car import MAX_SECTION, CarReader
 from ptolemy_core.reader.digests import Digests, Totals
 from ptolemy_core.reader.entry import CarEntry, EachEntry, EntryReceiver, ExpectedEntry, FileRun
 from ptolemy_core.reader.findings import CarError, Code, Finding, Findings
+from ptolemy_core.reader.forward import CHUNK, ForwardFile
 from ptolemy_core.reader.hashes import cid_text
 from ptolemy_core.reader.limits import DEFAULT_LIMITS, Limits
 from ptolemy_core.reader.listing import ListingCheck
@@ -28,9 +28,6 @@ from ptolemy_core.reader.ranges import RangeFile, Ranges
 from ptolemy_core.reader.sections import Batch
 from ptolemy_core.reader.threads import HashThreads, shared
 from ptolemy_core.reader.tree import PreOrderWalk
-
-_READ_FACTOR = 4
-"""Reads of a verification are larger than usual, so that the kernel hashes sixteen leaves side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +130,9 @@ class _Blocks:
         self._findings = findings
         self._entries = entries
 
-    def read(self, file: BinaryIO, name: str, limits: Limits, digests: Digests, threads: HashThreads) -> None:
+    def read(
+        self, file: BinaryIO | ForwardFile, name: str, limits: Limits, digests: Digests, threads: HashThreads
+    ) -> None:
         """Read the whole file; all of its bytes go to `digests`, also those after a fault."""
         try:
             reader = CarReader(
@@ -141,7 +140,7 @@ class _Blocks:
                 name,
                 max_section=limits.section,
                 tap=digests.update,
-                read_size=_READ_FACTOR * reader_car.READ_SIZE,
+                read_size=CHUNK,
             )
         except CarError as error:
             self._findings.add_error(error)
@@ -210,8 +209,11 @@ def verify_car(
     whole = sha256 or wanted.sha256 is not None
     name = path.name if isinstance(path, Ranges) else fsdecode(path)
     with ExitStack() as stack:
-        file = stack.enter_context(_opened(path))
+        opened = stack.enter_context(_opened(path))
         pool = stack.enter_context(shared(limits.threads))
+        file: BinaryIO | ForwardFile = opened
+        if not isinstance(path, Ranges):
+            file = stack.enter_context(ForwardFile(opened.fileno(), pool.chunks))
         digests = stack.enter_context(Digests(pool, progress, sha256=whole))
         blocks.read(file, name, limits, digests, pool)
         totals = digests.finish()

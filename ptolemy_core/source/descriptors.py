@@ -134,26 +134,30 @@ def read_at(descriptor: int, offset: int, buffers: Sequence[memoryview], bounce:
 def _read_direct(descriptor: int, offset: int, buffers: Sequence[memoryview], bounces: Buffers) -> int:
     """Read whole aligned pages that include the wanted bytes, and copy those."""
     bounce = bounces.take()
-    view = memoryview(bounce)
-    done = 0
+    wanted, done, rest = sum(map(len, buffers)), 0, buffers
     try:
-        for buffer in buffers:
-            at = 0
-            while at < len(buffer):
+        with memoryview(bounce) as view:
+            while done < wanted:
                 low = (offset + done) // PAGE * PAGE
                 skip = offset + done - low
-                size = min(whole_pages(skip + len(buffer) - at), len(view))
-                got = os.preadv(descriptor, [view[:size]], low) - skip
+                size = min(whole_pages(skip + wanted - done), len(view))
+                got = min(os.preadv(descriptor, [view[:size]], low) - skip, wanted - done)
                 if got <= 0:
-                    return done
-                step = min(got, len(buffer) - at)
-                buffer[at : at + step] = view[skip : skip + step]
-                at += step
-                done += step
+                    break
+                _copy(view[skip : skip + got], rest)
+                rest = _after(rest, got)
+                done += got
     finally:
-        view.release()
         bounces.give(bounce)
     return done
+
+
+def _copy(data: memoryview, buffers: Sequence[memoryview]) -> None:
+    """Copy bytes to the start of the buffers."""
+    at = 0
+    for part in _before(buffers, len(data)):
+        part[:] = data[at : at + len(part)]
+        at += len(part)
 
 
 def _read_cached(descriptor: int, offset: int, buffers: Sequence[memoryview], wanted: int) -> int:

@@ -17,7 +17,7 @@ from ptolemy_core import environment
 PATIENCE_VARIABLE = "PTOLEMY_STORE_PATIENCE"
 """The environment variable with the seconds that a store may be away."""
 
-_PATIENCE = 300.0
+_default_patience = 300.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 20.0
 _STATUS = re.compile(r"status code: ([1-5][0-9][0-9])|HTTP ([1-5][0-9][0-9])")
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
@@ -88,7 +88,13 @@ def _of_status(status: int, code: str, region: str | None = None) -> StoreError:
 
 def patience() -> float:
     """Seconds that a store may be away before work with it fails."""
-    return environment.seconds(PATIENCE_VARIABLE, _PATIENCE)
+    return environment.seconds(PATIENCE_VARIABLE, _default_patience)
+
+
+def set_patience(seconds: float) -> None:
+    """Let this process wait so long where the environment says nothing: a server's clients want to know soon."""
+    global _default_patience
+    _default_patience = seconds
 
 
 @dataclass(slots=True)

@@ -8,12 +8,15 @@ aside and not overwritten.
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ptolemy_core.errors import StagingError
 from ptolemy_core.keys import WrappedKey
 from ptolemy_core.manifest.schema import FOLDER
 from ptolemy_core.project import Project
+
+if TYPE_CHECKING:
+    from ptolemy_core.staging.outline_prefixes import Superseded
 
 _ENDING = ".keys.json"
 
@@ -56,6 +59,20 @@ def rewrite_keys_file(project: Project, before: Sequence[WrappedKey], wrapped: S
     """`keep_keys`, if that can be done now: later stages write it too."""
     with suppress(StagingError):
         keep_keys(project, wrapped, before)
+
+
+def superseded_keys(project: Project, new: str, wrapped: Sequence[WrappedKey]) -> "list[Superseded]":
+    """The object of a project's data keys that another replaces once the project has a new name.
+
+    A file of them stays, beside the manifests of the old name.
+    """
+    if not wrapped or not project.stages_to_store:
+        return []
+    from ptolemy_core.manifest.sealed import keys_json  # it takes a while to load
+    from ptolemy_core.staging.outline_prefixes import Superseded
+
+    renamed = project.model_copy(update={"name": new})
+    return [Superseded(_name(project), _name(renamed), keys_json(wrapped))]
 
 
 class Place(Protocol):

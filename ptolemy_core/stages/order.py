@@ -54,8 +54,35 @@ NEEDS = {
 }
 """Which stage must be done before; of a blitz, at least one CAR must be built."""
 
-IN_A_ROW = (Stage.SCAN, Stage.CONTAINERIZE, Stage.BLITZ, Stage.VERIFY, Stage.ROOT, Stage.MANIFEST)
+
+class Until(StrEnum):
+    """The stages that `ptolemy run` does, and the job onboard, in their order; it may end after any of them."""
+
+    SCAN = Stage.SCAN
+    CONTAINERIZE = Stage.CONTAINERIZE
+    BLITZ = Stage.BLITZ
+    VERIFY = Stage.VERIFY
+    ROOT = Stage.ROOT
+    MANIFEST = Stage.MANIFEST
+
+    @property
+    def job(self) -> str:
+        """The name of the job that does all stages up to this one."""
+        if self is Until.SCAN:
+            return "scan"
+        return "onboard" if self is Until.MANIFEST else f"onboard_until_{self}"
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What that job does."""
+        return IN_A_ROW[: IN_A_ROW.index(Stage(self)) + 1]
+
+
+IN_A_ROW = tuple(Stage(stage) for stage in Until)
 """What `ptolemy run` does, and the job onboard."""
+
+UNTIL_OF_JOB = {until.job: until for until in Until if until is not Until.SCAN}
+"""The last stage of each job that does several in a row."""
 
 _MISSING = {
     Stage.SCAN: "isn't scanned yet",

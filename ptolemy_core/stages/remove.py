@@ -14,7 +14,7 @@ from ptolemy_core.manifest import FOLDER
 from ptolemy_core.project import Project, parse_project
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages.change import require_idle
-from ptolemy_core.stages.keys_file import keys_path, rewrite_keys_file
+from ptolemy_core.stages.keys_file import keys_path, rewrite_keys_file, superseded_keys
 from ptolemy_core.staging.area import OUTLINES, StagingArea, area_of
 from ptolemy_core.staging.store import StoreArea
 
@@ -149,15 +149,16 @@ def rename(catalog: Catalog, old: str, new: str, keys: KeyProvider | None = None
         BusyError: something of it is under way.
         EncryptionError: the key of an encrypted project isn't there; nothing is changed then.
     """
-    renamed = parse_project(projects.get(catalog, old).model_dump() | {"name": new})
+    before = projects.get(catalog, old)
+    renamed = parse_project(before.model_dump() | {"name": new})
     if new != old:
         with require_idle(catalog, old):
             kept = data_keys.data_keys(catalog, old)
             provider = keys or (configured_keys() if kept else None)
             wrapped = [rebind(provider, one, new) for one in kept] if provider else []
-            with area_of(renamed).outlines_renamed(old, new):
+            with area_of(renamed).outlines_renamed(old, new, superseded_keys(before, new, kept)):
                 removal.rename(catalog, old, new, wrapped)
-            rewrite_keys_file(renamed, [], wrapped)
+                rewrite_keys_file(renamed, [], wrapped)
     return renamed
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from ptolemy_core.catalog import projects
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.dag.profile import Profile
 from ptolemy_core.errors import BusyError, StagingBudgetError
@@ -46,10 +47,11 @@ def reserved(catalog: Catalog, project: Project, number: int, size: int, profile
 
 
 def drop_parts(catalog: Catalog, project: Project, but: int | None = None) -> None:
-    """Remove what killed builds of the project left half done, except that of container `but`."""
+    """Remove what killed builds and renames of the project left half done, except that of container `but`."""
     area = area_of(project)
     if but is None:
         area.drop_uploads()
+        area.finish_renames(project.name, lambda name: bool(projects.get_all(catalog, [name])))
     incomplete = area.incomplete
     if incomplete is not area and not os.path.isdir(incomplete.folder):
         return  # nothing was ever built on this machine

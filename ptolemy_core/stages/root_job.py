@@ -32,7 +32,7 @@ from ptolemy_core.layout import HEADER_SIZE, item_extents
 from ptolemy_core.progress import Progress
 from ptolemy_core.project import Project
 from ptolemy_core.sizes import counted
-from ptolemy_core.source.buffers import Buffers
+from ptolemy_core.source.buffers import new_buffer
 from ptolemy_core.stages.order import Stage, require
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
 from ptolemy_core.staging.area import area_of, root_part_name
@@ -239,7 +239,7 @@ def _write_car(project: Project, spool: Spool, root: bytes) -> RootRow:
 
 def _chunks(header: bytes, sections: Iterator[bytes]) -> Iterator[memoryview]:
     """Header and sections in aligned pieces for the output; each is good until the next one is asked for."""
-    buffer = memoryview(Buffers(_WRITE).take())
+    buffer = memoryview(new_buffer(_WRITE))
     pending = bytearray(header)
     for section in sections:
         pending += section

@@ -19,7 +19,7 @@ from ptolemy_core.catalog import folders as noted_folders
 from ptolemy_core.catalog.cars import CarRow
 from ptolemy_core.catalog.outage import survives_outage
 from ptolemy_core.catalog.progress import Reporter, Task, Work
-from ptolemy_core.catalog.scans import Change, KnownPage
+from ptolemy_core.catalog.scans import Change, KnownPage, LiveTotals
 from ptolemy_core.catalog.skipped import NotStored
 from ptolemy_core.catalog.store import Catalog
 from ptolemy_core.errors import LossError, PtolemyError, SourceError, UnreadableError
@@ -120,6 +120,7 @@ class Found:
         changes: to the entries.
         folders: to the folders of a watched project.
         counts, losses: of the changes.
+        live: counts over the entries that are left live.
         mounts: the file systems that were found.
     """
 
@@ -127,6 +128,7 @@ class Found:
     folders: Spill[Any] | None
     counts: Counts
     losses: Losses
+    live: LiveTotals
     mounts: Mounts
 
 
@@ -277,13 +279,15 @@ def work(
     with closing(prefetch(walked)) as batches:
         for batch in batches:
             kept = _kept(batch, job)
-            merge.meet(kept)
-            odd = [kept[row] for row, kind in enumerate(kept.kinds) if kind == LEFT_OUT]
-            stored += len(kept) - len(odd)
-            bad = [entry for entry in odd if is_unreadable(entry.reason or "")]
-            unread += len(bad)
-            unreadable = (unreadable + bad)[:_SHOWN]
-            progress(len(kept), _data_bytes(kept))
+            data = merge.meet(kept)
+            odd = kept.kinds.count(LEFT_OUT)
+            stored += len(kept) - odd
+            if odd:
+                left_out = [kept[row] for row, kind in enumerate(kept.kinds) if kind == LEFT_OUT]
+                bad = [entry for entry in left_out if is_unreadable(entry.reason or "")]
+                unread += len(bad)
+                unreadable = (unreadable + bad)[:_SHOWN]
+            progress(len(kept), data)
     merge.finish()
     if folders:
         folders.finish()
@@ -293,7 +297,8 @@ def work(
         guard.require_few_losses(project, stored, merge.losses, job.mounts, after)
     if unread and project.on_error == "fail":
         raise UnreadableError(_unreadable_said(project, unreadable, unread))
-    return Found(spills[0], spills[1] if folders else None, merge.counts, merge.losses, after)
+    changes = spills[0], spills[1] if folders else None
+    return Found(*changes, merge.counts, merge.losses, merge.live.totals(), after)
 
 
 def _kept(batch: Listed, job: ScanJob) -> Listed:
@@ -309,12 +314,6 @@ def _kept(batch: Listed, job: ScanJob) -> Listed:
         for row in [row for row, path in enumerate(batch.paths) if path in job.own_files]:
             batch[row] = batch[row]._replace(kind=LEFT_OUT, reason=f"{OWN} catalog")
     return batch
-
-
-def _data_bytes(batch: Listed) -> int:
-    if batch.kinds.count(int(Kind.FILE)) == len(batch):
-        return sum(batch.sizes)
-    return sum(size for size, kind in zip(batch.sizes, batch.kinds, strict=True) if kind == Kind.FILE)
 
 
 def is_unreadable(reason: str) -> bool:
@@ -351,12 +350,14 @@ def record(
         between: called between two transactions.
     """
     name = job.project.name
-    how = scans.Writing(name, job.number, scans.has_gone(catalog, name), job.project.is_encrypted)
+    returning = bool(found.counts.added or found.counts.changed) and scans.has_gone(catalog, name)
+    how = scans.Writing(name, job.number, returning, job.project.is_encrypted)
     rest = iter(found.changes)
     ended = False
     while not ended:
         with catalog.write() as connection:
             check_lock()
+            projects.hold(connection, name)
             ended = True
             rows = 0
             for change in rest:
@@ -373,7 +374,7 @@ def record(
                     noted_folders.replace(connection, name, old, new)
                 counts = found.counts
                 news = bool(counts.added or counts.changed or counts.gone)
-                scans.finish(connection, job.number, found.mounts, news=news)
+                scans.finish(connection, job.number, found.mounts, found.live, news=news)
         between()
 
 

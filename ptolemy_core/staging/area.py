@@ -7,7 +7,7 @@ is a CAR being built; any other file that isn't requested by name is left alone.
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ptolemy_core.car.outline import Outline
     from ptolemy_core.car.outlined import OutlineOutput
     from ptolemy_core.project import Project  # pydantic takes a while to load
+    from ptolemy_core.staging.outline_prefixes import Superseded
     from ptolemy_core.staging.store import StoreArea
 
 OUTLINES = "outlines"
@@ -150,11 +151,19 @@ class StagingArea:
 
         return None if self.look(name) is None else Outline(self.path(name))
 
-    def outlines_renamed(self, old: str, new: str) -> AbstractContextManager[None]:
-        """Rename the folder of a project's outlines while the block renames it; see `outline_folders`."""
+    def outlines_renamed(
+        self, old: str, new: str, also: "Sequence[Superseded]" = ()
+    ) -> AbstractContextManager[None]:
+        """Rename the folder of a project's outlines while the block renames it; see `outline_folders`.
+
+        What else has the old name stays, beside the manifests of that name.
+        """
         from ptolemy_core.staging.outline_folders import outlines_renamed
 
         return outlines_renamed(self.folder, old, new)
+
+    def finish_renames(self, project: str, exists: Callable[[str], bool]) -> None:
+        """Nothing: what a killed rename left does no harm in a folder."""
 
     def parts(self, project: str) -> Iterator[tuple[int, str]]:
         """Container numbers and names of a project's CARs and outlines being built, and of what killed builds left.

@@ -8,6 +8,7 @@ import fcntl
 import mmap
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -35,6 +36,7 @@ class Output:
         """
         self._path = path
         self._size = size
+        self._turn = threading.Lock()
         self._plain = os.open(path, _FLAGS | os.O_CREAT | os.O_TRUNC, 0o644)
         attempts.lock_file(self._plain)
         self._direct = -1
@@ -56,7 +58,10 @@ class Output:
         done = 0
         if self._direct >= 0 and offset % PAGE == 0:
             done = _write(self._direct, data[: len(data) // PAGE * PAGE], offset)
-        _write(self._plain, data[done:], offset + done)
+        if done < len(data):
+            # the system takes one write to a file at a time too, but there the other threads' cores are busy waiting
+            with self._turn:
+                _write(self._plain, data[done:], offset + done)
 
     def sync(self) -> None:
         """Make everything written so far durable."""

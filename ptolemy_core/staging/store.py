@@ -8,8 +8,8 @@ isn't complete, as an outline while its CAR is built, is in a local folder of ea
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,9 +22,11 @@ from ptolemy_core.source.objects import ObjectSource
 from ptolemy_core.source.remote import open_remote, open_writer, unfinished_uploads
 from ptolemy_core.source.stamps import Stamp
 from ptolemy_core.source.store_errors import StoreError, of_exception, retried
+from ptolemy_core.staging import outline_prefixes
 from ptolemy_core.staging.area import OUTLINES, StagedFile, StagingArea, outline_folder
 from ptolemy_core.staging.outline_cache import outline_cache
 from ptolemy_core.staging.outline_object import OutlineObject
+from ptolemy_core.staging.outline_prefixes import Superseded
 from ptolemy_core.staging.output import Output, Space
 from ptolemy_core.staging.sent_outline import send_outline
 from ptolemy_core.staging.store_car import StoreCar, entry_path, unreachable
@@ -135,7 +137,11 @@ class StoreArea:
         Raises:
             StagingError: they can't be listed.
         """
-        return replace(self, url=f"{self.url}/{OUTLINES}/{project}").sizes()
+        return self.below(f"{OUTLINES}/{project}").sizes()
+
+    def below(self, prefix: str) -> "StoreArea":
+        """What is below a prefix of it."""
+        return replace(self, url=f"{self.url}/{prefix}")
 
     def outline_scratch(self, project: str) -> str:
         """The folder of this machine where a project's outlines are written until they are complete."""
@@ -164,33 +170,15 @@ class StoreArea:
             raise unreachable(error) from error
         return None if found is None else Outline(OutlineObject(source, path, found, outline_cache()))
 
-    @contextmanager
-    def outlines_renamed(self, old: str, new: str) -> Iterator[None]:
-        """Copy the outlines of a project while the block renames it, and then delete those of the old name.
+    def outlines_renamed(
+        self, old: str, new: str, also: Sequence[Superseded] = ()
+    ) -> AbstractContextManager[None]:
+        """Copy the outlines of a project while the block renames it; see `outline_prefixes`."""
+        return outline_prefixes.outlines_renamed(self, old, new, also)
 
-        A process that is killed within it leaves outlines of both names.
-
-        Raises:
-            StagingError: that can't be done; the block isn't run then.
-        """
-        names = self.outlines(old)
-        try:
-            objects = self.objects()
-            for name, size in names.items():
-                copied = f"{OUTLINES}/{new}/{name}"
-                objects.copy(f"{OUTLINES}/{old}/{name}", copied)
-                there = objects.look(copied)
-                if there is None or there.size != size:
-                    raise StoreError(f"the copy of {name} is incomplete")
-        except StoreError as error:
-            raise StagingError(
-                f"the outlines of project {old!r} in {self.url} can't be copied ({error}): the project keeps its "
-                "name; see that the credentials allow it"
-            ) from None
-        yield
-        with suppress(StoreError):  # nothing needs them any more
-            for name in names:
-                objects.remove(f"{OUTLINES}/{old}/{name}")
+    def finish_renames(self, project: str, exists: Callable[[str], bool]) -> None:
+        """Delete what killed renames left; see `outline_prefixes`."""
+        outline_prefixes.finish_renames(self, project, exists)
 
     @property
     def incomplete(self) -> StagingArea:
@@ -344,9 +332,9 @@ class StoredOutput:
 
 def read_in_order(file: Any, size: int) -> Iterator[bytes]:
     """All bytes of an output, from its start to its end."""
-    from ptolemy_core.source.buffers import Buffers
+    from ptolemy_core.source.buffers import new_buffer
 
-    buffer = Buffers(_READ).take()
+    buffer = new_buffer(_READ)
     for at in range(0, size, _READ):
         yield bytes(file.read(buffer, at, min(_READ, size - at)))
 

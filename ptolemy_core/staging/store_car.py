@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ptolemy_core.car.reading import check_range, read_bytes
-from ptolemy_core.errors import SourceError, SourceUnreadableError, StagingError
+from ptolemy_core.errors import SourceChangedError, SourceError, StagingError
 from ptolemy_core.tree import SEPARATOR
 
 if TYPE_CHECKING:
@@ -68,8 +68,12 @@ def entry_path(name: str) -> bytes:
 
 
 def unreachable(error: SourceError) -> StagingError:
-    """The store doesn't answer, or not as it should."""
+    """The store doesn't answer, or not as it should; or what is read isn't what it was."""
     text = str(error)
-    if isinstance(error, SourceUnreadableError) and error.reason:  # its advice is for files of the source
-        text = f"{text.partition(error.reason)[0]}{error.reason}: see that the store answers, then run this again"
+    if error.reason:  # its advice is for files of the source
+        name, reason = text.partition(error.reason)[0], error.reason.replace(" since the scan", "")
+        remedy = "see that the store answers, then run this again"
+        if isinstance(error, SourceChangedError):
+            remedy = "see what else writes or deletes there; ptolemy rebuild makes the CAR again"
+        text = f"{name}{reason}: {remedy}"
     return StagingError(f"staging_dir: {text}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ptolemy_core import urls
+from ptolemy_core.kernel import Buffer
 from ptolemy_core.source.remote import open_store
 from ptolemy_core.source.store_errors import ChangedError, GoneError, StoreError, of_exception, retried
 
@@ -60,7 +61,7 @@ class WholeObjects:
         except GoneError:
             return None
 
-    def put(self, name: str, content: bytes, instead_of: Seen | None) -> None:
+    def put(self, name: str, content: Buffer, instead_of: Seen | None) -> None:
         """Put an object in place of what was seen, or where nothing was.
 
         Raises:
@@ -71,17 +72,22 @@ class WholeObjects:
             named = {"e_tag": instead_of.etag, "version": instead_of.version}
             mode = {key: value for key, value in named.items() if value is not None}
 
-        def send(how: Any) -> None:
-            self._api.put(self._store, self._prefix + name, content, mode=how, use_multipart=False)
-
         try:
-            _asked(lambda: send(mode))
+            self._send(name, content, mode)
         except GoneError as error:  # what was seen is gone
             raise ChangedError(str(error), status=412) from None
         except StoreError as error:
             if error.status != _NOT_IMPLEMENTED:
                 raise
-            _asked(lambda: send("overwrite"))
+            self.overwrite(name, content)
+
+    def overwrite(self, name: str, content: Buffer) -> None:
+        """Put an object, whatever is there."""
+        self._send(name, content, "overwrite")
+
+    def _send(self, name: str, content: Buffer, mode: Any) -> None:
+        key = self._prefix + name
+        _asked(lambda: self._api.put(self._store, key, content, mode=mode, use_multipart=False))
 
     def copy(self, name: str, to: str) -> None:
         """Let the store copy an object to another key, whatever is there."""

@@ -22,6 +22,7 @@ from ptolemy_core.errors import PtolemyError, StagingError
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages import batch, blitz, reservation
 from ptolemy_core.stages.blitz import Building
+from ptolemy_core.stages.order import Until
 from ptolemy_core.status import free_space
 from ptolemy_core.status.builds import last_build_period
 from ptolemy_dagster import charts, data_versions, lost_cars, show
@@ -32,7 +33,7 @@ from ptolemy_dagster.internals.events import CarEvents
 from ptolemy_dagster.live import Live
 from ptolemy_dagster.partitions import car_key, car_partitions, parse_car_key, project_partitions
 from ptolemy_dagster.resources import BUILD_PROCESSES, Builder, CatalogResource
-from ptolemy_dagster.weight import ENTRIES
+from ptolemy_dagster.weight import BUILDS, ENTRIES
 
 # data versions of outputs are a beta of Dagster; pyproject.toml holds Dagster to versions where they were tested
 warnings.filterwarnings("ignore", message="Parameter `data_version` of initializer `Output")
@@ -41,7 +42,7 @@ MAX_BATCHES = 256
 """Steps of one blitz at most: more cost Dagster far more than they give (each step resolves the fan-out)."""
 
 
-_BUILD_ONLY = ("blitz", "carry_on")
+_BUILD_ONLY = ("blitz", "carry_on", Until.BLITZ.job)
 """Jobs in which nothing comes after the CARs."""
 _BATCHES_PER_PROCESS = 4
 _BATCH_BYTES = 1 << 30
@@ -126,6 +127,7 @@ def _batches(total: int) -> int:
 
 @dg.op(
     retry_policy=AGAIN,
+    tags=BUILDS,
     description="Builds the CARs of one batch, and records each as a materialization of asset car.",
 )
 def build_batch(

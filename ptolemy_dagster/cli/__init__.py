@@ -13,6 +13,8 @@ def main() -> None:
         # names of files are bytes, and text to a person: in an ASCII locale most couldn't be given or shown
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    # Python's own processes would import what is in the folder where the command was started, such as a token.py
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
         with imports_kept():
             line = warm.start(sys.argv[1:])

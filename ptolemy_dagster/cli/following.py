@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.progress import RunningTask, Work
 from ptolemy_core.sizes import counted
+from ptolemy_core.stages.order import IN_A_ROW, Until
 from ptolemy_core.status.rate import blitz_progress, task_progress
 from ptolemy_core.status.state import ProjectState, project_state
 from ptolemy_dagster.cli.stage_bars import Amount, StageBars
@@ -22,13 +23,9 @@ _SCAN, _PLAN, _BUILD, _VERIFY, _ROOT, _MANIFEST = ALL = (
     "data set root",
     "manifest",
 )
-_OF_JOB = {
-    "scan": (_SCAN,),
-    "containerize": (_PLAN,),
-    "blitz": (_BUILD,),
-    "verify": (_VERIFY,),
-    "root": (_ROOT,),
-    "onboard": ALL,
+_OF_STAGE = dict(zip(IN_A_ROW, ALL, strict=True))
+_OF_JOB = {str(stage): (shown,) for stage, shown in _OF_STAGE.items()} | {
+    until.job: tuple(_OF_STAGE[stage] for stage in until.stages) for until in Until
 }
 _OF_WORK = {Work.SCAN: _SCAN, Work.VERIFY: _VERIFY, Work.ROOT: _ROOT, Work.MANIFEST: _MANIFEST}
 

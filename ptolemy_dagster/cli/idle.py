@@ -13,6 +13,7 @@ from ptolemy_core.sizes import counted
 from ptolemy_core.stages import blitz
 from ptolemy_core.stages.car_state import is_settled
 from ptolemy_core.stages.manifest import usual_path
+from ptolemy_core.stages.order import UNTIL_OF_JOB, Stage, Until
 from ptolemy_core.stages.scan import is_unchanged
 from ptolemy_core.status import free_space
 from ptolemy_core.status.state import project_state
@@ -39,15 +40,28 @@ def seems_done(arguments: Sequence[str]) -> bool:
     command, *rest = [argument for argument in arguments if argument not in _ONLY_SHOW]
     with suppress(Exception):
         place.require_plain(place.home())
-        if len(rest) != 1 or command == "scan" or not place.default_url().startswith("sqlite"):
+        job, rest = _job_of_run(rest) if command == "run" else (command, rest)
+        if len(rest) != 1 or job == "scan" or not place.default_url().startswith("sqlite"):
             return False
         catalog = Catalog()
         try:
-            job = "onboard" if command == "run" else command
             return nothing_to_do(catalog, job, *rest, at_most=_COMPARED_FIRST) is not None
         finally:
             catalog.engine.dispose()
     return False
+
+
+def _job_of_run(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The job of `ptolemy run` with these arguments, and those that aren't its last stage."""
+    until, rest = Until.MANIFEST, []
+    given = iter(arguments)
+    for argument in given:
+        option, equals, value = argument.partition("=")
+        if option == "--until":
+            until = Until(value if equals else next(given))
+        else:
+            rest.append(argument)
+    return until.job, rest
 
 
 def nothing_to_do(catalog: Catalog, job: str, name: str, *, at_most: int = _COMPARED) -> str | None:
@@ -56,32 +70,32 @@ def nothing_to_do(catalog: Catalog, job: str, name: str, *, at_most: int = _COMP
     Only after a run that succeeded: one that failed or was killed may have left something that the next one settles,
     and it is that run's end that `status` shows.
     """
+    until = UNTIL_OF_JOB.get(job)
     finds: dict[str, Callable[[Catalog, str], str | None]] = {
-        "containerize": _planned,
-        "blitz": _built,
-        "verify": _verified,
-        "root": _rooted,
-        "onboard": partial(_onboarded, at_most=at_most),
+        str(stage): find for stage, find in _FINDS.items()
     }
-    find = finds.get(job)
+    find = finds.get(job) if until is None else partial(_done_until, until.stages, at_most=at_most)
     runs = runs_of(catalog) if find else None
     if find is None or runs is None:
         return None
     last = runs.newest(name)
-    if last is None or last.status != "SUCCESS" or (job == "onboard" and last.job != job):
+    if last is None or last.status != "SUCCESS" or (until is not None and last.job not in UNTIL_OF_JOB):
         return None
     return find(catalog, name)
 
 
-def _onboarded(catalog: Catalog, name: str, *, at_most: int) -> str | None:
-    """Why all stages have nothing to do. What needs no look at the target comes first."""
-    if not (_planned(catalog, name) and (built := _built(catalog, name)) and _verified(catalog, name)):
-        return None
-    if not (_rooted(catalog, name) and _manifest_is_newest(catalog, name)):
-        return None
+def _done_until(stages: Sequence[Stage], catalog: Catalog, name: str, *, at_most: int) -> str | None:
+    """Why these stages, from the scan on, have nothing to do. What needs no look at the target comes first."""
+    found: dict[Stage, str] = {}
+    for stage in stages[1:]:
+        why = _FINDS[stage](catalog, name)
+        if why is None:
+            return None
+        found[stage] = why
     if not is_unchanged(catalog, name, at_most):
         return None
-    return f"nothing changed since the last scan, and {built} and verified"
+    why = found.get(Stage.BLITZ, found[Stage.CONTAINERIZE])
+    return f"nothing changed since the last scan, and {why}{' and verified' if Stage.VERIFY in found else ''}"
 
 
 def _rooted(catalog: Catalog, name: str) -> str | None:
@@ -90,18 +104,18 @@ def _rooted(catalog: Catalog, name: str) -> str | None:
     return f"the root of {name} is of its last scan" if is_newest else None
 
 
-def _manifest_is_newest(catalog: Catalog, name: str) -> bool:
+def _manifested(catalog: Catalog, name: str) -> str | None:
     """Whether the usual manifest is there, and nothing that it says has changed since."""
     path = usual_path(projects.get(catalog, name))
     try:
         written = os.stat(path).st_mtime
     except OSError:
-        return False
+        return None
     times = [
         time for row in cars.rows(catalog, name) for time in (row.built_at, row.verified_at, row.delivered_at)
     ]
     times += [row.built_at for row in itertools.islice(roots.rows(catalog, name), 1)]
-    return all(time is None or time <= written for time in times)
+    return f"{path} is newer" if all(time is None or time <= written for time in times) else None
 
 
 def _planned(catalog: Catalog, name: str) -> str | None:
@@ -132,6 +146,16 @@ def _verified(catalog: Catalog, name: str) -> str | None:
         if rows and known
         else None
     )
+
+
+_FINDS: dict[Stage, Callable[[Catalog, str], str | None]] = {
+    Stage.CONTAINERIZE: _planned,
+    Stage.BLITZ: _built,
+    Stage.VERIFY: _verified,
+    Stage.ROOT: _rooted,
+    Stage.MANIFEST: _manifested,
+}
+"""For each stage after the scan, why it has nothing to do; None if it has."""
 
 
 def _all(cars: int) -> str:

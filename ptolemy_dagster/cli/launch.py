@@ -19,13 +19,13 @@ from typing import IO
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.errors import PtolemyError, UnavailableError
 from ptolemy_core.interrupts import interruptible
+from ptolemy_core.stages.order import UNTIL_OF_JOB, Stage
 from ptolemy_core.status.state import project_state
-from ptolemy_dagster import warm
+from ptolemy_dagster import warm, weight
 from ptolemy_dagster.cli import following, output
 from ptolemy_dagster.execute import Answer, Request, read_answer
 from ptolemy_dagster.home import log_folder
 from ptolemy_dagster.machines.settings import SCHEDULER
-from ptolemy_dagster.weight import has_few_entries
 
 _STOP_SECONDS = 30.0
 """Seconds that a run has to end when it is stopped."""
@@ -81,9 +81,9 @@ def run_job(
     log = os.path.join(log_folder(), f"{job}-{project}.log")
     launch = uuid.uuid4().hex
     with open(log, "wb") as file, tempfile.TemporaryFile(buffering=0) as told, interruptible():
-        request = Request(
-            job, project, launch, os.getpid(), told.fileno(), _forks(catalog, job, project), config or {}
-        )
+        config = config or {}
+        forks = _forks(catalog, job, project, config)
+        request = Request(job, project, launch, os.getpid(), told.fileno(), forks, config)
         process: warm.Process = warm.ask(request.as_text(), [file.fileno(), told.fileno()]) or _started(
             request, file
         )
@@ -113,15 +113,20 @@ def _started(request: Request, log: IO[bytes]) -> "subprocess.Popen[bytes]":
     )
 
 
-def _forks(catalog: Catalog, job: str, project: str) -> bool:
+def _forks(catalog: Catalog, job: str, project: str, config: Mapping[str, object]) -> bool:
     """Whether steps of a job are expected to get processes of their own on this machine."""
     if os.environ.get(SCHEDULER):
         return False
-    if job == "verify" or (job in ("blitz", "onboard") and project_state(catalog, project).done != "blitz"):
+    stages = UNTIL_OF_JOB[job].stages if job in UNTIL_OF_JOB else ()
+    if Stage.BLITZ in stages and project_state(catalog, project).done != "blitz":
         return True
     try:
-        return job != "blitz" and not has_few_entries(catalog, project)
-    except OSError:  # the run meets it, and tells of it
+        if job == "verify":
+            return bool(config) or not weight.reads_little(catalog, project)
+        if job == "blitz" and not weight.builds_little(catalog, project):
+            return True
+        return not weight.has_few_entries(catalog, project)
+    except (OSError, PtolemyError):  # the run meets it, and tells of it
         return False
 
 

@@ -14,6 +14,7 @@ from ptolemy_core.facts.projects import LogLineFacts
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 from ptolemy_dagster.home import log_folder
+from ptolemy_dagster.run_facts import stage_name
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -96,7 +97,8 @@ def _chosen(found: "list[dg.DagsterRun]", project: str, run: str | None) -> "dg.
 
 def _list(found: "list[dg.DagsterRun]") -> None:
     rows = [
-        (one.run_id, one.job_name, one.status.value.lower(), one.tags.get("progress", "")) for one in found
+        (one.run_id, stage_name(one.job_name), one.status.value.lower(), one.tags.get("progress", ""))
+        for one in found
     ]
     output.print_table(("run", "job", "status", "last said"), rows)
 

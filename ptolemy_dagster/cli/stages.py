@@ -20,7 +20,7 @@ from ptolemy_core.stages.car_state import is_away
 from ptolemy_core.stages.containerize import containerize as plan_containers
 from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_core.stages.manifest import written_manifest
-from ptolemy_core.stages.order import Stage, nothing_to_store, require
+from ptolemy_core.stages.order import Stage, Until, nothing_to_store, require
 from ptolemy_dagster import lost_cars
 from ptolemy_dagster.cli import output, waiting
 from ptolemy_dagster.cli.car_table import car_facts, show_cars
@@ -90,7 +90,11 @@ def scan(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) 
     result = scan_stage.summary(catalog, project)
     if as_json:
         output.print_facts(_scan_facts(project, result))
-        return
+    else:
+        _show_scan(catalog, project, result)
+
+
+def _show_scan(catalog: Catalog, project: str, result: scan_stage.ScanResult) -> None:
     output.print_table(
         ("files", "data", "largest file", "links", "empty folders", "left out"),
         [
@@ -149,34 +153,39 @@ def containerize(
     as_json: Json = False,
 ) -> None:
     """Plan containers; each CAR's exact size is known before any data is read."""
-    if dry_run:
-        with output.errors_shown():
-            result = plan_containers(open_catalog(), project, dry_run=True)
-        rows, warning = result.containers, result.warning
-        empty = result.empty
-    else:
-        catalog = run_stage("containerize", project, as_json)
-        settings = projects.get(catalog, project)
-        rows, warning = containers.rows(catalog, project), padding_warning(settings.car_size)
-        is_empty = not rows and not scans.has_entries(catalog, project)
-        empty = nothing_to_store(catalog, project, settings.target_dir) if is_empty else None
+    if not dry_run:
+        _show_saved_plan(run_stage("containerize", project, as_json), project, as_json)
+        return
+    with output.errors_shown():
+        result = plan_containers(open_catalog(), project, dry_run=True)
+    _show_plan(result.containers, result.warning, result.empty, as_json)
+    if not as_json:
+        if not (result.containers or result.empty):
+            output.say(f"nothing to do: every file of {project} is in a container")
+        output.say("dry run: nothing was saved")
+
+
+def _show_saved_plan(catalog: Catalog, project: str, as_json: bool) -> None:
+    settings, rows = projects.get(catalog, project), containers.rows(catalog, project)
+    is_empty = not rows and not scans.has_entries(catalog, project)
+    empty = nothing_to_store(catalog, project, settings.target_dir) if is_empty else None
+    _show_plan(rows, padding_warning(settings.car_size), empty, as_json)
+
+
+def _show_plan(rows: Sequence[ContainerRow], warning: str | None, empty: str | None, as_json: bool) -> None:
     if warning:
         output.say(f"warning: {warning}")
     if as_json:
         output.print_facts([PlannedCarFacts.of(row) for row in rows])
         return
-    _show_plan(rows)
-    if dry_run and not (rows or empty):
-        output.say(f"nothing to do: every file of {project} is in a container")
+    _show_containers(rows)
     if empty:
         output.say(empty)
     if any(row.car_storage == cars.GENERATED and not row.built for row in rows):
         output.say("CARs that aren't built yet will be generated: staging_dir gets their outlines only")
-    if dry_run:
-        output.say("dry run: nothing was saved")
 
 
-def _show_plan(rows: Sequence[ContainerRow]) -> None:
+def _show_containers(rows: Sequence[ContainerRow]) -> None:
     if not rows:
         return
     output.print_table(
@@ -214,28 +223,46 @@ def blitz(
         waiting.say(catalog, project)
 
 
-def run(project: Name, accept_loss: AcceptLoss = False, as_json: Json = False) -> None:
+def run(
+    project: Name,
+    until: Annotated[
+        Until,
+        typer.Option("--until", help="The last stage to run. A later run does the others."),
+    ] = Until.MANIFEST,
+    accept_loss: AcceptLoss = False,
+    as_json: Json = False,
+) -> None:
     """Scan, containerize, blitz and verify; then make the root of the data set and the manifest."""
-    catalog = run_stage("onboard", project, as_json, scan_config(accept_loss))
+    catalog = run_stage(until.job, project, as_json, scan_config(accept_loss))
     with output.errors_shown():
-        manifest = written_manifest(projects.get(catalog, project))
         if as_json:
-            root = next(roots.rows(catalog, project), None)
-            output.print_facts(
-                RunFacts(
-                    project=project,
-                    cars=car_facts(catalog, project),
-                    root=None if root is None else RootFacts.of(root),
-                    manifest=manifest,
-                    not_stored=NotStoredFacts.of(skipped.not_stored(catalog, project)),
-                )
-            )
+            output.print_facts(_run_facts(catalog, project, until))
+        elif until is Until.SCAN:
+            _show_scan(catalog, project, scan_stage.summary(catalog, project))
+        elif until is Until.CONTAINERIZE:
+            _show_saved_plan(catalog, project, as_json)
         else:
             show_cars(catalog, project, as_json)
-            if manifest:
+            if Stage.MANIFEST in until.stages and (
+                manifest := written_manifest(projects.get(catalog, project))
+            ):
                 output.say(f"manifest is {manifest}")
             _say_not_stored(catalog, project)
-        waiting.say(catalog, project)
+        if Stage.BLITZ in until.stages:
+            waiting.say(catalog, project)
+
+
+def _run_facts(catalog: Catalog, project: str, until: Until) -> RunFacts:
+    """What a run has made; the root and the manifest may be older than its CARs if it ended before them."""
+    root = next(roots.rows(catalog, project), None) if Stage.ROOT in until.stages else None
+    has_manifest = Stage.MANIFEST in until.stages
+    return RunFacts(
+        project=project,
+        cars=car_facts(catalog, project),
+        root=None if root is None else RootFacts.of(root),
+        manifest=written_manifest(projects.get(catalog, project)) if has_manifest else None,
+        not_stored=NotStoredFacts.of(skipped.not_stored(catalog, project)),
+    )
 
 
 def verify(

@@ -30,6 +30,7 @@ from ptolemy_dagster.http.docs_page import render
 from ptolemy_dagster.http.failsafe import Failsafe
 from ptolemy_dagster.http.guard import SiteGuard, TokenGuard
 from ptolemy_dagster.http.limits import BodyLimit, PlainPath, RateLimit
+from ptolemy_dagster.http.methods import Head
 from ptolemy_dagster.http.pages.refused import refused
 from ptolemy_dagster.http.pages.routes import is_page, pages
 from ptolemy_dagster.http.short import Short
@@ -60,7 +61,7 @@ def create_app(context: Context) -> ASGIApp:
     for_people = UiGuard(
         shown, Access.of(settings).at("/"), any_name=settings.hosts is None, headers=PAGE_HEADERS
     )
-    return Failsafe(_Pages(RateLimit(for_people, settings.rate), guarded))
+    return Failsafe(Head(_Pages(RateLimit(for_people, settings.rate), guarded)))
 
 
 class _Pages:

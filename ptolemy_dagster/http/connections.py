@@ -15,10 +15,14 @@ from typing import Any, Protocol
 
 import h11
 import uvicorn
+from starlette.responses import Response
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ptolemy_dagster.http import problems
 from ptolemy_dagster.http.admission import BACKLOG, ConnectionLimits, Connections, network
+from ptolemy_dagster.http.heads import not_http, refused_head
+from ptolemy_dagster.http.problems import Problem
 from ptolemy_dagster.http.websockets import CountedWebSocket
 
 _LINGER = 2.0
@@ -30,9 +34,8 @@ CONNECTION = "ptolemy.connection"
 _PART = 256 << 10
 """Bytes that are handed to a transport at once: what the system doesn't take is copied."""
 
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 5\r\ncontent-length: 43\r\n"
-    b"connection: close\r\n\r\ntoo many connections: try again in seconds\n"
+_BUSY = Problem(
+    503, "busy", "too many connections: try again in seconds", {"Retry-After": "5", "Connection": "close"}
 )
 
 
@@ -88,16 +91,22 @@ class LimitedHttp(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         app: Any = self.app
-        self.app = lambda scope, *channels: app(
-            {**scope, "extensions": {**(scope.get("extensions") or {}), CONNECTION: self}}, *channels
-        )
+
+        async def with_connection(scope: Any, receive: Any, send: Any) -> None:
+            refused = refused_head(scope, self._limits.head_bytes) if scope["type"] == "http" else None
+            if refused is not None:
+                await problems.response(refused)(scope, receive, send)
+                return
+            extensions = {**(scope.get("extensions") or {}), CONNECTION: self}
+            await app({**scope, "extensions": extensions}, receive, send)
+
+        self.app = with_connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Admit the connection, or say that there are too many."""
         super().connection_made(transport)
         if not self._open.admit(self, network(self.client[0] if self.client else "")):
-            transport.write(_BUSY)
-            transport.close()
+            self._answer_and_close(problems.response(_BUSY))
             return
         self._enter("head")
 
@@ -121,9 +130,20 @@ class LimitedHttp(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Say that a request can't be understood; end the connection if an answer to it has begun already."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
+            problem = not_http(self._limits.head_bytes)
+            self._answer_and_close(problems.response(problem))
         else:
             self.end()
+
+    def _answer_and_close(self, answer: Response) -> None:
+        """Send an answer that no application gives."""
+        head = h11.Response(status_code=answer.status_code, headers=answer.raw_headers)
+        for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+        if self.cycle is not None:  # whoever still works on its answer can't send it any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection over to the WebSocket, which is counted in its stead."""

@@ -17,6 +17,7 @@ from ptolemy_core.facts.projects import ManifestFacts
 from ptolemy_core.manifest import default_format
 from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_dagster.http import downloads
+from ptolemy_dagster.http.bodies import described, posted
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.launching import Launched, launch
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
@@ -86,8 +87,11 @@ class Restore(BaseModel):
     status_code=202,
     responses=documented(403, 404, 409, 422, 503),
     summary="Restore files",
+    openapi_extra=described(Restore.model_json_schema()),
 )
-async def restore(project: Name, body: Restore, context: Opened) -> Launched:
+async def restore(
+    project: Name, body: Annotated[Restore, Depends(posted(Restore))], context: Opened
+) -> Launched:
     """Restore files of a project from its CARs into a folder of the server. Launch it again to resume."""
     projects.get(context.catalog, project)
     if not os.path.isabs(body.to) or "\0" in body.to or not is_text(body.to):
@@ -97,6 +101,7 @@ async def restore(project: Name, body: Restore, context: Opened) -> Launched:
     return await in_thread(context, launch, context, "restore", project, config)
 
 
+@router.head("/manifest/{project}", include_in_schema=False)
 @router.get(
     "/manifest/{project}",
     response_class=FileResponse,
@@ -108,6 +113,7 @@ def manifest(project: Name, context: Opened) -> FileResponse:
     return downloads.manifest(context, project)
 
 
+@router.head("/manifest/{project}/summary", include_in_schema=False)
 @router.get(
     "/manifest/{project}/summary",
     response_class=FileResponse,

@@ -113,7 +113,7 @@ def _manifest_path(context: Context, name: str) -> str:
         raise Problem(
             404,
             "no-manifest",
-            f"project {name!r} has no manifest yet: run it (POST /v0/onboard/{name}) first",
+            f"project {name!r} has no manifest yet: POST /v0/manifest/{name} writes it",
         )
     return path
 

@@ -14,10 +14,8 @@ from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.problems import Problem
 from ptolemy_dagster.partitions import register
 from ptolemy_dagster.roots import require_inside
+from ptolemy_dagster.run_facts import stage_name
 from ptolemy_dagster.status import live_run
-
-JOBS = ("scan", "containerize", "blitz", "verify", "root", "restore", "onboard")
-"""Jobs that the API launches, by the names that it has for them too."""
 
 _LOCK_SECONDS = 10.0
 
@@ -84,8 +82,8 @@ def _require_idle(context: Context, job: str, name: str) -> None:
     raise Problem(
         409,
         "running",
-        f"{run.job_name} of project {name!r} {state}{f', and {job} needs it' if needed else ''}: wait for it "
-        f"(GET /v0/projects/{name}?wait=60), or cancel it with POST /v0/runs/{run.run_id}/cancel",
+        f"{stage_name(run.job_name)} of project {name!r} {state}{f', and {job} needs it' if needed else ''}: "
+        f"wait for it (GET /v0/projects/{name}?wait=60), or cancel it with POST /v0/runs/{run.run_id}/cancel",
         run_id=run.run_id,
         run_url=context.dagster.run_url(run.run_id),
     )

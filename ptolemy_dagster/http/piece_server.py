@@ -16,6 +16,7 @@ from ptolemy_core.errors import SettingsError
 from ptolemy_core.gateway.access import Access, parse_tokens
 from ptolemy_core.gateway.dag import Holdings
 from ptolemy_core.gateway.library import Library
+from ptolemy_core.source.store_errors import set_patience
 from ptolemy_dagster.http.admission import ConnectionLimits
 from ptolemy_dagster.http.connections import configured, listen
 from ptolemy_dagster.http.failsafe import Failsafe
@@ -29,6 +30,8 @@ TOKENS_VARIABLE = "PTOLEMY_PIECE_TOKENS"
 KEY_VARIABLE = "PTOLEMY_PIECE_URL_KEY"
 DEFAULT_PORT = 8080
 _PATIENCE = 2.0
+STORE_PATIENCE = 30.0
+"""Seconds that an object store may be unavailable before a request fails or breaks off."""
 _MIB = 1 << 20
 _MAX_CONNECTIONS = 10_000
 
@@ -144,6 +147,7 @@ def serve_pieces(catalog: Catalog, host: str, port: int, settings: PieceSettings
             "end what listens there"
         ) from None
     limit_patience(_PATIENCE)
+    set_patience(STORE_PATIENCE)
     server = make_server(catalog, settings)
     signal.signal(signal.SIGTERM, _leave)
     _say(listener, host, settings)

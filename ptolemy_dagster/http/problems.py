@@ -24,6 +24,8 @@ from ptolemy_core.errors import (
     SettingsError,
     UnknownProjectError,
 )
+from ptolemy_core.wrong_values import wrong_value
+from ptolemy_dagster.http.methods import allowed
 from ptolemy_dagster.roots import OutsideRootsError
 
 _log = logging.getLogger("ptolemy.http")
@@ -64,7 +66,7 @@ _EXAMPLES: dict[int, tuple[str, str, dict[str, Any]]] = {
         {},
     ),
     404: ("unknown-project", "no project 'nemo': create it first (projects: delta)", {}),
-    405: ("method", "PUT isn't allowed here, only GET", {}),
+    405: ("method", "PUT isn't allowed here, only GET, HEAD", {}),
     409: (
         "running",
         "blitz of project 'delta' is running: wait for it, or cancel it with POST /v0/runs/{run_id}/cancel",
@@ -171,9 +173,7 @@ def install(app: FastAPI, page: Callable[[Problem], Response]) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        reasons = [
-            f"{one['loc'][-1]}: {one['msg']}, got {str(one.get('input'))[:100]!r}" for one in error.errors()
-        ]
+        reasons = [wrong_value(str(one["loc"][-1]), one) for one in error.errors()]
         return answer(request, Problem(422, "bad-value", "; ".join(reasons)))
 
     @app.exception_handler(HTTPException)
@@ -193,6 +193,8 @@ def _plain(request: Request, error: HTTPException) -> Problem:
     if error.status_code == 404:
         return Problem(404, "no-such-page", "no such address: the API is described at /docs")
     if error.status_code == 405:
-        allowed = headers.get("Allow", headers.get("allow", "another method"))
-        return Problem(405, "method", f"{request.method} isn't allowed here, only {allowed}", headers)
+        methods = ", ".join(allowed(request))
+        return Problem(
+            405, "method", f"{request.method} isn't allowed here, only {methods}", {"Allow": methods}
+        )
     return Problem(error.status_code, "bad-request", str(error.detail), headers)

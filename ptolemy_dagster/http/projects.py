@@ -1,6 +1,5 @@
 """Projects: define one, list all, and ask how far one is."""
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ from ptolemy_core.settings import CHANGEABLE, SETTINGS, Setting
 from ptolemy_core.stages import change, remove
 from ptolemy_core.stages.deal_settings import wallet_warning
 from ptolemy_dagster import project_removal as removal
+from ptolemy_dagster.http.bodies import described, json_object
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.defining import AloneError, create_alone
 from ptolemy_dagster.http.paging import LINK, Limit, first_page, link_next
@@ -118,9 +118,7 @@ _PTOLEMYS_WORDS = {
     response_model=ProjectOut,
     responses=documented(404, 409, 422),
     summary="Create a project",
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _settings_schema()}}}
-    },
+    openapi_extra=described(_settings_schema()),
 )
 async def create(project: Name, request: Request, context: Opened, turns: InTurn) -> Response:
     """Create a project. Repeating it with the same settings changes nothing; other settings are refused.
@@ -136,14 +134,7 @@ async def create(project: Name, request: Request, context: Opened, turns: InTurn
 
 
 def _settings(body: bytes, *, renames: bool = False) -> dict[str, Any]:
-    try:
-        settings = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "not-json", f"the body isn't JSON: {error}") from None
-    if not isinstance(settings, dict):
-        raise Problem(
-            422, "bad-value", f"the body must be a JSON object of settings, got {str(settings)[:100]}"
-        )
+    settings = json_object(body)
     if "name" in settings and not renames:
         raise Problem(422, "bad-value", "name is not a setting here: it is in the address, /v0/create/NAME")
     for key, value in settings.items():
@@ -204,9 +195,7 @@ def status_answer(context: Context, settings: Project, status: Status) -> Respon
     "/projects/{project}",
     responses=documented(404, 409, 422),
     summary="Change a project",
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _changes_schema()}}}
-    },
+    openapi_extra=described(_changes_schema()),
 )
 async def change_project(
     project: Name,
@@ -216,11 +205,14 @@ async def change_project(
         bool, Query(description="Accept a new folder in which files or CARs of the project are missing.")
     ] = False,
 ) -> ProjectOut:
-    """Change settings that may change, or the name.
+    """Change settings that may change, or the name, which goes alone.
 
     A new target_dir must hold the same files with the same times, a new staging_dir the project's CARs.
     """
     settings = _settings(await request.body(), renames=True)
+    if len(settings) > 1 and settings.get("name", project) != project:
+        detail = "a new name goes alone: change the other settings in another request"  # one may fail after the other
+        raise Problem(422, "bad-value", detail)
     return await in_thread(context, _change, context, project, settings, accept_loss)
 
 

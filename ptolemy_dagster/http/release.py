@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ptolemy_core.catalog import projects
 from ptolemy_core.facts.cars import ReleasedFacts, ReleasedRootFacts
 from ptolemy_core.stages import release, release_root
+from ptolemy_dagster.http.bodies import described, posted
 from ptolemy_dagster.http.context import Context, in_thread, opened
 from ptolemy_dagster.http.problems import Problem, documented
 from ptolemy_dagster.roots import require_inside
@@ -32,9 +33,15 @@ class Release(BaseModel):
     undo: bool = Field(False, description="Take the mark back.")
 
 
-@router.post("/release", responses=documented(404, 409, 422), summary="Mark CARs as delivered")
+@router.post(
+    "/release",
+    responses=documented(404, 409, 422),
+    summary="Mark CARs as delivered",
+    openapi_extra=described(Release.model_json_schema()),
+)
 async def release_cars(
-    body: Release, context: Annotated[Context, Depends(opened)]
+    body: Annotated[Release, Depends(posted(Release))],
+    context: Annotated[Context, Depends(opened)],
 ) -> list[ReleasedFacts | ReleasedRootFacts]:
     """Mark CARs as delivered: they may leave the staging folder, and are never built again by a blitz."""
     if body.undo and (body.note is not None or body.remove):

@@ -13,10 +13,11 @@ from ptolemy_core.status.state import project_state
 from ptolemy_dagster.failures import why_ended
 from ptolemy_dagster.http.context import Context, in_thread, opened
 from ptolemy_dagster.http.dagster_api import PROJECT_TAG
-from ptolemy_dagster.http.launching import JOBS, Launched, launch
+from ptolemy_dagster.http.launching import Launched, launch
 from ptolemy_dagster.http.problems import Problem, documented
 from ptolemy_dagster.http.waiting import Wait, once
 from ptolemy_dagster.liveness import is_alive
+from ptolemy_dagster.run_facts import MATERIALIZE, stage_name
 from ptolemy_dagster.status import LOST
 
 router = APIRouter(tags=["runs"])
@@ -38,7 +39,9 @@ class Run(Facts):
     run_id: str
     run_url: str = Field(description="Its page in the web UI.")
     project: str
-    stage: str = Field(description="scan, containerize, blitz, verify or onboard.")
+    stage: str = Field(
+        description="Its job: scan, containerize, blitz and so on; materialize: assets were chosen in the web UI."
+    )
     status: Literal["waiting", "running", "succeeded", "failed", "canceling", "canceled", "lost"] = Field(
         description="lost: its process ended without saying why; retry it."
     )
@@ -61,6 +64,13 @@ _WORDS: dict[
     dg.DagsterRunStatus.FAILURE: "failed",
     dg.DagsterRunStatus.CANCELING: "canceling",
     dg.DagsterRunStatus.CANCELED: "canceled",
+}
+
+
+_ENDED = {
+    dg.DagsterRunStatus.SUCCESS: "succeeded",
+    dg.DagsterRunStatus.FAILURE: "failed",
+    dg.DagsterRunStatus.CANCELED: "was canceled",
 }
 
 
@@ -88,7 +98,7 @@ async def cancel(run_id: RunId, context: Annotated[Context, Depends(opened)]) ->
 def _cancel(context: Context, run_id: str) -> Run:
     run = _record(context, run_id).dagster_run
     if run.is_finished:
-        raise Problem(409, "finished", f"run {run_id} ended already: it {_WORDS[run.status]}", run_id=run_id)
+        raise Problem(409, "finished", f"run {run_id} ended already: it {_ENDED[run.status]}", run_id=run_id)
     context.dagster.cancel(run_id)
     return _described(context, _record(context, run_id))
 
@@ -107,8 +117,17 @@ def _retry(context: Context, run_id: str) -> Launched:
         raise Problem(
             409,
             "not-failed",
-            f"run {run_id} is {described.status}: only one that failed, was canceled or was lost can be retried",
+            f"the status of run {run_id} is {described.status}: only one that failed, was canceled "
+            "or was lost can be retried",
             run_id=run_id,
+        )
+    if described.stage == MATERIALIZE:
+        raise Problem(
+            409,
+            "not-retried",
+            f"the assets of run {run_id} were chosen in the web UI: re-execute it there, or launch a stage",
+            run_id=run_id,
+            run_url=described.run_url,
         )
     config = _record(context, run_id).dagster_run.run_config
     return launch(context, described.stage, described.project, config, **{RETRY_TAG: run_id})
@@ -116,21 +135,25 @@ def _retry(context: Context, run_id: str) -> Launched:
 
 def _record(context: Context, run_id: str) -> dg.RunRecord:
     found = context.dagster.instance.get_run_records(dg.RunsFilter(run_ids=[run_id]), limit=1)
-    if not found or found[0].dagster_run.job_name not in JOBS:
-        raise Problem(404, "unknown-run", f"no run {run_id}: look at GET /v0/projects/NAME for the last one")
+    if not found or PROJECT_TAG not in found[0].dagster_run.tags:
+        raise Problem(
+            404,
+            "unknown-run",
+            f"no run {run_id} of any project: GET /v0/projects/NAME names the last one of a project",
+        )
     return found[0]
 
 
 def _described(context: Context, record: dg.RunRecord) -> Run:
     run = record.dagster_run
-    project = run.tags.get(PROJECT_TAG, "")
+    project = run.tags[PROJECT_TAG].partition("|")[0]  # the key of a CAR is delta|000003
     is_lost = _is_lost(context.catalog, record, project)
     why = why_ended(context.dagster.instance, run)
     return Run(
         run_id=run.run_id,
         run_url=context.dagster.run_url(run.run_id),
         project=project,
-        stage=run.job_name,
+        stage=stage_name(run.job_name),
         status="lost" if is_lost else _WORDS[run.status],
         reason=LOST if is_lost else why.text,
         code=why.code,

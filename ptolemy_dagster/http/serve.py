@@ -35,13 +35,20 @@ from starlette.types import ASGIApp
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_away, limit_patience
 from ptolemy_core.errors import SettingsError
+from ptolemy_core.source.store_errors import set_patience
 from ptolemy_dagster.http.admission import ConnectionLimits
 from ptolemy_dagster.http.app import create_app
 from ptolemy_dagster.http.connections import configured, listen
 from ptolemy_dagster.http.context import Context
 from ptolemy_dagster.http.dagster_api import Dagster
 from ptolemy_dagster.http.piece_app import Mounted
-from ptolemy_dagster.http.piece_server import PieceSettings, make_server, protected, start_log
+from ptolemy_dagster.http.piece_server import (
+    STORE_PATIENCE,
+    PieceSettings,
+    make_server,
+    protected,
+    start_log,
+)
 from ptolemy_dagster.http.settings import ApiSettings, is_loopback
 from ptolemy_dagster.http.supervise import Child
 from ptolemy_dagster.http.web_ui import Access
@@ -109,6 +116,7 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     dagster = Dagster(instance, url, settings.ui_url, token, records)
     os.environ.setdefault(UI_URL, dagster.ui_url)  # the daemon's messages have links
     limit_patience(_PATIENCE)
+    set_patience(STORE_PATIENCE)
     app = _application(Context(catalog, dagster, settings), beside.pieces)
     dagster.expect_start()
     stop = threading.Event()

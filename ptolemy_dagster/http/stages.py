@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from ptolemy_core.stages.order import Until
 from ptolemy_dagster.http.context import Context, Name, in_thread, opened
 from ptolemy_dagster.http.launching import Launched, launch
 from ptolemy_dagster.http.problems import documented
@@ -46,6 +47,11 @@ async def verify(project: Name, context: Opened) -> Launched:
 
 
 @router.post("/onboard/{project}", status_code=202, responses=_ANSWERS, summary="All stages in a row")
-async def onboard(project: Name, context: Opened, accept_loss: AcceptLoss = False) -> Launched:
-    """Scan, containerize, blitz and verify in one run."""
-    return await in_thread(context, launch, context, "onboard", project, scan_config(accept_loss))
+async def onboard(
+    project: Name,
+    context: Opened,
+    until: Annotated[Until, Query(description="The last stage to run.")] = Until.MANIFEST,
+    accept_loss: AcceptLoss = False,
+) -> Launched:
+    """Scan, containerize, blitz and verify, then make root and manifest, all in one run; or end after one of them."""
+    return await in_thread(context, launch, context, until.job, project, scan_config(accept_loss))

@@ -210,6 +210,15 @@ class _Run:
             )
 
 
+def _was_interrupted(error: SerializableErrorInfo | None) -> bool:
+    """Whether an error comes from an interrupt."""
+    while error is not None:
+        if error.cls_name in _INTERRUPTED:
+            return True
+        error = error.cause
+    return False
+
+
 class _Children:
     """Steps in processes of their own, which Dagster's multiprocess executor starts."""
 
@@ -293,6 +302,8 @@ class _Here:
             events.append(event)
             yield event
             active.handle_event(event)
+            if event.is_step_up_for_retry and _was_interrupted(event.step_retry_data.error):
+                raise DagsterExecutionInterruptedError  # a retry policy takes it for a failure
         active.verify_complete(self._context, step.key)
         for event in active.plan_events_iterator(self._context):
             events.append(event)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from ptolemy_dagster.failures import tag_reason, why_ended
+from ptolemy_dagster.run_facts import stage_name
 
 WEBHOOK = "PTOLEMY_WEBHOOK_URL"
 UI_URL = "PTOLEMY_UI_URL"
@@ -39,11 +40,12 @@ def message(run: dg.DagsterRun, reason: str, code: str | None) -> dict[str, str 
     project = run.tags.get("dagster/partition")
     base = os.environ.get(UI_URL, "").rstrip("/")
     link = f"{base}/runs/{run.run_id}" if base else None
-    what = f"{run.job_name} of project {project}" if project else run.job_name
+    stage = stage_name(run.job_name)
+    what = f"{stage} of project {project}" if project else stage
     return {
         "text": f"{what} failed: {reason}" + (f" {link}" if link else ""),
         "project": project,
-        "stage": run.job_name,
+        "stage": stage,
         "reason": reason,
         "code": code,
         "run_id": run.run_id,

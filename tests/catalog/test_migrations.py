@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from ptolemy_core.catalog import Catalog, cars, delivery, migrations, replicas, schema, store
+from ptolemy_core.catalog import Catalog, cars, delivery, migrations, removal, replicas, schema, store
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.ulid import is_ulid
 
@@ -187,4 +187,58 @@ def test_marks_of_delivery_become_deals_made_by_hand(old: str) -> None:
     assert next(cars.rows(catalog, "old")).delivered_at == 77.5
     delivery.unmark(catalog, car)
     assert next(cars.rows(catalog, "old")).delivered_at is None
+    catalog.engine.dispose()
+
+
+def file_table(url: str) -> tuple[int, int | None]:
+    """How many foreign keys the table of files has, and where SQLite keeps its rows."""
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        keys = len(sa.inspect(connection).get_foreign_keys("file"))
+        place = None
+        if engine.dialect.name == "sqlite":
+            place = connection.scalar(sa.text("SELECT rootpage FROM sqlite_master WHERE name = 'file'"))
+            assert connection.scalar(sa.text("PRAGMA integrity_check")) == "ok"
+    engine.dispose()
+    return keys, place
+
+
+def test_files_lose_their_foreign_keys_and_stay_where_they_are(old: str) -> None:
+    keys, place = file_table(old)
+    assert keys == 3
+    before = contents(old, {"file": ["path", "size", "first_scan", "gone_scan"]})
+    catalog = Catalog(old)
+    assert file_table(old) == (0, place)
+    assert contents(old, {table: list(rows[0]) for table, rows in before.items()}) == before
+    with catalog.write() as connection:
+        added = {
+            "id": 9,
+            "project": "nobody",
+            "path": b"x",
+            "kind": 0,
+            "size": 1,
+            "mtime": 1,
+            "first_scan": 99,
+        }
+        connection.execute(schema.file.insert().values(added))
+    catalog.engine.dispose()
+
+
+def test_an_sqlite_whose_definitions_cannot_be_edited_keeps_the_keys(tmp_path: Any) -> None:
+    url = f"sqlite:///{tmp_path}/catalog.db"
+    at_first_revision(url)
+
+    def refuse(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE sqlite_master"):
+            refused = Exception("table sqlite_master may not be modified")
+            raise sa.exc.OperationalError(statement, {}, refused)
+
+    sa.event.listen(sa.engine.Engine, "before_cursor_execute", refuse)
+    try:
+        catalog = Catalog(url)
+    finally:
+        sa.event.remove(sa.engine.Engine, "before_cursor_execute", refuse)
+    assert file_table(url)[0] == 3
+    removal.delete(catalog, "old")
+    assert contents(url, {"file": ["id"], "scan": ["id"]}) == {"file": [], "scan": []}
     catalog.engine.dispose()

@@ -8,6 +8,7 @@ import pytest
 
 from ptolemy_core.catalog import projects, scans
 from ptolemy_core.stages.scan import is_unchanged
+from ptolemy_dagster.cli.idle import seems_done
 from tests.cli.commands import ptolemy
 from tests.pipeline.backend import Backend
 from tests.pipeline.processes import runs
@@ -43,6 +44,17 @@ def test_run_launches_nothing_when_nothing_changed(delta: Backend) -> None:
     )
     assert said in again.stderr
     assert next(iter(cars)).removesuffix(".car") in again.stdout
+    assert len(runs(delta)) == 1
+
+
+def test_a_run_that_ends_earlier_launches_nothing_after_a_whole_one(delta: Backend) -> None:
+    ptolemy("run", "delta")
+    for until in ("containerize", "blitz", "verify", "root", "manifest"):
+        for option in (["--until", until], [f"--until={until}"]):
+            assert seems_done(["run", "delta", *option])
+        assert "nothing to do: nothing changed since" in ptolemy("run", "delta", "--until", until).stderr
+    _add(delta)
+    assert not seems_done(["run", "delta", "--until", "blitz"])
     assert len(runs(delta)) == 1
 
 

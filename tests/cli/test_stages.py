@@ -157,3 +157,31 @@ def test_a_killed_command_does_not_stay_executing(delta: Backend, kill: str) -> 
     assert printed("status", "delta")[0]["status"].endswith("failed")
     ptolemy("run", "delta")
     assert printed("status", "delta")[0]["status"] == "blitz complete"
+
+
+def test_run_ends_after_the_stage_that_is_named_and_a_later_run_does_the_rest(delta: Backend) -> None:
+    shown = ptolemy("run", "delta", "--until", "containerize")
+    assert "container" in shown.stdout
+    assert "4.89 KiB" in shown.stdout
+    assert delta.cars() == {}
+    built = printed("run", "delta", "--until", "blitz")
+    assert [car["verified_at"] for car in built["cars"]] == [None]
+    assert (built["root"], built["manifest"]) == (None, None)
+    assert not (delta.staging() / "manifests").exists()
+    assert len(runs(delta)) == 2
+    again = ptolemy("run", "delta", "--until", "blitz")
+    said = "nothing to do: nothing changed since the last scan, and the only CAR of delta is built\n"
+    assert said in again.stderr
+    assert len(runs(delta)) == 2
+    whole = printed("run", "delta")
+    assert all(car["verified_at"] for car in whole["cars"])
+    assert whole["root"]["root_cid"].startswith("bafy")
+    assert whole["manifest"].endswith("delta.manifest.parquet")
+    assert len(runs(delta)) == 3
+
+
+def test_a_last_stage_that_run_does_not_have_is_refused_with_those_it_has(delta: Backend) -> None:
+    said = " ".join(error_of("run", "delta", "--until", "deal", code=2).split())
+    for stage in ("'deal'", "'scan'", "'containerize'", "'blitz'", "'verify'", "'root'", "'manifest'"):
+        assert stage in said
+    assert runs(delta) == []

@@ -1,6 +1,8 @@
 """What clients may hold of a server: connections, heads that don't end, bodies that don't come."""
 
 import asyncio
+import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -122,6 +124,29 @@ def test_a_head_without_end_is_cut_off_at_its_limit(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("head", "status", "detail"),
+    [
+        (request(headers="X: " + "x" * 5000 + "\r\n"), 431, "line and headers are longer than 4096 bytes"),
+        (request(headers="X: x\r\n" * 900), 431, "longer than 4096 bytes"),
+        (request("/" + "x" * 5000), 431, "longer than 4096 bytes"),
+        (
+            request(headers="Content-Length: 4\r\nTransfer-Encoding: chunked\r\n") + b"0\r\n\r\n" + request(),
+            400,
+            "exclude each other",
+        ),
+        (b"SSH-2.0-client\r\n\r\n", 400, "isn't an HTTP request"),
+    ],
+    ids=["one header", "many headers", "line", "two lengths", "no HTTP"],
+)
+def test_a_refused_head_is_a_problem_and_ends_the_connection(head: bytes, status: int, detail: str) -> None:
+    with serving(ROOMY) as port, connected(port, head) as client:
+        answer, _, body = read(client).partition(b"\r\n\r\n")
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+        assert b"content-type: application/problem+json" in answer
+        assert detail in json.loads(body)["detail"]
+
+
+@pytest.mark.parametrize(
     "start",
     [
         b"",
@@ -211,10 +236,21 @@ def test_a_connection_serves_one_request_after_another() -> None:
             got += client.recv(1 << 16)
 
 
+@contextmanager
+def without_failure(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What a running server logs as an error is one here."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(caplog.handler)
+    with caplog.at_level(logging.ERROR, logger.name):
+        yield
+    logger.removeHandler(caplog.handler)
+    assert not caplog.records
+
+
 def test_a_body_that_cannot_be_understood_after_the_answer_ends_the_connection_without_a_failure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with serving(ROOMY) as port:
+    with serving(ROOMY) as port, without_failure(caplog):
         with connected(port, request("/early", "Transfer-Encoding: chunked\r\n")) as client:
             got = b""
             while not got.endswith(b"\r\n\r\n0"):
@@ -222,7 +258,16 @@ def test_a_body_that_cannot_be_understood_after_the_answer_ends_the_connection_w
             client.sendall(b"no chunk\r\n")
             assert read(client) == b""
         assert answered(port)
-    assert not caplog.records
+
+
+@pytest.mark.parametrize("path", ["/", "/early", "/slow"])
+def test_a_body_that_cannot_be_understood_before_the_answer_is_no_failure(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(ROOMY) as port, without_failure(caplog):
+        with connected(port, request(path, "Transfer-Encoding: chunked\r\n") + b"no chunk\r\n") as client:
+            assert read(client).startswith(b"HTTP/1.1 400")
+        assert answered(port)
 
 
 def test_one_address_cannot_take_the_places_of_another() -> None:

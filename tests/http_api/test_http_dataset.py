@@ -33,6 +33,16 @@ def test_settings_change_and_others_are_refused(api: Api) -> None:
     assert "no project 'nemo'" in api.problem("/v0/projects/nemo", 404, "PATCH", json={})
 
 
+def test_a_new_name_goes_alone_so_that_nothing_is_changed_by_half(api: Api) -> None:
+    api.create()
+    api.create("echo")
+    both = {"name": "echo", "exclude": ["*.tmp"]}
+    assert "a new name goes alone" in api.problem("/v0/projects/delta", 422, "PATCH", json=both)
+    assert projects.get(api.backend.catalog, "delta").exclude == ()
+    same = api.http.patch("/v0/projects/delta", json={"name": "delta", "exclude": ["*.tmp"]})
+    assert told(same, 200)["exclude"] == ["*.tmp"]
+
+
 def test_folders_move_only_to_the_same_data(api: Api) -> None:
     built(api)
     new = api.backend.root / "new"

@@ -82,6 +82,26 @@ def test_a_body_that_is_no_json_is_400(api: Api, body: bytes) -> None:
     assert "isn't JSON" in api.problem("/v0/create/delta", 400, "POST", content=body)
 
 
+def test_a_setting_that_is_there_twice_is_refused(api: Api) -> None:
+    body = json.dumps(api.settings())[:-1] + ', "car_size": 3}'
+    said = api.problem("/v0/create/delta", 422, "POST", content=body)
+    assert said == "'car_size' is in the body more than once: give it once"
+
+
+@pytest.mark.parametrize("path", ["restore/delta", "release"])
+def test_every_body_is_read_as_json_whatever_it_claims_to_be(api: Api, path: str) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}  # as curl's -d sends it
+
+    def refused(status: int, body: str) -> str:
+        return api.problem(f"/v0/{path}", status, "POST", content=body, headers=form)
+
+    assert " is missing" in refused(422, "{}")
+    assert "note must be text, got 5" in refused(422, '{"cars": ["delta/0"], "note": 5}') or path != "release"
+    assert "must be a JSON object" in refused(422, "[1]")
+    assert "the body isn't JSON: " in refused(400, "a=b")
+    assert "nested too deeply" in refused(400, "[" * 30_000)
+
+
 @pytest.mark.parametrize("body", [b"[]", b"1", b'"text"', b"null"])
 def test_a_body_that_is_no_object_is_422(api: Api, body: bytes) -> None:
     assert "must be a JSON object" in api.problem("/v0/create/delta", 422, "POST", content=body)

@@ -235,5 +235,21 @@ def test_an_unexpected_failure_is_a_problem_that_tells_nothing(
 def test_errors_of_the_framework_are_problems_too(api: Api) -> None:
     assert "described at /docs" in api.problem("/nothing/here", 404)
     answer = api.http.put("/v0/projects")
-    assert told(answer, 405)["detail"] == "PUT isn't allowed here, only GET"
-    assert answer.headers["allow"] == "GET"
+    assert told(answer, 405)["detail"] == "PUT isn't allowed here, only GET, HEAD"
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+def test_a_wrong_method_is_told_all_that_an_address_has(api: Api) -> None:
+    answer = api.http.put("/v0/projects/delta")
+    assert told(answer, 405)["detail"] == "PUT isn't allowed here, only GET, HEAD, PATCH, DELETE"
+    assert answer.headers["allow"] == "GET, HEAD, PATCH, DELETE"
+    assert api.http.request("DELETE", "/v0/scan/delta").headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/health", "/", "/v0/projects", "/v0/projects/delta", "/metrics", "/docs"])
+def test_head_is_answered_as_get(api: Api, path: str) -> None:
+    api.create()
+    assert api.http.head(path).status_code == 200
+    assert api.http.head(path).headers.keys() == api.http.get(path).headers.keys()
+    assert api.http.head("/v0/projects/nemo").status_code == 404
+    assert api.http.head("/v0/manifest/delta").status_code == 404

@@ -7,7 +7,9 @@ import uuid
 import pytest
 
 from ptolemy_dagster.alive import HOST_TAG, PID_TAG
-from ptolemy_dagster.http.dagster_api import Dagster
+from ptolemy_dagster.definitions import defs
+from ptolemy_dagster.http.dagster_api import PROJECT_TAG, Dagster
+from ptolemy_dagster.run_facts import MATERIALIZE
 from tests.http_api.client import Api
 from tests.http_api.client import in_process as api_in_process
 from tests.pipeline.backend import in_process
@@ -66,6 +68,16 @@ def test_a_launched_run_is_in_dagster_with_its_partition(both: Api) -> None:
     assert both.get(f"/v0/runs/{answer['run_id']}")["status"] == "waiting"
 
 
+def test_a_run_of_several_stages_ends_after_the_one_that_is_asked_for(api: Api) -> None:
+    api.create()
+    api.post("/v0/onboard/delta?until=deal", 422)
+    run_id = api.post("/v0/onboard/delta?until=blitz")["run_id"]
+    launched = api.dagster.instance.get_run_by_id(run_id)
+    assert launched is not None
+    assert launched.job_name == "onboard_until_blitz"
+    assert api.get(f"/v0/runs/{run_id}")["stage"] == "onboard_until_blitz"
+
+
 def test_a_second_stage_of_a_project_is_409_with_the_first_ones_run(both: Api) -> None:
     both.create()
     first = both.post("/v0/scan/delta")
@@ -104,6 +116,29 @@ def test_a_run_is_canceled_and_run_again(api: Api) -> None:
     launched = api.dagster.instance.get_run_by_id(second["run_id"])
     assert launched is not None
     assert launched.tags["ptolemy/retry_of"] == first
+
+
+@pytest.mark.parametrize(
+    ("job", "stage"), [("carry_on", "carry_on"), ("deal", "deal"), ("__ASSET_JOB", "materialize")]
+)
+def test_a_run_of_any_job_that_is_in_the_way_can_be_looked_at_and_canceled(
+    api: Api, job: str, stage: str
+) -> None:
+    api.create()
+    found = (
+        defs.resolve_implicit_global_asset_job_def() if stage == MATERIALIZE else defs.resolve_job_def(job)
+    )
+    made = api.dagster.instance.create_run_for_job(found, tags={PROJECT_TAG: "delta"})
+    assert made.job_name == job
+    detail = api.problem("/v0/scan/delta", 409, "POST")
+    assert made.run_id in detail
+    assert f"{stage} of project 'delta' is queued" in detail
+    assert api.get(f"/v0/runs/{made.run_id}")["stage"] == stage
+    assert api.post(f"/v0/runs/{made.run_id}/cancel")["status"] == "canceled"
+    if stage == MATERIALIZE:
+        assert "re-execute it there" in api.problem(f"/v0/runs/{made.run_id}/retry", 409, "POST")
+    elif stage == "carry_on":
+        assert api.post(f"/v0/runs/{made.run_id}/retry")["stage"] == job
 
 
 def test_a_run_whose_process_is_gone_is_lost_and_does_not_block(api: Api) -> None:

@@ -1,38 +1,121 @@
-/* Runs one call of the kernel in a process of its own, for a CPU that is emulated.
+/* Calls functions of a shared library for another process, on a CPU that is emulated.
  *
- * Arguments: variant's name, then "ranges COUNT" or "roots BLOCKS COUNT". Standard input: for ranges COUNT offsets and
- * COUNT lengths (64 bits each) and the data; for roots the payload. Standard output: the digests or roots. */
-#include "kernel.h"
-
+ * Arguments: the library, and the number of a Unix socket. A request is a `struct request`, perhaps with a descriptor
+ * beside it, and then `size` bytes of memory. The answer is the result and the same memory after the call,
+ * with a descriptor beside it if the function opened one. */
+#include <dlfcn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-static uint8_t *rest_of_input(size_t *size) {
-    size_t room = 1 << 20, got;
-    uint8_t *data = malloc(room);
-    *size = 0;
-    while (data && (got = fread(data + *size, 1, room - *size, stdin)) > 0)
-        if ((*size += got) == room) data = realloc(data, room *= 2);
-    return data;
+enum { ARGUMENTS = 12, POINTERS = 16 };
+
+struct request {
+    char function[64];
+    int64_t size;       /* of the memory */
+    int64_t descriptor; /* whether argument 0 is the descriptor that came along */
+    int64_t result;     /* 0: a number; 1: a descriptor; 2: a string or NULL, which is copied to the memory's start */
+    int64_t arguments[ARGUMENTS];
+    int64_t is_address[ARGUMENTS]; /* the argument is an offset in the memory */
+    int64_t pointers[POINTERS];    /* offsets in the memory where such an offset is; -1: none */
+};
+
+typedef int64_t function(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
+                         int64_t, int64_t);
+
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+static int fail(const char *what) {
+    perror(what);
+    exit(3);
+}
+
+static void read_all(int socket, void *to, size_t size) {
+    for (size_t done = 0; done < size;) {
+        ssize_t got = read(socket, (char *)to + done, size - done);
+        if (got <= 0) fail("read");
+        done += (size_t)got;
+    }
+}
+
+static void write_all(int socket, const void *from, size_t size) {
+    for (size_t done = 0; done < size;) {
+        ssize_t sent = write(socket, (const char *)from + done, size - done);
+        if (sent <= 0) fail("write");
+        done += (size_t)sent;
+    }
+}
+
+/* Receive the first byte of a request, and the descriptor with it, or -1. Returns 0 at the end. */
+static int receive_first(int socket, char *byte, int *descriptor) {
+    union control control;
+    struct iovec part = {byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    if (got < 0) fail("recvmsg");
+    struct cmsghdr *found = got ? CMSG_FIRSTHDR(&message) : NULL;
+    *descriptor = -1;
+    if (found) memcpy(descriptor, CMSG_DATA(found), sizeof(int));
+    return got > 0;
+}
+
+static void send_result(int socket, int64_t result, int descriptor) {
+    union control control;
+    memset(&control, 0, sizeof control);
+    struct iovec part = {&result, sizeof result};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (descriptor >= 0) {
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.header), &descriptor, sizeof(int));
+        message.msg_control = &control;
+        message.msg_controllen = sizeof control;
+    }
+    if (sendmsg(socket, &message, 0) != sizeof result) fail("sendmsg");
+}
+
+static int64_t call(void *library, struct request *request, char *memory) {
+    for (int i = 0; i < POINTERS && request->pointers[i] >= 0; i++) {
+        char *place = memory + request->pointers[i], *target;
+        int64_t offset;
+        memcpy(&offset, place, sizeof offset);
+        target = memory + offset;
+        memcpy(place, &target, sizeof target);
+    }
+    int64_t *a = request->arguments;
+    for (int i = 0; i < ARGUMENTS; i++)
+        if (request->is_address[i]) a[i] = (int64_t)(intptr_t)(memory + a[i]);
+    function *called = (function *)(intptr_t)dlsym(library, request->function);
+    if (!called) fail(request->function);
+    return called(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11]);
 }
 
 int main(int count, char **words) {
-    int variant = 0;
-    const char *name;
-    while ((name = ptolemy_variant_name(variant)) && strcmp(name, words[1])) variant++;
-    if (!name || !ptolemy_variant_available(variant)) return 3;
-    long long number = atoll(words[count - 1]);
-    uint8_t *out = malloc(32 * (size_t)number + 1);
-    size_t size;
-    if (!strcmp(words[2], "ranges")) {
-        int64_t *ranges = malloc(16 * (size_t)number + 1);
-        if (fread(ranges, 16, (size_t)number, stdin) != (size_t)number) return 4;
-        uint8_t *data = rest_of_input(&size);
-        ptolemy_sha256_ranges(variant, data, ranges, ranges + number, NULL, number, out);
-    } else {
-        uint8_t *data = rest_of_input(&size);
-        ptolemy_subtree_roots(variant, data, atoll(words[3]), number, out);
+    void *library = count == 3 ? dlopen(words[1], RTLD_NOW) : NULL;
+    if (!library) fail("dlopen");
+    int socket = atoi(words[2]), descriptor;
+    struct request request;
+    while (receive_first(socket, request.function, &descriptor)) {
+        read_all(socket, request.function + 1, sizeof request - 1);
+        char *memory = malloc((size_t)request.size + 1);
+        if (!memory) fail("malloc");
+        read_all(socket, memory, (size_t)request.size);
+        if (request.descriptor) request.arguments[0] = descriptor;
+        int64_t result = call(library, &request, memory);
+        int opened = request.result == 1 ? (int)result : -1;
+        if (request.result == 2 && result) strncpy(memory, (const char *)(intptr_t)result, (size_t)request.size);
+        send_result(socket, result, opened);
+        write_all(socket, memory, (size_t)request.size);
+        if (opened >= 0) close(opened);
+        if (descriptor >= 0) close(descriptor);
+        free(memory);
     }
-    return fwrite(out, 32, (size_t)number, stdout) == (size_t)number ? 0 : 5;
+    return 0;
 }

@@ -1,21 +1,50 @@
-"""The kernel's ARM variant, cross-compiled and run under qemu's user emulation, gives the oracle's answers.
+"""The kernel's ARM build, cross-compiled and run under qemu's user emulation, does what Python does.
 
-The tests are those of all variants; only the fixture is another one. Without the cross-compiler or qemu they are
-skipped, unless PTOLEMY_ARM=required.
+The tests are those of the kernel on this machine; only the library that they call is another one. Without the
+cross-compiler or qemu they are skipped, unless PTOLEMY_ARM=required.
 """
 
-import functools
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from ptolemy_core.kernel import Kernel
+from ptolemy_core import kernel
+from ptolemy_core.kernel import Kernel, _native, files
+from tests.reader.test_many_at_once import (
+    both,  # noqa: F401
+    test_files_are_passed_on_as_columns,  # noqa: F401
+    test_files_of_a_folder_are_those_that_are_read_one_by_one,  # noqa: F401
+    test_odd_folders_are_refused_alike,  # noqa: F401
+)
+from tests.source.test_beneath import (
+    target,  # noqa: F401
+    test_a_link_in_the_middle_of_a_path_is_refused_too,  # noqa: F401
+    test_a_path_that_leads_up_is_refused,  # noqa: F401
+    test_reading_many_at_once_leaves_them_to_the_read_that_names_them,  # noqa: F401
+)
 
+from . import emulated
+from .test_kernel_encode import (  # noqa: F401
+    test_a_node_of_another_size_than_laid_out_is_named,
+    test_heads_of_leaves_are_length_and_cid,
+    test_heads_outside_of_the_buffer_are_refused,
+    test_links_to_blocks_that_are_not_there_are_not_followed,
+    test_nodes_of_all_kinds_are_those_of_python,
+    test_pieces_are_copied_as_far_as_they_are_inside,
+)
+from .test_kernel_folders import (  # noqa: F401
+    test_entries_of_all_kinds_among_so_many_that_threads_share_them,
+    test_folders_of_any_size,
+    test_kinds_are_those_of_the_entries_and_not_of_what_links_lead_to,
+    test_names_of_any_bytes_in_byte_order,
+    test_times_before_1970_and_after_2038,
+    test_what_is_no_folder_is_refused,
+)
 from .test_kernel_variants import (  # noqa: F401
     test_large_subtree_is_the_same_as_pure_python,
     test_messages_of_any_lengths_come_back_in_the_order_given,
@@ -32,47 +61,66 @@ from .test_kernel_variants import (  # noqa: F401
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 HERE = Path(__file__).parent
 NATIVE = HERE.parents[1] / "ptolemy_core" / "kernel" / "native"
-FLAGS = ("-O3", "-std=gnu11", "-static", "-pthread", "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}")
+FLAGS = ("-O3", "-std=gnu11", "-pthread", "-Wall", "-Wextra", "-Werror")
+SHARED = ("-fPIC", "-shared", "-fvisibility=hidden")
+LOADER = "ld-linux-aarch64.so.1"
 
 
 @pytest.fixture(scope="session")
-def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program that calls the kernel, built for ARM."""
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_native.Library]:
+    """The kernel, built for ARM, in a process of the emulator."""
     missing = [tool for tool in (COMPILER, EMULATOR) if shutil.which(tool) is None]
     if missing:
         reason = f"{' and '.join(missing)} not found: install qemu-user and gcc-aarch64-linux-gnu"
         if os.environ.get("PTOLEMY_ARM") == "required":
             pytest.fail(reason)
         pytest.skip(reason)
-    program = tmp_path_factory.mktemp("arm") / "emulated"
-    sources = [HERE / "emulated.c", *sorted(NATIVE.glob("*.c"))]
-    subprocess.run([COMPILER, *FLAGS, *map(str, sources), "-o", str(program)], check=True)
-    return program
+    folder = tmp_path_factory.mktemp("arm")
+    library, program = folder / "libkernel.so", folder / "emulated"
+    subprocess.run([COMPILER, *FLAGS, *SHARED, *sorted(NATIVE.glob("*.c")), "-o", library], check=True)
+    subprocess.run([COMPILER, *FLAGS, HERE / "emulated.c", "-o", program], check=True)
+    found = subprocess.run(
+        [COMPILER, f"-print-file-name={LOADER}"], check=True, capture_output=True, text=True
+    )
+    system = Path(found.stdout.strip()).resolve().parents[1]
+    handle = emulated.Library([EMULATOR, "-cpu", "max", "-L", system, program], library)
+    try:
+        _native.declare(handle)
+        assert handle.ptolemy_kernel_interface() == _native.INTERFACE
+        yield _native.Library(handle, _native.variants(handle))
+    finally:
+        handle.close()
+
+
+@pytest.fixture(autouse=True)
+def arm(emulator: _native.Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of Python calls the library in the emulator."""
+    monkeypatch.setattr(_native, "library", lambda: emulator)
+    best = Kernel.load(next(iter(emulator.variants)))
+    monkeypatch.setattr(kernel, "_default", lambda: best)
 
 
 @pytest.fixture(params=["arm-sha", "portable"])
-def variant(request: pytest.FixtureRequest, emulated: Path) -> Kernel:
-    call = functools.partial(_run, emulated, request.param)
-    return Kernel(request.param, functools.partial(_ranges, call), functools.partial(_roots, call))
+def variant(request: pytest.FixtureRequest, arm: None) -> Kernel:
+    return Kernel.load(request.param)
 
 
-def _run(program: Path, variant: str, *words: object, data: bytes) -> NDArray[np.uint8]:
-    command = [EMULATOR, "-cpu", "max", str(program), variant, *map(str, words)]
-    done = subprocess.run(command, input=data, capture_output=True, check=True, timeout=300)
-    return np.frombuffer(done.stdout, dtype=np.uint8).reshape(-1, 32)
+def test_the_best_variant_uses_the_instructions_for_sha256() -> None:
+    assert kernel.available() == ["arm-sha", "portable", "python"]
+    assert kernel.variant() == "arm-sha"
 
 
-def _ranges(
-    call: "functools.partial[NDArray[np.uint8]]",
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-) -> NDArray[np.uint8]:
-    ranges = np.concatenate([offsets, lengths]).tobytes()
-    return call("ranges", offsets.size, data=ranges + data.tobytes())
+def test_every_function_that_python_may_call_can_be_called_here() -> None:
+    sources = "".join(path.read_text() for path in sorted(NATIVE.glob("*.[ch]")))
+    assert set(re.findall(r"\bEXPORT\s[^;{]*?\b(ptolemy_\w+)\(", sources)) == set(emulated.SIGNATURES)
 
 
-def _roots(
-    call: "functools.partial[NDArray[np.uint8]]", data: NDArray[np.uint8], subtree_bytes: int
-) -> NDArray[np.uint8]:
-    return call("roots", subtree_bytes // 127, data.size // subtree_bytes, data=data.tobytes())
+def test_files_are_opened_beneath_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_bytes(b"in it")
+    root = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with open(files.open_beneath(root, b"d\0f", os.O_RDONLY), "rb") as file:
+            assert file.read() == b"in it"
+    finally:
+        os.close(root)

@@ -57,7 +57,8 @@ def test_a_folder_is_walked_as_in_python_however_many_entries_come_at_once(
 def test_the_states_of_a_walk_are_those_of_the_files(tmp_path: Path) -> None:
     root = scene.write_tree(tmp_path / "t", TREE)
     found = PosixSource(root).packed()
-    assert found is not None and found.stamps.seen is not None
+    assert found is not None
+    assert found.stamps.seen is not None
     for path, state in zip(found.paths, found.stamps.seen.tolist(), strict=True):
         status = os.lstat(root + b"/" + paths.to_slashes(path))
         assert state == [status.st_ctime_ns, status.st_ino]

@@ -6,6 +6,8 @@ import dagster as dg
 import pytest
 
 from ptolemy_core.catalog import projects
+from ptolemy_core.stages.order import Stage, Until
+from ptolemy_dagster.definitions import defs
 from tests.pipeline.backend import MODULE, Backend, plan_small, tiny_files
 
 
@@ -19,6 +21,20 @@ def test_job_onboard_builds_and_verifies_the_cars_of_a_partition(backend: Backen
         assert instance.get_materialized_partitions(dg.AssetKey("car")) == {"delta|000000"}
         for asset in ("scan_result", "container_plan", "built_cars"):
             assert instance.get_materialized_partitions(dg.AssetKey(asset)) == {"delta"}
+
+
+@pytest.mark.parametrize("until", list(Until))
+def test_a_job_that_ends_after_a_stage_has_the_steps_of_all_stages_up_to_it(until: Until) -> None:
+    steps = {
+        Stage.SCAN: ["scan_result"],
+        Stage.CONTAINERIZE: ["container_plan", "container_plan_plan_covers_scan"],
+        Stage.BLITZ: ["built_cars"],
+        Stage.VERIFY: ["built_cars_cars_verify"],
+        Stage.ROOT: ["dataset_root"],
+        Stage.MANIFEST: ["manifest"],
+    }
+    graph = defs.resolve_job_def(until.job).graph
+    assert set(graph.node_dict) == {step for stage in until.stages for step in steps[stage]}
 
 
 @pytest.mark.slow

@@ -34,8 +34,8 @@ def exists(pid: int) -> bool:
 
 @pytest.fixture
 def planned(sqlite: Backend) -> Backend:
-    """A project of one container."""
-    sqlite.define(target=sqlite.folder(files=tiny_files(1)))
+    """A project of two containers: one small one would be built in the run's own process."""
+    sqlite.define(target=sqlite.folder(files=tiny_files(2)))
     plan_small(sqlite.catalog, "delta", 3100)
     return sqlite
 
@@ -65,3 +65,31 @@ def test_the_run_of_a_command_that_was_killed_ends_with_its_steps(planned: Backe
         command.wait()
         wait_until(lambda: not exists(step))
         wait_until(lambda: runs(planned)[0].is_finished)
+
+
+def test_a_small_build_in_the_process_of_its_run_ends_with_a_command_that_is_interrupted(
+    sqlite: Backend,
+) -> None:
+    sqlite.define()
+    for job in "scan", "containerize":
+        sqlite.execute(job)
+    with (
+        sqlite.catalog.lock(build_lock("delta", 0)),
+        started_python(sqlite, "-c", CODE, "blitz", "delta", "--json") as command,
+    ):
+        wait_until(lambda: builds_in_run(sqlite), alive=[command])
+        os.kill(command.pid, signal.SIGTERM)
+        assert command.wait() == 143
+    (run,) = [run for run in runs(sqlite) if run.job_name == "blitz"]
+    assert run.is_finished
+    assert not events(sqlite, run.run_id, dg.DagsterEventType.STEP_RESTARTED)
+    sqlite.execute("blitz")
+    assert len(sqlite.cars()) == 1
+
+
+def builds_in_run(backend: Backend) -> bool:
+    """Whether the build of the newest run has begun, in no process of its own."""
+    (run, *_) = runs(backend)
+    begun = events(backend, run.run_id, dg.DagsterEventType.STEP_START)
+    assert not events(backend, run.run_id, dg.DagsterEventType.STEP_WORKER_STARTED)
+    return any("build_batch" in (event.step_key or "") for event in begun)

@@ -10,7 +10,7 @@ import pytest
 
 from ptolemy_core import commp
 from ptolemy_core.dag.profile import Profile
-from ptolemy_core.reader import CarEntry, CarError, EachEntry, Limits, blocks, threads, verify_car
+from ptolemy_core.reader import CarEntry, CarError, EachEntry, Limits, blocks, forward, threads, verify_car
 from ptolemy_core.reader import car as reader_car
 from ptolemy_core.reader.threads import HashThreads, JobQueue
 from tests.reader.encoder import car, directory, file, header, leaf, section, write
@@ -28,7 +28,7 @@ def verdict(path: Path, hashing: HashThreads) -> Verdict:
 
 @pytest.fixture
 def small_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_car, "READ_SIZE", 100)
+    monkeypatch.setattr(forward, "CHUNK", 100)
 
 
 def damaged() -> Iterator[bytes]:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from ptolemy_core.commp import PieceCommitment, piece_cid_v2
+from ptolemy_core.dag.profile import Profile
+from ptolemy_core.reader import tree
 from ptolemy_core.reader.survey import Survey, survey_car
 from tests.reader import encoder
 from tests.reader.encoder import (
@@ -62,6 +64,28 @@ def test_a_car_that_is_cut_between_two_blocks_is_sound_and_not_whole(tmp_path: P
     assert found.missing == {dag.blocks[-1][0]}
     assert "1 block that it links to is not there" in words(found)
     assert "in others of these CARs" in found.oddities([dag.blocks[-1][0]])[0]
+
+
+def root_over_many_files(files: int) -> Dag:
+    """A folder with folders among its files, all of whose files are in other CARs."""
+    inner = encoder.directory({b"x": leaf(b"x"), b"y": leaf(b"y")})
+    entries = [(b"%05d" % n, inner if n % 7 == 0 else leaf(b"%d" % n)) for n in range(files)]
+    whole = encoder.plain_directory(entries)
+    return Dag([block for block in whole.blocks if block[0][1] == DAG_PB])
+
+
+def test_the_root_of_many_files_in_other_cars_is_as_ptolemy_builds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "MAX_PASSED", 10)
+    wide = Profile(chunk=8, width=3, hamt_threshold=100_000)
+    dag = root_over_many_files(100)
+    found = survey_car(write(tmp_path / "x.car", car(dag)), profile=wide)
+    assert (found.is_sound, found.is_whole, found.profile_fault) == (True, False, None)
+    disordered = Dag([dag.blocks[0], leaf(b"nowhere").blocks[0], *dag.blocks[1:]])
+    fault = survey_car(write(tmp_path / "x.car", car(disordered)), profile=wide).profile_fault
+    assert fault is not None
+    assert fault.code == "extra-block"
 
 
 def test_a_root_that_is_not_there_is_missing(tmp_path: Path) -> None:

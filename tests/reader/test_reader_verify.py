@@ -20,12 +20,13 @@ from ptolemy_core.reader import (
     ExpectedEntry,
     Limits,
     digests,
+    forward,
     inspect_car,
     listing,
     read_entries,
     verify_car,
 )
-from ptolemy_core.reader import car as reader_car
+from ptolemy_core.reader.threads import READ_AHEAD, HashThreads
 from tests.reader.encoder import (
     SMALL,
     Dag,
@@ -383,7 +384,7 @@ def test_a_long_cid_does_not_make_a_long_report(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_car(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_car, "READ_SIZE", 1 << 16)
+    monkeypatch.setattr(forward, "CHUNK", 1 << 16)
     profile = Profile(chunk=1 << 12, width=16)
     big = file(bytes(1 << 16), profile)
 
@@ -399,6 +400,19 @@ def test_memory_does_not_grow_with_the_car(tmp_path: Path, monkeypatch: pytest.M
             tracemalloc.stop()
 
     assert peak(99) < peak(33) * 1.5
+
+
+def test_what_is_read_is_in_few_buffers_that_are_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forward, "CHUNK", 1 << 12)
+    profile = Profile(chunk=1 << 12, width=16)
+    path = write(tmp_path / "a.car", car(file(bytes(range(256)) * (1 << 12), profile)))
+    with HashThreads(2) as two:
+        for _ in range(2):
+            assert verify_car(path, profile, limits=Limits(threads=two)).ok
+        # of the jobs, of both queues, and what is looked at, read and parsed
+        assert 1 < len(two.chunks) <= two.count + READ_AHEAD + 2 + 3
 
 
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:

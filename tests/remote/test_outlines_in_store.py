@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ptolemy_core.car.outlined import outline_name
-from ptolemy_core.catalog import containers, data_keys, stored_cars
+from ptolemy_core.catalog import containers, data_keys, projects, stored_cars
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import (
     BusyError,
@@ -31,8 +31,10 @@ from ptolemy_core.restore.project import ProjectRestore
 from ptolemy_core.source.objects import ObjectSource
 from ptolemy_core.stages import build_job, change, release, remove
 from ptolemy_core.stages.build_job import BuildJob
+from ptolemy_core.stages.project_keys import define_project
+from ptolemy_core.stages.reservation import drop_parts
 from ptolemy_core.stages.rewrap import rewrap_all
-from ptolemy_core.staging import outline_cache, outline_object, sent_outline
+from ptolemy_core.staging import outline_cache, outline_object, outline_prefixes, sent_outline
 from ptolemy_core.staging.store import StoreArea
 from ptolemy_core.staging.whole_objects import WholeObjects
 from ptolemy_core.status.free_space import missing
@@ -332,6 +334,42 @@ def test_a_large_outline_is_sent_in_parts(
         monkeypatch.setattr(StoreArea, "put", None)
 
 
+def test_a_large_outline_that_another_build_replaces_while_it_is_sent_in_parts_does_not_go_unnoticed(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sent_outline, "ONE_REQUEST", 3)
+    area = StoreArea(f"s3://{bucket.bucket}/cars", None, str(tmp_path))
+    (tmp_path / "ours").write_bytes(b"ours")
+    output: Any = SimpleNamespace(path=str(tmp_path / "ours"))
+    real = StoreArea.put
+
+    def put(area: StoreArea, *given: Any) -> None:
+        real(area, *given)
+        bucket.put({"cars/outlines/p/x.outline": b"them"})
+
+    monkeypatch.setattr(StoreArea, "put", put)
+    with pytest.raises(BusyError, match="is being written by another process"):
+        area.publish_outline("p", output, "x.car")
+    assert outlines(bucket, "p") == {"x.outline": b"them"}
+
+
+def test_an_outline_of_many_megabytes_is_put_on_a_condition(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """More than a client sends in one request by itself, from a file that isn't read into memory."""
+    monkeypatch.setattr(StoreArea, "put", None)
+    content = os.urandom(1 << 20) * 70
+    (tmp_path / "ours").write_bytes(content)
+    area = StoreArea(f"s3://{store.bucket}/cars", None, str(tmp_path))
+    output: Any = SimpleNamespace(path=str(tmp_path / "ours"))
+    others = iter([b"theirs", b"again"])
+    with monkeypatch.context() as patch, pytest.raises(BusyError):
+        changed_put(patch, lambda *_: store.put({"cars/outlines/p/x.outline": next(others)}))
+        area.publish_outline("p", output, "x.car")
+    area.publish_outline("p", output, "x.car")
+    assert outlines(store, "p")["x.outline"] == content
+
+
 def test_a_store_that_fails_while_an_outline_is_sent_leaves_none_and_the_next_blitz_sends_it(
     make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,6 +488,77 @@ def test_a_renamed_project_has_its_outlines_and_keys_under_its_new_name(
     assert outlines(bucket, "other") == kept
     assert "manifests/other.keys.json" in objects(bucket, "cars/")
     assert Scene(far.catalog, renamed).problems() == []
+    assert not [name for name in objects(bucket, "cars/") if "far" in name or ".renaming" in name]
+
+
+class Killed(BaseException):
+    """As a kill: nothing that comes after it is done."""
+
+
+def killed(*_: Any, **__: Any) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("encryption", ["None", ALIAS])
+def test_what_a_rename_left_that_was_killed_after_it_is_deleted_by_the_next_blitz(
+    make: Any, store: Store, keyring: Keyring, monkeypatch: pytest.MonkeyPatch, encryption: str
+) -> None:
+    far = generated(make, store, encryption=encryption)
+    kept = outlines(store)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(outline_prefixes, "_finish", killed)
+        remove.rename(far.catalog, "far", "other")
+    assert (outlines(store), outlines(store, "other")) == (kept, kept)
+    renamed = projects.get(far.catalog, "other")
+    drop_parts(far.catalog, renamed)
+    assert outlines(store, "other") == kept
+    assert not [name for name in objects(store, "cars/") if "far" in name or ".renaming" in name]
+    assert Scene(far.catalog, renamed).problems() == []
+
+
+def test_what_is_left_of_a_killed_rename_stays_while_another_project_has_that_name(
+    make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = generated(make, bucket)
+    kept = outlines(bucket)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(outline_prefixes, "_finish", killed)
+        remove.rename(far.catalog, "far", "other")
+    define_project(far.catalog, far.project)
+    drop_parts(far.catalog, projects.get(far.catalog, "other"))
+    assert outlines(bucket) == kept
+
+
+def test_what_a_rename_left_that_was_killed_before_it_is_deleted_by_the_next_one(
+    make: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = generated(make, store)
+    kept = outlines(store)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(remove.removal, "rename", killed)
+        remove.rename(far.catalog, "far", "wrong")
+    assert outlines(store, "wrong") == kept
+    drop_parts(far.catalog, far.project)  # it can't tell a killed rename from one that is under way
+    assert far.problems() == []
+    renamed = remove.rename(far.catalog, "far", "other")
+    assert outlines(store, "other") == kept
+    assert sorted(objects(store, "cars/outlines/")) == sorted(f"other/{name}" for name in kept)
+    assert Scene(far.catalog, renamed).problems() == []
+
+
+def test_a_rename_that_is_refused_leaves_no_copies(
+    make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = generated(make, bucket)
+    before = objects(bucket, "cars/")
+
+    def refuse(*_: Any) -> None:
+        raise SettingsError("another project has that name")
+
+    monkeypatch.setattr(remove.removal, "rename", refuse)
+    with pytest.raises(SettingsError):
+        remove.rename(far.catalog, "far", "other")
+    assert objects(bucket, "cars/") == before
 
 
 def test_a_project_keeps_its_name_and_outlines_where_a_store_copies_them_wrongly(

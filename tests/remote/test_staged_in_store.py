@@ -1,5 +1,6 @@
 """staging_dir as a URL: CARs appear whole in a store, the same as in a folder, or not at all."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
-from ptolemy_core.catalog import stored_cars
+from ptolemy_core.catalog import outage, stored_cars
 from ptolemy_core.dag import cid
 from ptolemy_core.errors import SettingsError, SourceError, StagingError
 from ptolemy_core.gateway.access import Access
 from ptolemy_core.gateway.dag import Holdings
 from ptolemy_core.gateway.library import Library
 from ptolemy_core.restore.project import ProjectRestore
+from ptolemy_core.source import store_errors
 from ptolemy_core.source.refusals import unreadable
 from ptolemy_core.stages import release, remove
 from ptolemy_core.stages.dataset import build_root
@@ -23,6 +26,7 @@ from ptolemy_core.stages.manifest import ManifestOptions, write_manifest
 from ptolemy_core.staging.store import StoreArea
 from ptolemy_core.staging.store_car import unreachable
 from ptolemy_core.status.free_space import missing
+from ptolemy_dagster.http import piece_server
 from ptolemy_dagster.http.piece_app import PieceApp, PieceServer
 from tests.remote.servers import Store
 from tests.remote.test_bucket import FILES, put, run, write
@@ -128,6 +132,23 @@ def test_a_project_is_deleted_with_its_cars_in_the_store(make: Any, bucket: Stor
     assert in_store(bucket) == {}
 
 
+def test_a_piece_server_waits_half_a_minute_for_a_store_that_is_away(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: seen.append(store_errors.patience()))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(store_errors, "_default_patience", store_errors.patience())
+    monkeypatch.setattr(outage, "_longest_patience", outage._longest_patience)
+    monkeypatch.delenv(store_errors.PATIENCE_VARIABLE, raising=False)
+    settings = piece_server.parse_settings(Access(()), log_file=None)
+    catalog = make("far").catalog
+    piece_server.serve_pieces(catalog, "127.0.0.1", 0, settings)
+    monkeypatch.setenv(store_errors.PATIENCE_VARIABLE, "500")
+    piece_server.serve_pieces(catalog, "127.0.0.1", 0, settings)
+    assert seen == [30, 500]
+
+
 def test_a_car_is_sent_again_only_where_another_object_has_its_name(
     make: Any, bucket: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,8 +167,16 @@ def test_a_car_is_sent_again_only_where_another_object_has_its_name(
     assert in_store(bucket)[row.file_name] == whole
     with stored_cars.of_row(first.project, row).open() as car:
         bucket.put({f"cars/{row.file_name}": bytes(car.size)})
-        with pytest.raises(StagingError, match="it was overwritten"):
+        with pytest.raises(
+            StagingError, match=r"car changed, it was overwritten: see what .*ptolemy rebuild"
+        ):
             car.read(0, 10)
+        bucket.client.delete_object(Bucket=bucket.bucket, Key=f"cars/{row.file_name}")
+        with pytest.raises(
+            StagingError, match=r"car is missing .no such object.: see what .*ptolemy rebuild"
+        ):
+            car.read(0, 10)
+        bucket.put({f"cars/{row.file_name}": bytes(car.size)})
     assert any("bad" in problem or row.file_name in problem for problem in first.problems())
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ptolemy_core.catalog import scans
 from ptolemy_core.catalog.schema import file as files
 from ptolemy_core.catalog.schema import skipped
 from ptolemy_core.source.listed import Entry, Listed, listed
@@ -95,6 +96,7 @@ def test_live_rows_are_what_was_met_and_what_could_not_be_looked_at(
         assert result.added == len(met.keys() - before.keys())
         assert result.changed == sum(before[path] != met[path] for path in before.keys() & met.keys())
         assert result.gone == len(before.keys() - kept.keys() - met.keys())
+        assert scans.totals(stage.catalog, stage.name) == scans.counted(stage.catalog, stage.name)
         again = once(stage, walked(second, later), size, patched)
         assert (again.added, again.changed, again.gone) == (0, 0, 0)
 

@@ -53,6 +53,27 @@ def test_first_scan_records_every_entry_and_counts_them(stage: Scene) -> None:
     assert result.left_out_sample == [("pipe", "a named pipe")]
 
 
+def test_totals_are_counted_while_the_scan_passes_and_agree_with_the_rows(
+    stage: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.put(TREE)
+    os.mkfifo(stage.target / "pipe")
+    stage.scan()
+    (stage.target / "a").write_bytes(b"1234567")
+    (stage.target / "link").unlink()
+    (stage.target / "void" / "empty too").touch()
+    stage.scan()
+    rows = scans_module.counted(stage.catalog, stage.name)
+    assert (rows.files, rows.empty_files, rows.data_bytes, rows.largest) == (6, 2, 13, 7)
+    assert (rows.links, rows.empty_folders, rows.left_out) == (0, 0, 1)
+    monkeypatch.setattr(scans_module, "counted", None)
+    result = stage.scan()
+    assert scans_module.totals(stage.catalog, stage.name) == rows
+    assert (result.files, result.data_bytes, result.largest) == (6, 13, 7)
+    removed = Scene(stage.catalog, projects.change(stage.catalog, stage.name, {"exclude": ["a"]}))
+    assert removed.scan(accept_loss=True).data_bytes == 6
+
+
 def test_second_scan_writes_nothing(stage: Scene) -> None:
     stage.put(TREE)
     stage.scan()
@@ -191,6 +212,8 @@ def test_scan_that_crashed_midway_is_made_good_by_the_next(
     assert (live(crashed) == on_disk(crashed)) == (when == "before it is done")
     assert (crashed.files(live=False) == before) == (when == "while it walks")
     assert unfinished(crashed) == 1
+    counted = scans_module.counted(crashed.catalog, crashed.name)
+    assert scans_module.totals(crashed.catalog, crashed.name) == counted
     crashed.scan()
     calm.scan()
     assert live(crashed) == on_disk(crashed)

@@ -1,4 +1,4 @@
-"""The addresses of our own pages, as an application that answers GET alone."""
+"""The addresses of our own pages, as an application that answers GET and HEAD alone."""
 
 import itertools
 import time
@@ -23,6 +23,7 @@ from ptolemy_dagster.http.pages.overview import Line, overview
 from ptolemy_dagster.http.pages.project import RunLine, Shown, project_page
 from ptolemy_dagster.http.pages.refused import refused
 from ptolemy_dagster.http.paging import first_page
+from ptolemy_dagster.run_facts import stage_name
 from ptolemy_dagster.status import project_status, statuses_of
 
 Opened = Annotated[Context, Depends(opened)]
@@ -116,7 +117,7 @@ def _runs(instance: dg.DagsterInstance, name: str) -> list[RunLine]:
     return [
         RunLine(
             one.dagster_run.run_id,
-            one.dagster_run.job_name,
+            stage_name(one.dagster_run.job_name),
             one.dagster_run.status.value.lower(),
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.create_timestamp.timestamp())),
             one.dagster_run.tags.get("progress", ""),
@@ -125,13 +126,13 @@ def _runs(instance: dg.DagsterInstance, name: str) -> list[RunLine]:
     ]
 
 
-@router.get("/projects/{project}/manifest")
+@router.api_route("/projects/{project}/manifest", methods=["GET", "HEAD"])
 def manifest(project: Name, context: Opened) -> FileResponse:
     """The newest manifest."""
     return downloads.manifest(context, project)
 
 
-@router.get("/projects/{project}/summary")
+@router.api_route("/projects/{project}/summary", methods=["GET", "HEAD"])
 def summary(project: Name, context: Opened) -> FileResponse:
     """The summary of its CARs."""
     return downloads.summary(context, project)

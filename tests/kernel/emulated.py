@@ -1,0 +1,280 @@
+"""A shared library of another CPU, called as ctypes would: each call runs in a process of an emulator.
+
+What C gets as an address is copied there and back. So each function's memory is described here: how many bytes an
+address has, and which may be written. The others, and the bytes around them, must be the same after the call.
+"""
+
+import ctypes
+import os
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+ARGUMENTS, POINTERS, NAME = 12, 16, 64
+GAP: Final = b"\xa5" * 64
+"""Between the regions of a call's memory."""
+
+Arguments = tuple[Any, ...]
+Regions = Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """How a function uses its arguments.
+
+    Attributes:
+        sizes: bytes at the address that an argument is, for each such argument.
+        written: those of them that the function writes.
+        takes_descriptor: argument 0 is a file descriptor.
+        gives_descriptor: and so is the result.
+        flags: the argument that is flags of open(2), whose numbers depend on the CPU.
+    """
+
+    sizes: Callable[[Arguments], Regions]
+    written: frozenset[int]
+    takes_descriptor: bool = False
+    gives_descriptor: bool = False
+    flags: int | None = None
+
+
+FLAGS: Final = {os.O_DIRECTORY: 0o40000, os.O_NOFOLLOW: 0o100000, getattr(os, "O_DIRECT", 0): 0o200000}
+"""Flags of open(2) here, and the same on ARM."""
+
+
+def _flags_there(flags: int) -> int:
+    same = flags & ~sum(FLAGS)
+    return same | sum(there for here, there in FLAGS.items() if flags & here)
+
+
+def numbers(address: int, count: int) -> list[int]:
+    """The 64-bit numbers at an address."""
+    return list((ctypes.c_int64 * count).from_address(address)) if count else []
+
+
+def _reach(offsets: int, lengths: int, count: int) -> int:
+    pairs = zip(numbers(offsets, count), numbers(lengths, count), strict=True)
+    return max((offset + length for offset, length in pairs), default=0)
+
+
+def _last(ends: int, count: int) -> int:
+    return max(numbers(ends, count), default=0)
+
+
+SIGNATURES: Final[Mapping[str, Signature]] = {
+    "ptolemy_sha256_ranges": Signature(
+        lambda a: {1: _reach(a[2], a[3], a[5]), 2: 8 * a[5], 3: 8 * a[5], 4: 8 * a[5], 6: 32 * a[5]},
+        frozenset({6}),
+    ),
+    "ptolemy_subtree_roots": Signature(lambda a: {1: 127 * a[2] * a[3], 4: 32 * a[3]}, frozenset({4})),
+    "ptolemy_read_files": Signature(
+        lambda a: {
+            1: _last(a[2], a[6]),
+            2: 8 * a[6],
+            3: _reach(a[4], a[5], a[6]),
+            4: 8 * a[6],
+            5: 8 * a[6],
+            7: 48 * a[6],
+        },
+        frozenset({3, 7}),
+        takes_descriptor=True,
+    ),
+    "ptolemy_open_beneath": Signature(
+        lambda a: {1: len(a[1]) + 1}, frozenset(), takes_descriptor=True, gives_descriptor=True, flags=2
+    ),
+    "ptolemy_list_folder": Signature(
+        lambda a: {1: a[2], 3: a[4], 5: 8 * a[8], 6: 8 * a[8], 7: 8 * a[8], 9: 16},
+        frozenset({3, 5, 6, 7, 9}),
+        takes_descriptor=True,
+    ),
+    "ptolemy_car_sections": Signature(
+        lambda a: {0: a[2], 5: 8 * a[4], 6: 8 * a[4], 7: 8 * a[4]}, frozenset({5, 6, 7})
+    ),
+    "ptolemy_dag_links": Signature(
+        lambda a: {0: a[1], 3: 8 * a[2], 4: 8 * a[2], 5: 8 * a[2], 6: 8 * a[2], 7: 24},
+        frozenset({3, 4, 5, 6, 7}),
+    ),
+    "ptolemy_matching_leaves": Signature(
+        lambda a: {
+            0: _last(a[2], a[3]),
+            1: 8 * a[3],
+            2: 8 * a[3],
+            4: len(a[4]),
+            5: 8 * a[7],
+            6: 8 * a[7],
+        },
+        frozenset(),
+    ),
+    "ptolemy_put_heads": Signature(
+        lambda a: {0: a[1], 2: 8 * a[5], 3: 8 * a[5], 4: 32 * a[5]}, frozenset({0})
+    ),
+    "ptolemy_copy_pieces": Signature(
+        lambda a: {0: a[1], 2: 8 * a[5], 3: _last(a[4], a[5]), 4: 8 * a[5]}, frozenset({0})
+    ),
+    "ptolemy_encode_nodes": Signature(lambda a: {2: a[3], 4: 8 * _nodes(a[1])[0]}, frozenset({2, 4})),
+    "ptolemy_variant_name": Signature(lambda a: {}, frozenset()),
+    "ptolemy_variant_available": Signature(lambda a: {}, frozenset()),
+    "ptolemy_kernel_interface": Signature(lambda a: {}, frozenset()),
+}
+"""Every function of the library that Python calls."""
+
+NODES: Final = 13
+"""Numbers and addresses of `struct nodes` (native/encode.c); the last address is written."""
+
+
+def _nodes(argument: Any) -> list[int]:
+    return numbers(ctypes.addressof(argument._obj), NODES)
+
+
+def _node_sizes(fields: list[int]) -> list[int]:
+    """Bytes at each address of a `struct nodes`, from its third field on."""
+    count, blocks, edges, name_ends = fields[0], fields[1], fields[4], fields[8]
+    links = numbers(edges, count + 1)[-1]
+    return [
+        8 * count,
+        8 * count,
+        8 * (count + 1),
+        *[8 * links] * 4,
+        count,
+        links,
+        _last(name_ends, links),
+        32 * blocks,
+    ]
+
+
+@dataclass
+class _Memory:
+    """What is sent along with a call: regions of this process' memory, with gaps between them."""
+
+    data: bytearray = field(default_factory=lambda: bytearray(GAP))
+    regions: list[tuple[int, int, int, bool]] = field(default_factory=list)
+    kept: Any = None
+
+    def add(self, address: int, size: int, written: bool) -> int:
+        """Copy a region; its offset."""
+        at = len(self.data)
+        self.data += ctypes.string_at(address, size) + bytes(-size % 16) + GAP
+        self.regions.append((at, address, size, written))
+        return at
+
+    def take_back(self, after: bytes) -> None:
+        """Copy what was written.
+
+        Raises:
+            AssertionError: anything else was, too.
+        """
+        expected = bytearray(self.data)
+        for at, address, size, written in self.regions:
+            if written:
+                ctypes.memmove(address, after[at : at + size], size)
+                expected[at : at + size] = after[at : at + size]
+        assert expected == after, "the call wrote outside of its results"
+
+
+class Function:
+    """One function of the library."""
+
+    argtypes: Any = None
+    restype: Any = None
+
+    def __init__(self, library: "Library", name: str) -> None:
+        self._library = library
+        self._name = name
+
+    def __call__(self, *arguments: Any) -> Any:
+        signature = SIGNATURES[self._name]
+        memory, words, addresses = _Memory(), [0] * ARGUMENTS, [0] * ARGUMENTS
+        pointers: list[int] = []
+        sizes = signature.sizes(arguments)
+        for place, argument in enumerate(arguments):
+            if self._name == "ptolemy_encode_nodes" and place == 1:
+                words[place], pointers = self._add_nodes(memory, argument)
+                addresses[place] = 1
+            elif place in sizes and argument is not None:
+                words[place] = memory.add(_address(argument), sizes[place], place in signature.written)
+                addresses[place] = 1
+            elif argument is not None:
+                words[place] = _flags_there(argument) if place == signature.flags else int(argument)
+        text = self.restype is ctypes.c_char_p
+        descriptor = words[0] if signature.takes_descriptor else -1
+        header = struct.pack(
+            f"{NAME}s{3 + 2 * ARGUMENTS + POINTERS}q",
+            self._name.encode(),
+            len(memory.data),
+            signature.takes_descriptor,
+            2 if text else signature.gives_descriptor,
+            *words,
+            *addresses,
+            *(pointers + [-1] * POINTERS)[:POINTERS],
+        )
+        result, after, opened = self._library.call(header, memory.data, descriptor)
+        if text:
+            return after.split(b"\0")[0] if result else None
+        memory.take_back(after)
+        if self.restype in (None, ctypes.c_int):
+            result = ctypes.c_int(result).value
+        return result if opened is None else opened
+
+    @staticmethod
+    def _add_nodes(memory: _Memory, argument: Any) -> tuple[int, list[int]]:
+        """Add a `struct nodes` and what its addresses lead to: its offset, and where the addresses are."""
+        fields = _nodes(argument)
+        sizes = _node_sizes(fields)
+        places = [
+            memory.add(address, size, number == len(sizes) - 1)
+            for number, (address, size) in enumerate(zip(fields[2:], sizes, strict=True))
+        ]
+        moved = (ctypes.c_int64 * NODES)(*fields[:2], *places)
+        memory.kept = moved
+        at = memory.add(ctypes.addressof(moved), ctypes.sizeof(moved), True)  # its addresses change there
+        return at, [at + 8 * number for number in range(2, NODES)]
+
+
+class Library:
+    """What `ctypes.CDLL` gives, for a library that runs in an emulator."""
+
+    def __init__(self, command: Sequence[str | Path], library: Path) -> None:
+        """Start the program emulated.c, with the emulator's command before it."""
+        self._socket, other = socket.socketpair()
+        with other:
+            number = other.fileno()
+            self._process = subprocess.Popen([*command, library, str(number)], pass_fds=[number])
+        self._lock = threading.Lock()
+        self._functions: dict[str, Function] = {}
+
+    def __getattr__(self, name: str) -> Function:
+        if not name.startswith("ptolemy_"):
+            raise AttributeError(name)
+        return self._functions.setdefault(name, Function(self, name))
+
+    def call(self, header: bytes, memory: bytes, descriptor: int) -> tuple[int, bytes, int | None]:
+        """Call a function: its result, the memory afterwards, and the descriptor that it opened."""
+        descriptors = [descriptor] if descriptor >= 0 else []
+        with self._lock:
+            socket.send_fds(self._socket, [header[:1]], descriptors)
+            self._socket.sendall(header[1:])
+            self._socket.sendall(memory)
+            answer, opened, _, _ = socket.recv_fds(self._socket, 8, 1)
+            after = bytearray()
+            while len(after) < len(memory) and (more := self._socket.recv(1 << 20)):
+                after += more
+        if len(answer) + len(after) < 8 + len(memory):
+            raise RuntimeError(f"the emulated process ended: {self._process.wait()}")
+        return struct.unpack("q", answer)[0], bytes(after), opened[0] if opened else None
+
+    def close(self) -> None:
+        """End the process."""
+        self._socket.close()
+        self._process.wait(10)
+
+
+def _address(argument: Any) -> int:
+    if isinstance(argument, int):
+        return argument
+    if isinstance(argument, bytes):
+        return ctypes.cast(ctypes.c_char_p(argument), ctypes.c_void_p).value or 0
+    return ctypes.addressof(argument)

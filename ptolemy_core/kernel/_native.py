@@ -5,6 +5,7 @@ import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,8 +131,8 @@ def _declare_files(handle: ctypes.CDLL) -> None:
     handle.ptolemy_read_files.restype = None
     handle.ptolemy_open_beneath.argtypes = [integer, text, integer, integer]
     handle.ptolemy_open_beneath.restype = integer
-    into = [address, number, *[address] * 3, number, address]
-    handle.ptolemy_list_folder.argtypes = [integer, text, number, *into]
+    room: list[Any] = [address, number, *[address] * 3, number, address]
+    handle.ptolemy_list_folder.argtypes = [integer, text, number, *room]
     handle.ptolemy_list_folder.restype = number
     handle.ptolemy_walk_start.argtypes = [integer]
     handle.ptolemy_walk_start.restype = address
@@ -148,8 +149,8 @@ def _declare_blocks(handle: ctypes.CDLL) -> None:
     handle.ptolemy_car_sections.restype = number
     handle.ptolemy_dag_links.argtypes = [text, number, number, *[address] * 5]
     handle.ptolemy_dag_links.restype = number
-    leaves = [*[address] * 3, number]
-    handle.ptolemy_matching_leaves.argtypes = [*leaves, text, address, address, number, number]
+    other: list[Any] = [text, address, address, number, number]
+    handle.ptolemy_matching_leaves.argtypes = [*[address] * 3, number, *other]
     handle.ptolemy_matching_leaves.restype = number
     handle.ptolemy_put_heads.argtypes = [address, number, *[address] * 3, number]
     handle.ptolemy_put_heads.restype = number
@@ -157,7 +158,7 @@ def _declare_blocks(handle: ctypes.CDLL) -> None:
     handle.ptolemy_copy_pieces.restype = None
     handle.ptolemy_encode_nodes.argtypes = [integer, address, address, number, address]
     handle.ptolemy_encode_nodes.restype = number
-    into = [address, address, number, address]
+    into: list[Any] = [address, address, number, address]
     handle.ptolemy_layout_nodes.argtypes = [integer, address, address, number, address, *into]
     handle.ptolemy_layout_nodes.restype = number
 

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ARGUMENTS = 12, POINTERS = 16 };
+enum { ARGUMENTS = 12, POINTERS = 64 };
 
 struct request {
     char function[64];

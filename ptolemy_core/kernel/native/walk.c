@@ -124,20 +124,21 @@ static int put_entry(struct walk *at, struct walked *out) {
 
 /* End a walk. */
 EXPORT void ptolemy_walk_end(struct walk *at) {
+    if (at->root >= 0) close(at->root);
     while (at->depth) free_listing(&at->levels[--at->depth].of);
     free(at->levels);
     free(at->path);
     free(at);
 }
 
-/* Start to walk the open folder `root`, which must stay open; NULL without memory, or if it has what the caller must
+/* Start to walk the open folder `root`; NULL without memory, or if it has what the caller must
  * look at. */
 EXPORT struct walk *ptolemy_walk_start(int root) {
     struct walk *at = calloc(1, sizeof *at);
     if (!at) return NULL;
-    at->root = root;
+    at->root = fcntl(root, F_DUPFD_CLOEXEC, 0);
     listing found = {0};
-    int descriptor = openat(root, ".", OPEN_FOLDER);
+    int descriptor = openat(at->root, ".", OPEN_FOLDER);
     if (descriptor >= 0 && read_level(descriptor, &found) == 0 && push(at, &found, 0)) return at;
     free_listing(&found);
     ptolemy_walk_end(at);

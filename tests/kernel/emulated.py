@@ -440,7 +440,11 @@ class Function:
 >>>>>>> engine
 
 class Library:
-    """What `ctypes.CDLL` gives, for a library that runs in an emulator."""
+    """What `ctypes.CDLL` gives, for a library that runs in an emulator.
+
+    Attributes:
+        called: names of the functions that were.
+    """
 
     def __init__(self, command: Sequence[str | Path], library: Path) -> None:
         """Start the program emulated.c, with the emulator's command before it."""
@@ -450,6 +454,7 @@ class Library:
             self._process = subprocess.Popen([*command, library, str(number)], pass_fds=[number])
         self._lock = threading.Lock()
         self._functions: dict[str, Function] = {}
+        self.called: set[str] = set()
 
     def __getattr__(self, name: str) -> Function:
         if not name.startswith("ptolemy_"):
@@ -460,6 +465,7 @@ class Library:
         """Call a function: its result, the memory afterwards, and the descriptor that it opened."""
         descriptors = [descriptor] if descriptor >= 0 else []
         with self._lock:
+            self.called.add(header[:NAME].rstrip(b"\0").decode())
             socket.send_fds(self._socket, [header[:1]], descriptors)
             self._socket.sendall(header[1:])
             self._socket.sendall(memory)

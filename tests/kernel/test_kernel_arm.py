@@ -57,6 +57,13 @@ from .test_kernel_variants import (  # noqa: F401
     test_subtree_root_of_extreme_bits,
     test_subtree_roots_are_those_of_each_subtree,
 )
+from .test_kernel_walk import (  # noqa: F401
+    test_a_block_that_is_no_node_or_has_another_size_is_named,
+    test_a_folder_is_walked_as_in_python_however_many_entries_come_at_once,
+    test_folders_deeper_than_the_longest_path_of_the_system,
+    test_nodes_encoded_from_a_layouts_columns_are_those_of_python,
+    test_the_states_of_a_walk_are_those_of_the_files,
+)
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 HERE = Path(__file__).parent

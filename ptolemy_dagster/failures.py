@@ -110,7 +110,8 @@ def why_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WhyFailed:
 
 def _refusal(event: dg.DagsterEvent | None) -> WhyFailed | None:
     """Why a run ended before its first step: an error of a user that its executor raised; None if it wasn't one."""
-    error = event.job_failure_data.error if event is not None else None
+    data: Any = event.event_specific_data if event is not None else None
+    error = data.error if data is not None else None  # without data: Dagster says that its process ended
     kind = getattr(kinds, error.cls_name or "", None) if error is not None else None
     if error is None or not (isinstance(kind, type) and issubclass(kind, PtolemyError)):
         return None

@@ -71,6 +71,18 @@ def test_a_run_with_a_partition_that_is_not_there_ends_before_its_steps_and_says
     assert (why.code, why.text) == (code, str(refused.value))
 
 
+def test_a_run_that_dagster_gave_up_has_what_dagster_says_as_its_reason(
+    sqlite: Backend, instance: dg.DagsterInstance
+) -> None:
+    sqlite.define(instance=instance)
+    run = instance.create_run_for_job(defs.resolve_job_def("blitz"), tags={PARTITION_TAG: "delta"})
+    instance.report_run_failed(run, "Run worker 7 ended without a word")
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    why = why_ended(instance, ended)
+    assert (why.code, why.text) == (None, "Run worker 7 ended without a word")
+
+
 def test_a_project_that_dagster_alone_does_not_know_is_registered_by_its_run(
     sqlite: Backend, instance: dg.DagsterInstance
 ) -> None:

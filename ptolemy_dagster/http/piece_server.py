@@ -31,7 +31,7 @@ KEY_VARIABLE = "PTOLEMY_PIECE_URL_KEY"
 DEFAULT_PORT = 8080
 _PATIENCE = 2.0
 STORE_PATIENCE = 30.0
-"""Seconds that an object store may be unavailable before a request fails or breaks off."""
+"""Seconds that an object store may be unavailable before a request fails or is cut short."""
 _MIB = 1 << 20
 _MAX_CONNECTIONS = 10_000
 

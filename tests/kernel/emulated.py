@@ -129,6 +129,13 @@ def _links(address: int) -> Region:
     return _struct(8, 2, [*[8 * room] * 4, room, size], written=range(2, 8))
 
 
+def _walked(address: int) -> Region:
+    """A `struct walked` (native/walk.c)."""
+    room, names, folders = longs(address, 3)
+    sizes = [names, folders, 4 * (room + 1), 4 * room, *[8 * room] * 6]
+    return replace(_struct(15, 5, sizes, written=range(5, 15)), written=True)
+
+
 SIGNATURES: Final[Mapping[str, Signature]] = {
     "ptolemy_sha256_ranges": Signature(
         lambda a: _of(
@@ -175,14 +182,22 @@ SIGNATURES: Final[Mapping[str, Signature]] = {
             4: Region(8 * longs(_address(a[1]), 1)[0], True),
         }
     ),
-    "ptolemy_gather_links": Signature(
+    "ptolemy_layout_nodes": Signature(
         lambda a: {
-            0: _layout(_address(a[0])),
-            1: Region(8 * a[2]),
-            3: _links(_address(a[3])),
-            4: Region(8 * (a[2] + 1), True),
+            1: _layout(_address(a[1])),
+            4: _links(_address(a[4])),
+            **_of(
+                (2, 8 * a[3]),
+                (5, 32 * longs(_address(a[1]), 1)[0]),
+                (6, a[7]),
+                (8, 8 * a[3]),
+                written=[5, 6, 8],
+            ),
         }
     ),
+    "ptolemy_walk_start": Signature(lambda a: {}, takes_descriptor=True),
+    "ptolemy_walk_next": Signature(lambda a: {1: _walked(_address(a[1]))}),
+    "ptolemy_walk_end": Signature(lambda a: {}),
     "ptolemy_variant_name": Signature(lambda a: {}),
     "ptolemy_variant_available": Signature(lambda a: {}),
     "ptolemy_kernel_interface": Signature(lambda a: {}),
@@ -205,7 +220,7 @@ class _Memory:
     def __init__(self) -> None:
         self.data = bytearray(GAP)
         self.addresses: list[int] = []
-        self._written: list[tuple[int, int, int]] = []
+        self._written: list[tuple[int, int, int, tuple[int, ...]]] = []
 
     def add(self, address: int, region: Region) -> int:
         """Copy a region and what it leads to; its offset."""
@@ -215,7 +230,7 @@ class _Memory:
         )
         self.data += GAP
         if region.written:
-            self._written.append((at, address, region.size))
+            self._written.append((at, address, region.size, tuple(region.addresses)))
         for offset, inner in region.addresses.items():
             [target] = longs(address + offset, 1)
             moved = self.add(target, inner)
@@ -224,15 +239,18 @@ class _Memory:
         return at
 
     def take_back(self, after: bytes) -> None:
-        """Copy what was written.
+        """Copy what was written, but for addresses.
 
         Raises:
             AssertionError: anything else was, too.
         """
         expected = bytearray(self.data)
-        for at, address, size in self._written:
+        for at, address, size, kept in self._written:
             if size:
+                own = [longs(address + offset, 1)[0] for offset in kept]
                 ctypes.memmove(address, after[at : at + size], size)
+                for offset, inner in zip(kept, own, strict=True):
+                    ctypes.c_int64.from_address(address + offset).value = inner
             expected[at : at + size] = after[at : at + size]
         for at in self.addresses:  # as they are there
             expected[at : at + 8] = after[at : at + 8]
@@ -283,7 +301,11 @@ class Function:
 
 
 class Library:
-    """What `ctypes.CDLL` gives, for a library that runs in an emulator."""
+    """What `ctypes.CDLL` gives, for a library that runs in an emulator.
+
+    Attributes:
+        called: names of the functions that were.
+    """
 
     def __init__(self, command: Sequence[str | Path], library: Path) -> None:
         """Start the program emulated.c, with the emulator's command before it."""
@@ -293,6 +315,7 @@ class Library:
             self._process = subprocess.Popen([*command, library, str(number)], pass_fds=[number])
         self._lock = threading.Lock()
         self._functions: dict[str, Function] = {}
+        self.called: set[str] = set()
 
     def __getattr__(self, name: str) -> Function:
         if not name.startswith("ptolemy_"):
@@ -303,6 +326,7 @@ class Library:
         """Call a function: its result, the memory afterwards, and the descriptor that it opened."""
         descriptors = [descriptor] if descriptor >= 0 else []
         with self._lock:
+            self.called.add(header[:NAME].rstrip(b"\0").decode())
             socket.send_fds(self._socket, [header[:1]], descriptors)
             self._socket.sendall(header[1:])
             self._socket.sendall(memory)

@@ -10,7 +10,6 @@ from ptolemy_core.catalog.containers import ContainerRow
 from ptolemy_core.catalog.progress import RunningTask
 from ptolemy_core.catalog.roots import RootRow
 from ptolemy_core.catalog.waiting import Waiting
-from ptolemy_core.facts.cars import CarFacts, PlannedCarFacts, RootFacts
 from ptolemy_core.facts.fields import Facts, Unit, size_text, text_of, title_of, unit_of
 from ptolemy_core.sizes import duration, readable
 from ptolemy_core.status.rate import Progress
@@ -130,6 +129,8 @@ def unless_empty(
 
 def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
     """Metadata of one CAR's materialization."""
+    from ptolemy_core.facts.cars import CarFacts  # a scan or a verification shows none
+
     return {
         **_metadata(CarFacts.of(car), _CAR_METADATA),
         "CAR bytes": car.car_size,
@@ -143,6 +144,8 @@ def car_metadata(car: CarRow) -> Mapping[str, dg.MetadataValue | int | float]:
 
 def root_metadata(root: RootRow) -> Mapping[str, dg.MetadataValue | int | float]:
     """Metadata of a data set root's materialization."""
+    from ptolemy_core.facts.cars import RootFacts
+
     return _metadata(RootFacts.of(root), _ROOT_METADATA)
 
 
@@ -165,6 +168,8 @@ def _metadata(facts: Facts, names: Iterable[str]) -> dict[str, dg.MetadataValue 
 
 def car_table(cars: Iterable[CarRow]) -> dg.MetadataValue:
     """A project's CARs; the CIDs, which are long, in the last columns."""
+    from ptolemy_core.facts.cars import CarFacts
+
     names = ("container", "car_size", "piece_size", "items", "car_storage", "payload_cid", "piece_cid")
     kept = [CarFacts.of(row) for row in cars]
     return table(
@@ -194,6 +199,8 @@ def _unbroken(text: str) -> str:
 
 def plan_table(project: str, containers: Iterable[ContainerRow]) -> dg.MetadataValue:
     """A project's containers; the number of a built one leads to its CAR."""
+    from ptolemy_core.facts.cars import PlannedCarFacts
+
     names = ("container", "items", "data_bytes", "car_size", "piece_size", "padding", "built")
     return table(
         [title_of(PlannedCarFacts, name) for name in names],

@@ -30,6 +30,7 @@ NOT_FOR_A_SCAN = HEAVY - {"dagster", "sqlalchemy", "numpy"} | {
     "ptolemy_core.catalog.served",
     "ptolemy_core.catalog.views",
     "ptolemy_core.deals",
+    "ptolemy_core.facts.cars",
     "ptolemy_core.facts.deals",
     "ptolemy_core.facts.files",
     "ptolemy_core.facts.projects",

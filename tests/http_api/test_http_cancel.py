@@ -16,9 +16,13 @@ TERMINATE = "mutation($run: String!) { terminateRun(runId: $run) { __typename } 
 
 @pytest.mark.slow
 def test_canceling_over_http_or_in_the_web_ui_ends_the_run_and_its_steps(sqlite: Backend) -> None:
-    sqlite.define(target=sqlite.folder(files=tiny_files(1)))
+    sqlite.define(target=sqlite.folder(files=tiny_files(2)))  # one CAR would be built in the run's process
     plan_small(sqlite.catalog, "delta", 3100)
-    with served(sqlite) as server, sqlite.catalog.lock(build_lock("delta", 0)):
+    with (
+        served(sqlite) as server,
+        sqlite.catalog.lock(build_lock("delta", 0)),
+        sqlite.catalog.lock(build_lock("delta", 1)),
+    ):
         for way in ("http", "web UI"):
             status, body = curl("-X", "POST", f"{server.url}/v0/blitz/delta")
             assert status == 202, body

@@ -11,7 +11,7 @@ class MadeOnce:
     """Makes values by their keys, one thread at a time for each key.
 
     Attributes:
-        lock: held while values are looked for and kept; whoever keeps them takes it for all else that is done to them.
+        lock: held while values are looked for and kept; whoever keeps them takes it for all that is done to them.
     """
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ from ptolemy_core.layout import compute_layout
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source import Entry, Source, Stamp, Stamps, open_source
 from ptolemy_core.source.protocol import FolderSeen
-from ptolemy_core.staging.build import build_car, build_car_in_store
+from ptolemy_core.staging.build import build_car
 from ptolemy_core.staging.store import StoreArea
 from ptolemy_core.tree import Kind
 from tests.remote import servers
@@ -124,7 +124,7 @@ def stage(source: Source, area: StoreArea) -> str:
     """A CAR of a source, built into a store; returns its name."""
     items, inputs = whole(source)
     layout = compute_layout(items)
-    return build_car_in_store(layout, inputs, area, ".bench.car.part", BuildOptions()).file_name
+    return build_car(layout, inputs, area, ".bench.car.part", BuildOptions()).file_name
 
 
 def say(what: str, ours: float, peers: float, limit: float | None = None) -> None:

@@ -5,7 +5,6 @@ byte of it is returned. Everything else, also links and empty folders, comes fro
 """
 
 import hashlib
-import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from ptolemy_core.dag import cid, unixfs
 from ptolemy_core.errors import OutlineError, SourceError
 from ptolemy_core.kernel.encode import put_leaf_heads
 from ptolemy_core.layout import HEADER_SIZE, WHOLE, Block, Items
+from ptolemy_core.made_once import MadeOnce
 from ptolemy_core.source import Files, Inputs, Stamps, refusals
 from ptolemy_core.tree import Kind
 
@@ -256,31 +256,21 @@ class _Windows:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._made: OrderedDict[int, bytearray] = OrderedDict()
-        self._making: dict[int, threading.Event] = {}
         self._size = 0
-        self._lock = threading.Lock()
+        self._once = MadeOnce()
 
     def get(self, offset: int, make: Callable[[], bytearray]) -> bytearray:
         """The window at an offset; made if it isn't there. Raises what `make` does."""
-        while True:
-            with self._lock:
-                if offset in self._made:
-                    self._made.move_to_end(offset)
-                    return self._made[offset]
-                done = self._making.get(offset)
-                if done is None:
-                    done = self._making[offset] = threading.Event()
-                    break
-            done.wait()  # if it failed there, the error is to be this thread's own
-        try:
-            made = make()
-            with self._lock:
-                self._made[offset] = made
-                self._size += len(made)
-                while self._size > self._limit and len(self._made) > 1:
-                    self._size -= len(self._made.popitem(last=False)[1])
-        finally:
-            with self._lock:
-                del self._making[offset]
-            done.set()
-        return made
+        return self._once.get(offset, lambda: self._find(offset), make, lambda made: self._keep(offset, made))
+
+    def _find(self, offset: int) -> bytearray | None:
+        found = self._made.get(offset)
+        if found is not None:
+            self._made.move_to_end(offset)
+        return found
+
+    def _keep(self, offset: int, made: bytearray) -> None:
+        self._made[offset] = made
+        self._size += len(made)
+        while self._size > self._limit and len(self._made) > 1:
+            self._size -= len(self._made.popitem(last=False)[1])

@@ -6,12 +6,12 @@ memory costs as much as copying it. The thread of an event loop reserves and rel
 """
 
 import mmap
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ptolemy_core.made_once import MadeOnce
 from ptolemy_core.source.buffers import new_buffer
 
 _MIB = 1 << 20
@@ -63,8 +63,8 @@ class Parts:
             OrderedDict()
         )  # of them, those that nobody sends, the oldest first
         self._blank: list[mmap.mmap] = []
-        self._making: dict[Key, threading.Event] = {}
-        self._lock = threading.Lock()
+        self._once = MadeOnce()
+        self._lock = self._once.lock
         self.bodies = 0
 
     @property
@@ -93,30 +93,22 @@ class Parts:
             size: that was reserved, at least its length; given back if the part is there or can't be made.
             fill: reads the bytes; what it raises is raised here.
         """
-        while True:
-            with self._lock:
-                found = self._parts.get(key)
-                if found is not None:
-                    self._used -= size
-                    self._use(found)
-                    return found
-                done = self._making.get(key)
-                if done is None:
-                    done = self._making[key] = threading.Event()
-                    break
-            done.wait()  # if it failed there, the error is to be this thread's own
-        try:
-            part = self._made(key, size, fill)
-            with self._lock:
-                self._parts[key] = part
-            return part
-        except BaseException:
-            self.give_back(size)
-            raise
-        finally:
-            with self._lock:
-                del self._making[key]
-            done.set()
+
+        def find() -> SharedPart | None:
+            found = self._parts.get(key)
+            if found is not None:
+                self._used -= size
+                self._use(found)
+            return found
+
+        def make() -> SharedPart:
+            try:
+                return self._made(key, size, fill)
+            except BaseException:
+                self.give_back(size)
+                raise
+
+        return self._once.get(key, find, make, lambda part: self._parts.update({key: part}))
 
     def release(self, part: SharedPart) -> None:
         """Say that a body has sent a part. Its bytes are kept for others until their memory is needed."""

@@ -89,7 +89,7 @@ def account(profile: Mapping[str, str]) -> AzureAccount | None:
 
 
 class AzureLister:
-    """Lists a container; see `objects.Keys`."""
+    """Lists a container; see `store_client.Keys`."""
 
     def __init__(self, account: AzureAccount, container: str, page_size: int = 1000) -> None:
         """List a container, so many keys a request."""

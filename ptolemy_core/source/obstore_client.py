@@ -8,7 +8,7 @@ from typing import Any
 
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.source.listing import Object
-from ptolemy_core.source.objects import Head, Keys, OddKeyError
+from ptolemy_core.source.store_client import Head, Keys, OddKeyError
 from ptolemy_core.source.store_errors import GoneError, Retry, StoreError, of_exception, patience, retried
 from ptolemy_core.source.tokens import token_of
 
@@ -98,7 +98,7 @@ def _head(meta: Any) -> Head:
 
 
 class ObstoreKeys:
-    """Lists with obstore; see `objects.Keys`.
+    """Lists with obstore; see `store_client.Keys`.
 
     It trims slashes at the ends of keys. So an object without bytes may be the marker of a folder, whose key ends in
     a slash: it is one if there is nothing under the key without it. It refuses a whole listing for one key with an

@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.source.objects import Keys, ObjectSource, Uploads
+from ptolemy_core.source.objects import ObjectSource
 from ptolemy_core.source.profiles import read_profile
+from ptolemy_core.source.store_client import Keys, Uploads
 from ptolemy_core.urls import Location
 
 CLIENT_OPTIONS: Any = {

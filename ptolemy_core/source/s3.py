@@ -22,9 +22,9 @@ from xml.etree import ElementTree
 
 from ptolemy_core.errors import SettingsError
 from ptolemy_core.source.listing import Object, Page, pages
-from ptolemy_core.source.objects import Uploads
 from ptolemy_core.source.signed_http import Account as SigningAccount
 from ptolemy_core.source.signed_http import SignedHttp
+from ptolemy_core.source.store_client import Uploads
 from ptolemy_core.source.store_errors import StoreError, retried
 from ptolemy_core.source.tokens import token_of
 
@@ -126,7 +126,7 @@ def _account(profile: str | None, environment: tuple[tuple[str, str], ...], peri
 
 
 class S3Lister:
-    """Lists a bucket; see `listing.Lister` and `objects.Keys`."""
+    """Lists a bucket; see `listing.Lister` and `store_client.Keys`."""
 
     def __init__(self, account: SigningAccount, bucket: str, page_size: int = 1000) -> None:
         """List a bucket, so many keys a request."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ptolemy_core.source.listing import Object
-from ptolemy_core.source.objects import Head
+from ptolemy_core.source.store_client import Head
 from ptolemy_core.source.store_errors import ChangedError, GoneError, StoreError, retried
 from ptolemy_core.source.tokens import SECOND
 from ptolemy_core.source.walk import SPECIAL
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class Sftp:
-    """One connection, replaced when it breaks. Thread-safe; see `objects.Client` and `objects.Keys`."""
+    """One connection, replaced when it breaks. Thread-safe; see `store_client.Client` and `store_client.Keys`."""
 
     def __init__(self, location: Location) -> None:
         """The server of a location; nothing is asked of it yet."""
@@ -175,7 +175,7 @@ class Sftp:
 
 @dataclass(frozen=True, slots=True)
 class SftpAnswer:
-    """A range that is being read; see `objects.Answer`."""
+    """A range that is being read; see `store_client.Answer`."""
 
     source: Sftp
     key: str

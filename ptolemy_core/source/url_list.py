@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from ptolemy_core.source.key_tree import entry_of
 from ptolemy_core.source.listing import Object
-from ptolemy_core.source.objects import Client
+from ptolemy_core.source.store_client import Client
 from ptolemy_core.source.store_errors import ChangedError, StoreError, retried
 from ptolemy_core.urls import Location
 
@@ -36,7 +36,7 @@ class Line:
 
 
 class UrlList:
-    """The keys that a list names; see `objects.Keys`."""
+    """The keys that a list names; see `store_client.Keys`."""
 
     def __init__(self, client: Client, location: Location) -> None:
         """The list at a location, whose server the client reads from."""

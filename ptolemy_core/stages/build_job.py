@@ -24,10 +24,9 @@ from ptolemy_core.source import Inputs, open_target, refusals
 from ptolemy_core.stages.car_form import CarForm, in_car
 from ptolemy_core.stages.keys_file import keep_keys
 from ptolemy_core.stages.project_keys import ensure_data_keys, project_cipher
-from ptolemy_core.staging.area import part_name
-from ptolemy_core.staging.build import Kept, build_car, build_car_in_store
+from ptolemy_core.staging.area import area_of, part_name
+from ptolemy_core.staging.build import Kept, build_car
 from ptolemy_core.staging.outlines import rebuild_outline
-from ptolemy_core.staging.store import StoreArea
 
 _MANY = 100_000
 """Blocks of a layout whose making takes memory that is worth giving back."""
@@ -131,20 +130,10 @@ def work(
             progress=progress,
         )
         return None
-    if project.stages_to_store:
-        return build_car_in_store(
-            _lay_out(job, form),
-            job.inputs(form),
-            StoreArea(project.staging_dir, project.source_profile, project.local_dir),
-            part_name(project.name, job.container.number),
-            options,
-            kept=replace(job.kept, complete=complete),
-            progress=progress,
-        )
     return build_car(
         _lay_out(job, form),
         job.inputs(form),
-        project.staging_dir,
+        area_of(project),
         part_name(project.name, job.container.number),
         options,
         kept=replace(job.kept, complete=complete),

@@ -2,7 +2,7 @@
 
 import mmap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,19 +47,23 @@ GENERATED = Kept(car=False, outline=True)
 def build_car(
     layout: Layout,
     inputs: Inputs,
-    staging_dir: str,
+    place: str | StagingArea | StoreArea,
     part_name: str,
     options: BuildOptions = DEFAULT_OPTIONS,
     *,
     kept: Kept = STAGED,
     progress: Callable[[int], None] | None = None,
 ) -> BuiltCar:
-    """Build the CAR of a layout into a folder.
+    """Build the CAR of a layout into a folder or an object store.
+
+    For a store it is read for its name and its outline, which this machine's folder holds meanwhile. The outline is
+    sent if it is to be kept, and then the CAR: it is read again, to be sent in order. What already exists there isn't
+    sent again.
 
     Args:
         layout: of the container.
         inputs: of its items.
-        staging_dir: an existing folder.
+        place: the staging area; or an existing folder.
         part_name: `….part`, from which the part file's name is made; the same for each attempt at a CAR, so that an
             attempt removes the leftovers of earlier ones.
         options: how to build.
@@ -68,50 +72,69 @@ def build_car(
 
     Raises:
         SourceError: a source can't be read or changed since the scan.
-        StagingError: the folder doesn't have enough free space, or isn't writable.
+        StagingError: the folder doesn't have enough free space, or isn't writable; or the store isn't.
         BusyError: another attempt still writes this CAR, or took over from this one.
     """
-    with _outputs(layout, inputs, staging_dir, part_name, kept) as (output, digests_known):
+    area = StagingArea(place) if isinstance(place, str) else place
+    target = _Target(layout, inputs, part_name, kept, progress)
+    opened = _in_store(area, target) if isinstance(area, StoreArea) else _in_folder(area, target)
+    with opened as outputs:
         return write_car(
             layout,
             inputs,
-            output,
+            outputs.car,
             options,
-            progress=progress,
-            digests_known=digests_known,
+            progress=outputs.progress,
+            digests_known=outputs.digests_known,
             complete=kept.complete,
         )
 
 
-def build_car_in_store(
-    layout: Layout,
-    inputs: Inputs,
-    area: StoreArea,
-    part_name: str,
-    options: BuildOptions = DEFAULT_OPTIONS,
-    *,
-    kept: Kept = STAGED,
-    progress: Callable[[int], None] | None = None,
-) -> BuiltCar:
-    """Build the CAR of a layout into an object store.
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What is written: the parameters of `build_car` that say so."""
 
-    It is read for its name and its outline, which this machine's folder holds meanwhile. The outline is sent if it is
-    to be kept, and then the CAR: it is read again, to be sent in order. What already exists there isn't sent again.
-    Parameters and errors are those of `build_car`.
-    """
-    halved = Halves(layout.car_size, progress) if progress and kept.car else None
-    folder = area.outline_scratch(kept.project)
-    with partial_outline(folder, part_name, layout, inputs, kept.profile) as outline:
-        output = _Sent(outline, area, layout.car_size, kept, halved)
-        return write_car(
-            layout,
-            inputs,
-            output,
-            options,
-            progress=halved.advance if halved else progress,
-            digests_known=outline.take_digests,
-            complete=kept.complete,
-        )
+    layout: Layout
+    inputs: Inputs
+    part_name: str
+    kept: Kept
+    progress: Callable[[int], None] | None
+
+    def outline(self, area: StagingArea | StoreArea) -> AbstractContextManager[OutlineOutput]:
+        """The outline of the CAR, on this machine until it is complete."""
+        folder = area.outline_scratch(self.kept.project)
+        return partial_outline(folder, self.part_name, self.layout, self.inputs, self.kept.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """Where a CAR goes, who takes its blocks' digests, and who is told of progress."""
+
+    car: Output
+    digests_known: Callable[[NDArray[np.uint8]], None] | None
+    progress: Callable[[int], None] | None
+
+
+@contextmanager
+def _in_store(area: StoreArea, target: _Target) -> Iterator[_Outputs]:
+    size, kept, progress = target.layout.car_size, target.kept, target.progress
+    halves = Halves(size, progress) if progress and kept.car else None
+    with target.outline(area) as outline:
+        sent = _Sent(outline, area, size, kept, halves)
+        yield _Outputs(sent, outline.take_digests, halves.advance if halves else progress)
+
+
+@contextmanager
+def _in_folder(area: StagingArea, target: _Target) -> Iterator[_Outputs]:
+    with ExitStack() as stack:
+        outline = stack.enter_context(target.outline(area)) if target.kept.outline else None
+        digests_known = outline.take_digests if outline else None
+        output: Output | None = outline
+        if target.kept.car or outline is None:
+            car = stack.enter_context(area.attempt(target.part_name, target.layout.car_size))
+            output = _CarAndOutline(car, outline) if outline else car
+        assert output is not None
+        yield _Outputs(output, digests_known, target.progress)
 
 
 class Halves:
@@ -171,26 +194,6 @@ class _Sent:
             if self._halves:
                 self._halves.advance(len(part))
             yield part
-
-
-@contextmanager
-def _outputs(
-    layout: Layout, inputs: Inputs, staging_dir: str, part_name: str, kept: Kept
-) -> Iterator[tuple[Output, Callable[[NDArray[np.uint8]], None] | None]]:
-    """Where the CAR goes, and who takes its blocks' digests."""
-    area = StagingArea(staging_dir)
-    if not kept.outline:
-        with area.attempt(part_name, layout.car_size) as car:
-            yield car, None
-        return
-    with partial_outline(
-        area.outline_scratch(kept.project), part_name, layout, inputs, kept.profile
-    ) as outline:
-        if not kept.car:
-            yield outline, outline.take_digests
-            return
-        with area.attempt(part_name, layout.car_size) as car:
-            yield _CarAndOutline(car, outline), outline.take_digests
 
 
 class _CarAndOutline:

@@ -11,11 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-<<<<<<< HEAD
 enum { ARGUMENTS = 12 };
-=======
-enum { ARGUMENTS = 12, POINTERS = 64 };
->>>>>>> engine
 
 struct request {
     char function[64];

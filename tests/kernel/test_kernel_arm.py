@@ -10,11 +10,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ptolemy_core import kernel
 from ptolemy_core.kernel import Kernel, _native, files
+from tests.car import scene
 from tests.reader.test_many_at_once import (
     both,  # noqa: F401
     test_files_are_passed_on_as_columns,  # noqa: F401
@@ -131,3 +133,20 @@ def test_files_are_opened_beneath_a_folder(tmp_path: Path) -> None:
             assert file.read() == b"in it"
     finally:
         os.close(root)
+
+
+def test_a_car_of_small_and_large_folders_and_files_is_the_oracles(
+    emulator: _native.Library, tmp_path: Path
+) -> None:
+    content: scene.oracle.Content = {
+        **{b"f%03d" % number: bytes([number]) * (number * 5) for number in range(60)},
+        b"large": os.urandom(3000),
+        b"folder": {b"%d" % number: {b"in it": b"%d" % number} for number in range(40)},
+        b"link": scene.oracle.Link(b"large"),
+    }
+    path = scene.write_tree(tmp_path / "tree", content)
+    built, _ = scene.build(path, tmp_path, scene.SMALL, unit=1016)
+    expected = scene.oracle.car(scene.oracle.dag(content, scene.sizes(scene.SMALL)))
+    assert (tmp_path / built.file_name).read_bytes() == expected
+    handle: Any = emulator.handle
+    assert handle.called >= {"ptolemy_layout_nodes", "ptolemy_put_heads"}

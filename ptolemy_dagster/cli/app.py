@@ -57,6 +57,7 @@ _MUST_BE = {
     r"valid number": "a number",
     r"greater than or equal to (\S+)": r"at least \1",
     r"less than or equal to (\S+)": r"at most \1",
+    r"is not one of (.+?)\.?$": r"one of \1",
 }
 """What a value must be, by typer's message."""
 

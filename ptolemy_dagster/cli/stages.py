@@ -227,7 +227,9 @@ def run(
     project: Name,
     until: Annotated[
         Until,
-        typer.Option("--until", help="The last stage to run. A later run does the others."),
+        typer.Option(
+            "--until", help=f"The last stage to run: {', '.join(Until)}. A later run does the others."
+        ),
     ] = Until.MANIFEST,
     accept_loss: AcceptLoss = False,
     as_json: Json = False,

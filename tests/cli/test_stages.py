@@ -182,6 +182,6 @@ def test_run_ends_after_the_stage_that_is_named_and_a_later_run_does_the_rest(de
 
 def test_a_last_stage_that_run_does_not_have_is_refused_with_those_it_has(delta: Backend) -> None:
     said = " ".join(error_of("run", "delta", "--until", "deal", code=2).split())
-    for stage in ("'deal'", "'scan'", "'containerize'", "'blitz'", "'verify'", "'root'", "'manifest'"):
-        assert stage in said
+    assert "Invalid value for '--until': must be one of 'scan', 'containerize', 'blitz'" in said
+    assert "got 'deal'" in said
     assert runs(delta) == []

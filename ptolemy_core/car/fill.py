@@ -242,28 +242,34 @@ class _Placer:
 
     def _place(self, offsets: NDArray[np.int64], sections: Sections) -> None:
         """Copy sections to offsets of the CAR; units that lack nothing more are finished."""
+        lengths = sections.ends.copy()
+        lengths[1:] -= sections.ends[:-1]
         first = offsets // self._unit
-        last = (offsets + np.diff(sections.ends, prepend=0) - 1) // self._unit
+        last = (offsets + lengths - 1) // self._unit
         spans = set(zip(first.tolist(), last.tolist(), strict=True))
         for number in sorted({unit for low, high in spans for unit in range(low, high + 1)}):
             rows = np.flatnonzero((first <= number) & (number <= last))
-            own = sections if len(rows) == len(offsets) else sections.take(rows)
-            self._place_in(number, offsets[rows] - number * self._unit, own)
+            self._place_in(number, offsets - number * self._unit, sections, rows)
 
-    def _place_in(self, number: int, places: NDArray[np.int64], sections: Sections) -> None:
-        """Copy sections to these offsets of a unit, which lacks them."""
+    def _place_in(
+        self, number: int, places: NDArray[np.int64], sections: Sections, rows: NDArray[np.int64]
+    ) -> None:
+        """Copy sections to these offsets of a unit, which lacks those of these rows; the others are outside of it."""
         waiting = self._open[number]
+        waiting.missing -= len(rows)
+        own = (places, sections)
+        if len(rows) < len(places) and (waiting.missing or waiting.unit is None):
+            own = (places[rows], sections.take(rows))  # these are kept
         if waiting.unit is not None:
-            waiting.unit.copy_sections(places, sections)
-        waiting.missing -= len(places)
+            waiting.unit.copy_sections(*own)
         if waiting.missing:
-            waiting.parts.append((places, sections))
+            waiting.parts.append(own)
             return
         del self._open[number]
         if waiting.unit is not None:
             self._finisher.finish(waiting.unit)
         else:
-            self._finisher.reassemble(number, [*waiting.parts, (places, sections)])
+            self._finisher.reassemble(number, [*waiting.parts, own])
 
 
 def _result(future: Future[_T]) -> _T:

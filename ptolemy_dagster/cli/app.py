@@ -2,8 +2,8 @@
 
 import re
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import wraps
 from importlib import import_module
 from typing import Annotated, Any
@@ -11,8 +11,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ptolemy_core.errors import SettingsError
 from ptolemy_dagster.cli import ending, output, streams
 from ptolemy_dagster.cli.commands import COMMANDS, Command
+
+_Misuse: Any = typer.BadParameter.__base__
+"""Wrong usage of any kind: typer exports only this class derived from it."""
 
 
 class _Group(TyperGroup):
@@ -25,11 +29,19 @@ class _Group(TyperGroup):
 
 
 class _OneCommand(TyperCommand):
-    """A command that names a value of the wrong type, which typer's own sentence leaves out."""
+    """A command that names a value of the wrong type, refuses empty ones, and tells of both as JSON given --json."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Parse what was given; `args` is used up by that."""
         given = list(args)
+        options = given[: given.index("--")] if "--" in given else given
+        as_json = "--json" in options and any("--json" in one.opts for one in self.params)
+        with output.json_errors(as_json), output.errors_shown(), _misuse_as_json(as_json):
+            if any(not one or one.endswith("=") for one in given):
+                _refuse_empty(self.params, self.make_parser(ctx).parse_args(args=list(given))[0])
+            return self._parsed(ctx, args, given)
+
+    def _parsed(self, ctx: Any, args: list[str], given: list[str]) -> Any:
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -47,6 +59,26 @@ _MUST_BE = {
     r"less than or equal to (\S+)": r"at most \1",
 }
 """What a value must be, by typer's message."""
+
+
+_MAY_BE_EMPTY = {"what", "retrieval_url", "access_log"}
+"""Parameters for which an empty value means something; so it does for those whose default it is."""
+
+
+def _refuse_empty(parameters: list[Any], given: Mapping[str, Any]) -> None:
+    """Refuse empty values, as unset variables of scripts give them: an empty path would be the current folder.
+
+    Raises:
+        SettingsError: one is empty.
+    """
+    for one in parameters:
+        value = given.get(one.name)
+        if one.name in _MAY_BE_EMPTY or one.default == "":
+            continue
+        if value == "" or (isinstance(value, list | tuple) and "" in value):
+            name = one.opts[0] if one.opts[0].startswith("-") else one.opts[0].upper()
+            remedy = "give a value" if one.required else "give a value, or leave it out"
+            raise SettingsError(f"{name} is empty: {remedy}")
 
 
 def _value_of(names: list[str], given: list[str]) -> str | None:
@@ -90,12 +122,24 @@ def _options(
     pass
 
 
+@contextmanager
+def _misuse_as_json(wanted: bool) -> Iterator[None]:
+    """Within the block, wrong usage is an error like others if that is wanted, and not a box with a hint."""
+    try:
+        yield
+    except _Misuse as error:
+        if not wanted:
+            raise
+        raise SettingsError(error.format_message()) from None
+
+
 def _with_json_errors(command: Callable[..., None]) -> Callable[..., None]:
     """The same command; given --json, it also shows errors as JSON."""
 
     @wraps(command)
     def run(**given: Any) -> None:
-        with output.json_errors(bool(given.get("as_json"))):
+        as_json = bool(given.get("as_json"))
+        with output.json_errors(as_json), output.errors_shown(), _misuse_as_json(as_json):
             command(**given)
 
     return run
@@ -132,7 +176,7 @@ def loaded() -> Any:
 
 
 def _add(group: typer.Typer, name: str, command: Callable[..., None]) -> None:
-    group.command(name, cls=_OneCommand)(ending.ends_well(name, _with_json_errors(command)))
+    group.command(name, cls=_OneCommand)(_with_json_errors(ending.ends_well(name, command)))
 
 
 def _announce(name: str, command: Command) -> None:

@@ -13,7 +13,7 @@ from ptolemy_core.sizes import readable
 from ptolemy_core.stages.blitz import Building, build_container
 from ptolemy_core.staging import export as exporting
 from ptolemy_core.staging.stored import StoredCar
-from ptolemy_dagster.cli import given, output
+from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import open_catalog
 
 Car = Annotated[
@@ -35,7 +35,6 @@ def export(
     The file appears under its name when it is complete, synced and known to have the CAR's piece CID.
     """
     with output.errors_shown():
-        given.not_empty([to], "--to")
         stored = _stored(open_catalog(), car, project)
         path = os.path.join(to, stored.file_name) if os.path.isdir(to) else to
         if os.path.lexists(path) and not overwrite:

@@ -52,7 +52,8 @@ def errors_told(interrupted: str = "interrupted") -> Iterator[None]:
         output.say(interrupted)
         raise typer.Exit(INTERRUPTED + getattr(interrupt, "number", signal.SIGINT)) from None
     except PtolemyError as error:
-        _fail(output.told(error), output.exit_code(error))
+        output.fail(output.told(error), error.code)
+        raise typer.Exit(output.exit_code(error)) from None
     except streams.OutputError as error:
         streams.discard_output()
         if error.errno == errno.EPIPE:  # whoever read it has enough, as `head` has
@@ -89,6 +90,6 @@ def _of_a_database(error: Exception) -> str | None:
     return f"the database in {place.place()} can't be used: {lines[0]}"
 
 
-def _fail(text: str, code: int = output.FAILED) -> NoReturn:
+def _fail(text: str) -> NoReturn:
     output.fail(text)
-    raise typer.Exit(code) from None
+    raise typer.Exit(output.FAILED) from None

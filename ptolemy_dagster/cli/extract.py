@@ -87,8 +87,7 @@ def extract_command(
 ) -> None:
     """Restore files and folders from CARs alone; split files are joined. Run again to resume."""
     with output.errors_shown():
-        given.not_empty([to], "--to")
-        wanted = [paths.from_display(one) for one in given.not_empty(path, "--path")]
+        wanted = [paths.from_display(one) for one in path or []]
         roots = [_binary(text) for text in root or []]
         allow_open_files(len(cars))
         limits = Limits(max_entries, max_bytes, max_depth)

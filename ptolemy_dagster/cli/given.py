@@ -21,18 +21,6 @@ _DESCRIPTOR = re.compile(rb"/dev/fd/([0-9]+)|/proc/self/fd/([0-9]+)")
 _COPIED = 4 << 20
 
 
-def not_empty(values: list[str] | None, what: str) -> list[str]:
-    """These values of an option or argument.
-
-    Raises:
-        PtolemyError: one is empty, such as an unset variable of a script.
-    """
-    for value in values or []:
-        if not value:
-            raise PtolemyError(f"{what} is empty: give a path, or leave it out")
-    return list(values or [])
-
-
 def shown(path: str | os.PathLike[str]) -> str:
     """A path as text, with escapes where its bytes aren't any."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -10,7 +10,6 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
@@ -56,13 +55,14 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: 
 
     Columns in which no row has anything are left out.
     """
+    # cells are Text and no markup, in which even an escaped name may lose a backslash
     kept = [[str(value) for value in row] for row in rows]
     used = [k for k in range(len(header)) if not kept or any(row[k] for row in kept)]
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title) if title else None, title_justify="left")
     for k in used:
-        table.add_column(escape(header[k]), no_wrap=True)
+        table.add_column(Text(header[k]), no_wrap=True)
     for row in kept:
-        table.add_row(*(escape(row[k]) for k in used))
+        table.add_row(*(Text(row[k]) for k in used))
     width = Console(width=_ANY_WIDTH, emoji=False).measure(table).maximum
     if not out.is_terminal:
         Console(width=max(width, 1), file=sys.stdout, highlight=False, emoji=False).print(table)
@@ -75,23 +75,26 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: 
 def _print_blocks(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None) -> None:
     """A block for each row: a line for each column that has something there."""
     if title:
-        out.print(escape(title))
+        out.print(Text(title))
     for k, row in enumerate(rows):
         if k:
             out.print()
         for name, value in zip(header, row, strict=True):
             if value:
-                out.print(f"[bold]{escape(name)}:[/] {escape(value)}")
+                out.print(Text.assemble((f"{name}:", "bold"), f" {value}"))
 
 
 def say(text: str) -> None:
     """A sentence for people, on standard error, so that standard output stays for results."""
-    err.print(escape(text))
+    err.print(Text(text))
 
 
-def fail(text: str) -> None:
-    """An error's message."""
-    err.print(f"[bold red]error:[/] {escape(text)}")
+def fail(text: str, code: str = PtolemyError.code) -> None:
+    """An error's message; within `json_errors` a line of JSON with its code."""
+    if _json_errors.get():
+        sys.stderr.write(json.dumps({"error": {"code": code, "message": text}}) + "\n")
+    else:
+        err.print(Text.assemble(("error:", "bold red"), f" {text}"))
 
 
 def told(error: PtolemyError) -> str:
@@ -124,10 +127,7 @@ def errors_shown() -> Iterator[None]:
     try:
         yield
     except PtolemyError as error:
-        if _json_errors.get():
-            sys.stderr.write(json.dumps({"error": {"code": error.code, "message": told(error)}}) + "\n")
-        else:
-            fail(told(error))
+        fail(told(error), error.code)
         raise typer.Exit(exit_code(error)) from None
 
 

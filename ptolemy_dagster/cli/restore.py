@@ -23,7 +23,7 @@ from ptolemy_core.restore.remote import Servers
 from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages.evidence import retrieval_templates
 from ptolemy_core.tree import paths
-from ptolemy_dagster.cli import given, output
+from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.chosen import tree_path
 from ptolemy_dagster.cli.extract import Overwrite, Sparse, show
 from ptolemy_dagster.cli.stages import Json, open_catalog
@@ -96,11 +96,9 @@ def restore(
     if to is None and not listing:
         raise typer.BadParameter("give the folder to write to", param_hint="--to")
     with output.errors_shown():
-        if to is not None:
-            given.not_empty([to], "--to")
-        folders = [os.path.abspath(folder) for folder in given.not_empty(cars, "--cars")]
-        servers = _servers(given.not_empty(from_, "--from"), token_file, private_redirects)
-        typed = given.not_empty(path, "PATH")
+        folders = [os.path.abspath(folder) for folder in cars or []]
+        servers = _servers(from_ or [], token_file, private_redirects)
+        typed = path or []
         if manifest is not None:
             if scan is not None:
                 raise typer.BadParameter("a manifest has the newest versions only", param_hint="--scan")

@@ -1,10 +1,12 @@
 """Wrong usage: an option that isn't there or a value that isn't allowed ends a command with 2, a failure with 1."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from ptolemy_dagster.cli import output
 from tests.cli.commands import error_of
 from tests.pipeline.backend import Backend
 
@@ -77,3 +79,50 @@ def test_a_target_that_is_gone_fails_the_scan_and_is_refused_to_create(
 def test_a_bad_value_ends_with_2_where_errors_are_json(delta: Backend) -> None:
     said = json.loads(error_of("manifest", "delta", "--format", "xml", "--json", code=2).splitlines()[-1])
     assert said["error"]["code"] == "bad-value"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["cars", "--json"],
+        ["status", "--colour", "--json"],
+        ["history", "delta", "a", "--limit", "many", "--json"],
+        ["restore", "delta", "--json"],
+    ],
+)
+def test_wrong_usage_is_json_where_errors_are_json(delta: Backend, arguments: list[str]) -> None:
+    assert json.loads(error_of(*arguments, code=2))["error"]["code"] == "bad-value"
+
+
+def test_a_full_disk_is_json_where_errors_are_json(delta: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device", "/x")
+
+    monkeypatch.setattr(output, "print_facts", full)
+    monkeypatch.setattr(output, "print_json", full)
+    said = json.loads(error_of("status", "--json"))
+    assert said["error"] == {"code": "failed", "message": "'/x': No space left on device"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["prep", "data", ""],
+        ["prep", "", "out"],
+        ["cid", "a", ""],
+        ["inspect", ""],
+        ["create", "echo", "-t", "", "-s", "cars"],
+        ["create", "echo", "-t", "data", "--staging-dir="],
+        ["set", "delta", "-s", ""],
+        ["manifest", "delta", "--to", ""],
+        ["delete-source", "delta", ""],
+        ["keys", "create", "my-key", "--backup", ""],
+    ],
+)
+def test_an_empty_value_is_refused_and_never_means_the_current_folder(
+    delta: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    (tmp_path / "cwd" / "data").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "cwd")
+    assert "is empty: give a value" in error_of(*arguments, code=2)
+    assert os.listdir() == ["data"]

@@ -38,3 +38,15 @@ def test_names_with_colons_are_shown_as_they_are(capsys: pytest.CaptureFixture[s
     assert "a:key:b" in shown.err
     assert "a:smile:b" in shown.err
     assert "a:heart:b" in shown.out
+
+
+def test_names_with_brackets_and_backslashes_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("a\\[b", "[red]a[/red]", "a\\", "\\[x]", "[/]"):
+        output.say(name)
+        output.fail(name)
+        output.print_table((name,), [(name,)], title=name)
+        shown = capsys.readouterr()
+        assert shown.err.splitlines() == [name, f"error: {name}"]
+        assert shown.out.count(name) == 3

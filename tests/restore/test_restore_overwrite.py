@@ -113,7 +113,7 @@ def test_an_empty_text_is_no_path(
         ("extract", path, "--to", ""),
         ("extract", path, "--path", "", *to),
     ):
-        assert "is empty: give a path" in error_of(*arguments)
+        assert "is empty: give a value, or leave it out" in error_of(*arguments, code=2)
     assert os.listdir(tmp_path / "cwd") == []
     assert not (tmp_path / "to").exists()
 

@@ -1,7 +1,7 @@
 """The whole way as a user goes it: `ptolemy run`, the stages one by one, and both again with nothing to do.
 
 Each is the command itself, with the start of Python, Dagster and all; beside it Singularity's `ez-prep`, where it is
-on PATH, which makes CARs and piece CIDs of a folder.
+on PATH, which makes CARs and piece CIDs of a folder: as much as `ptolemy run --until blitz`.
 """
 
 import json
@@ -25,12 +25,13 @@ _MAIN = "from ptolemy_dagster.cli import main; main()"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A folder: how many files of how many bytes, and how often it is measured at most."""
+    """A folder: how many files of how many bytes, how often it is measured at most, and its project's sizes."""
 
     title: str
     files: int
     size: int
     repeat: int
+    sizes: tuple[str, ...] = ("--car-size", "3")
 
 
 def measure(bench: Bench) -> list[Section]:
@@ -39,6 +40,9 @@ def measure(bench: Bench) -> list[Section]:
     if not bench.toy:
         cases.append(Case("8 large files", 8, bench.size(256 << 20, 16 << 20, 0), min(3, bench.repeat)))
         cases.append(Case("files of 4 KiB", bench.size(100_000, 5_000, 0), 4 << 10, min(2, bench.repeat)))
+    if bench.full and not bench.toy:
+        sizes = ("--car-size", "2", "--shard-size", "1")
+        cases.append(Case("5 files of 1.14 GB", 5, 1_140_000_000, min(2, bench.repeat), sizes))
     return [_measure(bench, case) for case in cases]
 
 
@@ -59,7 +63,7 @@ def _measure(bench: Bench, case: Case) -> Section:
         small_files(target, case.files, case.size)
     found: dict[str, list[_Cost]] = {}
     for turn in range(case.repeat):
-        for what, cost in _once(root, target, turn):
+        for what, cost in _once(root / str(turn), target, case.sizes):
             found.setdefault(what, []).append(cost)
     for what, costs in found.items():
         section.row(
@@ -84,15 +88,17 @@ class _Cost:
         return _Cost(self.wall + other.wall, self.cpu + other.cpu, max(self.rss, other.rss))
 
 
-def _once(root: Path, target: Path, turn: int) -> list[tuple[str, _Cost]]:
-    """All commands once, in a home of their own."""
-    home = root / f"home{turn}"
-    staging = root / f"staging{turn}"
+def _once(root: Path, target: Path, sizes: tuple[str, ...]) -> list[tuple[str, _Cost]]:
+    """All commands once, in a home of their own; one project's CARs are removed before the next one's are made."""
+    home, staging = root / "home", root / "staging"
     out: list[tuple[str, _Cost]] = []
-    for name in ("whole", "steps"):
-        _ptolemy(home, "create", name, "-t", str(target), "-s", str(staging / name), "--car-size", "3")
+    for name in ("built", "whole", "steps"):
+        _ptolemy(home, "create", name, "-t", str(target), "-s", str(staging / name), *sizes)
+    out.append(("ptolemy run --until blitz", _ptolemy(home, "run", "built", "--until", "blitz")))
+    shutil.rmtree(staging / "built")
     out.append(("ptolemy run", _ptolemy(home, "run", "whole")))
     out.append(("ptolemy run, nothing to do", _ptolemy(home, "run", "whole")))
+    shutil.rmtree(staging / "whole")
     costs = [(stage, _ptolemy(home, stage, "steps")) for stage in _STAGES]
     out += [(f"ptolemy {stage}", cost) for stage, cost in costs]
     total = costs[0][1]
@@ -101,8 +107,8 @@ def _once(root: Path, target: Path, turn: int) -> list[tuple[str, _Cost]]:
     out.append(("all stages one by one", total))
     out += [(f"ptolemy {stage}, nothing to do", _ptolemy(home, stage, "steps")) for stage in _AGAIN]
     out.append(("ptolemy scan, nothing new", _ptolemy(home, "scan", "steps")))
-    shutil.rmtree(home)
-    shutil.rmtree(staging)
+    shutil.rmtree(root)
+    root.mkdir()
     if tool := peers.find("singularity"):
         goal = root / "peer"
         goal.mkdir()

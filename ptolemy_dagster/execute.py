@@ -125,8 +125,9 @@ def execute_when_asked(line: socket.socket) -> None:
 def _import() -> None:
     """Import the pipeline."""
     from ptolemy_dagster.internals.decoration import undecorated
+    from ptolemy_dagster.internals.deferred import deferred
 
-    with imports_kept(), undecorated():
+    with imports_kept(), undecorated(), deferred():
         import ptolemy_dagster.definitions
         import ptolemy_dagster.internals.foreground
         import ptolemy_dagster.storage  # noqa: F401 named in dagster.yaml

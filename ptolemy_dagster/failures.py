@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from ptolemy_core import errors as kinds
 from ptolemy_core.errors import PtolemyError, UnavailableError
 
 AGAIN = dg.RetryPolicy(max_retries=2, delay=1)
@@ -100,8 +101,21 @@ def why_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WhyFailed:
     if found.reasons:
         return found
     events = instance.all_logs(run.run_id, of_type={dg.DagsterEventType.RUN_FAILURE})
+    refused = [why for one in events if (why := _refusal(one.dagster_event)) is not None]
+    if refused:
+        return refused[-1]
     said = [one.dagster_event.message for one in events if one.dagster_event and one.dagster_event.message]
     return WhyFailed(said[-1:] or ["its process ended before the step did: see its log in Dagster's web UI"])
+
+
+def _refusal(event: dg.DagsterEvent | None) -> WhyFailed | None:
+    """Why a run ended before its first step: an error of a user that its executor raised; None if it wasn't one."""
+    data: Any = event.event_specific_data if event is not None else None
+    error = data.error if data is not None else None  # without data: Dagster says that its process ended
+    kind = getattr(kinds, error.cls_name or "", None) if error is not None else None
+    if error is None or not (isinstance(kind, type) and issubclass(kind, PtolemyError)):
+        return None
+    return WhyFailed([error.message.partition(": ")[2].strip()], [kind.code])
 
 
 def tag_reason(instance: dg.DagsterInstance, run_id: str, reason: str) -> None:

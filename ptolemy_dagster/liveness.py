@@ -15,7 +15,7 @@ import dagster as dg
 
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_lost
-from ptolemy_core.errors import BusyError, UnavailableError
+from ptolemy_core.errors import BusyError, PtolemyError, UnavailableError
 from ptolemy_core.status.state import ProjectState
 from ptolemy_dagster.alive import HOST_TAG, PID_TAG, WATCHED_TAG, holds_lock, lock_of, run_lives
 from ptolemy_dagster.internals.running import (
@@ -25,12 +25,15 @@ from ptolemy_dagster.internals.running import (
     WorkerStatus,
     requirements_of,
 )
+from ptolemy_dagster.partitions import require_partition
 from ptolemy_dagster.run_facts import RunFacts
 
 __all__ = ["HOST_TAG", "PID_TAG", "WATCHED_TAG", "PtolemyRunLauncher", "is_alive", "watched", "worker_lives"]
 
 _CHECK = 5.0
 """Seconds between two looks of a worker at its lock, which ends when Postgres is restarted."""
+
+_MAX_RETRIES = "dagster/max_retries"
 
 _GRACE = 2.6 * _CHECK
 """Seconds without a lock after which a worker is dead. No multiple of 5: the daemon's loops have that beat, and one
@@ -42,7 +45,7 @@ def watched(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
 
     def create(context: dg.InitExecutorContext) -> dg.Executor:
         make: Any = executor.executor_creation_fn
-        return _Watched(make(context))
+        return Watched(make(context))
 
     schema: Any = executor.config_schema
     return dg.ExecutorDefinition(
@@ -54,7 +57,9 @@ def watched(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
     )
 
 
-class _Watched(dg.Executor):
+class Watched(dg.Executor):
+    """An executor whose run shows that it lives, and has a partition that is there."""
+
     def __init__(self, inner: dg.Executor) -> None:
         self._inner = inner
 
@@ -68,8 +73,15 @@ class _Watched(dg.Executor):
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         run_id = plan_context.run_id
-        with _shown_alive(Catalog(), run_id):
-            plan_context.instance.add_run_tags(run_id, {WATCHED_TAG: "yes"})
+        catalog = Catalog()
+        instance = plan_context.instance
+        try:
+            require_partition(catalog, instance, plan_context.dagster_run.tags)
+        except PtolemyError:
+            instance.add_run_tags(run_id, {_MAX_RETRIES: "0"})  # it would be refused again
+            raise
+        with _shown_alive(catalog, run_id):
+            instance.add_run_tags(run_id, {WATCHED_TAG: "yes"})
             yield from self._inner.execute(plan_context, execution_plan)
 
 

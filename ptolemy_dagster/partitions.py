@@ -1,17 +1,20 @@
 """Partitions: a key per project, and a key per CAR, `delta|000003`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
 from ptolemy_core.catalog import Catalog, projects
-from ptolemy_core.errors import PtolemyError, StageOrderError
+from ptolemy_core.errors import NotFoundError, PtolemyError, SettingsError, StageOrderError
 from ptolemy_core.project import Project
 from ptolemy_core.stages.project_keys import define_project, prepare_project
 from ptolemy_dagster.roots import environment_roots, require_inside
 
 project_partitions = dg.DynamicPartitionsDefinition(name="projects")
 car_partitions = dg.DynamicPartitionsDefinition(name="cars")
+
+PARTITION_TAG = "dagster/partition"
+_RANGE_TAG = "dagster/asset_partition_range_start"
 
 _AT_ONCE = 5000
 """Keys in one statement: SQLite's own limit is 32,766 values."""
@@ -34,6 +37,31 @@ def parse_car_key(key: str) -> tuple[str, int]:
             f"{key!r} isn't the key of a CAR: a key is a project and a number, such as delta|000003"
         )
     return project, int(number)
+
+
+def require_partition(catalog: Catalog, instance: dg.DagsterInstance, tags: Mapping[str, str]) -> None:
+    """See that a run with these tags has a project, or a CAR of one, before any of its steps.
+
+    A project that only Dagster doesn't know is registered. Dagster itself starts a run with any key, and says of an
+    unknown one in some steps that it is no range of partitions.
+
+    Raises:
+        UnknownProjectError, NotFoundError: there is no such project, or CAR.
+        SettingsError: the run has no partition.
+    """
+    key = tags.get(PARTITION_TAG)
+    if key is None:
+        if _RANGE_TAG in tags:
+            return
+        raise SettingsError("this run has no project: launch it for a partition, which is a project's name")
+    name = (car_partitions if "|" in key else project_partitions).name or ""
+    if instance.has_dynamic_partition(name, key):
+        return
+    if "|" in key:
+        projects.get(catalog, parse_car_key(key)[0])
+        raise NotFoundError(f"no CAR {key!r} is planned: the partitions of the asset car are those that are")
+    projects.get(catalog, key)
+    register(instance, key)
 
 
 def missing(instance: dg.DagsterInstance, projects: list[str]) -> dg.AddDynamicPartitionsRequest | None:

@@ -9,7 +9,7 @@ threads or their order.
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -30,6 +30,9 @@ _T = TypeVar("_T")
 
 MAX_OPEN_UNITS = 6
 """Units kept in memory while they wait for nodes, at most."""
+
+_LOOKAHEAD = 4
+"""Units in progress per thread, at most; those beyond one per thread are closed and only wait for an earlier one."""
 
 _NODE_BATCH = 4096
 """Nodes encoded in one call, at most."""
@@ -76,16 +79,11 @@ def fill(
     with _pool(threads, stop) as pool:
         finisher = _Finisher(assembler, close, pool, threads, stop)
         placer = _Placer(layout, tree, finisher, unit)
-        running: deque[Future[Unit]] = deque()
-        submitted = 0
-        for number in range(len(missing)):
-            while submitted < len(missing) and (not running or len(running) + finisher.running() <= threads):
-                running.append(pool.submit(assembler.assemble, submitted, stop))
-                submitted += 1
-            done = _result(running.popleft())
+        for number, done in enumerate(_assembled(missing, finisher, pool, threads)):
             for first, rows in done.digests:
                 digests[first : first + len(rows)] = rows
-            placer.add(done, int(missing[number]))
+            if missing[number]:
+                placer.add(done, int(missing[number]))
             if number == 0 and not tree.is_node(0):
                 # a root without children (one small file, a link): only the header is missing
                 placer.place_header()
@@ -94,6 +92,33 @@ def fill(
                 progress(done.size)
         finisher.wait()
     return digests
+
+
+def _assembled(
+    missing: NDArray[np.int64], finisher: "_Finisher", pool: ThreadPoolExecutor, threads: int
+) -> Iterator[Unit]:
+    """Assemble all units in the pool; yields them in order, those that lack no nodes closed.
+
+    A unit that is read slowly doesn't keep the next ones from being read and closed.
+    """
+    running: deque[tuple[int, Future[Unit]]] = deque()
+    submitted = 0
+
+    def may_start() -> bool:
+        in_memory = sum(bool(missing[number]) or not unit.done() for number, unit in running)
+        return not running or (
+            in_memory + finisher.running() <= threads and len(running) < _LOOKAHEAD * threads
+        )
+
+    while submitted < len(missing) or running:
+        while submitted < len(missing) and may_start():
+            running.append((submitted, pool.submit(finisher.assemble, submitted, not missing[submitted])))
+            submitted += 1
+        if running[0][1].done():
+            yield running.popleft()[1].result()
+        else:
+            wait([unit for _, unit in running if not unit.done()], _POLL_SECONDS, FIRST_COMPLETED)
+            interrupts.check()
 
 
 class _Finisher:
@@ -113,6 +138,13 @@ class _Finisher:
         self._most = threads
         self._stop = stop
         self._running: deque[Future[None]] = deque()
+
+    def assemble(self, number: int, complete: bool) -> Unit:
+        """Assemble a unit, and close it if that makes it complete; in a thread of the pool."""
+        unit = self._assembler.assemble(number, self._stop)
+        if complete:
+            self._close_unit(unit)
+        return unit
 
     def finish(self, unit: Unit) -> None:
         """Close a complete unit."""
@@ -184,10 +216,7 @@ class _Placer:
         self._open: dict[int, _OpenUnit] = {}
 
     def add(self, unit: Unit, missing: int) -> None:
-        """Add the next assembled unit, which lacks `missing` nodes."""
-        if not missing:
-            self._finisher.finish(unit)
-            return
+        """Add an assembled unit, which lacks `missing` nodes."""
         self._open[unit.number] = _OpenUnit(unit, missing, [])
         in_memory = [waiting for waiting in self._open.values() if waiting.unit is not None]
         for waiting in in_memory[: max(0, len(in_memory) - MAX_OPEN_UNITS)]:
@@ -213,28 +242,34 @@ class _Placer:
 
     def _place(self, offsets: NDArray[np.int64], sections: Sections) -> None:
         """Copy sections to offsets of the CAR; units that lack nothing more are finished."""
+        lengths = sections.ends.copy()
+        lengths[1:] -= sections.ends[:-1]
         first = offsets // self._unit
-        last = (offsets + np.diff(sections.ends, prepend=0) - 1) // self._unit
+        last = (offsets + lengths - 1) // self._unit
         spans = set(zip(first.tolist(), last.tolist(), strict=True))
         for number in sorted({unit for low, high in spans for unit in range(low, high + 1)}):
             rows = np.flatnonzero((first <= number) & (number <= last))
-            own = sections if len(rows) == len(offsets) else sections.take(rows)
-            self._place_in(number, offsets[rows] - number * self._unit, own)
+            self._place_in(number, offsets - number * self._unit, sections, rows)
 
-    def _place_in(self, number: int, places: NDArray[np.int64], sections: Sections) -> None:
-        """Copy sections to these offsets of a unit, which lacks them."""
+    def _place_in(
+        self, number: int, places: NDArray[np.int64], sections: Sections, rows: NDArray[np.int64]
+    ) -> None:
+        """Copy sections to these offsets of a unit, which lacks those of these rows; the others are outside of it."""
         waiting = self._open[number]
+        waiting.missing -= len(rows)
+        own = (places, sections)
+        if len(rows) < len(places) and (waiting.missing or waiting.unit is None):
+            own = (places[rows], sections.take(rows))  # these are kept
         if waiting.unit is not None:
-            waiting.unit.copy_sections(places, sections)
-        waiting.missing -= len(places)
+            waiting.unit.copy_sections(*own)
         if waiting.missing:
-            waiting.parts.append((places, sections))
+            waiting.parts.append(own)
             return
         del self._open[number]
         if waiting.unit is not None:
             self._finisher.finish(waiting.unit)
         else:
-            self._finisher.reassemble(number, [*waiting.parts, (places, sections)])
+            self._finisher.reassemble(number, [*waiting.parts, own])
 
 
 def _result(future: Future[_T]) -> _T:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptolemy_core.dag import cid, dagpb, unixfs, varint
-from ptolemy_core.kernel.encode import NodeBatch, Sections, encode_nodes
-from ptolemy_core.kernel.links import LinkGatherer, NodeTable
+from ptolemy_core.kernel.encode import Sections
+from ptolemy_core.kernel.links import NodeSections, NodeTable
 from ptolemy_core.layout import Block, Layout
 
 _PART = 10_000
@@ -28,7 +28,7 @@ class NodeEncoder:
         self._layout = layout
         self._digests = digests
         self.nodes = layout.nodes.at[layout.kind[layout.nodes.at] != Block.SYMLINK]
-        self._links = LinkGatherer(
+        self._sections = NodeSections(
             NodeTable(
                 layout.kind,
                 layout.size,
@@ -39,7 +39,8 @@ class NodeEncoder:
                 layout.spread.bases,
                 layout.spread.extra,
                 layout.names,
-            )
+            ),
+            digests,
         )
 
     def completion(self) -> Iterator[tuple[int, int]]:
@@ -60,15 +61,13 @@ class NodeEncoder:
         Raises:
             AssertionError: a node doesn't have the size that it was laid out with.
         """
+        sections = self._sections.encode(numbers)
+        if sections is not None:
+            return sections
         layout = self._layout
-        kinds, sizes = layout.kind[numbers], layout.size[numbers].astype(np.int64)
-        gathered = self._links.gather(numbers, sizes)
-        if gathered is not None:
-            sections = encode_nodes(NodeBatch(numbers, kinds, sizes, *gathered), self._digests)
-            if sections is not None:
-                return sections
-        columns = zip(numbers.tolist(), kinds.tolist(), sizes.tolist(), strict=True)
-        return Sections.of([self._encode_one(*one) for one in columns])
+        columns = (numbers, layout.kind[numbers], layout.size[numbers])
+        one_by_one = zip(*(column.tolist() for column in columns), strict=True)
+        return Sections.of([self._encode_one(*one) for one in one_by_one])
 
     def _encode_one(self, number: int, kind: int, size: int) -> bytes:
         """`encode` of one node, without the compiled kernel."""

@@ -54,6 +54,14 @@ _WITHOUT_DEFAULT = frozenset({"shard_size", "car_size", "encryption", "load_type
 """Settings whose columns the first schema made without a default."""
 
 
+def _partial_index(name: str, *columns: Column[Any], where: str, unique: bool = False) -> None:
+    """An index of the rows for which `where` holds.
+
+    The migrations make it so. Told of it by arguments of its own, SQLAlchemy would import all drivers of a dialect.
+    """
+    Index(name, *columns, unique=unique, info={"where": where})
+
+
 def _setting_column(setting: Setting) -> Column[Any]:
     """The column of a project's setting."""
     if setting.name == "name":
@@ -109,11 +117,8 @@ file = Table(  # no foreign keys, which cost more than the rows: see `projects.h
 )
 file.add_is_dependent_on(scan)  # where SQLite still has the keys of earlier versions, files are deleted first
 Index("file_by_path", file.c.project, file.c.path, file.c.first_scan)
-_KNOWN = text("cid IS NOT NULL")
-Index("file_by_cid", file.c.cid, postgresql_where=_KNOWN, sqlite_where=_KNOWN)
-
-_LEFT_OUT = text("kind < 0 AND gone_scan IS NULL")
-Index("file_left_out", file.c.project, postgresql_where=_LEFT_OUT, sqlite_where=_LEFT_OUT)
+_partial_index("file_by_cid", file.c.cid, where="cid IS NOT NULL")
+_partial_index("file_left_out", file.c.project, where="kind < 0 AND gone_scan IS NULL")
 
 absence = Table(  # of a version that a scan missed and a later one met again, as it was
     "absence",
@@ -390,19 +395,16 @@ deal = Table(
     Column("message", String, nullable=False),
     Column("forgiven", Boolean, nullable=False),  # doesn't count against its provider any more
 )
-_LIVE = text("live AND provider IS NOT NULL")
-Index(
+_partial_index(
     "deal_once",  # at most one live deal of a piece with a provider, renewals apart
     deal.c.piece_cid_v2,
     deal.c.provider,
     deal.c.renews,
+    where="live AND provider IS NOT NULL",
     unique=True,
-    postgresql_where=_LIVE,
-    sqlite_where=_LIVE,
 )
 Index("deal_by_piece", deal.c.piece_cid_v2)
-_STILL_LIVE = text("live")
-Index("deal_due", deal.c.next_at, postgresql_where=_STILL_LIVE, sqlite_where=_STILL_LIVE)
+_partial_index("deal_due", deal.c.next_at, where="live")
 
 deal_state = Table(  # the history of deals: rows are added, never changed
     "deal_state",

@@ -2,49 +2,18 @@
 
 import ctypes
 import functools
-import itertools
 import sys
-from array import array
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptolemy_core.tree.packed import Page
-
-INTERFACE = 7
+INTERFACE = 8
 """The number that `ptolemy_kernel_interface` of native/kernel.h must return."""
 
 PATH = Path(__file__).with_name("libkernel.dylib" if sys.platform == "darwin" else "libkernel.so")
-
-
-@dataclass(frozen=True, slots=True)
-class FileRanges:
-    """Where files are read to: `lengths` bytes of each, at `offsets` in `data`.
-
-    `seen` has a row of four numbers for each file, if anything is known of it: see `kernel.files.read_files`.
-    """
-
-    data: NDArray[np.uint8]
-    offsets: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    seen: NDArray[np.int64] | None = None
-
-    def part(self, low: int, high: int) -> "FileRanges":
-        """Those from `low` up to `high`."""
-        seen = None if self.seen is None else self.seen[low:high]
-        return FileRanges(self.data, self.offsets[low:high], self.lengths[low:high], seen)
-
-
-class _Paths(ctypes.Structure):
-    """`struct paths` of native/files.c."""
-
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("count", "runs")),
-        *((name, ctypes.c_char_p) for name in ("names", "folders")),
-        *((name, ctypes.c_void_p) for name in ("ends", "starts", "folder_ends")),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +55,6 @@ class Library:
             self.variants[name], data.ctypes.data, subtree_bytes // 127, len(roots), roots.ctypes.data
         )
         return roots
-
-    def read_files(
-        self, root: int, page: Page, into: FileRanges, results: NDArray[np.int64], by_steps: bool
-    ) -> None:
-        """Read the files of a page beneath an open folder into ranges of a buffer that the caller has checked; six
-        numbers each."""
-        folders = b"".join(page.folders)
-        ends = array("q", itertools.accumulate(map(len, page.folders)))
-        paths = _Paths(
-            len(page),
-            len(page.runs),
-            page.names,
-            folders,
-            *(column.buffer_info()[0] for column in (page.ends, page.runs, ends)),
-        )
-        self.handle.ptolemy_read_files(
-            root,
-            ctypes.byref(paths),
-            into.data.ctypes.data,
-            into.offsets.ctypes.data,
-            into.lengths.ctypes.data,
-            None if into.seen is None else into.seen.ctypes.data,
-            results.ctypes.data,
-            by_steps,
-        )
 
     def open_beneath(self, root: int, path: bytes, flags: int, by_steps: bool) -> int:
         """Open an entry beneath an open folder; -errno if that fails."""
@@ -166,46 +110,47 @@ def _order(lengths: NDArray[np.int64]) -> NDArray[np.int64] | None:
 
 
 def declare(handle: ctypes.CDLL) -> None:
+    """State the types of all functions."""
+    number, address, integer = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
+    handle.ptolemy_variant_name.argtypes = [integer]
+    handle.ptolemy_variant_name.restype = ctypes.c_char_p
+    handle.ptolemy_variant_available.argtypes = [integer]
+    handle.ptolemy_variant_available.restype = integer
+    handle.ptolemy_sha256_ranges.argtypes = [integer, *[address] * 4, number, address]
+    handle.ptolemy_sha256_ranges.restype = None
+    handle.ptolemy_subtree_roots.argtypes = [integer, address, number, number, address]
+    handle.ptolemy_subtree_roots.restype = None
+    _declare_files(handle)
+    _declare_blocks(handle)
+
+
+def _declare_files(handle: ctypes.CDLL) -> None:
     number, address = ctypes.c_int64, ctypes.c_void_p
     text, integer = ctypes.c_char_p, ctypes.c_int
-    handle.ptolemy_variant_name.argtypes = [ctypes.c_int]
-    handle.ptolemy_variant_name.restype = ctypes.c_char_p
-    handle.ptolemy_variant_available.argtypes = [ctypes.c_int]
-    handle.ptolemy_variant_available.restype = ctypes.c_int
-    handle.ptolemy_sha256_ranges.argtypes = [ctypes.c_int, *[address] * 4, number, address]
-    handle.ptolemy_sha256_ranges.restype = None
-    handle.ptolemy_subtree_roots.argtypes = [ctypes.c_int, address, number, number, address]
-    handle.ptolemy_subtree_roots.restype = None
     handle.ptolemy_read_files.argtypes = [integer, *[address] * 6, integer]
     handle.ptolemy_read_files.restype = None
     handle.ptolemy_open_beneath.argtypes = [integer, text, integer, integer]
     handle.ptolemy_open_beneath.restype = integer
-    handle.ptolemy_list_folder.argtypes = [
-        ctypes.c_int,
-        text,
-        number,
-        address,
-        number,
-        *[address] * 3,
-        number,
-        address,
-    ]
+    room: list[Any] = [address, number, *[address] * 3, number, address]
+    handle.ptolemy_list_folder.argtypes = [integer, text, number, *room]
     handle.ptolemy_list_folder.restype = number
+    handle.ptolemy_walk_start.argtypes = [integer]
+    handle.ptolemy_walk_start.restype = address
+    handle.ptolemy_walk_next.argtypes = [address, address]
+    handle.ptolemy_walk_next.restype = number
+    handle.ptolemy_walk_end.argtypes = [address]
+    handle.ptolemy_walk_end.restype = None
+
+
+def _declare_blocks(handle: ctypes.CDLL) -> None:
+    number, address = ctypes.c_int64, ctypes.c_void_p
+    text, integer = ctypes.c_char_p, ctypes.c_int
     handle.ptolemy_car_sections.argtypes = [address, *[number] * 4, *[address] * 3]
     handle.ptolemy_car_sections.restype = number
     handle.ptolemy_dag_links.argtypes = [text, number, number, *[address] * 5]
     handle.ptolemy_dag_links.restype = number
-    handle.ptolemy_matching_leaves.argtypes = [
-        address,
-        address,
-        address,
-        number,
-        text,
-        address,
-        address,
-        number,
-        number,
-    ]
+    other: list[Any] = [text, address, address, number, number]
+    handle.ptolemy_matching_leaves.argtypes = [*[address] * 3, number, *other]
     handle.ptolemy_matching_leaves.restype = number
     handle.ptolemy_put_heads.argtypes = [address, number, *[address] * 3, number]
     handle.ptolemy_put_heads.restype = number
@@ -213,8 +158,9 @@ def declare(handle: ctypes.CDLL) -> None:
     handle.ptolemy_copy_pieces.restype = None
     handle.ptolemy_encode_nodes.argtypes = [integer, address, address, number, address]
     handle.ptolemy_encode_nodes.restype = number
-    handle.ptolemy_gather_links.argtypes = [address, address, number, address, address]
-    handle.ptolemy_gather_links.restype = number
+    into: list[Any] = [address, address, number, address]
+    handle.ptolemy_layout_nodes.argtypes = [integer, address, address, number, address, *into]
+    handle.ptolemy_layout_nodes.restype = number
 
 
 def variants(handle: ctypes.CDLL) -> dict[str, int]:

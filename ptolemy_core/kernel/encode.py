@@ -17,7 +17,7 @@ from ptolemy_core.dag import cid, varint
 from ptolemy_core.kernel import Buffer, as_bytes, variant
 from ptolemy_core.kernel.blocks import compiled
 
-_SLACK = 128
+SLACK = 128
 """Bytes that the compiled kernel wants after the last section."""
 
 Column = NDArray[np.int64]
@@ -108,7 +108,7 @@ def encode_nodes(batch: NodeBatch, digests: NDArray[np.uint8]) -> Sections | Non
         return None
     _check(batch, digests)
     heads = cid.SIZE + varint.lengths(np.maximum(batch.sizes, 0) + cid.SIZE)
-    out = np.empty(int((np.maximum(batch.sizes, 0) + heads).sum()) + _SLACK, dtype=np.uint8)
+    out = np.empty(int((np.maximum(batch.sizes, 0) + heads).sum()) + SLACK, dtype=np.uint8)
     ends = np.empty(len(batch.numbers), dtype=np.int64)
     links = batch.links
     numbers = (
@@ -134,7 +134,7 @@ def encode_nodes(batch: NodeBatch, digests: NDArray[np.uint8]) -> Sections | Non
         raise AssertionError(
             f"block {batch.numbers[done]} isn't {batch.sizes[done]} bytes long, as it was laid out"
         )
-    return Sections(out[: len(out) - _SLACK], ends)
+    return Sections(out[: len(out) - SLACK], ends)
 
 
 def _check(batch: NodeBatch, digests: NDArray[np.uint8]) -> None:

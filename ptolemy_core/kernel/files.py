@@ -1,7 +1,10 @@
 """Opening and reading files beneath a folder without following links; many small files in one call."""
 
+import ctypes
 import errno
+import itertools
 import os
+from array import array
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,6 +22,16 @@ BY_STEPS: bool = False
 """Open each folder of a path separately, even where the system has openat2: for tests."""
 
 _FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class _Paths(ctypes.Structure):
+    """`struct paths` of native/files.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("count", "runs")),
+        *((name, ctypes.c_char_p) for name in ("names", "folders")),
+        *((name, ctypes.c_void_p) for name in ("ends", "starts", "folder_ends")),
+    )
 
 
 def open_beneath(root: int, path: bytes, flags: int) -> int:
@@ -97,16 +110,27 @@ def read_files(
     check_ranges(data.size, places, lengths)
     if not len(paths) == len(places) == (len(places) if seen is None else len(seen)):
         raise ValueError("paths, places and seen differ in length")
-    into = _native.FileRanges(
-        data,
-        np.ascontiguousarray(places, dtype=np.int64),
-        np.ascontiguousarray(lengths, dtype=np.int64),
-        None if seen is None else np.ascontiguousarray(seen, dtype=np.int64),
-    )
+    columns = [np.ascontiguousarray(column, dtype=np.int64) for column in (places, lengths)]
+    if seen is not None:
+        columns.append(np.ascontiguousarray(seen, dtype=np.int64))
     results = np.zeros((len(paths), 6), dtype=np.int64)
     at = 0
     for page in (paths if isinstance(paths, PackedPaths) else PackedPaths(paths)).pages():
-        end = at + len(page)
-        loaded.read_files(root, page, into.part(at, end), results[at:end], BY_STEPS)
-        at = end
+        folders = b"".join(page.folders)
+        folder_ends = array("q", itertools.accumulate(map(len, page.folders)))
+        ends = (page.ends, page.runs, folder_ends)
+        names = _Paths(
+            len(page), len(page.runs), page.names, folders, *(column.buffer_info()[0] for column in ends)
+        )
+        some = [column[at:].ctypes.data for column in columns]
+        loaded.handle.ptolemy_read_files(
+            root,
+            ctypes.byref(names),
+            data.ctypes.data,
+            *some[:2],
+            some[2] if seen is not None else None,
+            results[at:].ctypes.data,
+            BY_STEPS,
+        )
+        at += len(page)
     return results

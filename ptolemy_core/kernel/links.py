@@ -1,4 +1,7 @@
-"""The links of many nodes of a layout, gathered as columns in one call of the compiled kernel."""
+"""Encoding nodes of a layout, from their numbers alone, in one call of the compiled kernel.
+
+It gathers their links and names from the layout's columns, so there is no object for a link.
+"""
 
 import ctypes
 from dataclasses import dataclass
@@ -7,17 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptolemy_core.dag import cid, varint
+from ptolemy_core.kernel import variant
 from ptolemy_core.kernel.blocks import compiled
-from ptolemy_core.kernel.encode import Column, LinkColumns
+from ptolemy_core.kernel.encode import SLACK, Column, Sections
 from ptolemy_core.tree.packed import PackedPaths
 
 _SMALLEST_LINK = 44
 """Bytes that a link takes in its node, at least."""
 
+_HEAD = cid.SIZE + varint.length(1 << 31)
+"""Bytes before a node in its section, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeTable:
-    """The blocks of a layout in depth-first pre-order, from which links are gathered.
+    """The blocks of a layout in depth-first pre-order.
 
     Attributes:
         kinds, sizes: of all blocks, `Block` and bytes.
@@ -63,11 +71,13 @@ class _Links(ctypes.Structure):
     )
 
 
-class LinkGatherer:
-    """Gathers the links of a layout's nodes."""
+class NodeSections:
+    """Encodes nodes of a layout, from their numbers alone. Not thread-safe: it reuses its memory."""
 
-    def __init__(self, table: NodeTable) -> None:
+    def __init__(self, table: NodeTable, digests: NDArray[np.uint8]) -> None:
+        """`digests` has the sha2-256 of all blocks of the layout, a row each."""
         self._table = table
+        self._digests = digests
         before = np.concatenate([[0], np.cumsum(table.extra)])
         pages = table.names.pages()
         columns: list[NDArray[Any]] = [
@@ -82,7 +92,7 @@ class LinkGatherer:
         # addresses of what `table` keeps alive
         texts = (ctypes.c_char_p * len(pages))(*(page.names for page in pages))
         places = np.array([page.ends.buffer_info()[0] for page in pages], dtype=np.uintp)
-        self._kept = (columns, firsts, texts, places)
+        self._kept: tuple[Any, ...] = (columns, firsts, texts, places)
         self._layout = _Layout(
             len(columns[0]),
             len(columns[2]),
@@ -93,44 +103,40 @@ class LinkGatherer:
             ctypes.addressof(texts),
             places.ctypes.data,
         )
+        largest = int(columns[1][columns[2]].max(initial=0))
+        links = np.empty((5, largest // _SMALLEST_LINK), dtype=np.int64)
+        names = np.empty(largest, dtype=np.uint8)
+        self._kept += (links, names)
+        self._links = _Links(
+            links.shape[1], largest, *(column.ctypes.data for column in links), names.ctypes.data
+        )
 
-    def gather(self, numbers: Column, sizes: Column) -> tuple[Column, LinkColumns] | None:
-        """The links of these nodes; None without the compiled kernel.
-
-        Args:
-            numbers: the nodes' blocks.
-            sizes: bytes of each.
-
-        Returns:
-            where those of each node begin, and the end of the last; and the links.
+    def encode(self, numbers: Column) -> Sections | None:
+        """The sections of these nodes, children before parents; sets their digests. None without the compiled kernel.
 
         Raises:
-            AssertionError: a node has more or longer links than its size allows.
+            AssertionError: a node doesn't have the size that it was laid out with.
         """
         library = compiled()
         if library is None:
             return None
         wanted = np.ascontiguousarray(numbers, dtype=np.int64)
-        total = int(sizes.sum())
-        columns = np.empty((4, total // _SMALLEST_LINK), dtype=np.int64)
-        kinds = np.empty(columns.shape[1], dtype=np.int8)
-        names = np.empty(total, dtype=np.uint8)
-        edges = np.empty(len(wanted) + 1, dtype=np.int64)
-        room = _Links(
-            columns.shape[1],
-            total,
-            *(column.ctypes.data for column in columns),
-            kinds.ctypes.data,
-            names.ctypes.data,
-        )
-        done = library.handle.ptolemy_gather_links(
-            ctypes.byref(self._layout), wanted.ctypes.data, len(wanted), ctypes.byref(room), edges.ctypes.data
+        total = int(self._table.sizes[wanted].sum(dtype=np.int64)) + len(wanted) * _HEAD
+        out = np.empty(total + SLACK, dtype=np.uint8)
+        ends = np.empty(len(wanted), dtype=np.int64)
+        done = library.handle.ptolemy_layout_nodes(
+            library.variants[variant()],
+            ctypes.byref(self._layout),
+            wanted.ctypes.data,
+            len(wanted),
+            ctypes.byref(self._links),
+            self._digests.ctypes.data,
+            out.ctypes.data,
+            len(out),
+            ends.ctypes.data,
         )
         if done < len(wanted):
-            raise AssertionError(
-                f"block {wanted[done]} isn't a node of {sizes[done]} bytes, as it was laid out"
-            )
-        count = int(edges[-1])
-        targets, tsizes, lengths, name_ends = columns[:, :count]
-        used = int(name_ends[-1]) if count else 0
-        return edges, LinkColumns(targets, kinds[:count], tsizes, lengths, names[:used], name_ends)
+            number = int(wanted[done])
+            size = int(self._table.sizes[number])
+            raise AssertionError(f"block {number} isn't {size} bytes long, as it was laid out")
+        return Sections(out, ends)

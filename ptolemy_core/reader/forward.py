@@ -8,8 +8,8 @@ import errno
 import fcntl
 import mmap
 import os
-import threading
 import weakref
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
@@ -38,8 +38,7 @@ class ChunkBuffers:
     """Buffers of a chunk and the bytes before it, shared by all that is read at once. Thread-safe."""
 
     def __init__(self) -> None:
-        self._free: list[mmap.mmap] = []
-        self._lock = threading.Lock()
+        self._free: deque[mmap.mmap] = deque()
 
     def __len__(self) -> int:
         """How many are free."""
@@ -47,17 +46,15 @@ class ChunkBuffers:
 
     def take(self) -> NDArray[np.uint8]:
         """A buffer of undefined content. It is used again once nothing refers to it, or to a part of it."""
-        with self._lock:
-            memory = self._free.pop() if self._free else None
-        if memory is None:
-            memory = mmap.mmap(-1, _HEADROOM + CHUNK)
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = mmap.mmap(
+                -1, _HEADROOM + CHUNK
+            )  # shared: a fork during a direct read would split a private page
         buffer = np.frombuffer(memory, dtype=np.uint8)
-        weakref.finalize(buffer, self._give, memory).atexit = False
+        weakref.finalize(buffer, self._free.append, memory).atexit = False
         return buffer
-
-    def _give(self, memory: mmap.mmap) -> None:
-        with self._lock:
-            self._free.append(memory)
 
 
 class ForwardFile:
@@ -143,13 +140,14 @@ class ForwardFile:
     def _read_cached(self, chunk: memoryview, offset: int) -> int:
         """Read whole pages as far as they are in the page cache; returns the number of bytes.
 
-        A large read that misses makes the system read ahead. So one byte is probed first.
+        A large read that misses makes the system read ahead. So one byte at either end is probed first.
         """
         if not _CACHED_ONLY:
             return 0
         try:
-            if not os.preadv(self._descriptor, [bytearray(1)], offset, _CACHED_ONLY):
-                return 0
+            for at in (offset, offset + len(chunk) - 1):
+                if not os.preadv(self._descriptor, [bytearray(1)], at, _CACHED_ONLY):
+                    return 0
             return os.preadv(self._descriptor, [chunk], offset, _CACHED_ONLY) // _PAGE * _PAGE
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):

@@ -36,7 +36,7 @@ class Inputs:
         self.targets = targets
         self._many = source if isinstance(source, ReadsMany) else None
         self._keeps = source if isinstance(source, KeepsPaths) else None
-        self._states = _FileStates(len(items), _first_items(items))
+        self._states = _FileStates(len(items), _first_items(items), stamps.seen)
 
     def read_into(self, item: int, start: int, buffers: Sequence[memoryview]) -> None:
         """Fill the buffers, in order, with the item's bytes from `start` (an offset in the shard, in bytes).
@@ -68,7 +68,8 @@ class Inputs:
         )  # no shards of larger files
         rows = items[whole]
         names = some_of(self.items.paths, rows)
-        good, states = self._many.read_many(names, buffer, offsets[whole], self.stamps.take(rows))
+        stamps = self.stamps.take(rows)
+        good, states = self._many.read_many(names, buffer, offsets[whole], stamps)
         if states is not None:
             good[good] = self._states.note_many(rows[good], states[good])
         done[whole] = good
@@ -142,10 +143,16 @@ def _first_items(items: Items) -> NDArray[np.int64] | None:
 class _FileStates:
     """The state of each file at its first read, which later reads must find unchanged. Thread-safe."""
 
-    def __init__(self, count: int, file_of: NDArray[np.int64] | None) -> None:
-        """Of so many items; each is of the file of `file_of`, or all are of different files."""
+    def __init__(self, count: int, file_of: NDArray[np.int64] | None, seen: NDArray[np.int64] | None) -> None:
+        """States of so many items.
+
+        Args:
+            count: of items.
+            file_of: the item that each item's file is noted at; None: all are of different files.
+            seen: the states at the scan, if it knows them. They are overwritten: the first read may find others.
+        """
         self._file_of = file_of
-        self._states = np.zeros((count, 2), dtype=np.int64)
+        self._states = np.zeros((count, 2), dtype=np.int64) if seen is None else seen
         self._known = np.zeros(count, dtype=np.bool_)
         self._lock = threading.Lock()
 
@@ -163,7 +170,10 @@ class _FileStates:
         """`note` for items of different files; a file in another state keeps its first state."""
         rows = items if self._file_of is None else self._file_of[items]
         with self._lock:
-            same: NDArray[np.bool_] = ~self._known[rows] | (self._states[rows] == states).all(axis=1)
+            known = self._known[rows]
+            same = ~known
+            if known.any():
+                same |= (self._states[rows] == states).all(axis=1)
             self._states[rows[same]] = states[same]
             self._known[rows[same]] = True
         return same

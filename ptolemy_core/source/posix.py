@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from ptolemy_core.errors import SettingsError, SourceError, SourceUnreadableError
 from ptolemy_core.kernel import Buffer, files
+from ptolemy_core.kernel.folders import SpecialEntryError, walk_folder
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source import beneath, descriptors, filesystem, mounts, open_file, refusals
 from ptolemy_core.source.buffers import Buffers
 from ptolemy_core.source.filesystem import Mounts
 from ptolemy_core.source.listed import Listed
+from ptolemy_core.source.packed_entries import PackedEntries, packed_entries
 from ptolemy_core.source.protocol import BATCH, Entry, FolderSeen, State
 from ptolemy_core.source.stamps import Stamp, Stamps, wrapped
 from ptolemy_core.source.walk import OwnFolders, entry_at, walk_batches
@@ -65,6 +67,19 @@ class PosixSource:
     ) -> Iterator[Listed]:
         """`walk_batches` of the folder."""
         return walk_batches(self.root, rules, folder=folder, own=self.own, size=size)
+
+    def packed(self) -> PackedEntries | None:
+        """All entries in columns; None if not all are readable files, links and folders: `entries` tells which."""
+        if self.own:
+            return None
+        try:
+            top = paths.at_path(self.root, lambda path, at: os.open(path, _FOLDER, dir_fd=at))
+            try:
+                return packed_entries(list(walk_folder(top)), self.link)
+            finally:
+                os.close(top)
+        except (OSError, SourceError, SpecialEntryError):
+            return None
 
     def mounts(self) -> Mounts:
         """The folder's file system, and those below it.
@@ -162,7 +177,7 @@ class PosixSource:
         """Read whole files to these offsets in the buffer; which were read and are unchanged, and their states."""
         try:
             with beneath.opened(self.root) as root:
-                found = files.read_files(root, names, buffer, offsets, stamps.sizes)
+                found = files.read_files(root, names, buffer, offsets, stamps.sizes, _status_seen(stamps))
         except OSError:
             return np.zeros(len(names), dtype=np.bool_), np.zeros((len(names), 2), dtype=np.int64)
         same = stamps.same(Stamps(found[:, files.SIZE], found[:, files.MTIME]))
@@ -278,6 +293,13 @@ class OpenedFile:
             return open_file.read_at(self.descriptor, view, offset)
         except OSError as error:
             raise refusals.unreadable(self.name, error.strerror or str(error)) from error
+
+
+def _status_seen(stamps: Stamps) -> NDArray[np.int64] | None:
+    """What is known of files' status: see `files.read_files`."""
+    if stamps.seen is None:
+        return None
+    return np.column_stack((stamps.sizes, stamps.tokens, stamps.seen))
 
 
 def _fingerprint(status: os.stat_result) -> tuple[int, ...]:

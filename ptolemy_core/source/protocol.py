@@ -16,6 +16,7 @@ from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source.filesystem import Mounts
 from ptolemy_core.source.listed import Entry as Entry
 from ptolemy_core.source.listed import Listed
+from ptolemy_core.source.packed_entries import PackedEntries
 from ptolemy_core.source.stamps import Stamp, Stamps
 
 BATCH = 2_000
@@ -132,6 +133,14 @@ class ListsColumns(Protocol):
         self, rules: Rules | None = None, *, folder: FolderSeen | None = None, size: int = BATCH
     ) -> Iterator[Listed]:
         """The entries of `Source.entries`."""
+
+
+@runtime_checkable
+class ListsPacked(Protocol):
+    """An optional capability of a source: all its entries in packed columns."""
+
+    def packed(self) -> PackedEntries | None:
+        """The entries of `Source.entries` without rules; None if one of them may not be one to store."""
 
 
 @runtime_checkable

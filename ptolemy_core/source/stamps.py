@@ -35,11 +35,18 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """The stamps of many entries, as columns."""
+    """The stamps of many entries, as columns.
+
+    Attributes:
+        sizes, tokens, strong: see `Stamp`.
+        seen: the state that each file had at some time before, a row each, if the source has states; two zeros where
+            it isn't known. A file may have another one and still be unchanged.
+    """
 
     sizes: NDArray[np.int64]
     tokens: NDArray[np.int64]
     strong: bool = False
+    seen: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -49,7 +56,8 @@ class Stamps:
 
     def take(self, rows: NDArray[np.int64] | slice | list[int]) -> "Stamps":
         """The stamps of these entries, in this order."""
-        return Stamps(self.sizes[rows], self.tokens[rows], self.strong)
+        seen = None if self.seen is None else self.seen[rows]
+        return Stamps(self.sizes[rows], self.tokens[rows], self.strong, seen)
 
     def same(self, found: "Stamps") -> NDArray[np.bool_]:
         """Which entries are unchanged, given the stamps found now; see `Stamp.difference`."""

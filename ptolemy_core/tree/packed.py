@@ -38,11 +38,12 @@ class PackedPaths(Sequence[bytes]):
         self._waiting += paths
         whole = len(self._waiting) - len(self._waiting) % _PAGE
         for low in range(0, whole, _PAGE):
-            self._add(Page.of(self._waiting[low : low + _PAGE]))
+            self.add(Page.of(self._waiting[low : low + _PAGE]))
         if whole:
             del self._waiting[:whole]
 
-    def _add(self, page: "Page") -> None:
+    def add(self, page: "Page") -> None:
+        """Add the paths of a page, after `finish`."""
         self._pages.append(page)
         self._firsts.append(self._packed)
         self._packed += len(page)
@@ -50,7 +51,7 @@ class PackedPaths(Sequence[bytes]):
     def finish(self) -> "PackedPaths":
         """Pack the last of them."""
         if self._waiting:
-            self._add(Page.of(self._waiting))
+            self.add(Page.of(self._waiting))
             self._waiting = []
         return self
 
@@ -75,7 +76,7 @@ class PackedPaths(Sequence[bytes]):
         """The paths from `low` up to `high`; their names aren't copied."""
         out = PackedPaths()
         for number, first, last in self._pages_of(low, high):
-            out._add(self._pages[number].part(first, last))
+            out.add(self._pages[number].part(first, last))
         return out
 
     def __iter__(self) -> Iterator[bytes]:
@@ -143,9 +144,9 @@ def paths_at(paths: Sequence[bytes], rows: NDArray[np.signedinteger[Any]]) -> li
 
 def some_of(paths: Sequence[bytes], rows: NDArray[np.signedinteger[Any]]) -> Sequence[bytes]:
     """`paths_at`, still packed if they are consecutive paths that are."""
-    if isinstance(paths, PackedPaths) and len(rows) and int(rows[-1]) + 1 - int(rows[0]) == len(rows):
-        if (rows[1:] > rows[:-1]).all():
-            return paths[int(rows[0]) : int(rows[-1]) + 1]
+    low, high = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+    if isinstance(paths, PackedPaths) and high - low == len(rows) and (rows[1:] > rows[:-1]).all():
+        return paths[low:high]
     return paths_at(paths, rows)
 
 

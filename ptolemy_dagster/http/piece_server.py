@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import limit_patience
 from ptolemy_core.errors import SettingsError
+from ptolemy_core.garbage import keep_what_is_here
 from ptolemy_core.gateway.access import Access, parse_tokens
 from ptolemy_core.gateway.dag import Holdings
 from ptolemy_core.gateway.library import Library
@@ -31,7 +32,7 @@ KEY_VARIABLE = "PTOLEMY_PIECE_URL_KEY"
 DEFAULT_PORT = 8080
 _PATIENCE = 2.0
 STORE_PATIENCE = 30.0
-"""Seconds that an object store may be unavailable before a request fails or breaks off."""
+"""Seconds that an object store may be unavailable before a request fails or is cut short."""
 _MIB = 1 << 20
 _MAX_CONNECTIONS = 10_000
 
@@ -150,6 +151,7 @@ def serve_pieces(catalog: Catalog, host: str, port: int, settings: PieceSettings
     set_patience(STORE_PATIENCE)
     server = make_server(catalog, settings)
     signal.signal(signal.SIGTERM, _leave)
+    keep_what_is_here()
     _say(listener, host, settings)
     config = configured(
         protected(server, settings.rate),

@@ -6,6 +6,10 @@ The run comes from the code location that the web UI and the daemon load, so it 
 import os
 import socket
 
+# each run imports these three, and with them what `deferred` leaves out
+import dagster._core.definitions.definitions_load_context
+import dagster._core.workspace.autodiscovery
+import dagster._utils.test.definitions  # noqa: F401
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import (

@@ -43,6 +43,7 @@ def benchmark(tmp_path: Path, names: tuple[str, ...]) -> str:
 @pytest.mark.slow
 def test_the_whole_way_is_measured_with_all_of_its_processes(tmp_path: Path) -> None:
     text = benchmark(tmp_path, ("end-to-end",))
+    assert "| ptolemy run --until blitz " in text
     assert "| ptolemy run, nothing to do " in text
     assert "| all stages one by one " in text
 

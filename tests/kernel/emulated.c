@@ -1,8 +1,8 @@
 /* Calls functions of a shared library for another process, on a CPU that is emulated.
  *
  * Arguments: the library, and the number of a Unix socket. A request is a `struct request`, perhaps with a descriptor
- * beside it, and then `size` bytes of memory. The answer is the result and the same memory after the call,
- * with a descriptor beside it if the function opened one. */
+ * beside it, the places of addresses in the memory, and `size` bytes of memory. The answer is the result and the same
+ * memory after the call, with a descriptor beside it if the function opened one. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,16 +11,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ARGUMENTS = 12, POINTERS = 16 };
+enum { ARGUMENTS = 12 };
 
 struct request {
     char function[64];
     int64_t size;       /* of the memory */
+    int64_t addresses;  /* number of places in the memory where offsets in it are, which become addresses */
     int64_t descriptor; /* whether argument 0 is the descriptor that came along */
     int64_t result;     /* 0: a number; 1: a descriptor; 2: a string or NULL, which is copied to the memory's start */
     int64_t arguments[ARGUMENTS];
     int64_t is_address[ARGUMENTS]; /* the argument is an offset in the memory */
-    int64_t pointers[POINTERS];    /* offsets in the memory where such an offset is; -1: none */
 };
 
 typedef int64_t function(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
@@ -81,9 +81,9 @@ static void send_result(int socket, int64_t result, int descriptor) {
     if (sendmsg(socket, &message, 0) != sizeof result) fail("sendmsg");
 }
 
-static int64_t call(void *library, struct request *request, char *memory) {
-    for (int i = 0; i < POINTERS && request->pointers[i] >= 0; i++) {
-        char *place = memory + request->pointers[i], *target;
+static int64_t call(void *library, struct request *request, const int64_t *places, char *memory) {
+    for (int64_t i = 0; i < request->addresses; i++) {
+        char *place = memory + places[i], *target;
         int64_t offset;
         memcpy(&offset, place, sizeof offset);
         target = memory + offset;
@@ -104,17 +104,21 @@ int main(int count, char **words) {
     struct request request;
     while (receive_first(socket, request.function, &descriptor)) {
         read_all(socket, request.function + 1, sizeof request - 1);
+        size_t size = (size_t)request.addresses * sizeof(int64_t);
+        int64_t *places = malloc(size + 1);
         char *memory = malloc((size_t)request.size + 1);
-        if (!memory) fail("malloc");
+        if (!places || !memory) fail("malloc");
+        read_all(socket, places, size);
         read_all(socket, memory, (size_t)request.size);
         if (request.descriptor) request.arguments[0] = descriptor;
-        int64_t result = call(library, &request, memory);
+        int64_t result = call(library, &request, places, memory);
         int opened = request.result == 1 ? (int)result : -1;
         if (request.result == 2 && result) strncpy(memory, (const char *)(intptr_t)result, (size_t)request.size);
         send_result(socket, result, opened);
         write_all(socket, memory, (size_t)request.size);
         if (opened >= 0) close(opened);
         if (descriptor >= 0) close(descriptor);
+        free(places);
         free(memory);
     }
     return 0;

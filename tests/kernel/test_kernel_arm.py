@@ -10,11 +10,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ptolemy_core import kernel
 from ptolemy_core.kernel import Kernel, _native, files
+from tests.car import scene
 from tests.reader.test_many_at_once import (
     both,  # noqa: F401
     test_files_are_passed_on_as_columns,  # noqa: F401
@@ -56,6 +58,13 @@ from .test_kernel_variants import (  # noqa: F401
     test_subtree_root_of_every_small_height,
     test_subtree_root_of_extreme_bits,
     test_subtree_roots_are_those_of_each_subtree,
+)
+from .test_kernel_walk import (  # noqa: F401
+    test_a_block_that_is_no_node_or_has_another_size_is_named,
+    test_a_folder_is_walked_as_in_python_however_many_entries_come_at_once,
+    test_folders_deeper_than_the_longest_path_of_the_system,
+    test_nodes_encoded_from_a_layouts_columns_are_those_of_python,
+    test_the_states_of_a_walk_are_those_of_the_files,
 )
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
@@ -124,3 +133,20 @@ def test_files_are_opened_beneath_a_folder(tmp_path: Path) -> None:
             assert file.read() == b"in it"
     finally:
         os.close(root)
+
+
+def test_a_car_of_small_and_large_folders_and_files_is_the_oracles(
+    emulator: _native.Library, tmp_path: Path
+) -> None:
+    content: scene.oracle.Content = {
+        **{b"f%03d" % number: bytes([number]) * (number * 5) for number in range(60)},
+        b"large": os.urandom(3000),
+        b"folder": {b"%d" % number: {b"in it": b"%d" % number} for number in range(40)},
+        b"link": scene.oracle.Link(b"large"),
+    }
+    path = scene.write_tree(tmp_path / "tree", content)
+    built, _ = scene.build(path, tmp_path, scene.SMALL, unit=1016)
+    expected = scene.oracle.car(scene.oracle.dag(content, scene.sizes(scene.SMALL)))
+    assert (tmp_path / built.file_name).read_bytes() == expected
+    handle: Any = emulator.handle
+    assert handle.called >= {"ptolemy_layout_nodes", "ptolemy_put_heads"}

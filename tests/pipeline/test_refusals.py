@@ -1,10 +1,20 @@
 """What stages refuse, and how they say it; the rest of a project goes on."""
 
+import re
+from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, JobFailureData, RunFailureReason
+from dagster._utils.error import serializable_error_info_from_exc_info
 
 from ptolemy_core.catalog import cars
+from ptolemy_core.errors import PtolemyError
+from ptolemy_dagster.definitions import defs
+from ptolemy_dagster.failures import why_ended
+from ptolemy_dagster.liveness import Watched
+from ptolemy_dagster.partitions import PARTITION_TAG, require_partition
 from tests.pipeline.backend import Backend, failure_of, in_process, materialize_car, plan_small, tiny_files
 
 
@@ -15,6 +25,71 @@ def test_a_partition_that_is_no_project_is_refused_at_the_first_step(
     result = in_process(job, "nemo", instance, raise_on_error=False)
     assert "no project 'nemo': create it first" in failure_of(result)
     assert len({event.step_key for event in result.all_events if event.is_step_start}) == 1
+
+
+class Steps(dg.Executor):
+    """An executor whose steps aren't reached."""
+
+    retries = None  # type: ignore[assignment]
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Any:
+        raise AssertionError("a step was started")
+
+
+@pytest.mark.parametrize(
+    ("tags", "code", "reason"),
+    [
+        ({PARTITION_TAG: "nemo"}, "unknown-project", "no project 'nemo': create it first (projects: delta)"),
+        ({PARTITION_TAG: "nemo|000000"}, "unknown-project", "no project 'nemo': create it first"),
+        ({PARTITION_TAG: "delta|000099"}, "not-found", "no CAR 'delta|000099' is planned"),
+        ({PARTITION_TAG: "delta|x"}, "stage-order", "isn't the key of a CAR"),
+        ({}, "bad-value", "this run has no project: launch it for a partition"),
+    ],
+)
+@pytest.mark.parametrize("job", ["carry_on", "root", "deal"])
+def test_a_run_with_a_partition_that_is_not_there_ends_before_its_steps_and_says_why(
+    sqlite: Backend, instance: dg.DagsterInstance, job: str, tags: dict[str, str], code: str, reason: str
+) -> None:
+    sqlite.define(instance=instance)
+    run = instance.create_run_for_job(defs.resolve_job_def(job), tags=tags)
+    context: Any = SimpleNamespace(run_id=run.run_id, instance=instance, dagster_run=run)
+    with pytest.raises(PtolemyError, match=re.escape(reason)) as refused:
+        list(Watched(Steps()).execute(context, None))
+    assert refused.value.code == code
+    failed = instance.get_run_by_id(run.run_id)
+    assert failed is not None
+    assert failed.tags["dagster/max_retries"] == "0"  # the daemon would launch it again
+    error = serializable_error_info_from_exc_info((refused.type, refused.value, refused.tb))
+    data = JobFailureData(error=error, failure_reason=RunFailureReason.RUN_EXCEPTION)
+    event = DagsterEvent(
+        dg.DagsterEventType.RUN_FAILURE.value, job, message="failed", event_specific_data=data
+    )
+    instance.report_dagster_event(event, run.run_id)
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    why = why_ended(instance, ended)
+    assert (why.code, why.text) == (code, str(refused.value))
+
+
+def test_a_run_that_dagster_gave_up_has_what_dagster_says_as_its_reason(
+    sqlite: Backend, instance: dg.DagsterInstance
+) -> None:
+    sqlite.define(instance=instance)
+    run = instance.create_run_for_job(defs.resolve_job_def("blitz"), tags={PARTITION_TAG: "delta"})
+    instance.report_run_failed(run, "Run worker 7 ended without a word")
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    why = why_ended(instance, ended)
+    assert (why.code, why.text) == (None, "Run worker 7 ended without a word")
+
+
+def test_a_project_that_dagster_alone_does_not_know_is_registered_by_its_run(
+    sqlite: Backend, instance: dg.DagsterInstance
+) -> None:
+    sqlite.define(instance=instance)
+    instance.delete_dynamic_partition("projects", "delta")
+    require_partition(sqlite.catalog, instance, {PARTITION_TAG: "delta"})
+    assert instance.has_dynamic_partition("projects", "delta")
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,41 @@ def test_the_batched_read_says_what_each_file_is(
     assert found[3].tolist() == [3, 3, *times, status.st_ino, status.st_dev]
 
 
+@pytest.mark.parametrize("column", [files.SIZE, files.MTIME, files.CTIME, files.INODE, None])
+def test_a_status_from_before_that_is_no_longer_true_changes_nothing(
+    tmp_path: Path, column: int | None
+) -> None:
+    """A read that knows the status of the scan finds what one finds that knows nothing."""
+    scene.write_tree(tmp_path / "t", {b"d": {b"a": b"AAAA", b"b": b"BB"}, b"top": b"TOP"})
+    names = [b"d\0a", b"d\0b", b"top"]
+    places, lengths = np.arange(3) * 8, np.array([4, 2, 3])
+    known, unknown = mmap.mmap(-1, 4096), mmap.mmap(-1, 4096)
+    with beneath.opened(bytes(tmp_path / "t")) as root:
+        found = files.read_files(root, names, unknown, places, lengths)
+        seen = found[:, files.SIZE : files.INODE + 1].copy()
+        if column is not None:
+            seen[0, column - 1] += 1
+            seen[2, column - 1] = 0
+        again = files.read_files(root, names, known, places, lengths, seen)
+    assert again.tolist() == found.tolist()
+    assert known[:] == unknown[:]
+
+
+def test_a_change_with_the_mtime_restored_between_the_scan_and_the_read_gives_the_new_state(
+    tmp_path: Path,
+) -> None:
+    scene.write_tree(tmp_path / "t", {b"a": b"x" * 40, b"b": b"y" * 40})
+    _, inputs = scene.whole(bytes(tmp_path / "t"))
+    patch(tmp_path / "t" / "b")
+    buffer, rows = mmap.mmap(-1, 4096), np.array([0, 1])
+    assert inputs.read_small(rows, buffer, rows * 64).all()
+    assert buffer[64:104] == (tmp_path / "t" / "b").read_bytes()
+    status = [(tmp_path / "t" / name).stat() for name in ("a", "b")]
+    assert inputs.states() == [(one.st_ctime_ns, one.st_ino) for one in status]
+    patch(tmp_path / "t" / "a")
+    assert inputs.read_small(rows, buffer, rows * 64).tolist() == [False, True]
+
+
 def test_inode_numbers_count_only_where_they_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """sshfs, rclone's mounts and others may give a file a new number when it is opened again."""
     path = tmp_path / "t" / "f"

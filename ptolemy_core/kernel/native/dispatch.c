@@ -1,7 +1,7 @@
 /* Which variants this CPU can run, and what each is made of. */
 #include "kernel.h"
 
-enum { INTERFACE = 7 };
+enum { INTERFACE = 8 };
 
 #if X86
 #include <cpuid.h>

@@ -2,7 +2,7 @@
  * All comes from columns of the engine's own layout; a function stops at the first row that doesn't fit in. */
 #include <string.h>
 
-#include "kernel.h"
+#include "nodes.h"
 
 enum {
     CID = 36,    /* bytes of a CIDv1, raw or dag-pb, sha2-256 */
@@ -10,8 +10,6 @@ enum {
     VARINT = 10, /* bytes of a varint, at most */
     LINK = 2 + 2 * VARINT + 2 + CID + 1 + VARINT + 1, /* bytes of a link without its name, at most */
 };
-
-enum block { LEAF, FILE_NODE, DIRECTORY, HAMT }; /* as layout.Block; any other kind is no node */
 
 static const uint8_t raw_prefix[PREFIX] = {1, 0x55, 0x12, 0x20};
 static const uint8_t dag_pb_prefix[PREFIX] = {1, 0x70, 0x12, 0x20};
@@ -59,17 +57,6 @@ EXPORT void ptolemy_copy_pieces(uint8_t *to, int64_t size, const int64_t *places
         if (low < high) memcpy(to + places[i] + low, from + start + low, (size_t)(high - low));
     }
 }
-
-/* The nodes to encode. Node i is block numbers[i], of this kind and size; its links are those from edges[i] to
- * edges[i + 1]. Link j leads to block targets[j], with these columns, and has the name from name_ends[j - 1] to
- * name_ends[j]. `digests` are those of all blocks. */
-struct nodes {
-    int64_t count, blocks;
-    const int64_t *numbers, *sizes, *edges, *targets, *tsizes, *lengths, *name_ends;
-    const int8_t *kinds, *target_kinds;
-    const uint8_t *names;
-    uint8_t *digests;
-};
 
 /* Write link j at `at`; NULL if it doesn't fit before `end`. */
 static uint8_t *put_link(uint8_t *at, const uint8_t *end, const struct nodes *nodes, int64_t j) {
@@ -149,11 +136,7 @@ static uint8_t *put_message(uint8_t *at, const uint8_t *end, const struct nodes 
     }
 }
 
-/* Encode and hash nodes, children before parents: their sections one after the other into `out`, which has room for
- * all of them and LINK bytes more, and their digests beside those of all blocks. ends[i] is the offset after section
- * i. Returns how many were encoded: less than all if the next one doesn't have the size it was laid out with. */
-EXPORT int64_t ptolemy_encode_nodes(int variant, const struct nodes *nodes, uint8_t *out, int64_t room, int64_t *ends) {
-    const struct engine *engine = engine_of(variant);
+int64_t encode_nodes(const struct engine *engine, const struct nodes *nodes, uint8_t *out, int64_t room, int64_t *ends) {
     const uint8_t *end = out + room;
     uint8_t *at = out;
     for (int64_t i = 0; i < nodes->count; i++) {
@@ -174,4 +157,8 @@ EXPORT int64_t ptolemy_encode_nodes(int variant, const struct nodes *nodes, uint
         ends[i] = at - out;
     }
     return nodes->count;
+}
+
+EXPORT int64_t ptolemy_encode_nodes(int variant, const struct nodes *nodes, uint8_t *out, int64_t room, int64_t *ends) {
+    return encode_nodes(engine_of(variant), nodes, out, room, ends);
 }

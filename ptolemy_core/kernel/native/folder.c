@@ -1,6 +1,6 @@
 /* Listing a folder: its names in byte order with the lstat of each, without the interpreter in between. */
 #define _GNU_SOURCE
-#include "files.h"
+#include "folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,25 +14,11 @@
 
 #include "kernel.h"
 
-#define NO_TIME ((int64_t)1 << 32) /* in a mode: the mtime doesn't fit in 64 bits of nanoseconds */
-
 #define MOST_THREADS 4
 #define PER_THREAD 100 /* entries that are worth a thread */
 #define AT_ONCE 16     /* entries that a thread takes */
 
-typedef struct {
-    int64_t at, length; /* of the name, in the arena */
-    const char *name;
-    int64_t mode, size, mtime;
-} entry;
-
-typedef struct {
-    char *arena;
-    entry *entries;
-    int64_t used, arena_capacity, count, entry_capacity;
-} listing;
-
-static int grow(void **memory, int64_t *capacity, int64_t wanted, size_t item) {
+int grow(void **memory, int64_t *capacity, int64_t wanted, size_t item) {
     if (wanted <= *capacity) return 1;
     int64_t more = *capacity ? *capacity * 2 : 256;
     while (more < wanted) more *= 2;
@@ -69,9 +55,11 @@ static void lstat_one(int folder, const char *arena, entry *e) {
         e->mode = (int64_t)status.st_mode;
         e->size = (int64_t)status.st_size;
         if (!nanoseconds(status.MTIME, &e->mtime)) e->mode |= NO_TIME, e->mtime = 0;
+        nanoseconds(status.CTIME, &e->ctime); /* only compared, so modulo 2^64 is enough */
+        e->inode = (int64_t)status.st_ino;
     } else {
         e->mode = -(int64_t)errno;
-        e->size = e->mtime = 0;
+        e->size = e->mtime = e->ctime = e->inode = 0;
     }
 }
 
@@ -125,6 +113,20 @@ static void lstat_all(int folder, listing *out) {
 }
 
 static int by_name(const void *a, const void *b) { return strcmp(((const entry *)a)->name, ((const entry *)b)->name); }
+
+int read_folder(DIR *stream, int folder, listing *out) {
+    int error = read_names(stream, out);
+    if (!error) {
+        lstat_all(folder, out);
+        qsort(out->entries, (size_t)out->count, sizeof(entry), by_name);
+    }
+    return error;
+}
+
+void free_listing(listing *of) {
+    free(of->arena);
+    free(of->entries);
+}
 
 static int64_t copy_columns(const listing *found, const char *prefix, int64_t length, char *paths, int64_t *modes,
                             int64_t *sizes, int64_t *mtimes) {

@@ -1,9 +1,7 @@
-/* The links of many nodes of a layout, gathered as columns: the blocks that they lead to, and their names. */
+/* Encoding nodes of a layout, from their numbers alone: their links and names are gathered from its columns. */
 #include <string.h>
 
-#include "kernel.h"
-
-enum { FILE_NODE = 1 }; /* as layout.Block: its links have no names */
+#include "nodes.h"
 
 /* Names side by side, in pages: name k of page p is the bytes of names[p] from ends[p][k] to ends[p][k + 1]. The
  * first name of page p is number firsts[p]; firsts[pages] is the number of all names. */
@@ -25,7 +23,7 @@ struct layout {
     struct names names;
 };
 
-/* Room for links and for the bytes of their names; both are filled from the start. */
+/* Room for the links of a node and for the bytes of their names. */
 struct links {
     int64_t room, bytes;
     int64_t *targets, *tsizes, *lengths, *name_ends;
@@ -70,37 +68,60 @@ static int64_t copy_name(const struct names *of, int64_t row, int64_t *page, uin
     return length;
 }
 
-/* Gather the links of nodes numbers[0..count): those of node i are from edges[i] to edges[i + 1]. Returns how many
- * nodes were gathered: less than `count` if the next one is none, or its links don't fit in. */
-EXPORT int64_t ptolemy_gather_links(const struct layout *of, const int64_t *numbers, int64_t count,
-                                    const struct links *out, int64_t *edges) {
-    int64_t done = 0, used = 0, page = 0;
-    edges[0] = 0;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t number = numbers[i], node = first_from(of->at, 0, of->nodes, number);
-        if (number < 0 || node == of->nodes || of->at[node] != number) return i;
-        int64_t block = number + 1, end = number + of->counts[node], named = of->kinds[number] != FILE_NODE;
-        int64_t large = named ? first_from(of->bases, 0, of->larges, block) : 0;
-        if (end > of->blocks) return i;
-        for (node++; block < end; done++) {
-            int inner = node < of->nodes && of->at[node] == block;
-            if (done == out->room || (inner && of->counts[node] < 1)) return i;
-            out->targets[done] = block;
-            out->kinds[done] = of->kinds[block];
-            out->tsizes[done] = inner ? of->tsizes[node] : of->sizes[block];
-            out->lengths[done] = inner ? of->lengths[node] : of->sizes[block];
-            if (named) {
-                while (large < of->larges && of->bases[large] < block) large++;
-                int64_t row = block - of->before[large];
-                int64_t length = copy_name(&of->names, row, &page, out->names + used, out->bytes - used);
-                if (length < 0) return i;
-                used += length;
-            }
-            out->name_ends[done] = used;
-            block += inner ? of->counts[node] : 1;
-            if (inner) node = first_from(of->at, node + 1, of->nodes, block);
+/* Gather the links of a node; how many they are, or -1 if the block is none, or if they don't fit in. */
+static int64_t gather(const struct layout *of, int64_t number, const struct links *out, int64_t *page) {
+    int64_t node = first_from(of->at, 0, of->nodes, number), done = 0, used = 0;
+    if (number < 0 || node == of->nodes || of->at[node] != number) return -1;
+    int64_t block = number + 1, end = number + of->counts[node], named = of->kinds[number] != FILE_NODE;
+    int64_t large = named ? first_from(of->bases, 0, of->larges, block) : 0;
+    if (end > of->blocks) return -1;
+    for (node++; block < end; done++) {
+        int inner = node < of->nodes && of->at[node] == block;
+        if (done == out->room || (inner && of->counts[node] < 1)) return -1;
+        out->targets[done] = block;
+        out->kinds[done] = of->kinds[block];
+        out->tsizes[done] = inner ? of->tsizes[node] : of->sizes[block];
+        out->lengths[done] = inner ? of->lengths[node] : of->sizes[block];
+        if (named) { /* links inside a file have no names */
+            while (large < of->larges && of->bases[large] < block) large++;
+            int64_t row = block - of->before[large];
+            int64_t length = copy_name(&of->names, row, page, out->names + used, out->bytes - used);
+            if (length < 0) return -1;
+            used += length;
         }
-        edges[i + 1] = done;
+        out->name_ends[done] = used;
+        block += inner ? of->counts[node] : 1;
+        if (inner) node = first_from(of->at, node + 1, of->nodes, block);
+    }
+    return done;
+}
+
+/* Encode and hash nodes of a layout, children before parents, as encode_nodes does; `links` has room for the links of
+ * any one of them. `digests` are those of all blocks. */
+EXPORT int64_t ptolemy_layout_nodes(int variant, const struct layout *of, const int64_t *numbers, int64_t count,
+                                    const struct links *links, uint8_t *digests, uint8_t *out, int64_t room,
+                                    int64_t *ends) {
+    const struct engine *engine = engine_of(variant);
+    int64_t page = 0, at = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t edges[2] = {0, gather(of, numbers[i], links, &page)};
+        if (edges[1] < 0) return i;
+        int64_t size = of->sizes[numbers[i]];
+        struct nodes one = {.count = 1,
+                            .blocks = of->blocks,
+                            .numbers = numbers + i,
+                            .sizes = &size,
+                            .edges = edges,
+                            .targets = links->targets,
+                            .tsizes = links->tsizes,
+                            .lengths = links->lengths,
+                            .name_ends = links->name_ends,
+                            .kinds = of->kinds + numbers[i],
+                            .target_kinds = links->kinds,
+                            .names = links->names,
+                            .digests = digests};
+        if (encode_nodes(engine, &one, out + at, room - at, ends + i) < 1) return i;
+        at = ends[i] += at;
     }
     return count;
 }

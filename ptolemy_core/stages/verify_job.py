@@ -214,7 +214,8 @@ def _read(
     except FileNotFoundError as error:
         problem = (
             f"{row.file_name} can't be read: {error.strerror}{IF_DELIVERED} ptolemy release "
-            f"{row.project}/{row.number} --note WHERE; else build it again: ptolemy rebuild {row.project}/{row.number}"
+            f"{row.project}/{row.number} --note WHERE; else build it again: ptolemy rebuild "
+            f"{row.project}/{row.number}"
         )
         return Verdict(row, 0, 0, [problem]), None, ()
     except (OSError, OutlineError, DeadCarError, EncryptionError, StagingError) as error:

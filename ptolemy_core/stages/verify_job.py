@@ -26,6 +26,9 @@ from ptolemy_core.stages.project_keys import cipher_if_any
 from ptolemy_core.staging.area import StagedFile
 from ptolemy_core.tree import paths
 
+IF_DELIVERED = "; if it was delivered, mark it:"
+"""What begins the remedy for a CAR whose file is missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -210,9 +213,9 @@ def _read(
         )
     except FileNotFoundError as error:
         problem = (
-            f"{row.file_name} can't be read: {error.strerror}; if it was delivered, mark it: "
-            f"ptolemy release {row.project}/{row.number} --note WHERE; else materialize car "
-            f"{row.project}|{row.number:06d} to build it again"
+            f"{row.file_name} can't be read: {error.strerror}{IF_DELIVERED} ptolemy release "
+            f"{row.project}/{row.number} --note WHERE; else build it again: ptolemy rebuild "
+            f"{row.project}/{row.number}"
         )
         return Verdict(row, 0, 0, [problem]), None, ()
     except (OSError, OutlineError, DeadCarError, EncryptionError, StagingError) as error:

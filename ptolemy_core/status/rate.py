@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from ptolemy_core.catalog.progress import RunningTask
-from ptolemy_core.sizes import duration, readable
+from ptolemy_core.sizes import counted, duration, readable
 from ptolemy_core.status.state import ProjectState
 
 
@@ -68,5 +68,5 @@ def describe_task(task: RunningTask) -> str:
     """How far a task is, in a line: in bytes, or in entries where the end isn't known."""
     progress = task_progress(task)
     if task.total is None:
-        return f"{task.done:,} entries, {progress.rate:,.0f} entries/s"
+        return f"{counted(task.done, 'entry', 'entries')}, {progress.rate:,.0f} entries/s"
     return describe(progress)

@@ -100,7 +100,7 @@ def extract_command(
             def walked(entries: int) -> None:
                 nonlocal seen
                 seen += entries
-                bars.update(reading, description=f"reading folders: {seen:,} entries")
+                bars.update(reading, description=f"reading folders: {counted(seen, 'entry', 'entries')}")
 
             with Extraction(
                 files,
@@ -198,7 +198,7 @@ def show(report: Report, to: bytes, as_json: bool) -> None:
         kept = f"; {counted(report.kept, 'entry was', 'entries were')} there already" if report.kept else ""
         output.say(
             f"{counted(report.files, 'file')} ({readable(report.written_bytes)}), {counted(report.links, 'link')}, "
-            f"{report.folders:,} folders written to {paths.display(to)}{kept}"
+            f"{counted(report.folders, 'folder')} written to {paths.display(to)}{kept}"
         )
     warn(report.warnings)
     if not report.ok:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
-from ptolemy_core.sizes import duration, readable
+from ptolemy_core.sizes import counted, duration, readable
 from ptolemy_core.status.rate import percent
 from ptolemy_dagster.cli import output
 
@@ -45,7 +45,8 @@ class Amount:
             if not self.done:
                 return ()
             rate = f"{self._text(self.rate)}/s" if self.rate else ""
-            return (self._text(self.done) + ("" if self.is_bytes else " entries"), rate)
+            done = self._text(self.done) if self.is_bytes else counted(int(self.done), "entry", "entries")
+            return (done, rate)
         share = min(1.0, self.done / self.total) if self.total else 1.0
         parts: tuple[str, ...] = (f"{self._text(self.done)} of {self._text(self.total)}", percent(share))
         if self.rate and self.done < self.total:

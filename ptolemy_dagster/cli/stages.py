@@ -102,9 +102,9 @@ def _show_scan(catalog: Catalog, project: str, result: scan_stage.ScanResult) ->
                 f"{result.files:,}",
                 readable(result.data_bytes),
                 readable(result.largest),
-                result.links,
-                result.empty_folders,
-                result.left_out,
+                f"{result.links:,}",
+                f"{result.empty_folders:,}",
+                f"{result.left_out:,}",
             )
         ],
     )

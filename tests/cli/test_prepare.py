@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,18 @@ def test_cars_may_move_and_go_on_in_another_place(data: Path, tmp_path: Path) ->
     printed("prep", data, tmp_path / "cars")
     os.rename(tmp_path / "cars", tmp_path / "moved")
     assert printed("prep", data, tmp_path / "moved")["built"] == 0
+
+
+def test_a_car_that_is_lost_is_told_without_a_project_and_made_again(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cars"
+    (car,) = printed("prep", data, out)["cars"]
+    (out / car["file_name"]).unlink()
+    said = error_of("prep", data, out)
+    assert "remove .ptolemy in that folder" in said
+    assert "release" not in said
+    shutil.rmtree(out / ".ptolemy")
+    assert printed("prep", data, out)["cars"][0]["file_name"] == car["file_name"]
+    assert (out / car["file_name"]).is_file()
 
 
 def test_wrong_input_is_an_error_in_a_sentence(data: Path, tmp_path: Path) -> None:

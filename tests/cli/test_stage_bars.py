@@ -38,6 +38,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 def test_an_amount_is_said_in_the_units_of_all_other_output() -> None:
     assert str(Amount(MIB, 4 * MIB, MIB)) == "1 MiB of 4 MiB, 25%, 1 MiB/s, 3 s left"
     assert str(Amount(4 * MIB, 4 * MIB, MIB)) == "4 MiB of 4 MiB, 100%"
+    assert str(Amount(1, None, 0.0, is_bytes=False)) == "1 entry"
     assert str(Amount(12_000, None, 3000.0, is_bytes=False)) == "12,000 entries, 3,000/s"
     assert str(Amount(1, 2, note="1 of 2 CARs")) == "1 B of 2 B, 50%, 1 of 2 CARs"
     assert str(Amount()) == ""

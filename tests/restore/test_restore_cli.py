@@ -26,6 +26,13 @@ TREE: oracle.Content = {
 }
 
 
+def test_one_folder_is_no_plural(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.car", car(directory({b"d": directory({})})))
+    assert (
+        "0 files (0 B), 0 links, 1 folder written" in ptolemy("extract", path, "--to", tmp_path / "to").stderr
+    )
+
+
 def test_extract_says_what_it_wrote(tmp_path: Path) -> None:
     to = tmp_path / "to"
     assert "4 files (1.02 KiB), 0 links, 2 folders written" in ptolemy("extract", IPFS_CAR, "--to", to).stderr

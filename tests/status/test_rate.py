@@ -105,3 +105,7 @@ def test_a_long_build_bridges_what_else_would_be_a_pause() -> None:
     period = last_build_period([car(0, 100, 0, 5000), car(1, 100, 10, 20), car(2, 100, 4990, 5000)], steps=5)
     assert period is not None
     assert period.start == 0
+
+
+def test_one_entry_is_no_plural() -> None:
+    assert describe_task(RunningTask(Task(Work.SCAN), 1, None, 100.0, 104.0)).startswith("1 entry, ")

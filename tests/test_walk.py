@@ -1,11 +1,15 @@
 """Walking: every entry once, in path order, with any name, at any depth, and no link followed."""
 
+import errno
 import os
 import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +17,9 @@ from hypothesis import given, settings
 from ptolemy_core.car.root import root_cid
 from ptolemy_core.errors import SourceError
 from ptolemy_core.reader import CarEntry, EachEntry, verify_car
+from ptolemy_core.source import walk as walk_module
 from ptolemy_core.source.posix import PosixSource
-from ptolemy_core.source.walk import Entry, entry_at, walk
+from ptolemy_core.source.walk import Entry, entry_at, walk, walk_batches
 from ptolemy_core.tree import LEFT_OUT, Kind, paths
 from tests.car import nobody, scene
 from tests.dag import oracle
@@ -299,3 +304,54 @@ def test_columns_are_those_of_the_entries_in_batches_of_any_size(tmp_path: Path)
         batches = list(source.listed(size=size))
         assert [entry for batch in batches for entry in batch] == wanted
         assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
+
+
+def test_folders_listed_ahead_come_as_they_would_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some: oracle.Content = {b"%d" % k: b"x" for k in range(3)}
+    scene.write_tree(tmp_path, {b"a": {b"deep": {b"er": some}, b"z": {}}, b"gone": some, b"own": some})
+    scene.write_tree(
+        tmp_path, {b"shut": some, b"shut too": {b"in": some}, b"sick": some, b"y": {b"last": some}}
+    )
+    status = os.stat(tmp_path / "own")
+    own = {(status.st_dev, status.st_ino): "Ptolemy's own state"}
+    real, list_folder = walk_module.open_beneath, walk_module.list_folder
+
+    def take(seen: list[tuple[bytes, int]], path: bytes, time: int) -> None:
+        seen.append((path, time))
+
+    def list_one(descriptor: int, prefix: bytes) -> Any:
+        if prefix == b"sick\0":
+            raise OSError(errno.EIO, "Input/output error")
+        return list_folder(descriptor, prefix)
+
+    def open_beneath(top: int, path: bytes, flags: int) -> int:
+        if path == b"gone":
+            raise FileNotFoundError(errno.ENOENT, "gone")
+        if path.startswith(b"shut"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(top, path, flags)
+
+    monkeypatch.setattr(walk_module, "open_beneath", open_beneath)
+    monkeypatch.setattr(walk_module, "list_folder", list_one)
+    found = []
+    for worth in (10**9, 0):
+        monkeypatch.setattr(walk_module, "_WORTH_A_THREAD", worth)
+        seen: list[tuple[bytes, int]] = []
+        note = partial(take, seen)
+        batches = walk_batches(bytes(tmp_path), own=own, folder=note, size=2)
+        found.append(([entry for batch in batches for entry in batch], seen))
+    assert found[0] == found[1]
+    noted = [b"", b"a", b"a\0deep", b"a\0deep\0er", b"a\0z", b"sick", b"y", b"y\0last"]
+    assert [path for path, _ in found[0][1]] == noted
+    assert {entry.path: entry.reason for entry in found[0][0] if entry.reason} == {
+        b"own": "Ptolemy's own state",
+        b"shut": "can't be listed: Permission denied",
+        b"shut too": "can't be listed: Permission denied",
+        b"sick": "can't be listed: Input/output error",
+    }
+    walking = walk_batches(bytes(tmp_path), size=1)
+    next(walking)
+    walking.close()
+    assert "list ahead" not in {thread.name for thread in threading.enumerate()}

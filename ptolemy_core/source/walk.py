@@ -7,12 +7,14 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from contextlib import closing
+from typing import NamedTuple, TypeAlias
 
 from ptolemy_core.errors import SourceError, SourceUnreadableError
 from ptolemy_core.kernel.files import open_beneath
 from ptolemy_core.kernel.folders import NO_TIME, fits, list_folder
 from ptolemy_core.rules.selection import Rules, Scope
+from ptolemy_core.source.ahead import Ahead
 from ptolemy_core.source.listed import Entry as Entry
 from ptolemy_core.source.listed import Listed
 from ptolemy_core.source.protocol import BATCH, FolderSeen
@@ -52,7 +54,7 @@ def walk(root: bytes, rules: Rules | None = None, *, folder: FolderSeen | None =
     Args:
         root: the folder to walk.
         rules: which entries belong to the project; others are skipped as if they didn't exist.
-        folder: called with each folder, including root, before it is listed.
+        folder: called with each folder, including root, and its time from before it was listed.
 
     Raises:
         SourceError: `root` itself isn't a readable folder.
@@ -80,15 +82,16 @@ def walk_batches(
         raise _unscannable(root, error) from error
     try:
         try:
-            listed = _listing(top, b"", folder, own)
+            listed = _noted(_listing(top, b"", own), b"", folder)
         except _OwnFolderError as error:
             raise SourceError(
                 f"{paths.display(root)} is {error}, so it can't be scanned: store another folder"
             ) from error
         except OSError as error:
             raise _unscannable(root, error) from error
-        first = _Folder(*listed, rules, rules.top if rules else None)
-        yield from _walk(top, first, rules, folder, own, size)
+        first = _Folder(listed, rules, rules.top if rules else None)
+        with closing(Ahead(lambda path: _list_beneath(top, path, own))) as ahead:
+            yield from _walk(ahead, first, rules, folder, size)
     finally:
         os.close(top)
 
@@ -100,31 +103,36 @@ def _unscannable(root: bytes, error: OSError) -> SourceUnreadableError:
     )
 
 
+def _list_beneath(top: int, path: bytes, own: OwnFolders | None) -> "_Listing":
+    """List a folder beneath the open folder `top`, so that no link leads out of it."""
+    descriptor = open_beneath(top, path, _FOLDER)
+    try:
+        return _listing(descriptor, path, own)
+    finally:
+        os.close(descriptor)
+
+
 def _walk(
-    top: int,
-    first: "_Folder",
-    rules: Rules | None,
-    note: FolderSeen | None,
-    own: OwnFolders | None,
-    size: int,
+    ahead: "Ahead[_Listing]", first: "_Folder", rules: Rules | None, note: FolderSeen | None, size: int
 ) -> Iterator[Listed]:
-    """Walk the open folder `top`; folders beneath are opened from there, so that no link leads out of it."""
+    """Walk a folder that is listed; `ahead` lists those beneath it."""
     pending = [first]
     batch = Listed()
+    more = True
     while pending:
-        current = pending[-1]
-        plain, found = current.step()
+        if more and ahead.is_idle and len(pending[-1].entries) >= _WORTH_A_THREAD:
+            following = _following(pending)
+            more = following is not None
+            if following is not None:
+                ahead.begin(following)
+        plain, found = pending[-1].step()
         batch.extend(plain)
         if found is None:
             pending.pop()
         else:
-            scope = current.scopes.get(found.path)
+            scope = pending[-1].scopes.get(found.path)
             try:
-                descriptor = open_beneath(top, found.path, _FOLDER)
-                try:
-                    subfolder = _Folder(*_listing(descriptor, found.path, note, own), rules, scope)
-                finally:
-                    os.close(descriptor)
+                subfolder = _Folder(_noted(ahead.take(found.path), found.path, note), rules, scope)
             except _OwnFolderError as error:
                 batch.append(found._replace(kind=LEFT_OUT, reason=str(error)))
             except OSError as error:
@@ -144,25 +152,47 @@ def _walk(
         yield batch
 
 
+def _noted(listed: "_Listing", path: bytes, note: FolderSeen | None) -> "_Listing":
+    """Tell of a folder, and then that it can't be listed, if so."""
+    if note is not None:
+        note(path, listed.time)
+    if listed.error is not None:
+        raise listed.error
+    return listed
+
+
+def _following(pending: "list[_Folder]") -> bytes | None:
+    """The path of the next folder that a walk lists."""
+    for folder in reversed(pending):
+        if (path := folder.next_folder()) is not None:
+            return path
+    return None
+
+
 class _Folder:
     """A folder being walked: its entries that belong to the project, its subfolders' scopes, the walk's position."""
 
     __slots__ = ("_at", "_folders", "entries", "scopes")
 
-    def __init__(self, entries: Listed, folders: list[int], rules: Rules | None, scope: Scope | None) -> None:
+    def __init__(self, listed: "_Listing", rules: Rules | None, scope: Scope | None) -> None:
         self.scopes: dict[bytes, Scope] = {}
+        entries, folders = listed.entries, listed.folders
         if rules is not None and scope is not None:
             entries = _selected(entries, rules, scope, self.scopes)
             folders = [k for k, kind in enumerate(entries.kinds) if kind == Kind.DIRECTORY]
         self.entries = entries
-        self._folders = iter(folders)
+        self._folders = folders[::-1]
         self._at = 0
 
     def step(self) -> tuple[Listed, Entry | None]:
         """The entries before the next subfolder, and the subfolder; None at the end."""
-        at, end = self._at, next(self._folders, len(self.entries))
+        at, end = self._at, self._folders.pop() if self._folders else len(self.entries)
         self._at = end + 1
         return self.entries.part(at, end), self.entries[end] if end < len(self.entries) else None
+
+    def next_folder(self) -> bytes | None:
+        """The path of the next subfolder; None if there is none left."""
+        return self.entries.paths[self._folders[-1]] if self._folders else None
 
 
 def _selected(entries: Listed, rules: Rules, scope: Scope, scopes: dict[bytes, Scope]) -> Listed:
@@ -196,18 +226,29 @@ def entry_at(path: bytes) -> Entry:
         raise SourceUnreadableError(f"{paths.display(path)} can't be read: {error.strerror}") from error
 
 
-def _listing(
-    descriptor: int, path: bytes, note: FolderSeen | None, own: OwnFolders | None
-) -> tuple[Listed, list[int]]:
-    """The entries of an open folder, sorted by name, and the indexes of those that are folders."""
+class _Listing(NamedTuple):
+    """The entries of a folder, sorted by name, the indexes of those that are folders, and its own time.
+
+    `error` is why it can't be listed though it can be opened.
+    """
+
+    entries: Listed
+    folders: list[int]
+    time: int
+    error: OSError | None = None
+
+
+def _listing(descriptor: int, path: bytes, own: OwnFolders | None) -> _Listing:
+    """List an open folder; its time is from before that."""
     prefix = paths.prefix_below(path)
-    if note is not None or own:
-        status = os.fstat(descriptor)
-        if own and (status.st_dev, status.st_ino) in own:
-            raise _OwnFolderError(own[status.st_dev, status.st_ino])
-        if note is not None:
-            note(path, wrapped(status.st_mtime_ns))
-    found = list_folder(descriptor, prefix)
+    status = os.fstat(descriptor)
+    if own and (status.st_dev, status.st_ino) in own:
+        raise _OwnFolderError(own[status.st_dev, status.st_ino])
+    time = wrapped(status.st_mtime_ns)
+    try:
+        found = list_folder(descriptor, prefix)
+    except OSError as error:
+        return _Listing(Listed(), [], time, error)
     count = len(found.paths)
     entries = Listed(
         found.paths, [int(Kind.FILE)] * count, found.sizes, found.mtimes, [None] * count, [None] * count
@@ -219,7 +260,7 @@ def _listing(
         entries[k] = entry
         if entry.kind == Kind.DIRECTORY:
             folders.append(k)
-    return entries, folders
+    return _Listing(entries, folders, time)
 
 
 def _entry(found: Entry, name: bytes, folder: int | None, mode: int) -> Entry:
@@ -254,5 +295,8 @@ _BAD_TIME = (
 _USUAL_BITS = stat.S_IFMT(0o777777) | 0o444 | NO_TIME
 _USUAL = stat.S_IFREG | 0o444
 """A regular file that is readable by everybody: no further check is needed."""
+
+_WORTH_A_THREAD = 100
+"""Entries of a folder during whose handling another thread lists the next one."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -22,11 +22,8 @@ def main() -> None:
             from ptolemy_dagster.execute import execute_when_asked
 
             return execute_when_asked(line)
-        if warm.waits():
-            with imports_kept():
-                from ptolemy_dagster.cli.idle import seems_done
-            if not seems_done(sys.argv[1:]):
-                warm.expect()
+        if warm.waits() and not _seems_done(sys.argv[1:]):
+            warm.expect()
         with imports_kept():
             from ptolemy_dagster.cli.app import import_module_of
             from ptolemy_dagster.cli.app import main as run
@@ -40,3 +37,12 @@ def main() -> None:
         run()
     finally:
         warm.stop()
+
+
+def _seems_done(arguments: list[str]) -> bool:
+    """Whether a command that runs a job will probably find nothing to do. A scan always has."""
+    if arguments[0] == "scan":
+        return False
+    with imports_kept():
+        from ptolemy_dagster.cli.idle import seems_done
+    return seems_done(arguments)

@@ -2,9 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ptolemy_core.catalog import Catalog, cars, container_plan, containers, place, projects, roots, scans
@@ -12,7 +11,6 @@ from ptolemy_core.errors import StagingError
 from ptolemy_core.sizes import counted
 from ptolemy_core.stages import blitz
 from ptolemy_core.stages.car_state import is_settled
-from ptolemy_core.stages.manifest import usual_path
 from ptolemy_core.stages.order import UNTIL_OF_JOB, Stage, Until
 from ptolemy_core.stages.scan import is_unchanged
 from ptolemy_core.status import free_space
@@ -74,14 +72,19 @@ def nothing_to_do(catalog: Catalog, job: str, name: str, *, at_most: int = _COMP
     finds: dict[str, Callable[[Catalog, str], str | None]] = {
         str(stage): find for stage, find in _FINDS.items()
     }
-    find = finds.get(job) if until is None else partial(_done_until, until.stages, at_most=at_most)
-    runs = runs_of(catalog) if find else None
-    if find is None or runs is None:
+    if until is not None:
+        succeeded = _last_run_succeeded(catalog, name, UNTIL_OF_JOB)
+        return _done_until(until.stages, catalog, name, at_most=at_most) if succeeded else None
+    if (find := finds.get(job)) is None or (why := find(catalog, name)) is None:
         return None
-    last = runs.newest(name)
-    if last is None or last.status != "SUCCESS" or (until is not None and last.job not in UNTIL_OF_JOB):
-        return None
-    return find(catalog, name)
+    return why if _last_run_succeeded(catalog, name) else None
+
+
+def _last_run_succeeded(catalog: Catalog, name: str, jobs: Container[str] | None = None) -> bool:
+    """Whether a project's newest run succeeded, and was of one of these jobs, if any are named."""
+    runs = runs_of(catalog)
+    last = None if runs is None else runs.newest(name)
+    return last is not None and last.status == "SUCCESS" and (jobs is None or last.job in jobs)
 
 
 def _done_until(stages: Sequence[Stage], catalog: Catalog, name: str, *, at_most: int) -> str | None:
@@ -106,6 +109,8 @@ def _rooted(catalog: Catalog, name: str) -> str | None:
 
 def _manifested(catalog: Catalog, name: str) -> str | None:
     """Whether the usual manifest is there, and nothing that it says has changed since."""
+    from ptolemy_core.stages.manifest import usual_path  # only this question needs what makes manifests
+
     path = usual_path(projects.get(catalog, name))
     try:
         written = os.stat(path).st_mtime

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ptolemy_core.garbage import imports_kept
 from ptolemy_dagster.cli import output
 
 ApiTokenFile = Annotated[
@@ -47,11 +48,12 @@ def serve(
 ) -> None:
     """Serve the HTTP API, and start Dagster's web UI and daemon."""
     with output.errors_shown():
-        from ptolemy_dagster.cli.stages import open_catalog
-        from ptolemy_dagster.http.piece_server import PieceSettings, parse_access
-        from ptolemy_dagster.http.serve import Beside
-        from ptolemy_dagster.http.serve import serve as run
-        from ptolemy_dagster.http.settings import parse_settings
+        with imports_kept():
+            from ptolemy_dagster.cli.stages import open_catalog
+            from ptolemy_dagster.http.piece_server import PieceSettings, parse_access
+            from ptolemy_dagster.http.serve import Beside
+            from ptolemy_dagster.http.serve import serve as run
+            from ptolemy_dagster.http.settings import parse_settings
 
         served = PieceSettings(parse_access(None, None)) if pieces else None
         settings = parse_settings(
@@ -125,8 +127,9 @@ def serve_pieces(
 ) -> None:
     """Serve pieces to storage providers at /piece/CID, and files to IPFS clients at /ipfs/CID."""
     with output.errors_shown():
-        from ptolemy_dagster.cli.stages import open_catalog
-        from ptolemy_dagster.http import piece_server
+        with imports_kept():
+            from ptolemy_dagster.cli.stages import open_catalog
+            from ptolemy_dagster.http import piece_server
 
         settings = piece_server.parse_settings(
             piece_server.parse_access(token_file, url_key_file),

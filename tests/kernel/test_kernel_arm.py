@@ -149,4 +149,4 @@ def test_a_car_of_small_and_large_folders_and_files_is_the_oracles(
     expected = scene.oracle.car(scene.oracle.dag(content, scene.sizes(scene.SMALL)))
     assert (tmp_path / built.file_name).read_bytes() == expected
     handle: Any = emulator.handle
-    assert handle.called >= {"ptolemy_gather_links", "ptolemy_encode_nodes", "ptolemy_put_heads"}
+    assert handle.called >= {"ptolemy_layout_nodes", "ptolemy_put_heads"}

@@ -93,6 +93,15 @@ class Change:
     now: int | None
 
 
+def scan_started(catalog: Catalog, number: int) -> float:
+    """When a scan began: with its number it tells scans apart, as SQLite gives the number of a deleted one again."""
+    with catalog.read() as connection:
+        found: float | None = connection.execute(
+            sa.select(scan.c.started_at).where(scan.c.id == number)
+        ).scalar()
+    return found or 0.0
+
+
 def last_scan(catalog: Catalog, project: str, number: int | None = None) -> int:
     """The number of the project's last finished scan, or `number` if that is one.
 

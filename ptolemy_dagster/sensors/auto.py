@@ -8,7 +8,7 @@ import json
 import dagster as dg
 
 from ptolemy_core.catalog import Catalog, projects
-from ptolemy_core.catalog.history import last_scan
+from ptolemy_core.catalog.history import last_scan, scan_started
 from ptolemy_core.errors import StageOrderError
 from ptolemy_core.status.state import project_state
 from ptolemy_dagster import jobs
@@ -32,34 +32,40 @@ def auto(context: dg.SensorEvaluationContext, catalog: CatalogResource) -> dg.Se
 
 
 def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None) -> dg.SensorResult:
-    """One look at all automatic projects; `cursor` holds the last scan of each that is dealt with."""
-    handled: dict[str, int] = json.loads(cursor or "{}")
+    """One look at all automatic projects; `cursor` holds the last scan of each that is dealt with, and its start."""
     names = projects.names(catalog)
+    handled: dict[str, object] = {
+        name: scan for name, scan in json.loads(cursor or "{}").items() if name in names
+    }
+    there = projects.get_all(catalog, names)
     new = missing(instance, names)
     requests: list[dg.RunRequest] = []
     said: list[str] = []
     for name in names:
         if new is not None and name in new.partition_keys:
             continue  # next time
-        if not projects.get(catalog, name).auto:
+        if name not in there or not there[name].auto:
             handled.pop(name, None)  # switched on again, it continues with the remaining work
             continue
         try:
             scan = last_scan(catalog, name)
         except StageOrderError:
             continue
-        if handled.get(name) == scan:
+        started = scan_started(catalog, scan)
+        if handled.get(name) == [scan, started]:
             continue
         if under_way(catalog, instance, name):
             said.append(f"{name}: a run is active")
             continue
         state = project_state(catalog, name)
-        handled[name] = scan
+        handled[name] = [scan, started]
         if not state.unplanned and state.built == state.containers:
             said.append(f"{name}: scan {scan} left nothing to do")
             continue
         tags = {"ptolemy/because": f"scan {scan}"}
-        requests.append(dg.RunRequest(run_key=f"auto|{name}|{scan}", partition_key=name, tags=tags))
+        requests.append(
+            dg.RunRequest(run_key=f"auto|{name}|{scan}|{started:.3f}", partition_key=name, tags=tags)
+        )
     return dg.SensorResult(
         run_requests=requests,
         cursor=json.dumps(handled),

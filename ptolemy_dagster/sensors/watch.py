@@ -9,7 +9,8 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from ptolemy_core.catalog import Catalog, projects
+from ptolemy_core.catalog import Catalog, projects, scans
+from ptolemy_core.errors import PtolemyError, UnavailableError
 from ptolemy_core.stages.watch import State, look
 from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import missing
@@ -50,7 +51,7 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None, now
     names = projects.names(catalog)
     new = missing(instance, names)
     ready = [name for name in names if new is None or name not in new.partition_keys]  # others: next time
-    watched = [project for project in (projects.get(catalog, name) for name in ready) if project.watch]
+    watched = [project for project in projects.get_all(catalog, ready).values() if project.watch]
     first = before.get("next", "")
     watched.sort(key=lambda project: (project.name < first, project.name))
     deadline = time.monotonic() + _SECONDS
@@ -65,11 +66,20 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None, now
         if under_way(catalog, instance, name):
             said.append(f"{name}: a run is active")
             continue
-        found = look(catalog, project, states.get(name, State()), now)
+        try:
+            found = look(catalog, project, states.get(name, State()), now)
+        except UnavailableError:
+            raise
+        except PtolemyError as error:  # one project keeps no other from being looked at
+            said.append(f"{name}: {error}")
+            continue
         states[name] = found.state
         said.append(f"{name}: {found.said}")
         if found.due:
-            key = f"watch|{name}|{found.state.base}|{found.state.asked}"
+            newest = scans.last(catalog, name)
+            # a project that was deleted and created again has the same numbers, and Dagster takes each key once
+            since = newest.started if newest else now
+            key = f"watch|{name}|{found.state.base}|{found.state.asked}|{since:.3f}"
             tags = {"ptolemy/because": found.said[:200]}
             requests.append(dg.RunRequest(run_key=key, partition_key=name, tags=tags))
             states[name] = found.asking(now)

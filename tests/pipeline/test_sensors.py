@@ -12,6 +12,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 
 from ptolemy_core.catalog import history, projects
 from ptolemy_core.catalog import skipped as records
+from ptolemy_core.errors import StagingError
+from ptolemy_core.stages import remove
 from ptolemy_core.stages.blitz import build_container
 from ptolemy_core.stages.containerize import containerize
 from ptolemy_core.stages.scan import scan
@@ -170,6 +172,42 @@ def test_auto_carries_on_once_for_each_scan_that_left_work(backend: Backend) -> 
         assert asked(fourth) == ["delta"]
         keys = {(r.run_requests or [])[0].run_key for r in (first, third, fourth)}
         assert len(keys) == 3
+
+
+def test_a_project_that_was_deleted_and_created_again_is_watched_and_carried_on_as_a_new_one(
+    sqlite: Backend,
+) -> None:
+    keys = set()
+    cursors: dict[Any, Any] = {}
+    with sqlite.instance() as instance:
+        for now in (0, 10_000):
+            sqlite.define(watch=True, auto=True)
+            looked = watch.tick(sqlite.catalog, instance, cursors.get(watch), now)
+            scan(sqlite.catalog, "delta")
+            assert history.last_scan(sqlite.catalog, "delta") == 1  # SQLite gives the number again
+            carried = auto.tick(sqlite.catalog, instance, cursors.get(auto))
+            assert (asked(looked), asked(carried)) == (["delta"], ["delta"])
+            keys |= {request.run_key for one in (looked, carried) for request in one.run_requests or []}
+            cursors = {watch: looked.cursor, auto: carried.cursor}
+            remove.delete(sqlite.catalog, "delta")
+    assert len(keys) == 4
+
+
+def test_a_project_that_cannot_be_looked_at_keeps_no_other_from_it(
+    sqlite: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("delta", "echo"):
+        sqlite.define(name, watch=True)
+    real = watch.look
+
+    def look(catalog: Any, project: Any, *more: Any) -> Any:
+        if project.name == "delta":
+            raise StagingError("its folder is odd")
+        return real(catalog, project, *more)
+
+    monkeypatch.setattr(watch, "look", look)
+    with sqlite.instance() as instance:
+        assert asked(watch.tick(sqlite.catalog, instance, None, 0)) == ["echo"]
 
 
 def test_auto_leaves_other_projects_alone(sqlite: Backend) -> None:

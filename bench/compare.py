@@ -38,10 +38,12 @@ def against_peers(bench: Bench, title: str, folder: Path, count: int, each: int)
     reference = {
         makes: spread(of, "cpu").median for (name, makes), of in samples.items() if name == "ptolemy"
     }
-    whole = reference["CAR, piece CIDs, sha256"]
-    without = reference.get("CAR, piece CIDs", whole)
+    whole, without = reference["CAR, piece CIDs, sha256"], reference["CAR, piece CIDs"]
+    alike = {"root CID": reference["root CID"]} | dict.fromkeys(
+        ("CAR", "CAR, no piece CID"), reference["CAR, no piece CID"]
+    )
     for (name, makes), of in samples.items():
-        like = reference["root CID"] if makes == "root CID" else whole if "sha256" in makes else without
+        like = alike.get(makes, whole if "sha256" in makes else without)
         cpu = spread(of, "cpu")
         section.row(
             name,

@@ -7,8 +7,8 @@ from ptolemy_core.layout import Block, Layout
 UNIT = 127 << 17
 """Bytes of a unit, 15.9 MiB: a complete commitment subtree, whole pages, and enough leaves for 16 hash lanes."""
 
-SMALL_UNIT = 127 << 15
-"""Bytes of a unit of a CAR of small files, 4.0 MiB: they are still in the CPU's cache when they are hashed."""
+SMALL_UNIT = 127 << 16
+"""Bytes of a unit of a CAR of small files, 7.9 MiB: more of it is in the CPU's cache when it is hashed."""
 
 _SMALL_LEAF = 64 << 10
 """The largest leaf, in bytes, of such a CAR. A leaf across a unit's end is read twice: small leaves cost little."""

@@ -123,8 +123,8 @@ def test_settings_have_defaults_that_change_nothing() -> None:
         ("quiet_seconds", 86_401, "quiet_seconds must be 0 to 86400 seconds, got 86401"),
         ("quiet_seconds", True, "quiet_seconds must be 0 to 86400"),
         ("quiet_seconds", "1.5", "quiet_seconds must be 0 to 86400"),
-        ("watch", "perhaps", "watch: .*boolean"),
-        ("include", "*.jpg", "include: .*tuple"),
+        ("watch", "perhaps", "watch must be true or false, got 'perhaps'"),
+        ("include", "*.jpg", r"include must be a list, got '\*\.jpg'"),
     ],
 )
 def test_bad_settings_are_named_with_their_limit(name: str, value: Any, message: str) -> None:

@@ -199,7 +199,8 @@ def test_delete_source_of_what_may_not_be_deleted_exits_1(sqlite: Backend) -> No
     built(sqlite)
     assert "nothing was deleted" in ptolemy("delete-source", "delta", "000.bin", "--delete", code=1).stderr
     assert "found nothing at 'nope'" in error_of("delete-source", "delta", "nope")
-    for outside in ("", ".", "..", "../data/000.bin", "/", "/etc/passwd", "a/../.."):
+    assert "PATH is empty" in error_of("delete-source", "delta", "--delete", "", code=2)
+    for outside in (".", "..", "../data/000.bin", "/", "/etc/passwd", "a/../.."):
         message = error_of("delete-source", "delta", "--delete", "--", outside)
         assert f"{outside!r} isn't below target_dir" in message
     assert "no project 'nemo'" in error_of("delete-source", "nemo")

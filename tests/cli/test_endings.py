@@ -1,5 +1,6 @@
 """How commands end: interrupts, outputs that can't be written, homes that can't be, locales without UTF-8."""
 
+import json
 import os
 import signal
 import subprocess
@@ -47,7 +48,11 @@ def test_an_output_that_cannot_be_written_is_an_error(
 ) -> None:
     done = run(scanned, *arguments, redirection=redirection)
     assert done.returncode == 1
-    assert b"error: standard output can't be written: " + why in done.stderr
+    message = b"standard output can't be written: " + why
+    if "--json" in arguments:
+        assert json.loads(done.stderr) == {"error": {"code": "failed", "message": message.decode()}}
+    else:
+        assert b"error: " + message in done.stderr
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr
 

@@ -108,7 +108,7 @@ def test_a_renamed_project_goes_on_with_its_cars_and_partitions(quick: Backend) 
 
 @pytest.mark.parametrize(
     ("new", "code", "message"),
-    [("other", 1, "there is a project 'other' already"), ("a b", 2, "name must be"), ("", 2, "name must be")],
+    [("other", 1, "there is a project 'other' already"), ("a b", 2, "name must be"), ("", 2, "NEW is empty")],
 )
 def test_a_name_that_is_taken_or_no_name_is_refused(
     delta: Backend, new: str, code: int, message: str

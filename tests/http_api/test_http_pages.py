@@ -201,7 +201,7 @@ def test_a_browser_gets_a_page_of_what_is_refused_and_a_program_json(api: Api) -
     assert 'href="/">All projects</a>' in text
     assert "Refresh" not in text
     assert "Not found" in shown(api, "/projects/nemo/cars/0", status=404)
-    assert "less than or equal to 3600" in shown(api, "/?refresh=9999", status=422)
+    assert "refresh must be at most 3600, got &#x27;9999&#x27;" in shown(api, "/?refresh=9999", status=422)
     nowhere = api.http.get("/nowhere", headers={"accept": "text/html,*/*"})
     assert (nowhere.status_code, nowhere.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "no such address" in nowhere.text

@@ -18,6 +18,9 @@ INTERNALS = ROOT / "ptolemy_dagster" / "internals"
 PRIVATE = ("dagster._", "dagster_postgres.", "dagster_shared.")
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "dagster._core.definitions.definitions_load_context": (),
+    "dagster._core.workspace.autodiscovery": (),
+    "dagster._utils.test.definitions": (),
     "dagster._core.definitions.reconstruct.ReconstructableJob": (),
     "dagster._core.definitions.reconstruct.ReconstructableRepository": (
         "for_module",

@@ -6,7 +6,7 @@ import operator
 import dagster as dg
 
 from ptolemy_core.project import parse_project
-from ptolemy_core.stages.order import Stage, Until
+from ptolemy_core.stages.order import UNTIL_OF_JOB, Stage, Until
 from ptolemy_dagster import checks
 from ptolemy_dagster.assets.cars import built_cars
 from ptolemy_dagster.assets.dataset import dataset_root, manifest
@@ -79,7 +79,8 @@ onboard = _in_a_row(
 )
 parts_of_onboard = [
     _in_a_row(until, f"As onboard, and end after {until.value}: ptolemy run --until {until.value}.")
-    for until in (Until.CONTAINERIZE, Until.BLITZ, Until.VERIFY, Until.ROOT)
+    for until in UNTIL_OF_JOB.values()
+    if until is not Until.MANIFEST
 ]
 root = dg.define_asset_job(
     "root",

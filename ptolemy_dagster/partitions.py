@@ -9,11 +9,11 @@ from ptolemy_core.errors import NotFoundError, PtolemyError, SettingsError, Stag
 from ptolemy_core.project import Project
 from ptolemy_core.stages.project_keys import define_project, prepare_project
 from ptolemy_dagster.roots import environment_roots, require_inside
+from ptolemy_dagster.run_facts import PARTITION_TAG
 
 project_partitions = dg.DynamicPartitionsDefinition(name="projects")
 car_partitions = dg.DynamicPartitionsDefinition(name="cars")
 
-PARTITION_TAG = "dagster/partition"
 _RANGE_TAG = "dagster/asset_partition_range_start"
 
 _AT_ONCE = 5000

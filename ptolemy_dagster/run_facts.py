@@ -6,6 +6,9 @@ from dataclasses import dataclass
 MATERIALIZE = "materialize"
 """What a run is called whose assets somebody chose in Dagster's web UI: it has no job of its own."""
 
+PARTITION_TAG = "dagster/partition"
+"""Dagster's tag of a run that says its partition: a project's name, or the key of a CAR."""
+
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 """Statuses of runs that are over."""
 

@@ -11,7 +11,7 @@ from ptolemy_core.sizes import counted, readable
 from ptolemy_core.stages.order import Stage
 from ptolemy_core.status.state import ProjectState, project_state, project_states
 from ptolemy_dagster.alive import run_lives
-from ptolemy_dagster.run_facts import RunFacts
+from ptolemy_dagster.run_facts import PARTITION_TAG, RunFacts
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -77,7 +77,7 @@ class InstanceRuns:
         from ptolemy_dagster.liveness import facts_of
 
         found = self._instance.get_run_records(
-            dg.RunsFilter(tags={"dagster/partition": project}), limit=1, order_by="update_timestamp"
+            dg.RunsFilter(tags={PARTITION_TAG: project}), limit=1, order_by="update_timestamp"
         )
         return facts_of(found[0]) if found else None
 
@@ -238,7 +238,7 @@ def live_run(catalog: Catalog, instance: "dg.DagsterInstance", name: str) -> "dg
 
     statuses = [dg.DagsterRunStatus(status) for status in _UNFINISHED]
     unfinished = instance.get_run_records(
-        dg.RunsFilter(tags={"dagster/partition": name}, statuses=statuses), order_by="update_timestamp"
+        dg.RunsFilter(tags={PARTITION_TAG: name}, statuses=statuses), order_by="update_timestamp"
     )
     if not unfinished:
         return None

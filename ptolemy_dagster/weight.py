@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptolemy_core.catalog import Catalog, cars, containers, projects, scans
 from ptolemy_core.stages.car_state import is_settled
+from ptolemy_dagster.run_facts import PARTITION_TAG
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -34,7 +35,7 @@ _READING_OPTIONS = ("again", "source")
 
 def is_light(run: "dg.DagsterRun", key: str, tags: Mapping[str, str]) -> bool:
     """Whether a step of a run has little work. In doubt it has much."""
-    kind, name = tags.get(TAG), run.tags.get("dagster/partition")
+    kind, name = tags.get(TAG), run.tags.get(PARTITION_TAG)
     if kind is None or name is None:
         return False
     try:

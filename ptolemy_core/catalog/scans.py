@@ -314,13 +314,25 @@ def _return(connection: Connection, new: Listed, how: Writing) -> set[bytes]:
 class LiveTotals:
     """Of a project's live rows: entries by kind, bytes of its files and of the largest one."""
 
-    files: int
-    empty_files: int
-    links: int
-    empty_folders: int
-    left_out: int
-    data_bytes: int
-    largest: int
+    files: int = 0
+    empty_files: int = 0
+    links: int = 0
+    empty_folders: int = 0
+    left_out: int = 0
+    data_bytes: int = 0
+    largest: int = 0
+
+    def __add__(self, other: "LiveTotals") -> "LiveTotals":
+        """Of both."""
+        return LiveTotals(
+            files=self.files + other.files,
+            empty_files=self.empty_files + other.empty_files,
+            links=self.links + other.links,
+            empty_folders=self.empty_folders + other.empty_folders,
+            left_out=self.left_out + other.left_out,
+            data_bytes=self.data_bytes + other.data_bytes,
+            largest=max(self.largest, other.largest),
+        )
 
 
 @survives_outage

@@ -91,9 +91,7 @@ scan = Table(
     Column("mounts", String),  # JSON, see `source.filesystem`: the file systems that it found
     Column("refused", String),  # why nothing of it was recorded
     Column("planned", Boolean),  # true: all that it left is in containers; null: that isn't known
-    Column(
-        "live", String
-    ),  # JSON, see `scans.LiveTotals`: counts over the entries that it left; null: not known
+    Column("live", String),  # JSON, see `scans.LiveTotals`: counts over what it left; null: not known
 )
 
 file = Table(  # no foreign keys, which cost more than the rows: see `projects.hold`

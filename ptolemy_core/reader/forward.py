@@ -49,9 +49,8 @@ class ChunkBuffers:
         try:
             memory = self._free.pop()
         except IndexError:
-            memory = mmap.mmap(
-                -1, _HEADROOM + CHUNK
-            )  # shared: a fork during a direct read would split a private page
+            # shared: a fork during a direct read would split a private page
+            memory = mmap.mmap(-1, _HEADROOM + CHUNK)
         buffer = np.frombuffer(memory, dtype=np.uint8)
         weakref.finalize(buffer, self._free.append, memory).atexit = False
         return buffer

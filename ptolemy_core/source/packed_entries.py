@@ -41,12 +41,8 @@ def packed_entries(walked: list[Walked], link: Callable[[bytes], bytes]) -> Pack
     kinds = np.concatenate([_EMPTY.astype(np.int8), *(_kinds(part.modes) for part in walked)])
     sizes = np.concatenate([_EMPTY, *(part.sizes for part in walked)])
     tokens = np.concatenate([_EMPTY, *(part.mtimes for part in walked)])
-    seen = np.empty((len(paths), 2), dtype=np.int64)
-    at = 0
-    for part in walked:
-        rows = slice(at, at + len(part.modes))
-        seen[rows, 0], seen[rows, 1] = part.ctimes, part.inodes
-        at = rows.stop
+    states = (np.column_stack((part.ctimes, part.inodes)) for part in walked)
+    seen = np.concatenate([_EMPTY.reshape(0, 2), *states])
     sizes[kinds == Kind.DIRECTORY] = 0
     targets = {k: link(paths[k]) for k in np.flatnonzero(kinds == Kind.SYMLINK).tolist()}
     for k, target in targets.items():

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ptolemy_core.catalog.scans import Change, KnownPage
+from ptolemy_core.catalog.scans import Change, KnownPage, LiveTotals
 from ptolemy_core.rules.selection import Rules
 from ptolemy_core.source.listed import Entry, Listed, listed
 from ptolemy_core.source.walk import OWN, UNLISTED
 from ptolemy_core.stages.spill import Spill
-from ptolemy_core.stages.tally import Tally
+from ptolemy_core.stages.tally import totals_of
 from ptolemy_core.tree import Kind, paths
 
 BATCH = 10_000
@@ -91,7 +91,7 @@ class Merge:
         """Merge into what earlier scans left; `changes` takes what has to be written."""
         self.counts = Counts()
         self.losses = Losses({paths.prefix_below(path): 0 for path in expected.mounts})
-        self.live = Tally()
+        self.live = LiveTotals()
         self._rules = expected.rules
         self._deleted = expected.deleted
         self._changes = changes
@@ -119,7 +119,8 @@ class Merge:
 
     def meet(self, batch: Listed) -> int:
         """Take the walk's next entries; returns the bytes of the files among them."""
-        data = self.live.add(batch)
+        passed = totals_of(batch)
+        self.live += passed
         at = 0
         while at < len(batch):
             if self._at >= len(self._page.ids):
@@ -143,7 +144,7 @@ class Merge:
                     self._own = (below,)
         if len(self._new) + len(self._gone) >= BATCH:
             self._flush()
-        return data
+        return passed.data_bytes
 
     def _unchanged(self, batch: Listed, at: int) -> int:
         """How many entries from `at` on are the catalog's next rows; perhaps not all of them, but one if any is."""
@@ -181,7 +182,7 @@ class Merge:
             if self._rules is not None and not self._rules.keep_path(known.path):
                 self._lose(known)
             else:
-                self.live.add(listed((known.entry,)))
+                self.live += totals_of(listed((known.entry,)))
                 self._pass()
 
     def finish(self) -> None:

@@ -28,7 +28,6 @@ from ptolemy_core.stages.dataset import build_root
 from ptolemy_core.stages.manifest import Manifest, ManifestOptions, write_manifest
 from ptolemy_core.stages.scan import ScanResult, scan
 from ptolemy_core.stages.verify import Verifying, verify
-from ptolemy_core.stages.verify_job import IF_DELIVERED
 
 STATE = ".ptolemy"
 """Folder of the catalog, below the CARs."""
@@ -172,20 +171,19 @@ def _build(catalog: Catalog, name: str, how: Preparation, steps: _Steps) -> int:
 def _verify(catalog: Catalog, name: str, steps: _Steps) -> None:
     advance = steps.begin("verifying", sum(row.car_size for row in cars.rows(catalog, name)))
     problems: list[str] = []
-    with closing(verify(catalog, name, Verifying(again=False), progress=advance)) as verdicts:
+    how = Verifying(again=False, remedy=_remedy)
+    with closing(verify(catalog, name, how, progress=advance)) as verdicts:
         for verdict in verdicts:
-            problems += [_without_project(one) for one in verdict.problems]
+            problems += verdict.problems
             if verdict.known:
                 advance(verdict.car.car_size)
     if problems:
         raise VerificationError("\n".join(problems[:20]))
 
 
-def _without_project(problem: str) -> str:
-    """What is wrong with a CAR, with a remedy for who knows of no project."""
-    what, lost, _ = problem.partition(IF_DELIVERED)
-    remedy = f"; put it back, or remove {STATE} in that folder and run this again, which builds all CARs"
-    return what + remedy if lost else what
+def _remedy(_: cars.CarRow) -> str:
+    """What to do about a missing CAR, for somebody who knows of no project."""
+    return f"put it back, or remove {STATE} in that folder and run this again, which builds all CARs"
 
 
 def _project(folder: str, out: str, settings: dict[str, Any]) -> Project:

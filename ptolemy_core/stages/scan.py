@@ -298,7 +298,7 @@ def work(
     if unread and project.on_error == "fail":
         raise UnreadableError(_unreadable_said(project, unreadable, unread))
     changes = spills[0], spills[1] if folders else None
-    return Found(*changes, merge.counts, merge.losses, merge.live.totals(), after)
+    return Found(*changes, merge.counts, merge.losses, merge.live, after)
 
 
 def _kept(batch: Listed, job: ScanJob) -> Listed:

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ptolemy_core.catalog import cars, projects
 from ptolemy_core.catalog.cars import CarRow
@@ -35,12 +35,14 @@ class Verifying:
         source: compare the content of the CARs with the files in target_dir, too.
         at_once: CARs that are read at once; by default as many as there are cores. Threads that hash serve them all.
         profile: of the DAG.
+        remedy: what to do about a CAR whose file is missing.
     """
 
     again: bool = True
     source: bool = False
     at_once: int | None = None
     profile: Profile = UNIXFS_V1_2025
+    remedy: Callable[[CarRow], str] = verify_job.release_or_rebuild
 
 
 _USUAL = Verifying()
@@ -96,6 +98,7 @@ def verify(
             job = verify_job.load(
                 catalog, project, row, how.profile, known=row.number in known, source=how.source
             )
+            job = replace(job, remedy=how.remedy)
             return verify_job.record(catalog, job, verify_job.work(job, advance, threads))
 
         yield from _in_threads(one, rows, how.at_once or usable_cores(), report)

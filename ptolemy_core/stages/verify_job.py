@@ -4,6 +4,7 @@
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ptolemy_core.catalog import data_keys, delivery, shards, stored_cars
@@ -26,8 +27,14 @@ from ptolemy_core.stages.project_keys import cipher_if_any
 from ptolemy_core.staging.area import StagedFile
 from ptolemy_core.tree import paths
 
-IF_DELIVERED = "; if it was delivered, mark it:"
-"""What begins the remedy for a CAR whose file is missing."""
+
+def release_or_rebuild(row: CarRow) -> str:
+    """What to do about a CAR whose file is missing."""
+    car = f"{row.project}/{row.number}"
+    return (
+        f"if it was delivered, mark it: ptolemy release {car} --note WHERE; else build it again: "
+        f"ptolemy rebuild {car}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class VerifyJob:
         known: it needn't be read: it passed before and is unchanged.
         source: compare it with the source.
         wrapped: data keys of an encrypted project.
+        remedy: what to do if its file is missing.
     """
 
     project: Project
@@ -82,6 +90,7 @@ class VerifyJob:
     known: bool = False
     source: bool = False
     wrapped: tuple[WrappedKey, ...] = ()
+    remedy: Callable[[CarRow], str] = release_or_rebuild
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +221,7 @@ def _read(
             limits=Limits(threads=threads),
         )
     except FileNotFoundError as error:
-        problem = (
-            f"{row.file_name} can't be read: {error.strerror}{IF_DELIVERED} ptolemy release "
-            f"{row.project}/{row.number} --note WHERE; else build it again: ptolemy rebuild "
-            f"{row.project}/{row.number}"
-        )
+        problem = f"{row.file_name} can't be read: {error.strerror}; {job.remedy(row)}"
         return Verdict(row, 0, 0, [problem]), None, ()
     except (OSError, OutlineError, DeadCarError, EncryptionError, StagingError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)

@@ -14,7 +14,7 @@ from ptolemy_core.facts.projects import LogLineFacts
 from ptolemy_dagster.cli import output
 from ptolemy_dagster.cli.stages import Json, Name, open_catalog
 from ptolemy_dagster.home import log_folder
-from ptolemy_dagster.run_facts import stage_name
+from ptolemy_dagster.run_facts import PARTITION_TAG, stage_name
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -81,7 +81,7 @@ def logs_command(
 def _runs(instance: "dg.DagsterInstance", project: str) -> "list[dg.DagsterRun]":
     import dagster as dg
 
-    return list(instance.get_runs(dg.RunsFilter(tags={"dagster/partition": project}), limit=100))
+    return list(instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: project}), limit=100))
 
 
 def _chosen(found: "list[dg.DagsterRun]", project: str, run: str | None) -> "dg.DagsterRun":

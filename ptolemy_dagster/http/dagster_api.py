@@ -16,9 +16,9 @@ from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from requests.auth import AuthBase
 
 from ptolemy_dagster.http.problems import Problem, logged
+from ptolemy_dagster.run_facts import PARTITION_TAG
 from ptolemy_dagster.status import InstanceRuns, RememberedRuns, Runs
 
-PROJECT_TAG = "dagster/partition"
 _TIMEOUT = 60
 _START_SECONDS = 90.0
 _POLL = 0.25
@@ -82,7 +82,7 @@ class Dagster:
         Raises:
             Problem: 503, Dagster is away or has no such job.
         """
-        pairs = {PROJECT_TAG: project} | tags
+        pairs = {PARTITION_TAG: project} | tags
         while True:
             try:
                 return self._client().submit_job_execution(job, run_config=dict(config or {}), tags=pairs)

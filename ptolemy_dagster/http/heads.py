@@ -29,9 +29,7 @@ def refused_head(scope: Scope, limit: int) -> Problem | None:
             431, "head-too-large", f"the request's line and headers are longer than {limit} bytes", _CLOSE
         )
     names = {name for name, _ in headers}
-    if (
-        b"transfer-encoding" in names and b"content-length" in names
-    ):  # a proxy may have believed the other one
+    if names >= {b"transfer-encoding", b"content-length"}:  # a proxy may have believed the other one
         detail = "the headers Content-Length and Transfer-Encoding exclude each other: send one of them"
         return Problem(400, "bad-request", detail, _CLOSE)
     return None

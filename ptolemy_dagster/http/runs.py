@@ -12,12 +12,11 @@ from ptolemy_core.facts.fields import Facts, Moment, moment, moment_or_none
 from ptolemy_core.status.state import project_state
 from ptolemy_dagster.failures import why_ended
 from ptolemy_dagster.http.context import Context, in_thread, opened
-from ptolemy_dagster.http.dagster_api import PROJECT_TAG
 from ptolemy_dagster.http.launching import Launched, launch
 from ptolemy_dagster.http.problems import Problem, documented
 from ptolemy_dagster.http.waiting import Wait, once
 from ptolemy_dagster.liveness import is_alive
-from ptolemy_dagster.run_facts import MATERIALIZE, stage_name
+from ptolemy_dagster.run_facts import MATERIALIZE, PARTITION_TAG, stage_name
 from ptolemy_dagster.status import LOST
 
 router = APIRouter(tags=["runs"])
@@ -135,7 +134,7 @@ def _retry(context: Context, run_id: str) -> Launched:
 
 def _record(context: Context, run_id: str) -> dg.RunRecord:
     found = context.dagster.instance.get_run_records(dg.RunsFilter(run_ids=[run_id]), limit=1)
-    if not found or PROJECT_TAG not in found[0].dagster_run.tags:
+    if not found or PARTITION_TAG not in found[0].dagster_run.tags:
         raise Problem(
             404,
             "unknown-run",
@@ -146,7 +145,7 @@ def _record(context: Context, run_id: str) -> dg.RunRecord:
 
 def _described(context: Context, record: dg.RunRecord) -> Run:
     run = record.dagster_run
-    project = run.tags[PROJECT_TAG].partition("|")[0]  # the key of a CAR is delta|000003
+    project = run.tags[PARTITION_TAG].partition("|")[0]  # the key of a CAR is delta|000003
     is_lost = _is_lost(context.catalog, record, project)
     why = why_ended(context.dagster.instance, run)
     return Run(

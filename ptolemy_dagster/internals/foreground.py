@@ -27,6 +27,7 @@ from ptolemy_dagster.instance import open_instance
 from ptolemy_dagster.liveness import HOST_TAG, PID_TAG
 from ptolemy_dagster.outcome import LAUNCH_TAG, answer_of
 from ptolemy_dagster.partitions import register
+from ptolemy_dagster.run_facts import PARTITION_TAG
 
 _RETRIES = "dagster/max_retries"
 """A run that a person waits for is run again by that person, not by the daemon."""
@@ -35,7 +36,7 @@ _RETRIES = "dagster/max_retries"
 def execute(request: Request) -> None:
     """Execute a run to its end and tell of it. SIGINT and SIGTERM stop it."""
     tags = {
-        "dagster/partition": request.project,
+        PARTITION_TAG: request.project,
         LAUNCH_TAG: request.launch,
         HOST_TAG: socket.gethostname(),
         PID_TAG: str(request.command),

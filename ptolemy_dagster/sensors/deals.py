@@ -14,6 +14,7 @@ from ptolemy_dagster import jobs
 from ptolemy_dagster.partitions import missing
 from ptolemy_dagster.resources import SENSOR_SECONDS, CatalogResource
 from ptolemy_dagster.run_config import deal_config
+from ptolemy_dagster.run_facts import PARTITION_TAG
 from ptolemy_dagster.status import under_way
 
 ROUND = 120.0
@@ -92,7 +93,7 @@ def tick(catalog: Catalog, instance: dg.DagsterInstance, cursor: str | None, now
 def _failures(instance: dg.DagsterInstance, name: str) -> int:
     """How many runs of a project's deals failed since one succeeded, such as for want of a wallet; at most 5."""
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-    chosen = dg.RunsFilter(job_name=jobs.deal.name, tags={"dagster/partition": name}, statuses=ended)
+    chosen = dg.RunsFilter(job_name=jobs.deal.name, tags={PARTITION_TAG: name}, statuses=ended)
     failed = [run.status == dg.DagsterRunStatus.FAILURE for run in instance.get_runs(chosen, limit=_FAILURES)]
     return [*failed, False].index(False)
 

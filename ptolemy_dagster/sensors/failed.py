@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from ptolemy_dagster.failures import tag_reason, why_ended
-from ptolemy_dagster.run_facts import stage_name
+from ptolemy_dagster.run_facts import PARTITION_TAG, stage_name
 
 WEBHOOK = "PTOLEMY_WEBHOOK_URL"
 UI_URL = "PTOLEMY_UI_URL"
@@ -37,7 +37,7 @@ def failed(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
 
 def message(run: dg.DagsterRun, reason: str, code: str | None) -> dict[str, str | None]:
     """What is posted."""
-    project = run.tags.get("dagster/partition")
+    project = run.tags.get(PARTITION_TAG)
     base = os.environ.get(UI_URL, "").rstrip("/")
     link = f"{base}/runs/{run.run_id}" if base else None
     stage = stage_name(run.job_name)

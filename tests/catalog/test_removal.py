@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from ptolemy_core.catalog import Catalog, new_versions, projects, removal, scans
+from ptolemy_core.catalog.scans import LiveTotals
 from ptolemy_core.catalog.schema import file, metadata
 from ptolemy_core.errors import UnknownProjectError
 from ptolemy_core.project import parse_project
@@ -18,7 +19,6 @@ from ptolemy_core.stages import containerize
 from ptolemy_core.stages import scan as scan_stage
 from ptolemy_core.stages.merge import Counts, Losses
 from ptolemy_core.stages.spill import Spill
-from ptolemy_core.stages.tally import Tally
 
 ENTRIES = ([b"x", b"y"], [0, 0], [1, 2], [3, 4], [None, None], [None, None])
 
@@ -74,7 +74,7 @@ def recording(catalog: Catalog, between: Callable[[], None]) -> Callable[[], Non
     changes: Spill[Any] = Spill("")
     changes.append(scans.Change([], ENTRIES), 2)
     mounts = look(bytes(Path(job.project.target_dir)))
-    found = scan_stage.Found(changes, None, Counts(added=2), Losses({}), Tally().totals(), mounts)
+    found = scan_stage.Found(changes, None, Counts(added=2), Losses({}), LiveTotals(), mounts)
     real = scans.finish
 
     def finish(*arguments: Any, **named: Any) -> None:

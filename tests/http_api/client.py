@@ -11,8 +11,9 @@ from httpx import Response
 from ptolemy_dagster.definitions import defs
 from ptolemy_dagster.http.app import create_app
 from ptolemy_dagster.http.context import Context
-from ptolemy_dagster.http.dagster_api import PROJECT_TAG, Dagster
+from ptolemy_dagster.http.dagster_api import Dagster
 from ptolemy_dagster.http.settings import ApiSettings
+from ptolemy_dagster.run_facts import PARTITION_TAG
 from tests.pipeline.backend import Backend
 
 ORIGIN = "http://127.0.0.1:8000"
@@ -25,7 +26,7 @@ class Queue(Dagster):
         run = self.instance.create_run_for_job(
             defs.resolve_job_def(job),
             run_config=dict(config or {}),
-            tags={PROJECT_TAG: project} | tags,
+            tags={PARTITION_TAG: project} | tags,
         )
         return run.run_id
 

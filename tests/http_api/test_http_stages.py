@@ -8,8 +8,8 @@ import pytest
 
 from ptolemy_dagster.alive import HOST_TAG, PID_TAG
 from ptolemy_dagster.definitions import defs
-from ptolemy_dagster.http.dagster_api import PROJECT_TAG, Dagster
-from ptolemy_dagster.run_facts import MATERIALIZE
+from ptolemy_dagster.http.dagster_api import Dagster
+from ptolemy_dagster.run_facts import MATERIALIZE, PARTITION_TAG
 from tests.http_api.client import Api
 from tests.http_api.client import in_process as api_in_process
 from tests.pipeline.backend import in_process
@@ -128,7 +128,7 @@ def test_a_run_of_any_job_that_is_in_the_way_can_be_looked_at_and_canceled(
     found = (
         defs.resolve_implicit_global_asset_job_def() if stage == MATERIALIZE else defs.resolve_job_def(job)
     )
-    made = api.dagster.instance.create_run_for_job(found, tags={PROJECT_TAG: "delta"})
+    made = api.dagster.instance.create_run_for_job(found, tags={PARTITION_TAG: "delta"})
     assert made.job_name == job
     detail = api.problem("/v0/scan/delta", 409, "POST")
     assert made.run_id in detail

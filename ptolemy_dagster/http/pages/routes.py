@@ -23,7 +23,7 @@ from ptolemy_dagster.http.pages.overview import Line, overview
 from ptolemy_dagster.http.pages.project import RunLine, Shown, project_page
 from ptolemy_dagster.http.pages.refused import refused
 from ptolemy_dagster.http.paging import first_page
-from ptolemy_dagster.run_facts import stage_name
+from ptolemy_dagster.run_facts import PARTITION_TAG, stage_name
 from ptolemy_dagster.status import project_status, statuses_of
 
 Opened = Annotated[Context, Depends(opened)]
@@ -113,7 +113,7 @@ def _sizes(catalog: Catalog, name: str) -> dict[str, int] | None:
 
 
 def _runs(instance: dg.DagsterInstance, name: str) -> list[RunLine]:
-    found = instance.get_run_records(dg.RunsFilter(tags={"dagster/partition": name}), limit=_RUNS)
+    found = instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: name}), limit=_RUNS)
     return [
         RunLine(
             one.dagster_run.run_id,

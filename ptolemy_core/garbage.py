@@ -28,13 +28,19 @@ def imports_kept() -> Iterator[None]:
         gc.enable()
 
 
-def keep_what_is_here() -> None:
-    """Look at nothing that this process has now in later collections: for a server that is about to serve.
+@contextmanager
+def what_is_here_kept() -> Iterator[None]:
+    """In this block, collections look at nothing that this process has now: for a server, while it serves.
 
     A collection of all that a server has imported stops its requests for a tenth of a second, every few seconds.
+    Afterwards all is as usual: when Dagster's webserver ends, what is collected ends its code servers.
     """
     gc.collect()
     gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def give_back() -> None:

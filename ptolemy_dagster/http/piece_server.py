@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import limit_patience
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.garbage import keep_what_is_here
+from ptolemy_core.garbage import what_is_here_kept
 from ptolemy_core.gateway.access import Access, parse_tokens
 from ptolemy_core.gateway.dag import Holdings
 from ptolemy_core.gateway.library import Library
@@ -151,7 +151,6 @@ def serve_pieces(catalog: Catalog, host: str, port: int, settings: PieceSettings
     set_patience(STORE_PATIENCE)
     server = make_server(catalog, settings)
     signal.signal(signal.SIGTERM, _leave)
-    keep_what_is_here()
     _say(listener, host, settings)
     config = configured(
         protected(server, settings.rate),
@@ -161,7 +160,8 @@ def serve_pieces(catalog: Catalog, host: str, port: int, settings: PieceSettings
         timeout_graceful_shutdown=1,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        with what_is_here_kept():
+            uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
     finally:

@@ -35,7 +35,7 @@ from starlette.types import ASGIApp
 from ptolemy_core.catalog import Catalog
 from ptolemy_core.catalog.outage import is_away, limit_patience
 from ptolemy_core.errors import SettingsError
-from ptolemy_core.garbage import keep_what_is_here
+from ptolemy_core.garbage import what_is_here_kept
 from ptolemy_core.source.store_errors import set_patience
 from ptolemy_dagster.http.admission import ConnectionLimits
 from ptolemy_dagster.http.app import create_app
@@ -125,10 +125,10 @@ def serve(catalog: Catalog, settings: ApiSettings, beside: Beside) -> None:
     signal.signal(signal.SIGTERM, _leave)  # uvicorn hands the signal on when it has shut down
     watch.start()
     try:
-        keep_what_is_here()
         _say(listener, settings, dagster)
         config = configured(app, ConnectionLimits.of_machine(), log_level="error")
-        uvicorn.Server(config).run(sockets=[listener])
+        with what_is_here_kept():
+            uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
     finally:

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import uvicorn
 
-from ptolemy_core.garbage import keep_what_is_here
+from ptolemy_core.garbage import what_is_here_kept
 from ptolemy_dagster.http.admission import ConnectionLimits
 from ptolemy_dagster.http.connections import configured, listen
 from ptolemy_dagster.http.limits import BodyLimit
@@ -32,9 +32,9 @@ def run(workspace: str, listener: socket.socket, access: Access, level: int = lo
     with open_instance() as instance, webserver_app(instance, workspace, access.prefix, level) as app:
         guarded = UiGuard(BodyLimit(app, MAX_BODY), access)
         limits = ConnectionLimits.of_machine()
-        keep_what_is_here()
         config = configured(guarded, limits, log_level="error", timeout_graceful_shutdown=5)
-        uvicorn.Server(config).run(sockets=[listener])
+        with what_is_here_kept():
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def main() -> None:
